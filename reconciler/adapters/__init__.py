@@ -1,0 +1,1 @@
+"""The outside world, one thing a file; each implements a port and imports no other adapter."""

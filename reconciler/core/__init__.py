@@ -1,0 +1,1 @@
+"""What the reconciler decides, as functions of values and `now`: no clock, file, network or log."""

@@ -1,0 +1,133 @@
+"""Everything that can go wrong, as a tree.
+
+```text
+* ReconcilerError(message, *, hint="", where="")     retryable = False
+  x ConfigError                  settings, policy or stack config is wrong
+  x SourceError
+    + SourceUnavailableError     retryable: no answer, timeout, busy
+    + AuthenticationError
+    + RevisionNotFoundError      it answered, and it is not there
+  x EngineError
+    + EngineMissingError         no engine, language host or plugin on this machine
+    + StackLockedError           retryable: another live process holds the stack
+    + StackNotFoundError
+    + PassphraseError            wrong or missing: nothing can be decrypted
+    + ProgramError               the user's program raised or refused its declaration
+    + PlanViolatedError          retryable: the world moved after the preview
+    + PendingOperationsError     an earlier update died while it created something
+    + UpdateFailedError          resources failed; carries their own messages
+    + EngineInterruptedError     stopped by a signal, cleanly
+    + EngineTimeoutError         retryable
+  x StoreError
+    + RecordCorruptError
+```
+
+By *where* for readers, by `retryable` for the loop. A refusal (a verdict, a suspension, nothing to
+do) is an outcome and never an error.
+"""
+
+from __future__ import annotations
+
+
+class ReconcilerError(Exception):
+    """Something went wrong that a person can be told about in one screen.
+
+    Args:
+        message: what is wrong: lower case, "cannot <verb> <object>", no final period.
+        hint: what to do about it: one imperative sentence, with a command where there is one.
+        where: file and key, resource or environment that it is about; empty where the message says it.
+    """
+
+    retryable = False
+
+    def __init__(self, message: str, *, hint: str = "", where: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.where = where
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}" if self.where else self.message
+
+
+class ConfigError(ReconcilerError):
+    """Settings, policy or stack config is wrong; nothing was started."""
+
+
+class SourceError(ReconcilerError):
+    """The git repository does not give what was asked for."""
+
+
+class SourceUnavailableError(SourceError):
+    """The repository does not answer now: no route, timeout, busy."""
+
+    retryable = True
+
+
+class AuthenticationError(SourceError):
+    """The repository answers and refuses us."""
+
+
+class RevisionNotFoundError(SourceError):
+    """The repository answers and has no such reference or commit."""
+
+
+class EngineError(ReconcilerError):
+    """Pulumi did not do what it was asked to; also the class of failures that nobody recognised."""
+
+
+class EngineMissingError(EngineError):
+    """The engine, its language host or a plugin is not on this machine."""
+
+
+class StackLockedError(EngineError):
+    """Another live process holds the stack; nothing was started."""
+
+    retryable = True
+
+
+class StackNotFoundError(EngineError):
+    """The backend answers and has no such stack."""
+
+
+class PassphraseError(EngineError):
+    """The passphrase is wrong or missing, so the stack's secrets stay closed."""
+
+
+class ProgramError(EngineError):
+    """The user's program raised, or refused its declaration."""
+
+
+class PlanViolatedError(EngineError):
+    """The update would do something that the judged plan does not hold; nothing of it was done."""
+
+    retryable = True
+
+
+class PendingOperationsError(EngineError):
+    """An earlier update died while it created something, so nobody knows whether that exists.
+
+    An update now would create it a second time and exit 0 (measured with Pulumi 3.274.1).
+    """
+
+
+class UpdateFailedError(EngineError):
+    """One or more resources failed; what was done before is in the state."""
+
+
+class EngineInterruptedError(EngineError):
+    """The engine was asked to stop and did so cleanly: state saved, lock released."""
+
+
+class EngineTimeoutError(EngineError):
+    """The engine did not end before its deadline and was stopped."""
+
+    retryable = True
+
+
+class StoreError(ReconcilerError):
+    """The record of what was done cannot be read or written."""
+
+
+class RecordCorruptError(StoreError):
+    """A record is there, and it is not one of ours or of a newer version."""

@@ -1,0 +1,199 @@
+"""What is remembered of an environment between passes, and how a pass changes it. Pure."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from reconciler.core.model import (
+    Decision,
+    Instant,
+    Outcome,
+    OutcomeKind,
+    ProcessMark,
+    Revision,
+    Value,
+)
+
+
+class Suspension(Value):
+    """Somebody asked to leave an environment alone: who, when and why."""
+
+    by: str
+    at: Instant
+    why: str = ""
+
+
+class Held(Value):
+    """A preview that waits for a person: of which revision, under which identity, and why."""
+
+    revision: Revision
+    identity: str
+    why: str
+    since: Instant
+
+
+class Running(Value):
+    """A pass under way, written before its effects: what a crash leaves for the next process to find.
+
+    Args:
+        pass_id: its number in the history.
+        revision: what it wants.
+        owner: our own process.
+        engine: the engine's process, once it was started for an update; None before that.
+    """
+
+    pass_id: int
+    revision: Revision
+    owner: ProcessMark
+    engine: ProcessMark | None = None
+
+
+class Record(Value):
+    """What is remembered of one environment.
+
+    Attempted is not updated: both are kept, and only a finished update moves the second.
+
+    Args:
+        version: of this document; another one is refused.
+        environment: its name.
+        suspended: by whom, or None.
+        attempted: the revision that the newest pass wanted.
+        updated: the revision that the stack was last brought to, and when.
+        digest: of what the environment depends on at `updated` or `current`.
+        current: the newest revision that is the same as `updated` in all that matters.
+        healthy: the last revision whose probes all succeeded, and since when.
+        failures: in a row, of `attempted`; with the time and message of the last.
+        stalled: why nothing but a person or a new revision can help, or None.
+        held: the preview that waits for an approval, or None.
+        running: the pass under way, or None.
+        interrupted: the last pass did not end; the next one begins without waiting.
+        served: number of the last request that was served.
+        decision: the last one, with its time: what `explain` answers from.
+    """
+
+    version: Literal[1] = 1
+    environment: str
+    suspended: Suspension | None = None
+    attempted: Revision | None = None
+    attempted_at: Instant | None = None
+    updated: Revision | None = None
+    updated_at: Instant | None = None
+    digest: str | None = None
+    current: Revision | None = None
+    healthy: Revision | None = None
+    healthy_since: Instant | None = None
+    failures: int = 0
+    failed_at: Instant | None = None
+    failure: str | None = None
+    stalled: str | None = None
+    held: Held | None = None
+    running: Running | None = None
+    interrupted: bool = False
+    served: int = 0
+    decision: Decision | None = None
+    decided_at: Instant | None = None
+
+    def deciding(self, decision: Decision, now: Instant) -> Record:
+        """The record with a decision noted; the time moves only when the decision does."""
+        if self.decision is not None and self.decision == decision:
+            return self
+        return self.with_(decision=decision, decided_at=now)
+
+    def attempting(self, running: Running, now: Instant, request: int | None) -> Record:
+        """The record as it is written before anything is done: the intent.
+
+        Failures are of one revision, so another revision starts at none.
+        """
+        same = self.attempted == running.revision
+        return self.with_(
+            attempted=running.revision,
+            attempted_at=now,
+            running=running,
+            interrupted=False,
+            failures=self.failures if same else 0,
+            failure=self.failure if same else None,
+            stalled=None,
+            held=self.held if self.held and self.held.revision == running.revision else None,
+            served=self.served if request is None else max(self.served, request),
+        )
+
+    def adopting(self, revision: Revision, now: Instant) -> Record:
+        """The record after a revision that changes nothing that the environment depends on."""
+        healthy = self.healthy is not None and self.healthy == self.current
+        return self.with_(
+            attempted=revision,
+            attempted_at=now,
+            current=revision,
+            healthy=revision if healthy else self.healthy,
+            failures=0,
+            failure=None,
+            stalled=None,
+            held=None,
+        )
+
+    def after(self, outcome: Outcome, revision: Revision, digest: str | None, now: Instant) -> Record:
+        """The record after a pass for `revision` ended in `outcome` at `now`."""
+        ended = self.with_(running=None, interrupted=False)
+        match outcome.kind:
+            case OutcomeKind.UNCHANGED | OutcomeKind.UPDATED:
+                return ended._at(revision, digest, now, moved=outcome.kind is OutcomeKind.UPDATED)
+            case OutcomeKind.HELD:
+                held = Held(
+                    revision=revision,
+                    identity=outcome.identity or "",
+                    why=outcome.message,
+                    since=now,
+                )
+                if ended.held is not None and ended.held.identity == held.identity:
+                    held = held.with_(since=ended.held.since)
+                return ended.with_(held=held, failures=0, failure=None)
+            case OutcomeKind.FAILED | OutcomeKind.ROLLED_BACK:
+                # Nobody knows how far it came, so no revision counts as already there.
+                failed = ended.with_(
+                    digest=None,
+                    failures=ended.failures + 1,
+                    failed_at=now,
+                    failure=outcome.message,
+                    stalled=None if outcome.retryable else outcome.message,
+                )
+                if outcome.kind is OutcomeKind.ROLLED_BACK:
+                    # The stack is at the older revision; the wanted one stays what was attempted, so it
+                    # is not tried again by itself.
+                    return failed.with_(updated=outcome.restored, updated_at=now, current=outcome.restored)
+                return failed
+            case OutcomeKind.INTERRUPTED:
+                return ended.with_(interrupted=True)
+
+    def recovered(self, now: Instant) -> Record:
+        """The record after its owner died in the middle of a pass, found by the next process.
+
+        It counts as a failure so that a pass that kills its process is not tried for ever.
+        """
+        return self.with_(
+            running=None,
+            interrupted=True,
+            digest=None,
+            failures=self.failures + 1,
+            failed_at=now,
+            failure="the process that made the last pass died in the middle of it",
+        )
+
+    def resumed(self) -> Record:
+        """The record after a person asked to go on: no suspension, no stall, no failures."""
+        return self.with_(suspended=None, stalled=None, failures=0, failed_at=None, failure=None)
+
+    def _at(self, revision: Revision, digest: str | None, now: Instant, *, moved: bool) -> Record:
+        first = self.updated is None
+        return self.with_(
+            updated=revision if moved or first else self.updated,
+            updated_at=now if moved or first else self.updated_at,
+            digest=digest,
+            current=revision,
+            healthy=revision,
+            healthy_since=now if moved or self.healthy_since is None else self.healthy_since,
+            failures=0,
+            failed_at=None,
+            failure=None,
+            stalled=None,
+            held=None,
+        )

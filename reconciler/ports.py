@@ -1,0 +1,253 @@
+"""What the reconciler needs from the outside, as protocols. Adapters implement them, fakes pass the same tests.
+
+Every method may also raise what its port says in `Raises`; nothing else may come out of an adapter.
+Fakes of all of them are public, in `reconciler.testing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+from threading import Event
+from typing import Protocol
+
+from reconciler.core.inventory import Probe
+from reconciler.core.model import (
+    Outcome,
+    Pass,
+    Preview,
+    ProbeResult,
+    ProcessMark,
+    Request,
+    Revision,
+    StackState,
+    Updated,
+    Value,
+)
+from reconciler.core.record import Record
+
+
+class Source(Protocol):
+    """A git repository that holds desired state.
+
+    Calls may come from several threads. A revision that `resolve` gave stays readable until the next
+    `refresh` at least.
+    """
+
+    def refresh(self) -> bool:
+        """Look at the repository once: its references, and the objects that are new.
+
+        Returns:
+            Whether any reference moved, appeared or went since the last look.
+
+        Raises:
+            SourceUnavailableError: no answer, or not before the deadline.
+            AuthenticationError: it refuses us.
+            RevisionNotFoundError: it is empty.
+        """
+        ...
+
+    def resolve(self, reference: str) -> Revision:
+        """The commit at which a reference stood at the last `refresh`.
+
+        Args:
+            reference: a branch (`main`), a full name (`refs/heads/main`), a tag pattern
+                (`refs/tags/v*`: the highest by version order; annotated tags are peeled to their commit),
+                or `HEAD` for the repository's default branch.
+
+        Raises:
+            RevisionNotFoundError: there is none; the hint names the ones that are near.
+        """
+        ...
+
+    def entries(self, revision: Revision, directory: str) -> Mapping[str, str]:
+        """The entries of a directory: name -> git object id of the blob or tree; empty where it is not there."""
+        ...
+
+    def read(self, revision: Revision, path: str) -> str | None:
+        """A file's text as it is in a revision, or None where it is not there.
+
+        Raises:
+            SourceError: it is not UTF-8 text, or larger than 1 MiB.
+        """
+        ...
+
+    def checkout(self, revision: Revision) -> AbstractContextManager[Path]:
+        """A throw-away directory with a revision's files, removed at the end of the block.
+
+        Raises:
+            SourceError: it cannot be written (a full disk, an object that is missing).
+        """
+        ...
+
+
+class Program(Value):
+    """A Pulumi project that lies in a checkout, and the stack it is run for.
+
+    Args:
+        directory: where its Pulumi.yaml is.
+        stack: the stack's name.
+        work: a private directory of this pass, for the saved plan, events and the engine's output.
+        revision: what the checkout holds.
+        digest: see `core.digest.digest`; goes into the preview's identity.
+        create_stack: make the stack where the backend has none.
+    """
+
+    directory: Path
+    stack: str
+    work: Path
+    revision: Revision
+    digest: str
+    create_stack: bool = False
+
+
+class Engine(Protocol):
+    """Pulumi: previews and updates one stack of one checkout.
+
+    Raises, from every method:
+        EngineMissingError, StackLockedError, StackNotFoundError, PassphraseError, ProgramError,
+        EngineTimeoutError, EngineInterruptedError, or a plain EngineError for what nobody recognised.
+    """
+
+    def version(self) -> str:
+        """The engine's version, such as `3.274.1`."""
+        ...
+
+    def preview(self, program: Program) -> Preview:
+        """Compute the changes and save the plan; no effect, no lock."""
+        ...
+
+    def update(self, program: Program, preview: Preview, started: Callable[[ProcessMark], None]) -> Updated:
+        """Carry out the plan of `preview`, and nothing else.
+
+        Args:
+            program: the same directory and stack that were previewed.
+            preview: what was judged.
+            started: called with the engine's process before it can have had any effect.
+
+        Raises:
+            PlanViolatedError: it would do something else; nothing of that was done.
+            PendingOperationsError: an earlier update left operations of which nobody knows the end.
+            UpdateFailedError: resources failed; the message holds their own errors first.
+        """
+        ...
+
+    def state(self, program: Program) -> StackState:
+        """What the backend holds of the stack; `exists` is false where there is none."""
+        ...
+
+    def settle(self, program: Program, left: ProcessMark | None) -> str:
+        """Clean up after an update whose owner died, and say in one sentence what was found.
+
+        A process that is still alive is stopped with one SIGINT and waited for; a lock of the backend is
+        removed only when its owner is proven dead on this host.
+
+        Raises:
+            StackLockedError: a lock is held by an owner that is alive or cannot be proven dead.
+            PendingOperationsError: the dead update left something half-created.
+        """
+        ...
+
+    def interrupt(self) -> None:
+        """Ask whatever runs now to stop cleanly (one SIGINT); returns at once. For signals and drains."""
+        ...
+
+
+class Store(Protocol):
+    """Records, history, requests and approvals: what survives a restart.
+
+    Calls may come from several threads and processes. Raises, from every method:
+        StoreError: it cannot be read or written. RecordCorruptError: what is there is not ours.
+    """
+
+    def load(self, environment: str) -> Record:
+        """The record of an environment; a fresh one where there is none."""
+        ...
+
+    def environments(self) -> tuple[str, ...]:
+        """Names of all environments with a record, sorted."""
+        ...
+
+    def save(self, record: Record) -> None:
+        """Write a record."""
+        ...
+
+    def begin(self, pass_: Pass) -> int:
+        """Write a pass that begins, and give its number."""
+        ...
+
+    def finish(self, pass_id: int, outcome: Outcome, finished: datetime, record: Record) -> None:
+        """Write how a pass ended together with the record after it, both or neither."""
+        ...
+
+    def history(self, environment: str | None = None, limit: int = 20) -> tuple[Pass, ...]:
+        """The newest passes first, of one environment or of all."""
+        ...
+
+    def ask(self, environment: str, by: str, at: datetime) -> Request:
+        """Write a manual ask for a pass; numbers rise."""
+        ...
+
+    def asked(self, environment: str) -> Request | None:
+        """The newest manual ask, served or not."""
+        ...
+
+    def approve(self, environment: str, identity: str, by: str, at: datetime) -> None:
+        """Write a person's yes to one plan identity."""
+        ...
+
+    def approvals(self, environment: str) -> frozenset[str]:
+        """Every identity that was approved."""
+        ...
+
+    def hold(self, stack: str) -> AbstractContextManager[None]:
+        """Keep a stack to ourselves for the block, against other threads and processes.
+
+        It is given up by the system when the process dies, however it dies.
+
+        Raises:
+            StackLockedError: another live process or thread has it; the message says which and since when.
+        """
+        ...
+
+
+class Prober(Protocol):
+    """Asks a service through its public URL."""
+
+    def probe(self, service: str, probe: Probe) -> ProbeResult:
+        """One try; never raises, and never takes longer than 10 seconds."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, so that tests own it."""
+
+    def now(self) -> datetime:
+        """Now, in UTC."""
+        ...
+
+    def wait(self, seconds: float, until: Event | None = None) -> bool:
+        """Let time pass, or less where the event is set; returns whether it was."""
+        ...
+
+
+class Progress(Protocol):
+    """Is told what a pass does, as it does it: a terminal, a log, or nothing."""
+
+    def tell(self, environment: str, line: str) -> None:
+        """One plain line; redacted by whoever shows it."""
+        ...
+
+
+class Processes(Protocol):
+    """What this machine says about processes; the proof that an owner is dead."""
+
+    def mark(self) -> ProcessMark:
+        """Our own process."""
+        ...
+
+    def alive(self, mark: ProcessMark) -> bool | None:
+        """Whether exactly that process lives; None where this host cannot know (another host's)."""
+        ...
