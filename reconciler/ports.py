@@ -1,4 +1,4 @@
-"""What the reconciler needs from the outside, as protocols. Adapters implement them, fakes pass the same tests.
+"""What the reconciler needs from the outside, as protocols; adapters and fakes pass the same tests.
 
 Every method may also raise what its port says in `Raises`; nothing else may come out of an adapter.
 Fakes of all of them are public, in `reconciler.testing`.
@@ -63,7 +63,7 @@ class Source(Protocol):
         ...
 
     def entries(self, revision: Revision, directory: str) -> Mapping[str, str]:
-        """The entries of a directory: name -> git object id of the blob or tree; empty where it is not there."""
+        """The entries of a directory, name -> git object id; empty where it is not there."""
         ...
 
     def read(self, revision: Revision, path: str) -> str | None:

@@ -17,7 +17,7 @@ VERSION = 1
 
 
 class _Part(BaseModel):
-    # Unknown fields of a known version are a program newer than us that stays compatible; they are left alone.
+    # Unknown fields of a known version come from a newer program that stays compatible.
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
@@ -37,7 +37,7 @@ class Machine(_Part):
 
 
 class Probe(_Part):
-    """How to see that a service does its work: a URL, the statuses that are good, a text that must be there."""
+    """How to see that a service does its work: a URL, good statuses, a text that must be there."""
 
     url: str
     status: tuple[int, ...] = Field(min_length=1)
