@@ -114,6 +114,8 @@ class PendingOperationsError(EngineError):
 class UpdateFailedError(EngineError):
     """One or more resources failed; what was done before is in the state."""
 
+    retryable = True
+
 
 class EngineInterruptedError(EngineError):
     """The engine was asked to stop and did so cleanly: state saved, lock released."""

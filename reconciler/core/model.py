@@ -330,6 +330,7 @@ class Outcome(Value):
         changes: the touching changes: previewed ones when held, carried-out ones when updated.
         probes: one for each touched service.
         retryable: whether trying the same revision again can help.
+        busy: another live process holds the stack; nothing was done and nothing counts as a failure.
         adopted: the engine was not started: the revision changes nothing the environment depends on.
         restored: the revision that a rollback went back to.
     """
@@ -342,6 +343,7 @@ class Outcome(Value):
     changes: tuple[Change, ...] = ()
     probes: tuple[ProbeResult, ...] = ()
     retryable: bool = False
+    busy: bool = False
     adopted: bool = False
     restored: Revision | None = None
 

@@ -69,6 +69,7 @@ class Record(Value):
         interrupted: the last pass did not end; the next one begins without waiting.
         served: number of the last request that was served.
         decision: the last one, with its time: what `explain` answers from.
+        inventory: the stack output `inventory` after the last pass that read one.
     """
 
     version: Literal[1] = 1
@@ -92,6 +93,12 @@ class Record(Value):
     served: int = 0
     decision: Decision | None = None
     decided_at: Instant | None = None
+    inventory: object | None = None
+
+    @property
+    def verified(self) -> bool:
+        """Whether what is live was seen healthy and nothing has failed since."""
+        return self.failures == 0 and self.healthy is not None and self.healthy == self.current
 
     def deciding(self, decision: Decision, now: Instant) -> Record:
         """The record with a decision noted; the time moves only when the decision does."""

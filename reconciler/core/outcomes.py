@@ -1,0 +1,84 @@
+"""How a pass ended, as values and sentences. Pure."""
+
+from __future__ import annotations
+
+from reconciler.core.errors import EngineInterruptedError, ReconcilerError, StackLockedError
+from reconciler.core.model import (
+    SHORT,
+    Operation,
+    Outcome,
+    OutcomeKind,
+    Preview,
+    ProbeResult,
+    Verdict,
+    VerdictKind,
+)
+
+_SAID = {
+    Operation.SAME: "the same",
+    Operation.REPLACE: "to replace",
+    Operation.CREATE_REPLACEMENT: "to replace",
+    Operation.DELETE_REPLACED: "to replace",
+}
+
+
+def summarize(preview: Preview) -> str:
+    """The counts of a preview in one line, such as `1 to create, 2 to replace, 7 the same`.
+
+    A replacement is up to three steps of one resource; it is counted once. Components and providers
+    are not counted.
+    """
+    said: dict[str, str] = {}
+    for change in preview.changes:
+        if change.custom and not change.type.startswith("pulumi:") and said.get(change.urn) != "to replace":
+            said[change.urn] = _SAID.get(change.operation, f"to {change.operation}")
+    words = sorted(set(said.values()), key=lambda word: (word == "the same", word))
+    return ", ".join(f"{list(said.values()).count(word)} {word}" for word in words) or "nothing there"
+
+
+def seen(
+    kind: OutcomeKind, message: str, preview: Preview, verdict: Verdict, probes: tuple[ProbeResult, ...]
+) -> Outcome:
+    """An outcome after probing: what could not be seen healthy is a failure, whatever the engine said."""
+    sick = [probe for probe in probes if not probe.healthy]
+    if not sick:
+        return Outcome(kind=kind, message=message, verdict=verdict, identity=preview.identity, probes=probes)
+    words = "; ".join(f"{probe.service} does not answer as it should: {probe.detail}" for probe in sick)
+    return Outcome(
+        kind=OutcomeKind.FAILED,
+        message=f"{words} ({sick[0].url})",
+        hint=f"read its log: docker logs of the containers of {sick[0].service}; then push a mended revision",
+        verdict=verdict,
+        identity=preview.identity,
+        changes=preview.touching,
+        probes=probes,
+        retryable=True,
+    )
+
+
+def held(environment: str, preview: Preview, verdict: Verdict) -> Outcome:
+    """The outcome of a preview that waits for a person, or is refused for good."""
+    if verdict.kind is VerdictKind.FORBIDDEN:
+        hint = "push a revision that keeps something, or destroy the stack by hand with pulumi destroy"
+    else:
+        yes = f"ronron approve {environment} {preview.identity[:SHORT]}"
+        hint = f"look at it with ronron preview {environment}, then say yes with {yes}"
+    return Outcome(
+        kind=OutcomeKind.HELD,
+        message=verdict.why,
+        hint=hint,
+        verdict=verdict,
+        identity=preview.identity,
+        changes=preview.touching,
+    )
+
+
+def failed(error: ReconcilerError) -> Outcome:
+    """The outcome of a pass that an error ended; being stopped or finding the stack busy is no failure."""
+    if isinstance(error, EngineInterruptedError):
+        return Outcome(kind=OutcomeKind.INTERRUPTED, message=str(error), hint=error.hint, retryable=True)
+    if isinstance(error, StackLockedError):
+        return Outcome(
+            kind=OutcomeKind.INTERRUPTED, message=str(error), hint=error.hint, retryable=True, busy=True
+        )
+    return Outcome(kind=OutcomeKind.FAILED, message=str(error), hint=error.hint, retryable=error.retryable)
