@@ -1,0 +1,179 @@
+"""Many passes: looks at the source on a timer, and gives each environment to a worker when it is free.
+
+Level, not edge: every look reads everything again, so a lost wake-up costs one interval and nothing else.
+Only this module catches what nobody expected, and counts it as a failure of that pass.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from reconciler.core.decide import backoff
+from reconciler.core.errors import ReconcilerError, SourceError, StackLockedError
+from reconciler.core.model import Outcome, OutcomeKind, Pass
+from reconciler.core.policy import Retry
+from reconciler.reconcile import Ports, Target, reconcile
+
+EVERYWHERE = "source"
+"""What the loop calls itself where it speaks of no single environment."""
+
+SLOWEST = timedelta(minutes=5)
+"""A repository that does not answer is asked less and less often, and at least this often."""
+
+Result = Pass | ReconcilerError
+"""What became of an environment in a look."""
+
+
+@dataclass
+class Loop:
+    """Looks, hands out passes, drains.
+
+    Args:
+        ports: for the passes.
+        targets: reads the policy from the source as it stands now; raises ConfigError or SourceError.
+        poll: time from one look to the next; jitter only makes it shorter, by up to a tenth.
+        workers: how many environments may be worked on at once; one stack is never worked on twice.
+        debug: tell tracebacks of what nobody expected.
+    """
+
+    ports: Ports
+    targets: Callable[[], Mapping[str, Target]]
+    poll: timedelta
+    workers: int = 4
+    debug: bool = False
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _wake: threading.Event = field(default_factory=threading.Event)
+    _passes: dict[str, Future[Result]] = field(default_factory=dict)
+    _said: dict[str, str] = field(default_factory=dict)
+    _removed: set[str] = field(default_factory=set)
+    _blind: int = 0
+
+    def run(self, *, once: bool = False) -> Mapping[str, Result]:
+        """Look until asked to stop, or once; then wait for what runs.
+
+        Returns:
+            What became of each environment last; an error of the source or the policy under `EVERYWHERE`.
+        """
+        results: dict[str, Result] = {}
+        with ThreadPoolExecutor(self.workers, thread_name_prefix="pass") as pool:
+            while not self._stop.is_set():
+                # Cleared before the look: whatever happens from here on earns another one.
+                self._wake.clear()
+                error = self._look(pool)
+                if once:
+                    if error is not None:
+                        results[EVERYWHERE] = error
+                    break
+                self.ports.clock.wait(self._pause(), until=self._wake)
+            self._announce_drain()
+        return results | {name: future.result() for name, future in self._passes.items()}
+
+    def wake(self) -> None:
+        """Look again now; for a webhook, a finished pass, a signal."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Take on nothing new, let what runs end; a second call interrupts what runs, cleanly."""
+        if self._stop.is_set():
+            self.ports.engine.interrupt()
+        self._stop.set()
+        self._wake.set()
+
+    # -- one look ----------------------------------------------------------------------------------
+
+    def _look(self, pool: ThreadPoolExecutor) -> ReconcilerError | None:
+        try:
+            self.ports.source.refresh()
+            targets = self.targets()
+        except ReconcilerError as error:
+            self._blind += 1
+            self._say(EVERYWHERE, error)
+            return error
+        self._blind = 0
+        self._unsay(EVERYWHERE)
+        self._report_removed(targets)
+        for name, target in targets.items():
+            if name not in self._passes or self._passes[name].done():
+                self._passes[name] = pool.submit(self._pass, target)
+                self._passes[name].add_done_callback(self._after)
+        return None
+
+    def _pause(self) -> float:
+        slow = Retry(after=self.poll, ceiling=max(self.poll, SLOWEST))
+        pause = backoff(self._blind, slow) if self._blind else self.poll
+        return pause.total_seconds() * random.uniform(0.9, 1.0)  # noqa: S311 - jitter is no secret
+
+    def _report_removed(self, targets: Mapping[str, Target]) -> None:
+        removed = {name for name in self.ports.store.environments() if name not in targets}
+        for name in sorted(removed - self._removed):
+            self._tell(
+                name, "no longer in the policy; its stack is left as it is, destroy it by hand if meant"
+            )
+        self._removed = removed
+
+    def _pass(self, target: Target) -> Result:
+        try:
+            made = reconcile(target, self.ports)
+        except ReconcilerError as error:
+            self._say(target.name, error)
+            return error
+        except Exception as error:  # noqa: BLE001 - the one place where the unexpected ends
+            return self._unexpected(target, error)
+        self._unsay(target.name)
+        return made
+
+    def _after(self, future: Future[Result]) -> None:
+        # A revision may have come in the meantime, or another environment may have waited for this one.
+        result = future.result()
+        if isinstance(result, Pass) and result.outcome is not None:
+            self._wake.set()
+
+    def _unexpected(self, target: Target, error: Exception) -> ReconcilerError:
+        text = (
+            "".join(traceback.format_exception(error)) if self.debug else f"{type(error).__name__}: {error}"
+        )
+        told = ReconcilerError(
+            f"internal error: {text}", hint="run again with --debug and report what it says"
+        )
+        self._say(target.name, told)
+        store, now = self.ports.store, self.ports.clock.now()
+        record = store.load(target.name)
+        if record.running is not None and record.running.owner == self.ports.processes.mark():
+            running = record.running
+            outcome = Outcome(kind=OutcomeKind.FAILED, message=str(told), hint=told.hint, retryable=True)
+            store.finish(running.pass_id, outcome, now, record.after(outcome, running.revision, None, now))
+        return told
+
+    def _announce_drain(self) -> None:
+        running = sorted(name for name, future in self._passes.items() if not future.done())
+        if running and self._stop.is_set():
+            self._tell(EVERYWHERE, f"stopping: {', '.join(running)} may end first; ask again to interrupt")
+
+    # -- saying a thing once -----------------------------------------------------------------------
+
+    def _say(self, name: str, error: ReconcilerError) -> None:
+        if self._said.get(name) == str(error):
+            return
+        self._said[name] = str(error)
+        self._tell(name, f"{_word(error)}: {error}")
+        if error.hint:
+            self._tell(name, f"what to do: {error.hint}")
+
+    def _unsay(self, name: str) -> None:
+        if self._said.pop(name, None) is not None:
+            self._tell(name, "that is over: it works again")
+
+    def _tell(self, name: str, line: str) -> None:
+        self.ports.progress.tell(name, line)
+
+
+def _word(error: ReconcilerError) -> str:
+    if isinstance(error, StackLockedError):
+        return "busy"
+    return "cannot look" if isinstance(error, SourceError) else "error"
