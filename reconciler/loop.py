@@ -11,6 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -130,8 +131,10 @@ class Loop:
 
     def _after(self, future: Future[Result]) -> None:
         # A revision may have come in the meantime, or another environment may have waited for this one.
+        # After an interruption a look at once would only find the same stack still locked.
         result = future.result()
-        if isinstance(result, Pass) and result.outcome is not None:
+        outcome = result.outcome if isinstance(result, Pass) else None
+        if outcome is not None and outcome.kind is not OutcomeKind.INTERRUPTED:
             self._wake.set()
 
     def _unexpected(self, target: Target, error: Exception) -> ReconcilerError:
@@ -142,13 +145,17 @@ class Loop:
             f"internal error: {text}", hint="run again with --debug and report what it says"
         )
         self._say(target.name, told)
+        with suppress(ReconcilerError):  # a store that fails now leaves a pass that the next one recovers
+            self._close(target, told)
+        return told
+
+    def _close(self, target: Target, told: ReconcilerError) -> None:
         store, now = self.ports.store, self.ports.clock.now()
         record = store.load(target.name)
         if record.running is not None and record.running.owner == self.ports.processes.mark():
             running = record.running
             outcome = Outcome(kind=OutcomeKind.FAILED, message=str(told), hint=told.hint, retryable=True)
             store.finish(running.pass_id, outcome, now, record.after(outcome, running.revision, None, now))
-        return told
 
     def _announce_drain(self) -> None:
         running = sorted(name for name, future in self._passes.items() if not future.done())

@@ -3,6 +3,7 @@
 ```text
 * ReconcilerError(message, *, hint="", where="")     retryable = False
   x ConfigError                  settings, policy or stack config is wrong
+    + ConfigProblemsError        one or more things at once, each with its place and its remedy
   x SourceError
     + SourceUnavailableError     retryable: no answer, timeout, busy
     + AuthenticationError
@@ -28,6 +29,12 @@ do) is an outcome and never an error.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+PROBLEMS_SHOWN = 12
+"""How many problems of one file fit on a screen together with what is around them."""
+
 
 class ReconcilerError(Exception):
     """Something went wrong that a person can be told about in one screen.
@@ -52,6 +59,46 @@ class ReconcilerError(Exception):
 
 class ConfigError(ReconcilerError):
     """Settings, policy or stack config is wrong; nothing was started."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a setting or in a file.
+
+    Args:
+        where: the variable, or file, line and key.
+        what: what is wrong with it, as an error's message.
+        remedy: what to do about it, as an error's hint.
+    """
+
+    where: str
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}; {self.remedy}"
+
+
+class ConfigProblemsError(ConfigError):
+    """One or more things are wrong in what a person wrote; all of them are listed at once.
+
+    Args:
+        problems: at least one, in the order in which they stand in the text.
+        subject: what cannot be used because of them, such as the file's name.
+    """
+
+    def __init__(self, problems: Sequence[Problem], *, subject: str) -> None:
+        self.problems = tuple(problems)
+        if len(self.problems) == 1:
+            only = self.problems[0]
+            super().__init__(only.what, hint=only.remedy, where=only.where)
+            return
+        shown = [f"  {problem}" for problem in self.problems[:PROBLEMS_SHOWN]]
+        more = len(self.problems) - len(shown)
+        if more:
+            shown.append(f"  … and {more} more")
+        lines = "\n".join([f"cannot use {subject}: {len(self.problems)} problems", *shown])
+        super().__init__(lines, hint="mend each of them as its line says, then run `ronron validate`")
 
 
 class SourceError(ReconcilerError):
