@@ -57,7 +57,7 @@ def decide(
         )
 
     if again and record.held is not None:
-        if record.held.identity in approvals:
+        if record.held.identity in approvals and not record.held.forbidden:
             return _because(Reason.APPROVED, f"plan {record.held.identity[:12]} was approved")
         return _because(
             Reason.WAITING_FOR_APPROVAL, f"plan {record.held.identity[:12]} waits", record.held.why
@@ -99,9 +99,12 @@ def backoff(failures: int, retry: Retry) -> timedelta:
     Source:
         Factor 3: pulumi-kubernetes-operator 2.9.0, stack_controller.go, cooldown.
     """
-    # 3 ** 20 seconds is a century; the cap keeps the product inside a timedelta.
-    factor: int = 3 ** min(failures - 1, 20)
-    return min(retry.after * factor, retry.ceiling)
+    wait = retry.after
+    for _ in range(failures - 1):
+        if wait >= retry.ceiling:
+            break
+        wait *= 3
+    return min(wait, retry.ceiling)
 
 
 def promotion(
@@ -115,10 +118,11 @@ def promotion(
     latest: datetime | None = None
     for name in after.environments:
         other = others.get(name)
-        if other is None or other.healthy is None or other.healthy.commit != desired.commit:
+        times = [t for t in (other.healthy_since, other.attempted_at) if t] if other else []
+        healthy = other.healthy if other is not None and other.verified else None
+        if healthy is None or healthy.commit != desired.commit or not times:
             return f"{name} does not run {desired.short} healthily yet", None
-        since = max(t for t in (other.healthy_since, other.attempted_at) if t is not None)
-        until = since + after.healthy_for
+        until = max(times) + after.healthy_for
         if now < until and (latest is None or until > latest):
             latest = until
     if latest is None:

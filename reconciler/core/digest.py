@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
 
 from reconciler.core.model import QUIET, Change
 
@@ -29,6 +30,9 @@ Whatever is not named here counts: one preview too many is cheap, one too few is
 not made.
 """
 
+POLICY = "environments.yaml"
+"""The policy's name beside the stack files: the reconciler reads it, no program does."""
+
 
 def digest(entries: Mapping[str, str], stack_files: Mapping[str, str], *, config_dir: str, stack: str) -> str:
     """What an environment depends on, in one hash: program, lock files and its own stack file.
@@ -37,19 +41,27 @@ def digest(entries: Mapping[str, str], stack_files: Mapping[str, str], *, config
         entries: the project directory's entries, name -> git object id (of a blob or a tree).
         stack_files: the entries of the directory that holds stack files, name -> git object id.
         config_dir: that directory's path below the project, `.` where they lie beside the program.
-        stack: the stack's name: of the stack files only `Pulumi.<stack>.yaml` counts.
+        stack: the stack's name: of the stack files only `Pulumi.<stack>.yaml` counts. Whatever else lies
+            beside them counts, but for the policy, which no program reads.
 
     Returns:
         64 hexadecimal characters.
     """
-    top = config_dir.split("/", 1)[0]
+    path = PurePosixPath(config_dir).parts
+    # Only a directory at the top can be told apart from the program by its own entries; one further
+    # down is part of a tree that may hold code.
+    apart = path[0] if len(path) == 1 else None
+    own = {f"Pulumi.{stack}.yaml", f"Pulumi.{stack}.yml"}
     program = {
         name: tree
         for name, tree in entries.items()
-        if name != top and not _is_stack_file(name) and not any(fnmatchcase(name, p) for p in IRRELEVANT)
+        if name != apart and not _is_stack_file(name) and not any(fnmatchcase(name, p) for p in IRRELEVANT)
     }
-    names = (f"Pulumi.{stack}.yaml", f"Pulumi.{stack}.yml")
-    config = {name: stack_files[name] for name in names if name in stack_files}
+    config = {
+        name: tree
+        for name, tree in stack_files.items()
+        if name in own or (apart is not None and not _is_stack_file(name) and name != POLICY)
+    }
     return _hash({"program": program, "config": config, "stack": stack})
 
 
@@ -60,13 +72,13 @@ def identity(commit: str, digest_: str, engine: str, changes: Iterable[Change]) 
         commit: full hash.
         digest_: see `digest`.
         engine: the engine's version: another one may carry out the same plan differently.
-        changes: of the preview; quiet ones do not count, order does not count.
+        changes: of the preview; quiet ones do not count, order does not count, nor that of properties.
 
     Returns:
         64 hexadecimal characters; any change of the above gives another one.
     """
     steps = sorted(
-        [change.urn, change.operation, change.original, *change.properties]
+        [change.urn, change.operation, change.original, *sorted(set(change.properties))]
         for change in changes
         if change.operation not in QUIET
     )

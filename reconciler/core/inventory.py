@@ -102,7 +102,7 @@ def read_inventory(output: object | None) -> Inventory | None:
     if output is None:
         return None
     version = output.get("version") if isinstance(output, dict) else None
-    if version != VERSION:
+    if isinstance(version, bool) or version != VERSION:
         raise ConfigError(
             f"cannot read the inventory: version {version!r}, this reconciler reads {VERSION}",
             where="stack output inventory",

@@ -46,17 +46,20 @@ class Window(Value):
         return min(opening for opening, _ in self._around(at) if opening > at).astimezone(UTC)
 
     def _around(self, at: datetime) -> list[tuple[datetime, datetime]]:
-        # A week and a day each way holds every window that can be open at `at` and the next one after it.
+        # Two days back hold every window that can be open at `at`. Two weeks ahead hold the next one even
+        # where a change to summer time swallows the one of this week: it has no length and is left out.
+        # A time that such a change skips is read with the offset before it (RFC 5545, 3.3.5).
         zone = ZoneInfo(self.timezone)
         today = at.astimezone(zone).date()
         nights = timedelta(days=1) if self.closes <= self.opens else timedelta()
         found = []
-        for offset in range(-2, 9):
+        for offset in range(-2, 16):
             day = today + timedelta(days=offset)
             if day.weekday() in self.days:
                 opening = datetime.combine(day, self.opens, zone).astimezone(UTC)
                 closing = datetime.combine(day + nights, self.closes, zone).astimezone(UTC)
-                found.append((opening, closing))
+                if opening < closing:
+                    found.append((opening, closing))
         return found
 
 

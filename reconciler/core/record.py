@@ -12,6 +12,7 @@ from reconciler.core.model import (
     ProcessMark,
     Revision,
     Value,
+    VerdictKind,
 )
 
 
@@ -24,12 +25,16 @@ class Suspension(Value):
 
 
 class Held(Value):
-    """A preview that waits for a person: of which revision, under which identity, and why."""
+    """A preview that waits for a person: of which revision, under which identity, and why.
+
+    What is forbidden waits for another revision: no approval lifts it.
+    """
 
     revision: Revision
     identity: str
     why: str
     since: Instant
+    forbidden: bool = False
 
 
 class Running(Value):
@@ -150,14 +155,17 @@ class Record(Value):
                     identity=outcome.identity or "",
                     why=outcome.message,
                     since=now,
+                    forbidden=outcome.verdict is not None and outcome.verdict.kind is VerdictKind.FORBIDDEN,
                 )
                 if ended.held is not None and ended.held.identity == held.identity:
                     held = held.with_(since=ended.held.since)
                 return ended.with_(held=held, failures=0, failure=None)
             case OutcomeKind.FAILED | OutcomeKind.ROLLED_BACK:
-                # Nobody knows how far it came, so no revision counts as already there.
+                # Nobody knows how far it came, so no revision counts as already there. A plan is given up
+                # with it: an approved one would otherwise be tried again at once and for ever.
                 failed = ended.with_(
                     digest=None,
+                    held=None,
                     failures=ended.failures + 1,
                     failed_at=now,
                     failure=outcome.message,
@@ -180,6 +188,7 @@ class Record(Value):
             running=None,
             interrupted=True,
             digest=None,
+            held=None,
             failures=self.failures + 1,
             failed_at=now,
             failure="the process that made the last pass died in the middle of it",

@@ -2,32 +2,65 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
+from urllib.parse import quote, quote_plus
 
 MASK = "[secret]"
 SHORTEST = 4
 """Secrets shorter than this are not searched for: they would blank out ordinary words."""
 
-_URL_CREDENTIALS = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/@'\"]*(?::[^\s/'\"]*)?@")
-_URL_QUERY = re.compile(r"(?P<url>https?://[^\s?'\"]+)\?[^\s'\"#]+")
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+# Every pattern below consumes whatever it looks at, so that a long line without a match costs one walk
+# over it and not one from each of its characters.
+_USERINFO = re.compile(r"://[^\s/\"]*@")
+_URL = re.compile(r"(?P<url>https?://[^\s?'\"]+)(?:\?(?P<query>[^\s'\"#]+))?", re.IGNORECASE)
+_ANSI = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, cursor
+    r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # titles, links
+    r"|\x1b[ -/]+[0-~]"  # character sets
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
-def redact(text: str, secrets: Iterable[str] = ()) -> str:
+def redact(text: str, secrets: Iterable[str] = (), *, queries: bool = False) -> str:
     """The text without the given secrets, URL credentials, URL queries and terminal control codes.
+
+    Lines end in a line feed afterwards, and what is no text in UTF-8 is a replacement character.
 
     Args:
         text: whatever is about to leave the process.
         secrets: values that are known to be secret; the longest is taken out first, so that one that
-            contains another leaves nothing behind.
+            contains another leaves nothing behind. They are found as they are, and as they stand in a
+            URL or in JSON.
+        queries: leave the queries of URLs; only for text that is known to be public and is used again.
     """
-    clean = _CONTROL.sub("", _ANSI.sub("", text))
-    for secret in sorted({value for value in secrets if len(value) >= SHORTEST}, key=len, reverse=True):
+    clean = _plain(text)
+    for secret in sorted(_forms(secrets), key=len, reverse=True):
         clean = clean.replace(secret, MASK)
-    clean = _URL_CREDENTIALS.sub(rf"\g<scheme>{MASK}@", clean)
-    return _URL_QUERY.sub(rf"\g<url>?{MASK}", clean)
+    clean = _USERINFO.sub(f"://{MASK}@", clean)
+    return clean if queries else _URL.sub(_without_query, clean)
+
+
+def redact_document(
+    document: object, secrets: Iterable[str] = (), *, limit: int, queries: bool = False
+) -> object:
+    """A JSON document whose texts and keys are all redacted, and the texts shortened to `limit`."""
+    known = tuple(secrets)
+
+    def clean(part: object) -> object:
+        match part:
+            case str():
+                return shorten(redact(part, known, queries=queries), limit)
+            case dict():
+                return {redact(str(key), known, queries=queries): clean(value) for key, value in part.items()}
+            case list() | tuple():
+                return [clean(value) for value in part]
+            case _:
+                return part
+
+    return clean(document)
 
 
 def shorten(text: str, limit: int) -> str:
@@ -35,4 +68,23 @@ def shorten(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     tail = " … [cut]"
-    return text[: max(0, limit - len(tail))] + tail
+    return (text[: max(0, limit - len(tail))] + tail)[:limit]
+
+
+def _plain(text: str) -> str:
+    # A lone carriage return would let a line write over itself on a terminal.
+    lines = _ANSI.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    return _SURROGATE.sub("\ufffd", _CONTROL.sub("", lines))
+
+
+def _forms(secrets: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    for secret in secrets:
+        plain = _plain(secret)
+        in_json = (json.dumps(plain)[1:-1], json.dumps(plain, ensure_ascii=False)[1:-1])
+        found.update((plain, quote(plain, safe=""), quote_plus(plain), *in_json))
+    return {form for form in found if len(form) >= SHORTEST}
+
+
+def _without_query(found: re.Match[str]) -> str:
+    return f"{found['url']}?{MASK}" if found["query"] else found["url"]

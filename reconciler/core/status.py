@@ -5,6 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import IntEnum, StrEnum
 
+from reconciler.core.errors import (
+    ConfigError,
+    EngineMissingError,
+    PassphraseError,
+    ReconcilerError,
+    RevisionNotFoundError,
+    StackLockedError,
+)
 from reconciler.core.inventory import read_inventory
 from reconciler.core.model import Instant, Outcome, OutcomeKind, Pass, ProbeResult, Reason, Revision, Value
 from reconciler.core.record import Record
@@ -72,6 +80,24 @@ class EnvironmentStatus(Value):
     removed: bool = False
 
 
+class Finding(Value):
+    """A piece that the reconciler needs, as `doctor` finds it.
+
+    Args:
+        name: what it is.
+        good: whether it is there and usable.
+        version: None where it is missing or has none.
+        origin: where it came from, such as `machine`, `download`, `built`, or a path.
+        remedy: what to do; empty where nothing is to be done.
+    """
+
+    name: str
+    good: bool
+    version: str | None = None
+    origin: str = ""
+    remedy: str = ""
+
+
 def status(record: Record, passes: Sequence[Pass], *, removed: bool = False) -> EnvironmentStatus:
     """How an environment is.
 
@@ -129,6 +155,14 @@ def exit_code_of(outcome: Outcome | None, reason: Reason) -> ExitCode:
             return ExitCode.FAILED
 
 
+def code_of(error: ReconcilerError) -> ExitCode:
+    """What a process says when an error ended it."""
+    if isinstance(error, StackLockedError):
+        return ExitCode.BUSY
+    wrong_words = (ConfigError, EngineMissingError, PassphraseError, RevisionNotFoundError)
+    return ExitCode.USAGE if isinstance(error, wrong_words) else ExitCode.FAILED
+
+
 def _state(record: Record) -> tuple[State, str]:
     if record.running is not None:
         return State.UPDATING, f"pass {record.running.pass_id} for {record.running.revision.short}"
@@ -155,7 +189,9 @@ def _state(record: Record) -> tuple[State, str]:
 def _hint(record: Record, state: State, last: Pass | None) -> str:
     name = record.environment
     match state:
-        case State.HELD if record.held is not None and record.held.identity:
+        case State.HELD if record.held is not None and record.held.forbidden:
+            return "push a revision that keeps something, or destroy the stack by hand with pulumi destroy"
+        case State.HELD if record.held is not None:
             return f"ronron preview {name}, then ronron approve {name} {record.held.identity[:12]}"
         case State.SUSPENDED:
             return f"ronron resume {name}"
