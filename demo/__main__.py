@@ -1,0 +1,49 @@
+"""`python -m demo up | down | env`."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+
+from demo.down import NotOursError, take_down
+from demo.pad import PadError
+from demo.places import STACK, Places
+from demo.story import DemoError, Story, choose_port, refuse_taken_port, shell_environment
+from demo.watcher import WatcherError
+from reconciler.adapters.sql_store import SqlStore
+from reconciler.core.errors import ReconcilerError
+
+
+def main(words: list[str]) -> int:
+    """Run one word of the demo; returns the exit code."""
+    console = Console(soft_wrap=True)
+    places = Places.default()
+    try:
+        match words:
+            case ["up"]:
+                port = choose_port()
+                refuse_taken_port(port, ours=_is_up(places))
+                Story(places, console, port).run()
+            case ["down"]:
+                take_down(places, lambda line: console.print(line, highlight=False))
+            case ["env"]:
+                sys.stdout.write(shell_environment(places) + "\n")
+            case _:
+                console.print("usage: python -m demo up | down | env")
+                return 2
+    except (DemoError, NotOursError, PadError, ReconcilerError, WatcherError) as error:
+        Console(stderr=True).print(f"[bold red]the demo stopped:[/] {error}", highlight=False)
+        return 1
+    return 0
+
+
+def _is_up(places: Places) -> bool:
+    if not (places.state / "store.sqlite").exists():
+        return False
+    with SqlStore(places.state) as store:
+        return store.load(STACK).updated is not None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

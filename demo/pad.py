@@ -1,0 +1,97 @@
+"""A visitor of the pad: asks it through the edge, as a browser would, and through Etherpad's HTTP API."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import docker
+import httpx
+
+from reconciler.adapters.http_prober import LoopbackNames
+
+KEY_FILES = ("/opt/etherpad-lite/APIKEY.txt", "/opt/etherpad-lite/var/APIKEY.txt")
+API = "/api/1"
+
+
+class PadError(Exception):
+    """The pad does not do what a visitor expects."""
+
+
+@dataclass
+class Pad:
+    """One Etherpad behind the edge.
+
+    Args:
+        url: its public address.
+        container: name of its container, where its API key lies.
+    """
+
+    url: str
+    container: str
+
+    def title(self) -> str | None:
+        """The title of the front page; None while nobody answers as a pad."""
+        try:
+            answer = self._client().get(f"{self.url}/")
+        except httpx.HTTPError:
+            return None
+        if answer.status_code != httpx.codes.OK:
+            return None
+        before, found, after = answer.text.partition("<title>")
+        return after.partition("</title>")[0].strip() if found and before else None
+
+    def wait_for_title(self, wanted: str, seconds: float) -> None:
+        """Wait until the front page has a title.
+
+        Raises:
+            PadError: it did not come in time.
+        """
+        until = time.monotonic() + seconds
+        seen = None
+        while time.monotonic() < until:
+            seen = self.title()
+            if seen == wanted:
+                return
+            time.sleep(0.5)
+        raise PadError(f"{self.url} has the title {seen!r} and not {wanted!r} after {seconds:.0f} s")
+
+    def write(self, name: str, text: str) -> None:
+        """Write a pad's whole text, making the pad where it is not there."""
+        if self._call("getText", padID=name) is None:
+            self._call("createPad", padID=name)
+        self._call("setText", padID=name, text=text)
+
+    def text(self, name: str) -> str:
+        """A pad's text, as its export gives it to everybody."""
+        answer = self._client().get(f"{self.url}/p/{name}/export/txt")
+        answer.raise_for_status()
+        return answer.text
+
+    def create(self, name: str) -> None:
+        """Make a pad with the default text, afresh."""
+        if self._call("getText", padID=name) is not None:
+            self._call("deletePad", padID=name)
+        self._call("createPad", padID=name)
+
+    def _call(self, function: str, **arguments: str) -> object | None:
+        form = {"apikey": self._key(), **arguments}
+        answer = self._client().post(f"{self.url}{API}/{function}", data=form)
+        document = answer.json()
+        if document.get("code") == 1 and document.get("message") == "padID does not exist":
+            return None
+        if document.get("code") != 0:
+            raise PadError(f"the pad's API answers {answer.status_code}: {document.get('message')}")
+        return document.get("data") or {}
+
+    def _key(self) -> str:
+        container = docker.from_env().containers.get(self.container)
+        for file in KEY_FILES:
+            done = container.exec_run(["cat", file])
+            if done.exit_code == 0:
+                return str(done.output.decode().strip())
+        raise PadError(f"no API key in {self.container}: looked at {', '.join(KEY_FILES)}")
+
+    @staticmethod
+    def _client() -> httpx.Client:
+        return httpx.Client(transport=LoopbackNames(), timeout=10, follow_redirects=True)

@@ -1,0 +1,90 @@
+"""Where the demo keeps what it makes: one directory outside the clone, removed by `down`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+CLONE = Path(__file__).resolve().parent.parent
+"""The clone that this demo was started from; it is only read."""
+
+STACK = "local"
+BRANCH = "main"
+MARK = "ronron-demo"
+"""Name of the file that says that a directory is the demo's: `down` removes no other."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """The demo's files, all below one directory."""
+
+    root: Path
+
+    @classmethod
+    def default(cls) -> Places:
+        """RONRON_DEMO, or a directory beside the other state of this user."""
+        state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+        return cls(Path(os.environ.get("RONRON_DEMO") or state / "ronron-demo").absolute())
+
+    @property
+    def repository(self) -> Path:
+        """The bare repository that the reconciler watches."""
+        return self.root / "repository.git"
+
+    @property
+    def collective(self) -> Path:
+        """The working copy of a member who commits and pushes."""
+        return self.root / "collective"
+
+    @property
+    def state(self) -> Path:
+        """The reconciler's state, with the Pulumi state in it."""
+        return self.root / "state"
+
+    @property
+    def passphrase(self) -> Path:
+        """The file with the passphrase of the stack's secrets."""
+        return self.root / "passphrase"
+
+    @property
+    def watch_log(self) -> Path:
+        """What the watcher said."""
+        return self.root / "watch.log"
+
+    @property
+    def watch_process(self) -> Path:
+        """Which process the watcher is."""
+        return self.root / "watch.json"
+
+    @property
+    def stack_file(self) -> Path:
+        """The collective's declaration."""
+        return self.collective / "stacks" / f"Pulumi.{STACK}.yaml"
+
+    def prepare(self) -> None:
+        """Make the directory and the passphrase, once."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self.root / MARK).touch()
+        if not self.passphrase.exists():
+            descriptor = os.open(self.passphrase, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as opened:
+                opened.write(secrets.token_urlsafe(24))
+
+    def ronron_environment(self) -> dict[str, str]:
+        """What `ronron` needs to know to be about the demo."""
+        return {
+            "RONRON_REPOSITORY": str(self.repository),
+            "RONRON_STATE": str(self.state),
+            "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.passphrase),
+        }
+
+    def pulumi_environment(self) -> dict[str, str]:
+        """What `pulumi` needs to know, in the clone, to be about the demo: backend, stack and stack file."""
+        return {
+            "PULUMI_HOME": str(self.state / "pulumi-home"),
+            "PULUMI_BACKEND_URL": f"file://{self.state / 'pulumi-state'}",
+            "PULUMI_STACK": STACK,
+            "PULUMI_OPTION_CONFIG_FILE": str(self.stack_file),
+        }

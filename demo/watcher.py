@@ -1,0 +1,92 @@
+"""The watcher of the demo: `ronron watch` as a process of its own, started, listened to and stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from demo.collective import clean_environment
+from demo.places import Places
+from reconciler.adapters.processes import LinuxProcesses
+from reconciler.core.model import ProcessMark
+
+POLL = 2
+"""Seconds between two looks: short, so that nobody waits in front of a demo."""
+
+GRACE = 120
+"""Seconds for an update under way to end after the watcher was asked to stop."""
+
+
+class WatcherError(Exception):
+    """The watcher ended by itself."""
+
+
+@contextmanager
+def watching(places: Places) -> Iterator[Watcher]:
+    """`ronron watch` for the block; asked to stop at its end, and waited for."""
+    stop_left_over(places)
+    with places.watch_log.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "reconciler.cli", "watch", "--poll", str(POLL)],
+            cwd=places.root,
+            env=clean_environment(places.ronron_environment()),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    mark = LinuxProcesses().mark_of(process.pid)
+    if mark is not None:
+        places.watch_process.write_text(mark.model_dump_json())
+    try:
+        yield Watcher(places, process)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(GRACE)
+        places.watch_process.unlink(missing_ok=True)
+
+
+class Watcher:
+    """A running watcher and what it says."""
+
+    def __init__(self, places: Places, process: subprocess.Popen[bytes]) -> None:
+        self._places = places
+        self._process = process
+        self._read = 0
+
+    def said(self) -> list[str]:
+        """The lines that are new since the last call.
+
+        Raises:
+            WatcherError: it has ended.
+        """
+        with self._places.watch_log.open("rb") as log:
+            log.seek(self._read)
+            fresh = log.read()
+        whole = fresh[: fresh.rfind(b"\n") + 1]
+        self._read += len(whole)
+        if not whole and self._process.poll() is not None:
+            raise WatcherError(
+                f"ronron watch ended with {self._process.returncode}; see {self._places.watch_log}"
+            )
+        return whole.decode(errors="replace").splitlines()
+
+
+def stop_left_over(places: Places) -> None:
+    """Stop the watcher of a run that was killed, if it is still that very process."""
+    try:
+        mark = ProcessMark.model_validate_json(places.watch_process.read_text())
+    except FileNotFoundError:
+        return
+    processes = LinuxProcesses()
+    if processes.alive(mark):
+        os.kill(mark.pid, signal.SIGTERM)
+        until = time.monotonic() + GRACE
+        while processes.alive(mark) and time.monotonic() < until:
+            time.sleep(0.2)
+    places.watch_process.unlink(missing_ok=True)
