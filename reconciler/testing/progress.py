@@ -1,0 +1,19 @@
+"""Remembers what passes told."""
+
+from __future__ import annotations
+
+
+class RecordingProgress:
+    """See ports.Progress."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+        """Environment and line, in order."""
+
+    def tell(self, environment: str, line: str) -> None:
+        """See ports.Progress."""
+        self.told.append((environment, line))
+
+    def of(self, environment: str) -> list[str]:
+        """The lines of one environment."""
+        return [line for name, line in self.told if name == environment]
