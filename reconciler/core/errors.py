@@ -98,7 +98,7 @@ class ConfigProblemsError(ConfigError):
         if more:
             shown.append(f"  … and {more} more")
         lines = "\n".join([f"cannot use {subject}: {len(self.problems)} problems", *shown])
-        super().__init__(lines, hint="mend each of them as its line says, then run `ronron validate`")
+        super().__init__(lines, hint="mend each of them as its line says, then run the command again")
 
 
 class SourceError(ReconcilerError):
