@@ -248,6 +248,24 @@ class Processes(Protocol):
         """Our own process."""
         ...
 
+    def mark_of(self, pid: int) -> ProcessMark | None:
+        """The process of this host that has this id now; None where there is none."""
+        ...
+
+    def name_of(self, pid: int) -> str | None:
+        """The program that runs under this id on this host now, as the kernel names it; None for none."""
+        ...
+
+    def in_session(self, pid: int) -> tuple[int, ...]:
+        """Ids of the processes that live in the session which the process `pid` began.
+
+        They can outlive it. While one of them lives, the kernel gives `pid` to no other process.
+        """
+        ...
+
     def alive(self, mark: ProcessMark) -> bool | None:
-        """Whether exactly that process lives; None where this host cannot know (another host's)."""
+        """Whether exactly that process lives; None where this host cannot know (another host's).
+
+        One that has ended and was not waited for by its parent (a zombie) is dead.
+        """
         ...
