@@ -1,0 +1,1 @@
+"""The Pulumi program: a declaration, and the resources that it stands for."""

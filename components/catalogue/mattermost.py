@@ -1,0 +1,55 @@
+"""Mattermost and its forks.
+
+Source: mattermost/mattermost, `server/build/Dockerfile`; mattermost/docs, install guide and changelogs of v10, v11.
+"""
+
+from __future__ import annotations
+
+from components.catalogue.description import (
+    Description,
+    Health,
+    ProbeDefault,
+    Storage,
+    Surroundings,
+    Template,
+)
+from components.declaration_models import MattermostService
+
+_PORT = 8065
+
+
+def describe(service: MattermostService, surroundings: Surroundings) -> Description:
+    """How to run Mattermost; what the declaration says wins over the System Console."""
+    database, url = surroundings.database, surroundings.url
+    if database is None or url is None:
+        raise ValueError("Mattermost needs a PostgreSQL and a public URL")
+    return Description(
+        port=_PORT,
+        user="2000:2000",
+        environment={
+            "TZ": "UTC",
+            "MM_SERVICESETTINGS_SITEURL": url,
+            "MM_SERVICESETTINGS_LISTENADDRESS": f":{_PORT}",
+            # The health test below talks to this socket; only who is inside the container reaches it.
+            "MM_SERVICESETTINGS_ENABLELOCALMODE": "true",
+            "MM_SQLSETTINGS_DRIVERNAME": "postgres",
+            "MM_LOGSETTINGS_ENABLEDIAGNOSTICS": "false",
+            "MM_SERVICESETTINGS_ENABLESECURITYFIXALERT": "false",
+        },
+        sealed_environment={
+            "MM_SQLSETTINGS_DATASOURCE": Template(f"{database.url.text}?sslmode=disable&connect_timeout=10")
+        },
+        storages=(
+            Storage("config", "/mattermost/config"),
+            Storage("data", "/mattermost/data"),
+            Storage("logs", "/mattermost/logs"),
+            Storage("plugins", "/mattermost/plugins"),
+            Storage("client-plugins", "/mattermost/client/plugins"),
+        ),
+        # Newer images hold no shell and no curl; `mmctl` is in old and new ones.
+        health=Health(test=("CMD", "/mattermost/bin/mmctl", "system", "status", "--local"), timeout=10),
+        probe=ProbeDefault(path="/api/v4/system/ping", open=True),
+        upload_mib=128,
+        start_seconds=300,
+        grace_seconds=60,
+    )

@@ -1,0 +1,97 @@
+"""Which secrets a declaration needs, what their keys are called, and what may be in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from components.catalogue.description import ADMIN_PASSWORD, DATABASE_PASSWORD
+from components.declaration_errors import NAMESPACE, Problem
+from components.resolved import Declaration, describe, has_database
+
+MEMBERS_PASSWORD = "members-password"  # noqa: S105  # the name of a key
+ROLES = (DATABASE_PASSWORD, ADMIN_PASSWORD)
+
+_BCRYPT_LIMIT = 72
+"""bcrypt looks at no more bytes than this, and Caddy refuses longer ones."""
+_DATABASE_PASSWORD = re.compile(r"(?!0[xX])(?=.*[A-Za-z].*[A-Za-z])[A-Za-z0-9._~-]{12,128}", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecretKey:
+    """One secret: its key without the namespace, and what it opens."""
+
+    key: str
+    purpose: str
+
+
+def command(stack: str, key: str) -> str:
+    """The command that sets a secret."""
+    return f"pulumi config set --secret {NAMESPACE}:{key} --stack {stack}"
+
+
+def required(declaration: Declaration) -> Iterator[SecretKey]:
+    """Every secret that the declaration cannot do without, in order of key."""
+    if members_password_needed(declaration):
+        yield SecretKey(key=MEMBERS_PASSWORD, purpose="the shared password of the members")
+    for name in sorted(declaration.services):
+        roles = set(describe(declaration, name).roles)
+        if has_database(declaration.services[name]):
+            roles.add(DATABASE_PASSWORD)
+        for role in sorted(roles):
+            yield SecretKey(key=f"{name}-{role}", purpose=f"{role.replace('-', ' ')} of {name}")
+
+
+def members_password_needed(declaration: Declaration) -> bool:
+    """Whether some service lets members in by the shared login."""
+    basic = declaration.members is not None and declaration.members.basic is not None
+    return basic and any(service.members_only for service in declaration.services.values())
+
+
+def secret_variables(service: str, keys: Mapping[str, object]) -> dict[str, str]:
+    """The secret environment variables of a service: key of the secret by name of the variable."""
+    prefix = f"{service}-secret-"
+    return {key.removeprefix(prefix): key for key in sorted(keys) if key.startswith(prefix)}
+
+
+def is_secret_key(key: str, services: Mapping[str, object]) -> bool:
+    """Whether a key has the shape of a secret of one of the services, known to be needed or not."""
+    return key == MEMBERS_PASSWORD or any(
+        key in {f"{name}-{role}" for role in ROLES} or key.startswith(f"{name}-secret-") for name in services
+    )
+
+
+def unfit(key: str, secret: SecretStr, stack: str) -> Problem | None:
+    """What is wrong with the value of a secret, without telling the value."""
+    value = secret.get_secret_value()
+    free = "-secret-" in key  # a variable of the user's own: keys in PEM have line ends
+    if not value or "\0" in value or not (free or value.isprintable()):
+        return Problem(
+            path=(key,),
+            problem="this secret is empty or holds line ends or control characters",
+            remedy=f"set it again: {command(stack, key)}",
+        )
+    if key.endswith(f"-{ADMIN_PASSWORD}") and (len(value) < 8 or not re.search("[A-Za-z].*[A-Za-z]", value)):
+        return Problem(
+            path=(key,),
+            problem="an administrator's password has 8 characters or more, two letters among them",
+            remedy=f"choose a longer one: {command(stack, key)}",
+        )
+    if key == MEMBERS_PASSWORD and not 12 <= len(value.encode()) <= _BCRYPT_LIMIT:
+        return Problem(
+            path=(key,),
+            problem=f"the members' password must have 12 to {_BCRYPT_LIMIT} bytes",
+            remedy=f"choose a few words that fit: {command(stack, key)}",
+        )
+    if key.endswith(f"-{DATABASE_PASSWORD}") and not _DATABASE_PASSWORD.fullmatch(value):
+        # It travels inside URLs, and Etherpad takes what looks like a number for one.
+        return Problem(
+            path=(key,),
+            problem="a database password has 12 to 128 letters, digits, dots, dashes, underscores or tildes, "
+            "two letters at least",
+            remedy=f"make one: openssl rand -hex 24 | {command(stack, key)}",
+        )
+    return None

@@ -1,0 +1,235 @@
+"""What a declaration means: every default filled in, every physical name decided.
+
+Names of containers, networks and volumes are public: people and backups address them. They follow one rule,
+`<project>-<stack>-<service>[-<role>]`, and do not change with the declaration's other values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from components import catalogue
+from components.catalogue.description import DATABASE_PASSWORD, DatabaseAddress, Description, Surroundings
+from components.declaration_models import (
+    Backup,
+    Collective,
+    ContainerService,
+    DatabaseDefaults,
+    Edge,
+    Machine,
+    Members,
+    Service,
+)
+from components.image_reference import ImageReference
+
+EDGE = "edge"
+DATABASE = "database"
+
+_HTTP, _HTTPS = 80, 443
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """What one stack declares, checked as a whole; made by `declaration.load`."""
+
+    project: str
+    stack: str
+    collective: Collective
+    machines: dict[str, Machine]
+    services: dict[str, Service]
+    edge: Edge | None
+    database: DatabaseDefaults
+    members: Members | None
+    backup: Backup | None
+
+    def name(self, *parts: str) -> str:
+        """The physical name of a thing of this stack."""
+        return "-".join((self.project, self.stack, *parts))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Volume:
+    """A named volume and where it is mounted."""
+
+    role: str
+    name: str
+    path: str
+    holds: Literal["database", "files"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedDatabase:
+    """The PostgreSQL of one service."""
+
+    image: ImageReference
+    major: int
+    memory_mib: int
+    cpus: float
+    address: DatabaseAddress
+    container: str
+    volume: Volume
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedProbe:
+    """A request to the public URL, and what a healthy service answers."""
+
+    url: str
+    status: tuple[int, ...]
+    contains: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedService:
+    """One service with nothing left open.
+
+    Attributes:
+        open_paths: paths that the edge serves to strangers although the service is for members only.
+    """
+
+    name: str
+    declared: Service
+    description: Description
+    database: ResolvedDatabase | None
+    container: str
+    network: str
+    volumes: tuple[Volume, ...]
+    url: str | None
+    probe: ResolvedProbe | None
+    open_paths: tuple[str, ...]
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The secrets that this service needs, as roles in a fixed order."""
+        own = {DATABASE_PASSWORD} if self.database else set()
+        return tuple(sorted(self.description.roles | own))
+
+
+def has_database(service: Service) -> bool:
+    """Whether a PostgreSQL is made for the service: always, except for a container that asks for none."""
+    return not isinstance(service, ContainerService) or service.database is not None
+
+
+def public_url(edge: Edge | None, hostname: str | None) -> str | None:
+    """The address of a hostname, without a slash at the end."""
+    if edge is None or hostname is None:
+        return None
+    scheme, port, usual = (
+        ("http", edge.http_port, _HTTP) if edge.tls == "off" else ("https", edge.https_port, _HTTPS)
+    )
+    return f"{scheme}://{hostname}" + ("" if port == usual else f":{port}")
+
+
+def describe(declaration: Declaration, name: str) -> Description:
+    """The catalogue's description of one declared service."""
+    service = declaration.services[name]
+    address = _address(name) if has_database(service) else None
+    url = public_url(declaration.edge, service.hostname)
+    if url is None and service.hostname is not None:
+        url = f"https://{service.hostname}"  # no edge is declared, which is refused elsewhere
+    return catalogue.describe(service, Surroundings(url=url, database=address))
+
+
+def resolve(declaration: Declaration) -> Iterator[ResolvedService]:
+    """Every service of a declaration, in order of name."""
+    for name in sorted(declaration.services):
+        yield _service(declaration, name)
+
+
+def data_path(major: int) -> str:
+    """Where the official image keeps the data of a major version of PostgreSQL.
+
+    Source: docker-library/postgres, pull request 1259: from 18 on PGDATA is a directory of the major version below
+    /var/lib/postgresql, and a volume one level deeper would be left unused.
+    """
+    return "/var/lib/postgresql" if major >= 18 else "/var/lib/postgresql/data"
+
+
+def database_image(declaration: Declaration, name: str) -> ImageReference | None:
+    """The image of a service's PostgreSQL; None when nobody declares one."""
+    own = declaration.services[name].database
+    return own.image if own and own.image else declaration.database.image
+
+
+def volume_names(declaration: Declaration, name: str) -> list[str]:
+    """The physical names of all volumes of one service."""
+    roles = [storage.name for storage in describe(declaration, name).storages]
+    if has_database(declaration.services[name]):
+        roles.append(DATABASE)
+    return [declaration.name(name, role) for role in roles]
+
+
+def container_names(declaration: Declaration, name: str) -> list[str]:
+    """The physical names of all containers of one service."""
+    roles = [(name,), (name, DATABASE)] if has_database(declaration.services[name]) else [(name,)]
+    return [declaration.name(*parts) for parts in roles]
+
+
+def _address(name: str) -> DatabaseAddress:
+    identifier = name.replace("-", "_")
+    return DatabaseAddress(host=DATABASE, name=identifier, user=identifier)
+
+
+def _service(declaration: Declaration, name: str) -> ResolvedService:
+    service = declaration.services[name]
+    description = describe(declaration, name)
+    url = public_url(declaration.edge, service.hostname)
+    probe, open_paths = _probe(declaration, service, description, url)
+    return ResolvedService(
+        name=name,
+        declared=service,
+        description=description,
+        database=_database(declaration, name) if has_database(service) else None,
+        container=declaration.name(name),
+        network=declaration.name(name),
+        volumes=tuple(
+            Volume(role=s.name, name=declaration.name(name, s.name), path=s.path, holds="files")
+            for s in description.storages
+        ),
+        url=url,
+        probe=probe,
+        open_paths=open_paths,
+    )
+
+
+def _database(declaration: Declaration, name: str) -> ResolvedDatabase:
+    image = database_image(declaration, name)
+    if image is None:
+        raise ValueError(f"{name} has no image of PostgreSQL, which the declaration's rules refuse")
+    own, common = declaration.services[name].database, declaration.database
+    major = image.numbers[0]
+    volume = declaration.name(name, DATABASE)
+    return ResolvedDatabase(
+        image=image,
+        major=major,
+        memory_mib=own.memory_mib if own and own.memory_mib else common.memory_mib,
+        cpus=own.cpus if own and own.cpus else common.cpus,
+        address=_address(name),
+        container=declaration.name(name, DATABASE),
+        volume=Volume(role=DATABASE, name=volume, path=data_path(major), holds="database"),
+    )
+
+
+def _probe(
+    declaration: Declaration, service: Service, description: Description, url: str | None
+) -> tuple[ResolvedProbe | None, tuple[str, ...]]:
+    """The probe, and the paths that the edge must leave open for it.
+
+    A members-only service is probed at a path that tells nothing, left open by the edge, where the catalogue knows
+    one. Elsewhere the closed door itself is the healthy answer.
+    """
+    if url is None:
+        return None, ()
+    default, asked = description.probe, service.probe
+    path = asked.path or default.path
+    status = default.status
+    open_paths: tuple[str, ...] = ()
+    if service.members_only:
+        if default.open and path == default.path:
+            open_paths = (path,)
+        else:
+            basic = declaration.members is not None and declaration.members.basic is not None
+            status = (401,) if basic else (200, 302, 303, 307, 401, 403)
+    return ResolvedProbe(url=url + path, status=asked.status or status, contains=asked.contains), open_paths
