@@ -202,12 +202,13 @@ def read_reference(value: object) -> str:
             f"cannot follow {quoted(value)}: a commit does not move",
             "write a branch's name, or `refs/tags/<tag>` to stay at one version",
         )
-    if not tags and any(letter in value for letter in "*?"):
+    if not tags and any(letter in value for letter in "*?["):
         raise NotationError(
             f"cannot follow {quoted(value)}: only tags take a pattern",
             "write `refs/tags/v*` or a branch's name",
         )
-    if not _is_reference(branch):
+    # No name holds these, so in a tag they are a pattern; what is left must be a name all the same.
+    if not _is_reference(re.sub(r"[*?\[]", "x", branch) if tags else branch):
         raise NotationError(
             f"cannot follow {quoted(value)}: git allows no such name",
             "write a branch's name, such as `main`, or a tag pattern, such as `refs/tags/v*`",

@@ -30,6 +30,8 @@ DEEPEST = 16
 MOST_EVENTS = 20_000
 """About as many keys, values and brackets; what is more takes seconds to read."""
 
+_BEGIN = "begin it with a key at the start of a line, such as `environments:` or `config:`"
+
 Path = tuple[str | int, ...]
 """The way to a value: keys of mappings, indexes of lists."""
 
@@ -110,11 +112,11 @@ def read_yaml(text: str, *, file: str) -> YamlText:
         ) from None
     read = YamlText(file=file)
     if root is None:
-        raise ConfigError("cannot find anything in it", hint="write at least one environment", where=file)
+        raise ConfigError("cannot find anything in it", hint=_BEGIN, where=file)
     if not isinstance(root, MappingNode):
         raise ConfigError(
             "cannot use what is at the top: it must hold keys and values",
-            hint="begin with a line such as `environments:`",
+            hint=_BEGIN,
             where=f"{file}:{root.start_mark.line + 1}",
         )
     read.values = _mapping(root, (), read)
