@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import docker
 import httpx
 
-from reconciler.adapters.http_prober import LoopbackNames
-
 KEY_FILES = ("/opt/etherpad-lite/APIKEY.txt", "/opt/etherpad-lite/var/APIKEY.txt")
 API = "/api/1"
 
@@ -23,17 +21,24 @@ class Pad:
     """One Etherpad behind the edge.
 
     Args:
-        url: its public address.
+        hostname: its public name, one that ends in `.localhost`.
+        port: of the edge on this machine.
         container: name of its container, where its API key lies.
     """
 
-    url: str
+    hostname: str
+    port: int
     container: str
+
+    @property
+    def url(self) -> str:
+        """Its public address."""
+        return f"http://{self.hostname}:{self.port}"
 
     def title(self) -> str | None:
         """The title of the front page; None while nobody answers as a pad."""
         try:
-            answer = self._client().get(f"{self.url}/")
+            answer = self._client().get("/")
         except httpx.HTTPError:
             return None
         if answer.status_code != httpx.codes.OK:
@@ -64,7 +69,7 @@ class Pad:
 
     def text(self, name: str) -> str:
         """A pad's text, as its export gives it to everybody."""
-        answer = self._client().get(f"{self.url}/p/{name}/export/txt")
+        answer = self._client().get(f"/p/{name}/export/txt")
         answer.raise_for_status()
         return answer.text
 
@@ -76,7 +81,7 @@ class Pad:
 
     def _call(self, function: str, **arguments: str) -> object | None:
         form = {"apikey": self._key(), **arguments}
-        answer = self._client().post(f"{self.url}{API}/{function}", data=form)
+        answer = self._client().post(f"{API}/{function}", data=form)
         document = answer.json()
         if document.get("code") == 1 and document.get("message") == "padID does not exist":
             return None
@@ -92,6 +97,7 @@ class Pad:
                 return str(done.output.decode().strip())
         raise PadError(f"no API key in {self.container}: looked at {', '.join(KEY_FILES)}")
 
-    @staticmethod
-    def _client() -> httpx.Client:
-        return httpx.Client(transport=LoopbackNames(), timeout=10, follow_redirects=True)
+    def _client(self) -> httpx.Client:
+        # Names below .localhost are loopback (RFC 6761), and not every resolver knows it.
+        host = {"Host": f"{self.hostname}:{self.port}"}
+        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers=host, timeout=10)

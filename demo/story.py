@@ -64,7 +64,7 @@ class Story:
         first = collective.commit(self.places, "Describe our collective")
         collective.push(self.places)
 
-        pad = Pad(f"http://pad.localhost:{self.port}", f"ronron-{STACK}-pad")
+        pad = Pad("pad.localhost", self.port, f"ronron-{STACK}-pad")
         with watching(self.places) as watcher:
             self._say("2  ronron watch brings it up: preview, verdict, update, probe")
             self._follow(watcher, first, pad, FIRST_TITLE, FIRST_PASS_SECONDS)
