@@ -3,8 +3,31 @@
 from __future__ import annotations
 
 from reconciler.testing.clock import NOON, FakeClock
+from reconciler.testing.engine import (
+    EngineKilled,
+    FakeEngine,
+    FakeProgram,
+    FakeStack,
+    ReconcilerKilled,
+    Thing,
+)
 from reconciler.testing.prober import Answer, FakeProber
+from reconciler.testing.processes import FakeProcesses
 from reconciler.testing.progress import RecordingProgress
 from reconciler.testing.store import MemoryStore
 
-__all__ = ["NOON", "Answer", "FakeClock", "FakeProber", "MemoryStore", "RecordingProgress"]
+__all__ = [
+    "NOON",
+    "Answer",
+    "EngineKilled",
+    "FakeClock",
+    "FakeEngine",
+    "FakeProber",
+    "FakeProcesses",
+    "FakeProgram",
+    "FakeStack",
+    "MemoryStore",
+    "ReconcilerKilled",
+    "RecordingProgress",
+    "Thing",
+]

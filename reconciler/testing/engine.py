@@ -1,0 +1,358 @@
+"""An engine in memory, with the behaviour of the real one: what a program makes is told to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from reconciler.core.digest import identity
+from reconciler.core.errors import (
+    EngineError,
+    EngineInterruptedError,
+    PassphraseError,
+    PendingOperationsError,
+    PlanViolatedError,
+    ProgramError,
+    StackLockedError,
+    StackNotFoundError,
+    UpdateFailedError,
+)
+from reconciler.core.model import Change, Operation, Preview, ProcessMark, StackState, Updated
+from reconciler.ports import Program
+from reconciler.testing.processes import FakeProcesses
+
+
+class EngineKilled(BaseException):
+    """Raised by what `FakeEngine.at` calls: the engine's process dies at once, as by SIGKILL."""
+
+
+class ReconcilerKilled(BaseException):
+    """Raised by what `FakeEngine.at` calls: our own process dies at once.
+
+    Args:
+        engine_too: the engine dies with it, as in a power cut; otherwise it goes on to its end.
+    """
+
+    def __init__(self, *, engine_too: bool = False) -> None:
+        super().__init__(engine_too)
+        self.engine_too = engine_too
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A resource that a fake program makes.
+
+    Args:
+        name: its logical name.
+        inputs: by property name.
+        type: its type token.
+        custom: false for a component.
+        parent: the name of another thing of the program.
+        replace_on: properties whose change makes a new one of it.
+        fails: what its provider says when it is made or changed; empty where that works.
+    """
+
+    name: str
+    inputs: Mapping[str, object] = field(default_factory=dict)
+    type: str = "fake:index:Thing"
+    custom: bool = True
+    parent: str | None = None
+    replace_on: frozenset[str] = frozenset()
+    fails: str = ""
+
+
+@dataclass(frozen=True)
+class FakeProgram:
+    """What a fake program does when it is run: it raises, or makes things and exports an inventory."""
+
+    things: tuple[Thing, ...] = ()
+    inventory: object | None = None
+    messages: tuple[str, ...] = ()
+    raises: str = ""
+
+
+@dataclass
+class FakeStack:
+    """A stack as the fake backend holds it; a lock is the process that holds it."""
+
+    passphrase: str
+    things: dict[str, Thing] = field(default_factory=dict)
+    inventory: object | None = None
+    pending: list[str] = field(default_factory=list)
+    lock: ProcessMark | None = None
+
+
+class FakeEngine:
+    """See ports.Engine.
+
+    A change of a program after its preview is a violation of its plan, as with the real one.
+
+    Args:
+        processes: where its own processes live, so that it can be seen whether they are dead.
+        stacks: the backend; give another engine's to be a second one on the same state.
+        passphrase: what the stacks are opened with.
+        engine_version: what `version` gives.
+    """
+
+    def __init__(
+        self,
+        processes: FakeProcesses | None = None,
+        *,
+        stacks: dict[str, FakeStack] | None = None,
+        passphrase: str = "correct horse",  # noqa: S107 - of a stack that does not exist
+        engine_version: str = "3.274.1",
+    ) -> None:
+        self.processes = processes if processes is not None else FakeProcesses()
+        self.stacks = stacks if stacks is not None else {}
+        self.calls: list[str] = []
+        """What was asked for, in order: the method and the stack, such as `preview staging`."""
+        self._passphrase = passphrase
+        self._version = engine_version
+        self._programs: dict[str, FakeProgram] = {}
+        self._plans: dict[str, FakeProgram] = {}
+        self._failures: list[tuple[str, EngineError]] = []
+        self._at: dict[str, Callable[[], None]] = {}
+        self._running = False
+        self._asked_to_stop = False
+
+    def declare(
+        self,
+        commit: str,
+        *things: Thing,
+        inventory: object | None = None,
+        messages: tuple[str, ...] = (),
+        raises: str = "",
+    ) -> None:
+        """Say what the program of a commit does. One that was never told about makes nothing."""
+        self._programs[commit] = FakeProgram(things, inventory, messages, raises)
+
+    def fail_next(self, failure: EngineError, method: str = "") -> None:
+        """Let the next call fail, or the next of one method, before it does anything."""
+        self._failures.append((method, failure))
+
+    def at(self, name: str, then: Callable[[], None]) -> None:
+        """Call this once, in the middle of making or changing a thing."""
+        self._at[name] = then
+
+    def version(self) -> str:
+        """See ports.Engine."""
+        self._fail("version")
+        return self._version
+
+    def preview(self, program: Program) -> Preview:
+        """See ports.Engine."""
+        self._call("preview", program)
+        wanted = self._wanted(program)
+        if program.stack not in self.stacks and program.create_stack:
+            self.stacks[program.stack] = FakeStack(self._passphrase)
+        stack = self._stack(program)
+        if wanted.raises:
+            raise ProgramError(f"cannot run the program: {wanted.raises}", where=program.stack)
+        changes = _changes(program.stack, stack.things, wanted.things)
+        name = identity(program.revision.commit, program.digest, self._version, changes)
+        self._plans[name] = wanted
+        return Preview(changes=changes, identity=name, resources=len(stack.things), messages=wanted.messages)
+
+    def update(self, program: Program, preview: Preview, started: Callable[[ProcessMark], None]) -> Updated:
+        """See ports.Engine."""
+        self._call("update", program)
+        stack = self._stack(program)
+        _refuse_pending(program, stack)
+        engine = self.processes.spawn("pulumi")
+        try:
+            started(engine)
+            _refuse_locked(program, stack)
+            stack.lock = engine
+            changes = self._carry_out(program, preview, stack)
+        except ReconcilerKilled as death:
+            if not death.engine_too:
+                self._release(stack, engine)
+            raise
+        except EngineKilled:
+            self._release(stack, engine)
+            _refuse_pending(program, stack)
+            raise EngineError("cannot update: the engine was killed", where=program.stack) from None
+        except BaseException:
+            self._release(stack, engine)
+            raise
+        finally:
+            self._running = False
+            self.processes.end(engine)
+        self._release(stack, engine)
+        return Updated(changes=changes, inventory=stack.inventory, messages=self._wanted(program).messages)
+
+    @staticmethod
+    def _release(stack: FakeStack, engine: ProcessMark) -> None:
+        if stack.lock == engine:
+            stack.lock = None
+
+    def state(self, program: Program) -> StackState:
+        """See ports.Engine."""
+        self._call("state", program)
+        if program.stack not in self.stacks:
+            return StackState(exists=False)
+        stack = self.stacks[program.stack]
+        return StackState(
+            exists=True,
+            resources=len(stack.things),
+            pending=tuple(stack.pending),
+            inventory=stack.inventory,
+        )
+
+    def settle(self, program: Program, left: ProcessMark | None) -> str:
+        """See ports.Engine."""
+        self._call("settle", program)
+        found = "nothing was left of it"
+        if left is not None and self.processes.alive(left):
+            self.processes.end(left)
+            found = "its engine was still running and was stopped"
+        stack = self.stacks.get(program.stack)
+        if stack is None:
+            return found
+        if stack.lock is not None and self.processes.alive(stack.lock) is False:
+            stack.lock = None
+            found = "the lock of its dead engine was removed"
+        _refuse_locked(program, stack)
+        _refuse_pending(program, stack)
+        return found
+
+    def interrupt(self) -> None:
+        """See ports.Engine."""
+        self.calls.append("interrupt")
+        self._asked_to_stop = self._running
+
+    def _call(self, method: str, program: Program) -> None:
+        self.calls.append(f"{method} {program.stack}")
+        self._fail(method)
+
+    def _fail(self, method: str) -> None:
+        for one in self._failures:
+            if one[0] in {"", method}:
+                self._failures.remove(one)
+                raise one[1]
+
+    def _wanted(self, program: Program) -> FakeProgram:
+        return self._programs.get(program.revision.commit, FakeProgram())
+
+    def _stack(self, program: Program) -> FakeStack:
+        stack = self.stacks.get(program.stack)
+        if stack is None:
+            raise StackNotFoundError("cannot find the stack", where=program.stack)
+        if stack.passphrase != self._passphrase:
+            raise PassphraseError("cannot open the stack's secrets: wrong passphrase", where=program.stack)
+        return stack
+
+    def _carry_out(self, program: Program, preview: Preview, stack: FakeStack) -> tuple[Change, ...]:
+        wanted = self._plans.get(preview.identity)
+        now = _changes(program.stack, stack.things, self._wanted(program).things)
+        if wanted is None or wanted != self._wanted(program) or now != preview.changes:
+            raise PlanViolatedError("the update would not do what was previewed", where=program.stack)
+        self._running, self._asked_to_stop = True, False
+        new = {thing.name: thing for thing in wanted.things}
+        died: ReconcilerKilled | None = None
+        for number, change in enumerate(preview.changes):
+            try:
+                self._one(change, new.get(change.name), stack, quiet=died is not None)
+            except ReconcilerKilled as death:
+                if death.engine_too:
+                    raise
+                died = death
+            if self._asked_to_stop and number + 1 < len(preview.changes):
+                raise EngineInterruptedError("the update was stopped", where=program.stack)
+        stack.inventory = wanted.inventory
+        if died is not None:
+            raise died
+        return preview.changes
+
+    def _one(self, change: Change, thing: Thing | None, stack: FakeStack, *, quiet: bool) -> None:
+        if thing is None:
+            stack.things.pop(change.name, None)
+            return
+        if change.operation is not Operation.SAME and thing.fails:
+            raise UpdateFailedError(f"cannot {change.operation} {thing.name}: {thing.fails}")
+        then = None if quiet or change.operation is Operation.SAME else self._at.pop(thing.name, None)
+        if then is not None:
+            doing = f"{_ING.get(change.operation, 'creating')} {change.urn}"
+            stack.pending.append(doing)
+            try:
+                then()
+            except ReconcilerKilled as death:
+                if not death.engine_too:
+                    self._end(stack, doing, thing)
+                raise
+            self._end(stack, doing, thing)
+            return
+        stack.things[thing.name] = thing
+
+    @staticmethod
+    def _end(stack: FakeStack, doing: str, thing: Thing) -> None:
+        stack.pending.remove(doing)
+        stack.things[thing.name] = thing
+
+
+_ING = {Operation.UPDATE: "updating", Operation.DELETE_REPLACED: "deleting"}
+
+
+def _refuse_locked(program: Program, stack: FakeStack) -> None:
+    if stack.lock is not None:
+        raise StackLockedError(
+            f"the stack is locked by process {stack.lock.pid} of {stack.lock.host}", where=program.stack
+        )
+
+
+def _refuse_pending(program: Program, stack: FakeStack) -> None:
+    creates = [line for line in stack.pending if line.startswith("creating ")]
+    if creates:
+        raise PendingOperationsError(
+            f"an earlier update died while it was {', '.join(creates)}", where=program.stack
+        )
+
+
+def _changes(stack: str, there: Mapping[str, Thing], wanted: tuple[Thing, ...]) -> tuple[Change, ...]:
+    new = {thing.name: thing for thing in wanted}
+    changes: list[Change] = []
+    for thing in wanted:
+        old = there.get(thing.name)
+        plain = Change(
+            urn=_urn(stack, thing), operation=Operation.SAME, ancestors=_above(stack, thing, new),
+            custom=thing.custom,
+        )  # fmt: skip
+        if old is None:
+            changes.append(plain.with_(operation=Operation.CREATE))
+            continue
+        differ = tuple(
+            sorted(
+                key for key in {*old.inputs, *thing.inputs} if old.inputs.get(key) != thing.inputs.get(key)
+            )
+        )
+        if thing.replace_on & set(differ):
+            steps = (Operation.CREATE_REPLACEMENT, Operation.REPLACE, Operation.DELETE_REPLACED)
+            changes += [plain.with_(operation=step, properties=differ) for step in steps]
+        elif differ:
+            changes.append(plain.with_(operation=Operation.UPDATE, properties=differ))
+        else:
+            changes.append(plain)
+    for name, old in reversed(list(there.items())):
+        if name not in new:
+            changes.append(
+                Change(
+                    urn=_urn(stack, old),
+                    operation=Operation.DELETE,
+                    ancestors=_above(stack, old, there),
+                    custom=old.custom,
+                )
+            )
+    return tuple(changes)
+
+
+def _urn(stack: str, thing: Thing) -> str:
+    return f"urn:pulumi:{stack}::fake::{thing.type}::{thing.name}"
+
+
+def _above(stack: str, thing: Thing, others: Mapping[str, Thing]) -> tuple[str, ...]:
+    found: list[str] = []
+    parent = others.get(thing.parent or "")
+    while parent is not None:
+        found.append(_urn(stack, parent))
+        parent = others.get(parent.parent or "")
+    return tuple(found)
