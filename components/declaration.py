@@ -1,4 +1,4 @@
-"""From the plain configuration of a stack to a checked declaration, or to a list of everything wrong with it."""
+"""From the plain configuration of a stack to a checked declaration, or to all that is wrong with it."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def _problem(details: ErrorDetails, location: Path, schema: dict[str, Any]) -> P
 
 
 def _is_mark(location: Path, index: int) -> bool:
-    """Whether a part of pydantic's location is no key: the kind of a service, or the mark of a mapping's key."""
+    """Whether a part of pydantic's location is no key: a kind of service, or the mark of a mapping's key."""
     return location[index] == "[key]" or (location[0] == "services" and index == 2 and location[2] in KINDS)
 
 
@@ -216,7 +216,8 @@ def _known_keys(schema: dict[str, Any], location: Path) -> list[str]:
         if "discriminator" in node and part in node["discriminator"]["mapping"]:
             node = {"$ref": node["discriminator"]["mapping"][part]}
         else:
-            node = node.get("properties", {}).get(part) or node.get("additionalProperties") or {}
+            by_pattern: dict[str, Any] = next(iter(node.get("patternProperties", {}).values()), {})
+            node = node.get("properties", {}).get(part) or by_pattern
     return list(_resolved(schema, node).get("properties", {}))
 
 

@@ -91,7 +91,7 @@ class Machine(Strict):
             host = self.docker.rsplit("@", 1)[1]
             refuse(
                 "a machine reached by ssh needs `host_key`, so that nobody can stand in its place",
-                f"copy /etc/ssh/ssh_host_ed25519_key.pub of {host} from its console, without the name at the end",
+                f"copy /etc/ssh/ssh_host_ed25519_key.pub of {host} from its console, without the name",
             )
         if self.host_key is not None and not (self.docker or "").startswith("ssh://"):
             refuse("`host_key` has no meaning without ssh://", "remove `host_key`")

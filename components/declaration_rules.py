@@ -23,7 +23,7 @@ _OLDEST_POSTGRESQL = 12
 """The official images before 12 are not rebuilt any more, and nothing in the catalogue runs on them."""
 
 _PRIVATE_DOMAINS = ("localhost", "local", "internal", "test", "invalid")
-"""Top-level names that no public authority certifies. Source: RFC 6761, RFC 6762, ICANN resolution 2024.07.29.06."""
+"""Top-level names that no public authority certifies. Source: RFC 6761, RFC 6762, ICANN 2024.07.29.06."""
 
 
 def broken(declaration: Declaration, *, complete: bool) -> Iterator[Problem]:
@@ -31,8 +31,8 @@ def broken(declaration: Declaration, *, complete: bool) -> Iterator[Problem]:
 
     Args:
         declaration: what could be read.
-        complete: False when some part could not be read; what is absent then may be merely unreadable, and rules
-            about absent things are left out.
+        complete: False when some part could not be read; what is absent then may be merely unreadable, and
+            rules about absent things are left out.
     """
     for rule in _RULES:
         yield from rule(declaration)
@@ -95,7 +95,7 @@ def _unique_machines(declaration: Declaration) -> Iterator[Problem]:
         if machine.docker is not None and seen.setdefault(machine.docker, name) != name:
             yield Problem(
                 path=("machines", name, "docker"),
-                problem=f"this is the Docker of {seen[machine.docker]} too, and two edges cannot share its ports",
+                problem=f"this is the Docker of {seen[machine.docker]}, and two edges cannot share its ports",
                 remedy="declare each Docker once",
             )
 
@@ -153,7 +153,7 @@ def _pinned_images(declaration: Declaration) -> Iterator[Problem]:
         elif image.digest is None:
             yield Problem(
                 path=path,
-                problem=f"{str(image)!r} has no digest, so its registry could hand out something else tomorrow",
+                problem=f"{str(image)!r} has no digest: its registry could hand out something else tomorrow",
                 remedy=f"append the digest that this prints: docker buildx imagetools inspect {image}",
             )
 
@@ -164,7 +164,7 @@ def _readable_database_versions(declaration: Declaration) -> Iterator[Problem]:
         if is_database and (not image.numbers or image.numbers[0] < _OLDEST_POSTGRESQL):
             yield Problem(
                 path=path,
-                problem=f"cannot read a major version of PostgreSQL of at least {_OLDEST_POSTGRESQL} in {image.tag!r}",
+                problem=f"{image.tag!r} is no version of PostgreSQL from {_OLDEST_POSTGRESQL} on",
                 remedy="use a tag that begins with it, such as postgres:15.14",
             )
 

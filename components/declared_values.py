@@ -95,7 +95,7 @@ def _docker(value: str) -> str:
     if value.startswith(("tcp://", "http://", "https://")):
         refuse(
             "tcp:// is refused: whoever reaches that port is root on the machine",
-            "use ssh://user@host together with host_key, or unix:///var/run/docker.sock on the machine itself",
+            "use ssh://user@host with host_key, or unix:///var/run/docker.sock on the machine itself",
         )
     return value
 
@@ -111,7 +111,7 @@ def _host_key(value: str) -> str:
     if match is None or match[1].encode() not in blob[:64]:
         refuse(
             "this is not a public host key",
-            "paste the type and the key, without a name, from /etc/ssh/ssh_host_ed25519_key.pub of the machine",
+            "paste type and key, without a name, from /etc/ssh/ssh_host_ed25519_key.pub of the machine",
         )
     return value
 
@@ -139,7 +139,7 @@ def _absolute(value: str) -> str:
     if not re.fullmatch(r"/[^\x00-\x1f:,]+", value) or posixpath.normpath(value) != value:
         refuse(
             f"{value!r} is not an absolute path inside the container",
-            "write the whole path, such as /var/lib/wiki, without `..`, a slash at the end, a comma or a colon",
+            "write the whole path, such as /var/lib/wiki, without `..`, comma, colon or slash at the end",
         )
     return value
 

@@ -48,7 +48,7 @@ class ImageReference:
 
     @property
     def version(self) -> str:
-        """The tag without prefix and suffix: `1.8.14` of `1.8.14-npm`, `1.2.53` of `v1.2.53`, else the tag."""
+        """The tag without prefix and suffix: `1.8.14` of `1.8.14-npm`, `1.2.53` of `v1.2.53`."""
         tag = self.tag or ""
         match = _VERSION.match(tag)
         return match[1] if match else tag

@@ -141,8 +141,8 @@ def resolve(declaration: Declaration) -> Iterator[ResolvedService]:
 def data_path(major: int) -> str:
     """Where the official image keeps the data of a major version of PostgreSQL.
 
-    Source: docker-library/postgres, pull request 1259: from 18 on PGDATA is a directory of the major version below
-    /var/lib/postgresql, and a volume one level deeper would be left unused.
+    Source: docker-library/postgres, pull request 1259: from 18 on PGDATA is a directory of the major version
+    below /var/lib/postgresql, and a volume one level deeper would be left unused.
     """
     return "/var/lib/postgresql" if major >= 18 else "/var/lib/postgresql/data"
 
@@ -217,8 +217,8 @@ def _probe(
 ) -> tuple[ResolvedProbe | None, tuple[str, ...]]:
     """The probe, and the paths that the edge must leave open for it.
 
-    A members-only service is probed at a path that tells nothing, left open by the edge, where the catalogue knows
-    one. Elsewhere the closed door itself is the healthy answer.
+    A members-only service is probed at a path that tells nothing, left open by the edge, where the catalogue
+    knows one. Elsewhere the closed door itself is the healthy answer.
     """
     if url is None:
         return None, ()

@@ -1,7 +1,7 @@
 """What the program knows about a kind of service, as plain values.
 
-A description says how an image wants to be run; it makes nothing. Secrets appear only as places in a template,
-so that a description can be printed, compared and tested.
+A description says how an image wants to be run; it makes nothing. Secrets appear only as places in a
+template, so that a description can be printed, compared and tested.
 """
 
 from __future__ import annotations
@@ -11,22 +11,20 @@ import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 DATABASE_PASSWORD = "database-password"  # noqa: S105  # a role, not a secret
 ADMIN_PASSWORD = "admin-password"  # noqa: S105  # a role, not a secret
 
 _PLACE = re.compile(r"\{([a-z][a-z-]*)(?:/([a-z-]+))?\}")
-_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Template:
     """A text with places for secrets.
 
-    `{database-password}` is replaced by the secret of that role. `{database-password/session-key}` is replaced by a
-    key derived from it, one for each purpose: HMAC-SHA256 as 64 hexadecimal digits. Derived keys need no secret of
-    their own and stay the same as long as the secret does.
+    `{database-password}` is replaced by the secret of that role. `{database-password/session-key}` is
+    replaced by a key derived from it, one for each purpose: HMAC-SHA256 as 64 hexadecimal digits. Derived
+    keys need no secret of their own and stay the same as long as the secret does.
     """
 
     text: str
@@ -142,14 +140,14 @@ class Description:
     storages: tuple[Storage, ...]
     health: Health | None
     probe: ProbeDefault
-    environment: Mapping[str, str] = _NONE
-    sealed_environment: Mapping[str, Template] = field(default_factory=lambda: MappingProxyType({}))
+    environment: Mapping[str, str] = field(default_factory=dict)
+    sealed_environment: Mapping[str, Template] = field(default_factory=dict)
     files: tuple[SealedFile, ...] = ()
     user: str | None = None
     command: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
     read_only: bool = False
-    tmpfs: Mapping[str, str] = _NONE
+    tmpfs: Mapping[str, str] = field(default_factory=dict)
     upload_mib: int = 64
     start_seconds: int = 180
     grace_seconds: int = 30

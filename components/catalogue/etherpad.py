@@ -25,7 +25,7 @@ _FIRST_WITH_PLUGIN_PACKAGES = (2,)
 
 
 def describe(service: EtherpadService, surroundings: Surroundings) -> Description:
-    """How to run Etherpad; the version is read from the tag, and a tag without one is taken for the newest."""
+    """How to run Etherpad; a tag that tells no version is taken for the newest."""
     database = surroundings.database
     if database is None:
         raise ValueError("Etherpad without PostgreSQL is for trials only, says its own documentation")
@@ -62,8 +62,8 @@ def describe(service: EtherpadService, surroundings: Surroundings) -> Descriptio
             "DB_PASS": Template("{" + DATABASE_PASSWORD + "}"),
             "ADMIN_PASSWORD": Template("{" + ADMIN_PASSWORD + "}"),
         },
-        # From 1.9 on cookies are signed with keys kept in the database. Before, the two keys are files beside the
-        # program, which no volume can hold: derived ones are the same in each new container.
+        # From 1.9 on cookies are signed with keys kept in the database. Before, the two keys are files beside
+        # the program, which no volume can hold: derived ones are the same in each new container.
         files=()
         if has_health
         else tuple(

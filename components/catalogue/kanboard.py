@@ -19,7 +19,7 @@ _FIRST_WITH_HEALTH = (1, 2, 46)
 
 
 def describe(service: KanboardService, surroundings: Surroundings) -> Description:
-    """How to run Kanboard. Its first login is admin/admin, which no variable changes: see the operations guide."""
+    """How to run Kanboard. Its first login is admin/admin, and no variable changes that."""
     database = surroundings.database
     if database is None:
         raise ValueError("Kanboard's guide advises against SQLite in Docker")

@@ -1,6 +1,6 @@
 """Mattermost and its forks.
 
-Source: mattermost/mattermost, `server/build/Dockerfile`; mattermost/docs, install guide and changelogs of v10, v11.
+Source: mattermost/mattermost, `server/build/Dockerfile`; mattermost/docs, changelogs of v10 and v11.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from components.declaration_models import MattermostService
 _PORT = 8065
 
 
-def describe(service: MattermostService, surroundings: Surroundings) -> Description:
+def describe(_service: MattermostService, surroundings: Surroundings) -> Description:
     """How to run Mattermost; what the declaration says wins over the System Console."""
     database, url = surroundings.database, surroundings.url
     if database is None or url is None:

@@ -1,0 +1,61 @@
+"""The inventory: what a stack tells the world about itself, as its output `inventory`.
+
+Format: docs/schemas/inventory.schema.json, version 1. It holds no secret, and nothing that is known only
+after an update, so that a preview already shows it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from components.resolved import Declaration, ResolvedService, resolve
+
+VERSION = 1
+
+
+def inventory(declaration: Declaration) -> dict[str, Any]:
+    """Describe a declaration for those who watch, back up and hand over what it stands for."""
+    collective = declaration.collective
+    return {
+        "version": VERSION,
+        "collective": {
+            "name": collective.name,
+            "domain": collective.domain,
+            "contact": collective.contact,
+            "country": collective.country,
+        },
+        "machines": {
+            name: {"docker": machine.docker}
+            for name, machine in sorted(declaration.machines.items())
+            if machine.docker is not None
+        },
+        "services": {service.name: _service(service) for service in resolve(declaration)},
+    }
+
+
+def _service(service: ResolvedService) -> dict[str, Any]:
+    declared, database, probe = service.declared, service.database, service.probe
+    volumes = [*service.volumes, *([database.volume] if database else [])]
+    return {
+        "kind": declared.kind,
+        "version": declared.image.version,
+        "image": str(declared.image),
+        "image_digest": declared.image.digest,
+        "machine": declared.machine,
+        "url": service.url,
+        "probe": {"url": probe.url, "status": list(probe.status), "contains": probe.contains}
+        if probe
+        else None,
+        "containers": [service.container, *([database.container] if database else [])],
+        "database": {
+            "engine": "postgresql",
+            "major": database.major,
+            "image": str(database.image),
+            "container": database.container,
+            "name": database.address.name,
+        }
+        if database
+        else None,
+        "volumes": [{"name": v.name, "path": v.path, "holds": v.holds} for v in volumes],
+        "backup": None,
+    }
