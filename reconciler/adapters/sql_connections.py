@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from reconciler.adapters.sql_failures import file_error
+from reconciler.core.errors import StoreError
+from reconciler.core.redact import redact
 
 BUSY_SECONDS = 30
 """How long a write waits for those of other threads and processes; each of them takes milliseconds."""
@@ -33,9 +36,24 @@ def file_engine(path: Path) -> Engine:
     return engine
 
 
-def server_engine(url: str) -> Engine:
-    """Connections to a database server; one that went away meanwhile is noticed before it is used."""
-    return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": BUSY_SECONDS})
+def server_engine(url: str) -> tuple[str, Engine]:
+    """Connections to a database server; one that went away meanwhile is noticed before it is used.
+
+    Returns:
+        Where it is, for messages, without its password; and the connections.
+
+    Raises:
+        StoreError: it is no URL of a database, or its driver is not installed.
+    """
+    try:
+        place = make_url(url).render_as_string(hide_password=True)
+        return place, create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": BUSY_SECONDS})
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        raise StoreError(
+            f"cannot open the store: {redact(str(error)).partition(chr(10))[0]}",
+            hint="write its URL as postgresql+psycopg://user:password@host/database, and install the driver:"
+            " pip install 'psycopg[binary]'",
+        ) from error
 
 
 def writing(engine: Engine) -> Engine:

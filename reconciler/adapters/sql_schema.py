@@ -6,7 +6,7 @@ found by. A record is therefore moved on by its own version, the tables by the o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import (
     BigInteger,
@@ -30,7 +30,13 @@ METADATA = MetaData()
 # SQLite numbers rows by itself only in a column of exactly the type INTEGER.
 _Number = BigInteger().with_variant(Integer(), "sqlite")
 
-SCHEMA = Table("ronron_schema", METADATA, Column("version", Integer, nullable=False))
+SCHEMA = Table(
+    "ronron_schema",
+    METADATA,
+    # Always 1: of two processes that make the tables at once, the second is stopped by this key.
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("version", Integer, nullable=False),
+)
 
 RECORDS = Table(
     "ronron_records",
@@ -73,27 +79,29 @@ APPROVALS = Table(
 
 def _first_tables(connection: Connection) -> None:
     METADATA.create_all(connection, tables=[SCHEMA, RECORDS, PASSES, REQUESTS, APPROVALS])
-    connection.execute(insert(SCHEMA).values(version=0))
+    connection.execute(insert(SCHEMA).values(id=1, version=0))
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first_tables,)
+Step = Callable[[Connection], None]
+MIGRATIONS: tuple[Step, ...] = (_first_tables,)
 """Each brings the tables from the version that is its index to the next one; added to, never edited.
 
 Whoever adds the second one copies the definitions above into the first, as they are now.
 """
 
 
-def migrate(connection: Connection, place: str) -> None:
+def migrate(connection: Connection, place: str, steps: Sequence[Step] = MIGRATIONS) -> None:
     """Bring the tables to the newest version, within the caller's transaction.
 
     Args:
         connection: in a transaction that writes.
         place: of the store, for messages.
+        steps: all there are, the first one first.
 
     Raises:
         RecordCorruptError: a newer release made them, or they are not ours.
     """
-    found, newest = _version(connection, place), len(MIGRATIONS)
+    found, newest = _version(connection, place), len(steps)
     if found > newest:
         raise RecordCorruptError(
             f"cannot read the store: its tables are of version {found}, this release knows {newest}",
@@ -101,7 +109,7 @@ def migrate(connection: Connection, place: str) -> None:
             hint="use the release of Ronron that wrote it, or a newer one: ronron --version",
         )
     if found < newest:
-        for step in MIGRATIONS[found:]:
+        for step in steps[found:]:
             step(connection)
         connection.execute(update(SCHEMA).values(version=newest))
 

@@ -21,7 +21,6 @@ from sqlalchemy import (
     Table,
     delete,
     insert,
-    make_url,
     select,
     update,
 )
@@ -79,8 +78,7 @@ class SqlStore:
             self._place = str(state / FILE)
             self._reading = file_engine(state / FILE)
         else:
-            self._place = make_url(url).render_as_string(hide_password=True)
-            self._reading = server_engine(url)
+            self._place, self._reading = server_engine(url)
         self._writing = writing(self._reading)
         try:
             self._open()
