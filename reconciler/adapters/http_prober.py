@@ -13,6 +13,7 @@ from threading import Thread
 import httpx
 
 from reconciler.core.answer import assess, sick
+from reconciler.core.errors import ConfigError
 from reconciler.core.inventory import Probe
 from reconciler.core.model import ProbeResult
 
@@ -37,6 +38,9 @@ class HttpProber:
         verify: whether certificates are checked, or a file with the certificates that are trusted
             besides the usual ones: an edge that signs its own (`tls internal`) has such a file.
         seconds: how long one probe may take; at most ten.
+
+    Raises:
+        ConfigError: the file with certificates cannot be read.
     """
 
     def __init__(self, verify: bool | Path = True, *, seconds: float = LONGEST_SECONDS) -> None:
@@ -124,7 +128,14 @@ def _context(verify: bool | Path) -> ssl.SSLContext:
     if verify is not False:
         context.load_default_certs()
     if isinstance(verify, Path):
-        context.load_verify_locations(cafile=verify)
+        try:
+            context.load_verify_locations(cafile=verify)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot read the certificates to trust: {error.strerror or error}",
+                where=str(verify),
+                hint=f"put certificates in PEM form there: openssl x509 -in {verify} -noout -subject",
+            ) from error
     return context
 
 
