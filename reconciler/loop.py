@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from reconciler.core.decide import backoff
-from reconciler.core.errors import ReconcilerError, SourceError, StackLockedError
+from reconciler.core.errors import ConfigError, ReconcilerError, SourceError, StackLockedError
 from reconciler.core.model import Outcome, OutcomeKind, Pass
 from reconciler.core.policy import Retry
 from reconciler.reconcile import Ports, Target, reconcile
@@ -41,6 +41,7 @@ class Loop:
         poll: time from one look to the next; jitter only makes it shorter, by up to a tenth.
         workers: how many environments may be worked on at once; one stack is never worked on twice.
         debug: tell tracebacks of what nobody expected.
+        only: names of the environments to work on; empty for all.
     """
 
     ports: Ports
@@ -48,6 +49,7 @@ class Loop:
     poll: timedelta
     workers: int = 4
     debug: bool = False
+    only: frozenset[str] = frozenset()
     _stop: threading.Event = field(default_factory=threading.Event)
     _wake: threading.Event = field(default_factory=threading.Event)
     _passes: dict[str, Future[Result]] = field(default_factory=dict)
@@ -92,6 +94,7 @@ class Loop:
         try:
             self.ports.source.refresh()
             targets = self.targets()
+            self._refuse_unknown(targets)
         except ReconcilerError as error:
             self._blind += 1
             self._say(EVERYWHERE, error)
@@ -100,10 +103,18 @@ class Loop:
         self._unsay(EVERYWHERE)
         self._report_removed(targets)
         for name, target in targets.items():
+            if self.only and name not in self.only:
+                continue
             if name not in self._passes or self._passes[name].done():
                 self._passes[name] = pool.submit(self._pass, target)
                 self._passes[name].add_done_callback(self._after)
         return None
+
+    def _refuse_unknown(self, targets: Mapping[str, Target]) -> None:
+        unknown = sorted(self.only - set(targets))
+        if unknown:
+            known = ", ".join(sorted(targets))
+            raise ConfigError(f"cannot find the environment {unknown[0]}", hint=f"use one of: {known}")
 
     def _pause(self) -> float:
         slow = Retry(after=self.poll, ceiling=max(self.poll, SLOWEST))
