@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from demo.collective import clean_environment
-from demo.places import Places
+from demo.places import STACK, Places
 from reconciler.adapters.processes import LinuxProcesses
 from reconciler.core.model import ProcessMark
 
@@ -32,7 +32,7 @@ def watching(places: Places) -> Iterator[Watcher]:
     stop_left_over(places)
     with places.watch_log.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "reconciler.cli", "watch", "--poll", str(POLL)],
+            [sys.executable, "-m", "reconciler.cli", "watch", STACK, "--poll", f"{POLL}s"],
             cwd=places.root,
             env=clean_environment(places.ronron_environment()),
             stdin=subprocess.DEVNULL,

@@ -10,10 +10,9 @@ import getpass
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from importlib import metadata
 from pathlib import Path
 from types import FrameType
@@ -35,6 +34,7 @@ from reconciler.core.redact import redact
 from reconciler.core.status import ExitCode, code_of, exit_code, exit_code_of, status
 from reconciler.doctor import examine
 from reconciler.loop import Loop, Result
+from reconciler.notations import nearest, quoted
 from reconciler.reconcile import Ports, Target, look, reconcile
 from reconciler.settings import Settings, load_settings
 from reconciler.targets import Targets
@@ -74,8 +74,17 @@ class _Options:
 
 
 @dataclass
+class _Opened:
+    """What every command has: settings, records, a screen."""
+
+    settings: Settings
+    store: SqlStore
+    screen: Screen
+
+
+@dataclass
 class _Wired:
-    """The parts, put together for one command."""
+    """All the parts, put together for one command."""
 
     settings: Settings
     ports: Ports
@@ -92,10 +101,11 @@ class _Wired:
         self.ports.source.refresh()
         targets = self.targets()
         if name not in targets:
+            near = nearest(name, targets)
             raise ConfigError(
-                f"cannot find the environment {name}",
+                f"cannot find the environment {quoted(name)}",
                 where=self.settings.policy_file,
-                hint=f"use one of: {', '.join(sorted(targets))}",
+                hint=f"use {near}" if near else f"use one of: {', '.join(sorted(targets))}",
             )
         return targets[name]
 
@@ -147,11 +157,11 @@ def status_(
     context: typer.Context, environment: MaybeEnvironment = None, as_json: AsJson = False
 ) -> ExitCode:
     """Show what is live, whether it is healthy, and what waits; asks the records alone."""
-    with _wired(context, as_json) as wired:
-        store = wired.ports.store
+    with _opened(context, as_json) as opened:
+        store = opened.store
         names = [environment] if environment else list(store.environments())
         statuses = [status(store.load(name), store.history(name)) for name in names]
-        show_status(wired.screen, statuses)
+        show_status(opened.screen, statuses)
         return exit_code(statuses)
 
 
@@ -163,20 +173,20 @@ def history(
     as_json: AsJson = False,
 ) -> ExitCode:
     """Show the passes that were made, the newest first."""
-    with _wired(context, as_json) as wired:
-        show_history(wired.screen, wired.ports.store.history(environment, limit))
+    with _opened(context, as_json) as opened:
+        show_history(opened.screen, opened.store.history(environment, limit))
         return ExitCode.DONE
 
 
 @app.command()
 def explain(context: typer.Context, environment: Environment, as_json: AsJson = False) -> ExitCode:
     """Say why an environment did change, or did not; asks the records alone."""
-    with _wired(context, as_json) as wired:
-        record = wired.ports.store.load(environment)
-        passes = wired.ports.store.history(environment, 3)
+    with _opened(context, as_json) as opened:
+        record = opened.store.load(environment)
+        passes = opened.store.history(environment, 3)
         decision = f"{record.decision.reason}: {record.decision.why}" if record.decision else ""
         how = status(record, passes)
-        show_explanation(wired.screen, how, decision, passes)
+        show_explanation(opened.screen, how, decision, passes)
         return exit_code([how])
 
 
@@ -204,29 +214,35 @@ def update(context: typer.Context, environment: Environment, as_json: AsJson = F
 @app.command()
 def watch(
     context: typer.Context,
+    environments: Annotated[
+        list[str] | None, typer.Argument(metavar="[ENV]...", help="Only these environments; else all.")
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="Look once at every environment, then end.")] = False,
     poll: Annotated[
-        float | None, typer.Option(min=1, help="Seconds from one look to the next; else RONRON_POLL.")
+        str | None, typer.Option(help="Time from one look to the next, such as 30s; else RONRON_POLL.")
     ] = None,
     as_json: AsJson = False,
 ) -> ExitCode:
     """Keep every environment as its reference says, until told to stop."""
-    with _wired(context, as_json) as wired:
+    with _wired(context, as_json, poll=poll) as wired:
         settings = wired.settings
-        every = timedelta(seconds=poll) if poll is not None else settings.poll
-        loop = Loop(wired.ports, wired.targets, every, settings.workers, settings.debug)
+        loop = Loop(
+            wired.ports,
+            wired.targets,
+            settings.poll,
+            settings.workers,
+            settings.debug,
+            frozenset(environments or ()),
+        )
+        looking = f"looking at {redact(settings.repository)}"
         wired.screen.tell(
-            "watch", f"looking at {redact(settings.repository)} every {every.total_seconds():g} s"
+            "watch", looking if once else f"{looking} every {settings.poll.total_seconds():g} s"
         )
         with _stopping(loop.stop):
             results = loop.run(once=once)
         if as_json:
             wired.screen.json({"results": {name: _as_fact(result) for name, result in results.items()}})
-        return (
-            max((_code_of(result) for result in results.values()), default=ExitCode.DONE)
-            if once
-            else ExitCode.DONE
-        )
+        return _worst(_code_of(result) for result in results.values()) if once else ExitCode.DONE
 
 
 @app.command()
@@ -313,30 +329,35 @@ def validate(
 
 
 @contextmanager
-def _wired(context: typer.Context, as_json: bool) -> Iterator[_Wired]:
-    options: _Options = context.obj
+def _opened(context: typer.Context, as_json: bool, **options: object) -> Iterator[_Opened]:
+    before: _Options = context.obj
     screen = Screen(as_json=as_json)
-    with _errors(screen, options.debug):
-        settings = load_settings(
-            repository=options.repository, state=options.state, debug=options.debug or None
-        )
+    with _errors(screen, before.debug):
+        given = {"repository": before.repository, "state": before.state, "debug": before.debug or None}
+        settings = load_settings(**given, **options)
         screen.keep_secret(settings.secrets())
+        with SqlStore(settings.state) as store:
+            yield _Opened(settings, store, screen)
+
+
+@contextmanager
+def _wired(context: typer.Context, as_json: bool, **options: object) -> Iterator[_Wired]:
+    with _opened(context, as_json, **options) as opened:
+        settings = opened.settings
         processes = LinuxProcesses()
         source = GitSource(settings.repository, settings.state, timeout=settings.git_timeout)
-        with SqlStore(settings.state) as store:
-            ports = Ports(
-                source=source,
-                engine=PulumiEngine(settings.engine(), processes),
-                store=store,
-                prober=HttpProber(),
-                clock=SystemClock(),
-                processes=processes,
-                progress=screen,
-                work=settings.state / "passes",
-            )
-            yield _Wired(
-                settings, ports, Targets(source, settings.policy_reference, settings.policy_file), screen
-            )
+        ports = Ports(
+            source=source,
+            engine=PulumiEngine(settings.engine(), processes),
+            store=opened.store,
+            prober=HttpProber(),
+            clock=SystemClock(),
+            processes=processes,
+            progress=opened.screen,
+            work=settings.state / "passes",
+        )
+        targets = Targets(source, settings.policy_reference, settings.policy_file)
+        yield _Wired(settings, ports, targets, opened.screen)
 
 
 @contextmanager
@@ -369,6 +390,13 @@ def _code_of(result: Result) -> ExitCode:
     if isinstance(result, ReconcilerError):
         return code_of(result)
     return exit_code_of(result.outcome, result.decision.reason)
+
+
+def _worst(codes: Iterable[ExitCode]) -> ExitCode:
+    """Of several environments: what failed goes before what is misconfigured, busy, held and done."""
+    order = (ExitCode.FAILED, ExitCode.USAGE, ExitCode.BUSY, ExitCode.HELD)
+    found = set(codes)
+    return next((code for code in order if code in found), ExitCode.DONE)
 
 
 def _as_fact(result: Result) -> object:

@@ -48,12 +48,12 @@ def check(tree: Path, policy_file: str) -> tuple[Problem, ...]:
 def _check_stack(tree: Path, project: str, stack_file: PurePosixPath) -> tuple[Problem, ...]:
     shown = str(PurePosixPath(project, stack_file))
     try:
-        read_yaml(_read(tree, shown), file=shown)
+        text = _read(tree, shown)
         if (tree / project / "components" / "validate.py").is_file():
             return _own_check(tree / project, stack_file, shown)
+        return tuple(read_yaml(text, file=shown).problems)
     except ConfigError as error:
         return _problems(error)
-    return ()
 
 
 def _own_check(project: Path, stack_file: PurePosixPath, shown: str) -> tuple[Problem, ...]:
