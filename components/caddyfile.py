@@ -83,8 +83,8 @@ def _options(edge: Edge, contact: str) -> str:
             options += [f"https_port {edge.https_port}", "auto_https disable_redirects", "skip_install_trust"]
         case "acme":
             options += [f"https_port {edge.https_port}", "auto_https disable_redirects", f"email {contact}"]
-    # Slow headers only hold connections; bodies may be slow, for uploads over poor lines. No HTTP/3: its port of
-    # UDP is not published.
+    # Slow headers only hold connections; bodies may be slow, for uploads over poor lines. No HTTP/3: its port
+    # of UDP is not published.
     options.append(_block("servers", ["protocols h1 h2", _block("timeouts", ["read_header 10s", "idle 5m"])]))
     return _block("", options)
 
@@ -112,7 +112,7 @@ def _site(edge: Edge, route: Route, members: Members | None) -> str:
         # In a `route` block directives run in the order in which they are written.
         body.append(_block("route", _members_only(edge, route, members)))
     else:
-        body.append(f"reverse_proxy {route.upstream}")
+        body.append(_proxy(route))
     scheme, port = ("http", edge.http_port) if edge.tls == "off" else ("https", edge.https_port)
     return _block(f"{scheme}://{route.hostname}:{port}", body)
 
@@ -131,7 +131,7 @@ def _members_only(edge: Edge, route: Route, members: Members) -> list[str]:
             *matcher,
             _block(f"{directive} {where}bcrypt members", [f"import {MEMBERS_FILE}"]),
             # The members' password is for this door; the service has no use for it.
-            _block(f"reverse_proxy {route.upstream}", ["header_up -Authorization"]),
+            _proxy(route, "header_up -Authorization"),
         ]
     if members.forward_auth is None:
         raise ValueError("members enter by no way at all")
@@ -151,12 +151,17 @@ def _members_only(edge: Edge, route: Route, members: Members) -> list[str]:
                 *([f"copy_headers {' '.join(forward.copy_headers)}"] if forward.copy_headers else []),
             ],
         ),
-        f"reverse_proxy {route.upstream}",
+        _proxy(route),
     ]
 
 
+def _proxy(route: Route, *directives: str) -> str:
+    """Pass requests on; one that comes while the container is replaced waits instead of failing."""
+    return _block(f"reverse_proxy {route.upstream}", ["lb_try_duration 5s", *directives])
+
+
 def _redirections(edge: Edge, routes: Sequence[Route]) -> str:
-    """From plain HTTP to the real door. Caddy's own redirections leave out a port that is not the usual one."""
+    """From plain HTTP to the real door. Caddy's own redirections leave out a port that is not 443."""
     port = "" if edge.https_port == _HTTPS else f":{edge.https_port}"
     hosts = ", ".join(f"http://{route.hostname}:{edge.http_port}" for route in routes)
     return _block(hosts, [f"redir https://{{host}}{port}{{uri}} 308"])
@@ -186,8 +191,8 @@ def _page(collective: str) -> str:
 def literal(text: str) -> str:
     """Text as HTML from which neither the end of a token nor a placeholder of Caddy can be made.
 
-    All but letters, digits, spaces and a few marks becomes character references: quotes and backslashes end or
-    escape tokens, braces begin placeholders such as the one that reads environment variables.
+    All but letters, digits, spaces and a few marks becomes character references: quotes and backslashes end
+    or escape tokens, braces begin placeholders such as the one that reads environment variables.
     """
     harmless = frozenset(" .,:-_()")
     return "".join(

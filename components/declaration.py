@@ -121,6 +121,8 @@ def _parse(values: Mapping[str, object]) -> tuple[dict[str, Any], list[Problem]]
         if key not in values:
             if field_info.is_required():
                 problems.append(_missing((key,)))
+        elif isinstance(values[key], Sealed):
+            continue  # reported already
         elif key == "services":
             parsed[key], found = _parse_services(values[key])
             problems += found

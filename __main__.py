@@ -1,0 +1,20 @@
+"""What this project is to Pulumi: a declaration, its resources, and the inventory."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pulumi
+
+# The components of this checkout, never an installed copy of another revision.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from components import collective, program
+from components.inventory import inventory
+
+with program.plain_refusals():
+    configuration = program.configuration()
+    declaration = program.declaration(configuration)
+    collective.make(declaration, program.secret, configuration.secrets)
+    pulumi.export("inventory", inventory(declaration))

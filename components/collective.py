@@ -1,0 +1,111 @@
+"""A declaration -> its resources, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import pulumi
+
+from components import required_secrets
+from components.caddyfile import Route
+from components.docker_host import DockerHost, DockerHostArgs
+from components.edge import Edge, EdgeArgs
+from components.preflight import used_machines
+from components.resolved import EDGE, Declaration, ResolvedService, resolve
+from components.service import Service, ServiceArgs
+
+SecretSource = Callable[[str], pulumi.Output[str]]
+"""From the key of a secret, without the namespace, to its value as a secret output."""
+
+
+def make(declaration: Declaration, secret: SecretSource, secret_keys: Mapping[str, object]) -> None:
+    """Register everything that a declaration stands for: machines, then services, then the edges.
+
+    Edges wait for the networks of their services and for nothing else: a service that does not start keeps no
+    other one from being reached.
+
+    Args:
+        declaration: a checked one.
+        secret: where secrets come from.
+        secret_keys: all keys that are secrets, needed or not.
+    """
+    hosts = {name: _host(declaration, name) for name in used_machines(declaration)}
+    made: dict[str, list[tuple[ResolvedService, Service]]] = {name: [] for name in hosts}
+    for resolved in resolve(declaration):
+        machine = resolved.declared.machine
+        made[machine].append((resolved, _service(declaration, resolved, hosts[machine], secret, secret_keys)))
+    for machine, services in made.items():
+        _edge(declaration, machine, hosts[machine], services, secret)
+
+
+def _host(declaration: Declaration, name: str) -> DockerHost:
+    machine = declaration.machines[name]
+    if machine.docker is None:
+        raise ValueError(f"{name} has no Docker, which is found out before anything is made")
+    return DockerHost(name, DockerHostArgs(docker=machine.docker, host_key=machine.host_key))
+
+
+def _service(
+    declaration: Declaration,
+    resolved: ResolvedService,
+    host: DockerHost,
+    secret: SecretSource,
+    secret_keys: Mapping[str, object],
+) -> Service:
+    name = resolved.name
+    variables = required_secrets.secret_variables(name, secret_keys)
+    return Service(
+        name,
+        ServiceArgs(
+            resolved=resolved,
+            secrets={role: secret(f"{name}-{role}") for role in resolved.roles},
+            variables={variable: secret(key) for variable, key in variables.items()},
+            labels=_labels(declaration),
+        ),
+        opts=pulumi.ResourceOptions(providers={"docker": host.provider}),
+    )
+
+
+def _edge(
+    declaration: Declaration,
+    machine: str,
+    host: DockerHost,
+    services: list[tuple[ResolvedService, Service]],
+    secret: SecretSource,
+) -> None:
+    public = [(resolved, service) for resolved, service in services if resolved.url is not None]
+    if declaration.edge is None or not public:
+        return
+    shared_login = required_secrets.members_password_needed(declaration)
+    closed = any(resolved.declared.members_only for resolved, _ in public)
+    Edge(
+        f"{EDGE}-{machine}",
+        EdgeArgs(
+            declared=declaration.edge,
+            collective=declaration.collective,
+            routes=[_route(resolved) for resolved, _ in public],
+            networks=[service.network for _, service in public],
+            members=declaration.members,
+            members_password=secret(required_secrets.MEMBERS_PASSWORD) if shared_login and closed else None,
+            name=declaration.name(EDGE),
+            labels=_labels(declaration),
+        ),
+        opts=pulumi.ResourceOptions(providers={"docker": host.provider}),
+    )
+
+
+def _route(resolved: ResolvedService) -> Route:
+    hostname, port = resolved.declared.hostname, resolved.description.port
+    if hostname is None or port is None:
+        raise ValueError(f"{resolved.name} has no hostname or port, which the declaration refuses")
+    return Route(
+        hostname=hostname,
+        upstream=f"{resolved.container}:{port}",
+        members_only=resolved.declared.members_only,
+        open_paths=resolved.open_paths,
+        upload_mib=resolved.description.upload_mib,
+    )
+
+
+def _labels(declaration: Declaration) -> dict[str, str]:
+    return {"ronron.project": declaration.project, "ronron.stack": declaration.stack}

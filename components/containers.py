@@ -1,0 +1,191 @@
+"""Containers, images and volumes, made the way that all of them are made here.
+
+Each default below keeps a known trap shut; the traps are those of pulumi-docker 5.2 with the Terraform
+provider kreuzwerker/docker 4.5, tried on Docker 20.10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pulumi
+import pulumi_docker as docker
+
+from components.catalogue.description import Health
+from components.image_reference import ImageReference
+
+_CONTAINER_TYPE = "docker:index/container:Container"
+_LOG_LIMITS = {"max-file": "3", "max-size": "10m"}
+
+REPLACED_FOR = ("healthcheck", "init", "tmpfs", "cpuPeriod", "cpuQuota")
+"""Inputs whose change the provider writes into its state only: the container would keep the old value for ever.
+Source: kreuzwerker/terraform-provider-docker, issue 988."""
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A named volume and where it goes."""
+
+    volume: pulumi.Input[str]
+    path: str
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A network, and the names by which the container is known there besides its own."""
+
+    network: pulumi.Input[str]
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerArgs:
+    """What differs from one container to the next.
+
+    Attributes:
+        name: the physical name.
+        environment: `NAME=value`; secret ones as secret outputs.
+        uploads: files written before the start.
+        wait_seconds: how long the first start may take until it is healthy.
+        grace_seconds: how long a clean stop may take; unset, the provider would kill at once.
+        shm_mib: size of /dev/shm; None for Docker's default.
+    """
+
+    name: str
+    image: pulumi.Input[str]
+    labels: Mapping[str, str]
+    networks: Sequence[Attachment]
+    memory_mib: int
+    cpus: float
+    health: Health | None
+    wait_seconds: int
+    grace_seconds: int
+    environment: Sequence[pulumi.Input[str]] = ()
+    uploads: Sequence[docker.ContainerUploadArgs] = ()
+    mounts: Sequence[Mount] = ()
+    ports: Sequence[docker.ContainerPortArgs] = ()
+    user: str | None = None
+    command: Sequence[str] = ()
+    capabilities: Sequence[str] = ()
+    read_only: bool = False
+    tmpfs: Mapping[str, str] = field(default_factory=dict)
+    shm_mib: int | None = None
+
+
+def require_provider(component: pulumi.ComponentResource) -> None:
+    """Refuse a component that was given no Docker: the engine would quietly take the local one.
+
+    Raises:
+        ValueError: neither `provider` nor `providers` nor a parent names a Docker provider.
+    """
+    if component.get_provider(_CONTAINER_TYPE) is None:
+        raise ValueError(
+            "no Docker is named for this component: pass pulumi.ResourceOptions(providers={'docker': ...})"
+        )
+
+
+def image(name: str, reference: ImageReference, parent: pulumi.Resource) -> docker.RemoteImage:
+    """An image on the machine; pulled only when it is not there, and left there afterwards.
+
+    It is pulled before the container is replaced, so a pull that fails leaves the old container running.
+    """
+    return docker.RemoteImage(
+        name,
+        name=str(reference),
+        keep_locally=True,
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+
+
+def data_volume(name: str, physical_name: str, parent: pulumi.Resource) -> docker.Volume:
+    """A volume whose data no edit of the declaration can remove.
+
+    Every input of a volume replaces it, and a replacement under a fixed name is a deletion. So it cannot be
+    deleted by the engine (`protect`), it stays when the engine lets go of it (`retain_on_delete`), and what could
+    change in it is not looked at.
+    """
+    return docker.Volume(
+        name,
+        name=physical_name,
+        opts=pulumi.ResourceOptions(
+            parent=parent,
+            protect=True,
+            retain_on_delete=True,
+            ignore_changes=["labels", "driver", "driverOpts"],
+        ),
+    )
+
+
+def private_network(name: str, physical_name: str, parent: pulumi.Resource) -> docker.Network:
+    """A network; a change of any of its inputs would recreate every container on it, so it has but a name."""
+    return docker.Network(
+        name,
+        name=physical_name,
+        driver="bridge",
+        opts=pulumi.ResourceOptions(parent=parent, ignore_changes=["labels"]),
+    )
+
+
+def container(
+    name: str,
+    args: ContainerArgs,
+    parent: pulumi.Resource,
+    depends_on: Sequence[pulumi.Resource] = (),
+) -> docker.Container:
+    """A container with limits, without privileges, that stops cleanly and is healthy before others go on."""
+    return docker.Container(
+        name,
+        name=args.name,
+        image=args.image,
+        envs=list(args.environment),
+        uploads=list(args.uploads),
+        labels=[docker.ContainerLabelArgs(label=k, value=v) for k, v in sorted(args.labels.items())],
+        user=args.user,
+        command=list(args.command) or None,
+        read_only=args.read_only,
+        tmpfs=dict(args.tmpfs) or None,
+        capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=sorted(args.capabilities)),
+        security_opts=["no-new-privileges:true"],
+        memory=args.memory_mib,
+        # Equal means no swap. Unset, each preview shows a change, and raising the memory fails.
+        memory_swap=args.memory_mib,
+        cpus=f"{args.cpus:g}",
+        shm_size=args.shm_mib,
+        log_driver="json-file",
+        log_opts=_LOG_LIMITS,
+        network_mode="bridge",
+        networks_advanced=[
+            docker.ContainerNetworksAdvancedArgs(name=each.network, aliases=list(each.aliases))
+            for each in args.networks
+        ],
+        volumes=[
+            docker.ContainerVolumeArgs(volume_name=each.volume, container_path=each.path)
+            for each in args.mounts
+        ],
+        ports=list(args.ports) or None,
+        healthcheck=_healthcheck(args.health) if args.health else None,
+        # Waiting without a health check is an error.
+        wait=args.health is not None,
+        wait_timeout=args.wait_seconds,
+        must_run=True,
+        restart="unless-stopped",
+        destroy_grace_seconds=args.grace_seconds,
+        opts=pulumi.ResourceOptions(
+            parent=parent,
+            depends_on=list(depends_on),
+            # The name is fixed, so the new one cannot be made beside the old one.
+            delete_before_replace=True,
+            replace_on_changes=list(REPLACED_FOR),
+        ),
+    )
+
+
+def _healthcheck(health: Health) -> docker.ContainerHealthcheckArgs:
+    return docker.ContainerHealthcheckArgs(
+        tests=list(health.test),
+        interval=f"{health.interval}s",
+        timeout=f"{health.timeout}s",
+        retries=health.retries,
+        start_period=f"{health.start_period}s",
+    )

@@ -1,0 +1,156 @@
+"""Questions to the Docker of a machine, asked before anything is changed. Read only."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from contextlib import closing
+from pathlib import Path
+from typing import Protocol
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound
+
+from components.declaration_models import Machine
+from components.image_reference import ImageReference
+from components.ssh import SshAddress, ssh_options
+
+_ANSWER_SECONDS = 10
+_REGISTRY_SECONDS = 30
+
+
+class EndpointError(Exception):
+    """The question got no answer; the text says why, in a few words."""
+
+
+class Endpoint(Protocol):
+    """One Docker."""
+
+    def version(self) -> str:
+        """The version of the engine.
+
+        Raises:
+            EndpointError: it does not answer.
+        """
+
+    def has(self, image: ImageReference) -> bool:
+        """Whether the image is on the machine already.
+
+        Raises:
+            EndpointError: it does not answer.
+        """
+
+    def why_not_pulled(self, image: ImageReference) -> str | None:
+        """Why the image's registry would not hand it out; None when it would. Nothing is pulled.
+
+        Raises:
+            EndpointError: Docker itself does not answer.
+        """
+
+
+def endpoint(machine: Machine) -> Endpoint:
+    """The Docker of a declared machine. No connection is made yet."""
+    if machine.docker is None:
+        raise EndpointError("this version cannot make a virtual machine")
+    if machine.docker.startswith("ssh://"):
+        return SshEndpoint(machine.docker, machine.host_key or "")
+    return SocketEndpoint(machine.docker)
+
+
+class SocketEndpoint:
+    """A Docker on a local socket. See Endpoint."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def version(self) -> str:
+        """See Endpoint."""
+        try:
+            with closing(self._client(_ANSWER_SECONDS)) as client:
+                return str(client.version()["Version"])
+        except (DockerException, requests.RequestException) as error:
+            raise EndpointError(_cause(error)) from error
+
+    def has(self, image: ImageReference) -> bool:
+        """See Endpoint."""
+        try:
+            with closing(self._client(_ANSWER_SECONDS)) as client:
+                client.images.get(str(image))
+        except ImageNotFound:
+            return False
+        except (DockerException, requests.RequestException) as error:
+            raise EndpointError(_cause(error)) from error
+        return True
+
+    def why_not_pulled(self, image: ImageReference) -> str | None:
+        """See Endpoint."""
+        try:
+            with closing(self._client(_REGISTRY_SECONDS)) as client:
+                client.images.get_registry_data(str(image))
+        except APIError as error:
+            return _first_line(str(error.explanation or error))
+        except (DockerException, requests.RequestException) as error:
+            raise EndpointError(_cause(error)) from error
+        return None
+
+    def _client(self, timeout: int) -> docker.DockerClient:
+        return docker.DockerClient(base_url=self._address, timeout=timeout, version="auto")
+
+
+class SshEndpoint:
+    """A Docker behind ssh. See Endpoint."""
+
+    def __init__(self, address: str, host_key: str) -> None:
+        self._address = SshAddress.parse(address)
+        self._host_key = host_key
+
+    def version(self) -> str:
+        """See Endpoint."""
+        answer = self._ask(["docker", "version", "--format", "{{.Server.Version}}"], _ANSWER_SECONDS)
+        if answer.returncode != 0:
+            raise EndpointError(_first_line(answer.stderr) or f"ssh ended with {answer.returncode}")
+        return answer.stdout.strip()
+
+    def has(self, image: ImageReference) -> bool:
+        """See Endpoint."""
+        return self._ask(["docker", "image", "inspect", str(image)], _ANSWER_SECONDS).returncode == 0
+
+    def why_not_pulled(self, image: ImageReference) -> str | None:
+        """See Endpoint."""
+        answer = self._ask(["docker", "manifest", "inspect", str(image)], _REGISTRY_SECONDS)
+        return None if answer.returncode == 0 else _first_line(answer.stderr) or "no reason was given"
+
+    def _ask(self, command: list[str], timeout: int) -> subprocess.CompletedProcess[str]:
+        # The shared connection's socket lives there, and ssh gives up when the directory is missing.
+        Path.home().joinpath(".ssh").mkdir(mode=0o700, exist_ok=True)
+        address = self._address
+        words = ["ssh", *ssh_options(address, self._host_key), "-l", address.user, "-p", str(address.port)]
+        try:
+            return subprocess.run(
+                [*words, "--", address.host, shlex.join(command)],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                check=False,
+                text=True,
+                errors="replace",
+                timeout=timeout,
+            )
+        except FileNotFoundError as error:
+            raise EndpointError("there is no program `ssh` here") from error
+        except subprocess.TimeoutExpired as error:
+            raise EndpointError(f"no answer within {timeout} seconds") from error
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason: libraries wrap `connection refused` three times."""
+    while error.__cause__ is not None or error.__context__ is not None:
+        error = error.__cause__ or error.__context__ or error
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return _first_line(str(error)) or type(error).__name__
+
+
+def _first_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0][:300] if lines else ""

@@ -1,0 +1,133 @@
+"""What must hold outside before the first resource is touched: Docker answers, and images can be had.
+
+Done by the program itself, in previews too: the engine's plugin would find out in the middle of an update,
+after the old container is gone.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from components.declaration_errors import Path, Problem
+from components.declaration_models import Machine
+from components.docker_endpoint import Endpoint, EndpointError, endpoint
+from components.image_reference import LOCAL_REPOSITORIES, ImageReference
+from components.resolved import Declaration, database_image, has_database
+
+DEADLINE_SECONDS = 60.0
+"""For all machines together; they are asked at the same time."""
+
+Images = dict[ImageReference, Path]
+
+
+def problems(
+    declaration: Declaration,
+    connect: Callable[[Machine], Endpoint] = endpoint,
+    deadline: float = DEADLINE_SECONDS,
+) -> list[Problem]:
+    """What stands in the way; empty when an update may begin. Only machines that run something are asked."""
+    wanted = {name: images(declaration, name) for name in used_machines(declaration)}
+    answers: queue.SimpleQueue[tuple[str, list[Problem] | Exception]] = queue.SimpleQueue()
+
+    def ask(name: str) -> None:
+        try:
+            answers.put((name, list(_machine(name, declaration.machines[name], wanted[name], connect))))
+        except Exception as error:  # noqa: BLE001  # raised again where it can be seen
+            answers.put((name, error))
+
+    # Daemon threads: one that hangs must not keep the program from ending with a message.
+    for name in wanted:
+        threading.Thread(target=ask, args=(name,), daemon=True).start()
+    found: dict[str, list[Problem]] = {}
+    end = time.monotonic() + deadline
+    while len(found) < len(wanted):
+        try:
+            name, answer = answers.get(timeout=max(0.0, end - time.monotonic()))
+        except queue.Empty:
+            break
+        if isinstance(answer, Exception):
+            raise answer
+        found[name] = answer
+    for name in wanted:
+        found.setdefault(
+            name, [_unreachable(name, declaration.machines[name], f"no answer in {deadline:g} seconds")]
+        )
+    return [problem for name in wanted for problem in found[name]]
+
+
+def used_machines(declaration: Declaration) -> list[str]:
+    """The machines that run at least one service, in order of name."""
+    return sorted({service.machine for service in declaration.services.values()})
+
+
+def images(declaration: Declaration, machine: str) -> Images:
+    """Every image that a machine needs, with the key that asks for it."""
+    found: Images = {}
+    for name, service in sorted(declaration.services.items()):
+        if service.machine != machine:
+            continue
+        found.setdefault(service.image, ("services", name, "image"))
+        database = database_image(declaration, name) if has_database(service) else None
+        if database is not None:
+            own = service.database is not None and service.database.image is not None
+            found.setdefault(
+                database, ("services", name, "database", "image") if own else ("database", "image")
+            )
+        if service.hostname is not None and declaration.edge is not None:
+            found.setdefault(declaration.edge.image, ("edge", "image"))
+    return found
+
+
+def _machine(
+    name: str, machine: Machine, wanted: Images, connect: Callable[[Machine], Endpoint]
+) -> Iterator[Problem]:
+    if machine.docker is None:
+        yield Problem(
+            path=("machines", name, "proxmox"),
+            problem="this version cannot make a virtual machine yet",
+            remedy="make it by hand, and declare its Docker with docker: ssh://user@host and host_key",
+        )
+        return
+    try:
+        docker = connect(machine)
+        docker.version()
+        for image, path in wanted.items():
+            yield from _image(name, docker, image, path)
+    except EndpointError as error:
+        yield _unreachable(name, machine, str(error))
+
+
+def _image(machine: str, docker: Endpoint, image: ImageReference, path: Path) -> Iterator[Problem]:
+    if docker.has(image):
+        return
+    if image.is_local:
+        yield Problem(
+            path=path,
+            problem=f"{image} is not on {machine}, and no registry has images under {LOCAL_REPOSITORIES}",
+            remedy="build it there with `make demo`, or name an image of a registry",
+        )
+        return
+    reason = docker.why_not_pulled(image)
+    if reason is not None:
+        yield Problem(
+            path=path,
+            problem=f"{machine} cannot pull {image}: {reason}",
+            remedy="check name, tag and digest, and that the machine reaches the registry",
+        )
+
+
+def _unreachable(name: str, machine: Machine, reason: str) -> Problem:
+    return Problem(
+        path=("machines", name, "docker"),
+        problem=f"Docker on {name} does not answer at {machine.docker}: {reason}",
+        remedy=_check(machine.docker or ""),
+    )
+
+
+def _check(address: str) -> str:
+    if address.startswith("ssh://"):
+        return f"try `docker -H {address} version`, and compare host_key with the machine's own"
+    return "start it, for instance with `systemctl start docker`, and see that you are in the group docker"

@@ -1,0 +1,109 @@
+"""Where the program meets the engine: what it is told, and how it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import pulumi
+from pydantic import SecretStr
+
+from components import preflight, upgrades
+from components.declaration import SEALED, Declaration, DeclarationError, StackConfiguration, load
+from components.declaration_errors import NAMESPACE
+from components.declaration_models import KanboardService
+
+_MESSAGE_WAS_SHOWN = 32
+"""Exit code that tells the language host to add nothing of its own. Source: pulumi/pulumi, sdk/python/cmd/
+pulumi-language-python-exec, PYTHON_PROCESS_EXITED_AFTER_SHOWING_USER_ACTIONABLE_MESSAGE_CODE."""
+
+
+@contextmanager
+def plain_refusals() -> Iterator[None]:
+    """Show what is wrong with a declaration as a message; with RONRON_DEBUG=1 as a traceback."""
+    try:
+        yield
+    except DeclarationError as error:
+        if os.environ.get("RONRON_DEBUG") == "1":
+            raise
+        pulumi.log.error(str(error))
+        sys.exit(_MESSAGE_WAS_SHOWN)
+
+
+def configuration() -> StackConfiguration:
+    """The configuration of the running stack, as the engine hands it over."""
+    sealed = set(pulumi.runtime.get_config_secret_keys_env())
+    values: dict[str, object] = {}
+    secrets: dict[str, SecretStr | None] = {}
+    for full_key, text in pulumi.runtime.get_config_env().items():
+        namespace, _, key = full_key.partition(":")
+        if namespace != NAMESPACE:
+            continue
+        if full_key not in sealed:
+            values[key] = _value(text)
+        elif key == "backup":
+            values[key] = _with_sealed_password(_value(text))
+        elif text.startswith("{"):
+            # A mapping with a secret somewhere inside: the engine does not tell where.
+            values[key] = SEALED
+        else:
+            secrets[key] = SecretStr(text)
+    return StackConfiguration(
+        stack=pulumi.get_stack(), project=pulumi.get_project(), values=values, secrets=secrets
+    )
+
+
+def declaration(stack: StackConfiguration) -> Declaration:
+    """The declaration of the running stack, found possible: versions may be jumped to, machines answer.
+
+    Raises:
+        DeclarationError: something stands in the way; nothing was registered.
+    """
+    declared = load(stack)
+    problems = [*upgrades.refused(declared, last_inventory()), *preflight.problems(declared)]
+    if problems:
+        raise DeclarationError(problems)
+    _warn(declared)
+    return declared
+
+
+def last_inventory() -> object:
+    """The inventory that this stack exported last; None before its first update has ended.
+
+    Asked of the engine's own reader: unlike a StackReference it leaves no resource behind.
+    """
+    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    answer = pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": name}).value
+    outputs = answer.get("outputs") if isinstance(answer, Mapping) else None
+    return outputs.get("inventory") if isinstance(outputs, Mapping) else None
+
+
+def secret(key: str) -> pulumi.Output[str]:
+    """The value of a secret, as a secret output."""
+    return pulumi.Config(NAMESPACE).require_secret(key)
+
+
+def _warn(declared: Declaration) -> None:
+    if declared.backup is not None:
+        pulumi.log.warn(f"{NAMESPACE}:backup is declared, and this version makes no backups yet")
+    for name, service in sorted(declared.services.items()):
+        if isinstance(service, KanboardService) and not service.members_only:
+            pulumi.log.warn(
+                f"{name} starts with the login admin/admin: change it at once, or set members_only until then"
+            )
+
+
+def _value(text: str) -> object:
+    try:
+        return json.loads(text) if text.startswith(("{", "[")) else text
+    except json.JSONDecodeError:
+        return text
+
+
+def _with_sealed_password(value: object) -> object:
+    if isinstance(value, Mapping) and "password" in value:
+        return {**value, "password": SEALED}
+    return value
