@@ -202,23 +202,15 @@ def show_history(screen: Screen, passes: Sequence[Pass]) -> None:
     if not passes:
         screen.print("no pass yet; make one with ronron update ENV")
         return
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("pass", "environment", "when", "revision", "reason", "outcome", "took"):
-        table.add_column(column, no_wrap=column in {"pass", "when", "took"})
     for made in passes:
         outcome = made.outcome.kind if made.outcome else "running"
-        message = made.outcome.message if made.outcome else ""
-        took = f"{(made.finished - made.started).total_seconds():.1f} s" if made.finished else ""
-        table.add_row(
-            str(made.id),
-            escape(made.environment),
-            _local(made.started),
-            escape(made.revision.short),
-            made.decision.reason,
-            f"[{COLOURS.get(outcome, 'default')}]{outcome}[/] {escape(message)}",
-            took,
+        took = f" in {(made.finished - made.started).total_seconds():.1f} s" if made.finished else ""
+        screen.facts.print(
+            f"[dim]{made.id:>4}  {_local(made.started)}[/]  [bold]{escape(made.environment)}[/]"
+            f"  [{COLOURS.get(outcome, 'default')}]{outcome}[/]{took}"
         )
-    screen.facts.print(table)
+        message = made.outcome.message if made.outcome else f"{made.revision.short} is being worked on"
+        screen.print(f"      {made.decision.reason}: {message}")
 
 
 def show_explanation(

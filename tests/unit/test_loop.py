@@ -48,6 +48,12 @@ class ScriptedClock(FakeClock):
         return super().wait(seconds)
 
 
+def let_passes_end(loop: Loop) -> None:
+    """So that a test sees one order only: the passes of a look end before the next look."""
+    for future in loop._passes.values():
+        future.result()
+
+
 def a_loop(world: World, *names: str, **changes: object) -> Loop:
     targets: Mapping[str, Target] = {
         name: Target(world.policy.with_(name=name, stack=name)) for name in names or ("production",)
@@ -55,8 +61,7 @@ def a_loop(world: World, *names: str, **changes: object) -> Loop:
     loop = Loop(world.ports, lambda: targets, POLL, **changes)  # type: ignore[arg-type]
     if isinstance(world.clock, ScriptedClock):
         world.clock.stop = loop.stop
-        # Lets the passes of a look end before the next one, so that a test sees one order only.
-        world.clock.before_next_look = lambda: [future.result() for future in loop._passes.values()] and None
+        world.clock.before_next_look = lambda: let_passes_end(loop)
     return loop
 
 

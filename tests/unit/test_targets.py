@@ -1,0 +1,71 @@
+"""The policy as it stands in the source, read from the trusted reference only."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler.core.errors import ConfigError
+from reconciler.targets import Targets, config_dir
+from reconciler.testing import FakeSource
+
+POLICY = "environments: {staging: {reference: main}}\n"
+FILE = "stacks/environments.yaml"
+
+
+def a_source(**files: str | None) -> FakeSource:
+    source = FakeSource()
+    project = "name: x\nruntime: python\nstackConfigDir: stacks\n"
+    source.commit({"Pulumi.yaml": project, FILE: POLICY, **files})
+    source.refresh()
+    return source
+
+
+def test_environments_are_joined_with_their_project() -> None:
+    target = Targets(a_source(), "HEAD", FILE)()["staging"]
+    assert (target.policy.stack, target.project, target.config_dir) == ("staging", ".", "stacks")
+
+
+def test_the_policy_is_read_again_only_when_its_revision_moved() -> None:
+    source = a_source()
+    targets = Targets(source, "HEAD", FILE)
+    targets()
+    read = source.calls["read"]
+    targets()
+    assert source.calls["read"] == read
+    source.commit({FILE: "environments: {production: {reference: main}}\n"})
+    source.refresh()
+    assert set(targets()) == {"production"}
+
+
+def test_a_branch_cannot_change_the_policy() -> None:
+    source = a_source()
+    source.commit({FILE: "environments: {other: {}}\n", "Pulumi.yaml": "name: y\n"}, branch="evil")
+    source.refresh()
+    assert set(Targets(source, "HEAD", FILE)()) == {"staging"}
+
+
+@pytest.mark.parametrize("missing", [FILE, "Pulumi.yaml"])
+def test_a_missing_file_is_named_with_a_remedy(missing: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Targets(a_source(**{missing: None}), "HEAD", FILE)()
+    assert missing in str(caught.value)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        pytest.param("name: x\n", ".", id="not said"),
+        pytest.param("name: x\nstackConfigDir: stacks\n", "stacks", id="said"),
+    ],
+)
+def test_where_stack_files_lie(text: str, found: str) -> None:
+    assert config_dir(text, file="Pulumi.yaml") == found
+
+
+@pytest.mark.parametrize(
+    "text", ["name: [", "- x\n", "stackConfigDir: /etc\n", "stackConfigDir: ../x\n", "stackConfigDir: 3\n"]
+)
+def test_a_project_file_that_makes_no_sense_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"Pulumi\.yaml"):
+        config_dir(text, file="Pulumi.yaml")
