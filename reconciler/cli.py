@@ -24,7 +24,6 @@ import typer
 from reconciler.adapters.git_source import GitSource
 from reconciler.adapters.http_prober import HttpProber
 from reconciler.adapters.processes import LinuxProcesses
-from reconciler.adapters.pulumi_engine import PulumiEngine
 from reconciler.adapters.sql_store import SqlStore
 from reconciler.adapters.system_clock import SystemClock
 from reconciler.core.errors import ConfigError, ReconcilerError
@@ -35,6 +34,7 @@ from reconciler.core.status import ExitCode, code_of, exit_code, exit_code_of, s
 from reconciler.doctor import examine
 from reconciler.loop import Loop, Result
 from reconciler.notations import nearest, quoted
+from reconciler.ports import Source
 from reconciler.reconcile import Ports, Target, look, reconcile
 from reconciler.settings import Settings, load_settings
 from reconciler.targets import Targets
@@ -48,6 +48,7 @@ from reconciler.terminal import (
     show_status,
 )
 from reconciler.validate import check
+from toolchain.report import report
 
 app = typer.Typer(
     name="ronron",
@@ -138,7 +139,10 @@ def _before(
 
 @app.command()
 def preview(context: typer.Context, environment: Environment, as_json: AsJson = False) -> ExitCode:
-    """Show what an update would do, and what is thought of it; changes nothing."""
+    """Show what an update would do; changes nothing.
+
+    With what is thought of it, and the plan that an approval would name.
+    """
     with _wired(context, as_json) as wired:
         target = wired.target(environment)
         revision = wired.ports.source.resolve(target.policy.reference)
@@ -156,7 +160,10 @@ def preview(context: typer.Context, environment: Environment, as_json: AsJson = 
 def status_(
     context: typer.Context, environment: MaybeEnvironment = None, as_json: AsJson = False
 ) -> ExitCode:
-    """Show what is live, whether it is healthy, and what waits; asks the records alone."""
+    """Show what is live, healthy, and waiting.
+
+    Asks the records alone.
+    """
     with _opened(context, as_json) as opened:
         store = opened.store
         names = [environment] if environment else list(store.environments())
@@ -180,7 +187,10 @@ def history(
 
 @app.command()
 def explain(context: typer.Context, environment: Environment, as_json: AsJson = False) -> ExitCode:
-    """Say why an environment did change, or did not; asks the records alone."""
+    """Say why an environment changed, or did not.
+
+    Asks the records alone.
+    """
     with _opened(context, as_json) as opened:
         record = opened.store.load(environment)
         passes = opened.store.history(environment, 3)
@@ -195,7 +205,10 @@ def explain(context: typer.Context, environment: Environment, as_json: AsJson = 
 
 @app.command()
 def update(context: typer.Context, environment: Environment, as_json: AsJson = False) -> ExitCode:
-    """Make one pass now, whatever the timer says: preview, judge, update, probe."""
+    """Make one pass now: preview, judge, update, probe.
+
+    Whatever the timer says; a window or a cooling down does not stop it, an approval that is missing does.
+    """
     with _wired(context, as_json) as wired:
         target = wired.target(environment)
         store = wired.ports.store
@@ -223,7 +236,10 @@ def watch(
     ] = None,
     as_json: AsJson = False,
 ) -> ExitCode:
-    """Keep every environment as its reference says, until told to stop."""
+    """Keep every environment as its branch says.
+
+    Until it is told to stop: once to let passes end, twice to interrupt them.
+    """
     with _wired(context, as_json, poll=poll) as wired:
         settings = wired.settings
         loop = Loop(
@@ -253,7 +269,10 @@ def approve(
         str, typer.Argument(metavar="ID", help="The plan that status names; 8 characters or more.")
     ],
 ) -> ExitCode:
-    """Say yes to the plan that waits; it is carried out by the next pass if it is still the same."""
+    """Say yes to the plan that waits.
+
+    The next pass carries it out, if it is still the same.
+    """
     with _wired(context, as_json=False) as wired:
         held = wired.ports.store.load(environment).held
         if held is None or held.forbidden:
@@ -275,7 +294,7 @@ def suspend(
     environment: Environment,
     why: Annotated[str, typer.Option(help="For those who find it so.")] = "",
 ) -> ExitCode:
-    """Leave an environment alone until it is resumed; what runs now may end."""
+    """Leave an environment alone until it is resumed."""
     with _wired(context, as_json=False) as wired:
         name = wired.target(environment).name
         with wired.ports.store.hold(wired.target(environment).policy.stack):
@@ -287,7 +306,7 @@ def suspend(
 
 @app.command()
 def resume(context: typer.Context, environment: Environment) -> ExitCode:
-    """Go on after a suspension, a stall or too many failures."""
+    """Go on after a suspension, a stall or failures."""
     with _wired(context, as_json=False) as wired:
         target = wired.target(environment)
         with wired.ports.store.hold(target.policy.stack):
@@ -301,10 +320,14 @@ def resume(context: typer.Context, environment: Environment) -> ExitCode:
 
 @app.command()
 def doctor(context: typer.Context, as_json: AsJson = False) -> ExitCode:
-    """Look at what this machine has and lacks, and say how to mend it."""
-    with _wired(context, as_json) as wired:
-        findings = examine(wired.settings, wired.ports.source)
-        show_findings(wired.screen, findings)
+    """Say what this machine has and lacks."""
+    with _opened(context, as_json) as opened:
+        settings = opened.settings
+        with opened.screen.working("looking at this machine"):
+            findings = examine(
+                settings, lambda: _source(settings), lambda source: _targets(source, settings)(), report
+            )
+        show_findings(opened.screen, findings)
         return ExitCode.DONE if all(finding.good for finding in findings) else ExitCode.FAILED
 
 
@@ -316,7 +339,10 @@ def validate(
     ] = Path(),
     as_json: AsJson = False,
 ) -> ExitCode:
-    """Check the policy and every stack file of a working tree; asks neither the engine nor the network."""
+    """Check the policy and the stack files here.
+
+    Asks neither the engine nor the network; made for a CI job, too.
+    """
     options: _Options = context.obj
     screen = Screen(as_json=as_json)
     with _errors(screen, options.debug):
@@ -343,9 +369,12 @@ def _opened(context: typer.Context, as_json: bool, **options: object) -> Iterato
 @contextmanager
 def _wired(context: typer.Context, as_json: bool, **options: object) -> Iterator[_Wired]:
     with _opened(context, as_json, **options) as opened:
+        # The Automation API takes most of a second to import, and the records are read without it.
+        from reconciler.adapters.pulumi_engine import PulumiEngine
+
         settings = opened.settings
         processes = LinuxProcesses()
-        source = GitSource(settings.repository, settings.state, timeout=settings.git_timeout)
+        source = _source(settings)
         ports = Ports(
             source=source,
             engine=PulumiEngine(settings.engine(), processes),
@@ -356,8 +385,15 @@ def _wired(context: typer.Context, as_json: bool, **options: object) -> Iterator
             progress=opened.screen,
             work=settings.state / "passes",
         )
-        targets = Targets(source, settings.policy_reference, settings.policy_file)
-        yield _Wired(settings, ports, targets, opened.screen)
+        yield _Wired(settings, ports, _targets(source, settings), opened.screen)
+
+
+def _source(settings: Settings) -> GitSource:
+    return GitSource(settings.repository, settings.state, LinuxProcesses(), timeout=settings.git_timeout)
+
+
+def _targets(source: Source, settings: Settings) -> Targets:
+    return Targets(source, settings.policy_reference, settings.policy_file)
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
-from rich.table import Table
 
 from reconciler.core.errors import Problem, ReconcilerError
 from reconciler.core.model import SHORT, Change, Operation, Pass, Preview, Revision, Verdict, VerdictKind
@@ -247,13 +246,11 @@ def show_findings(screen: Screen, findings: Sequence[Finding]) -> None:
     if screen.as_json:
         screen.json({"findings": list(findings)})
         return
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("", "piece", "version", "from"):
-        table.add_column(column)
+    wide = max(len(finding.name) for finding in findings)
     for finding in findings:
         sign = "[green]✓[/]" if finding.good else "[bold red]✗[/]"
-        table.add_row(sign, escape(finding.name), escape(finding.version or "-"), escape(finding.origin))
-    screen.facts.print(table)
+        about = "  ".join(part for part in (finding.version, finding.origin) if part)
+        screen.facts.print(f"{sign} {escape(finding.name):<{wide}}  {escape(about) or 'missing'}")
     for finding in findings:
         if finding.remedy:
             screen.facts.print(f"[cyan]{escape(finding.name)}:[/] {escape(finding.remedy)}")
