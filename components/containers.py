@@ -19,7 +19,7 @@ _CONTAINER_TYPE = "docker:index/container:Container"
 _LOG_LIMITS = {"max-file": "3", "max-size": "10m"}
 
 REPLACED_FOR = ("healthcheck", "init", "tmpfs", "cpuPeriod", "cpuQuota")
-"""Inputs whose change the provider writes into its state only: the container would keep the old value for ever.
+"""Inputs whose change the provider writes into its state only: the container would keep the old value.
 Source: kreuzwerker/terraform-provider-docker, issue 988."""
 
 
@@ -101,9 +101,9 @@ def image(name: str, reference: ImageReference, parent: pulumi.Resource) -> dock
 def data_volume(name: str, physical_name: str, parent: pulumi.Resource) -> docker.Volume:
     """A volume whose data no edit of the declaration can remove.
 
-    Every input of a volume replaces it, and a replacement under a fixed name is a deletion. So it cannot be
-    deleted by the engine (`protect`), it stays when the engine lets go of it (`retain_on_delete`), and what could
-    change in it is not looked at.
+    Every input of a volume replaces it, and a replacement under a fixed name is a deletion. So the engine may
+    not delete it (`protect`), leaves it where it is when it lets go of it (`retain_on_delete`), and does not
+    look at what could change in it.
     """
     return docker.Volume(
         name,

@@ -78,7 +78,7 @@ class Database(pulumi.ComponentResource):
                 memory_mib=resolved.memory_mib,
                 cpus=resolved.cpus,
                 shm_mib=_SHM_MIB,
-                # What the entrypoint needs to give an empty volume to the database's own user, and to become it.
+                # For the entrypoint, which gives an empty volume to the database's own user and becomes it.
                 capabilities=("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_SETGID", "CAP_SETUID"),
                 # Asked over TCP: while the entrypoint prepares a new cluster only the socket answers.
                 health=Health(

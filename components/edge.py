@@ -90,8 +90,8 @@ class Edge(pulumi.ComponentResource):
 def password_hash(password: str, context: str) -> str:
     """A bcrypt hash that stays the same as long as its arguments do, so that previews show no change.
 
-    The salt comes from the context, which is public, and never from the password: it stands in the hash in clear,
-    and must not be a quicker way to try passwords than bcrypt is.
+    The salt comes from the context, which is public, and never from the password: it stands in the hash in
+    clear, and must not be a quicker way to try passwords than bcrypt is.
 
     Args:
         password: 72 bytes at most.
