@@ -199,10 +199,11 @@ class Record(Value):
         return self.with_(suspended=None, stalled=None, failures=0, failed_at=None, failure=None)
 
     def _at(self, revision: Revision, digest: str | None, now: Instant, *, moved: bool) -> Record:
-        first = self.updated is None
+        # After a failure nobody knew where the stack was; that nothing would change is the proof.
+        moved = moved or self.updated is None or self.digest is None
         return self.with_(
-            updated=revision if moved or first else self.updated,
-            updated_at=now if moved or first else self.updated_at,
+            updated=revision if moved else self.updated,
+            updated_at=now if moved else self.updated_at,
             digest=digest,
             current=revision,
             healthy=revision,

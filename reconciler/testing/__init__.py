@@ -14,6 +14,7 @@ from reconciler.testing.engine import (
 from reconciler.testing.prober import Answer, FakeProber
 from reconciler.testing.processes import FakeProcesses
 from reconciler.testing.progress import RecordingProgress
+from reconciler.testing.source import FakeSource
 from reconciler.testing.store import MemoryStore
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "FakeProber",
     "FakeProcesses",
     "FakeProgram",
+    "FakeSource",
     "FakeStack",
     "MemoryStore",
     "ReconcilerKilled",

@@ -17,7 +17,7 @@ from reconciler.core.errors import (
     StackNotFoundError,
     UpdateFailedError,
 )
-from reconciler.core.model import Change, Operation, Preview, ProcessMark, StackState, Updated
+from reconciler.core.model import QUIET, Change, Operation, Preview, ProcessMark, StackState, Updated
 from reconciler.ports import Program
 from reconciler.testing.processes import FakeProcesses
 
@@ -148,7 +148,7 @@ class FakeEngine:
         stack = self._stack(program)
         if wanted.raises:
             raise ProgramError(f"cannot run the program: {wanted.raises}", where=program.stack)
-        changes = _changes(program.stack, stack.things, wanted.things)
+        changes = _all_changes(program.stack, stack, wanted)
         name = identity(program.revision.commit, program.digest, self._version, changes)
         self._plans[name] = wanted
         return Preview(changes=changes, identity=name, resources=len(stack.things), messages=wanted.messages)
@@ -179,7 +179,11 @@ class FakeEngine:
             self._running = False
             self.processes.end(engine)
         self._release(stack, engine)
-        return Updated(changes=changes, inventory=stack.inventory, messages=self._wanted(program).messages)
+        return Updated(
+            changes=tuple(change for change in changes if change.operation not in QUIET),
+            inventory=stack.inventory,
+            messages=self._wanted(program).messages,
+        )
 
     @staticmethod
     def _release(stack: FakeStack, engine: ProcessMark) -> None:
@@ -244,7 +248,7 @@ class FakeEngine:
 
     def _carry_out(self, program: Program, preview: Preview, stack: FakeStack) -> tuple[Change, ...]:
         wanted = self._plans.get(preview.identity)
-        now = _changes(program.stack, stack.things, self._wanted(program).things)
+        now = _all_changes(program.stack, stack, self._wanted(program))
         if wanted is None or wanted != self._wanted(program) or now != preview.changes:
             raise PlanViolatedError("the update would not do what was previewed", where=program.stack)
         self._running, self._asked_to_stop = True, False
@@ -306,6 +310,16 @@ def _refuse_pending(program: Program, stack: FakeStack) -> None:
         raise PendingOperationsError(
             f"an earlier update died while it was {', '.join(creates)}", where=program.stack
         )
+
+
+def _all_changes(stack: str, there: FakeStack, wanted: FakeProgram) -> tuple[Change, ...]:
+    changes = _changes(stack, there.things, wanted.things)
+    if there.inventory == wanted.inventory:
+        return changes
+    # As the real one: outputs belong to the stack itself, and a change of them alone is one.
+    urn = f"urn:pulumi:{stack}::fake::pulumi:pulumi:Stack::fake-{stack}"
+    outputs = Change(urn=urn, operation=Operation.UPDATE, custom=False, properties=("inventory",))
+    return (outputs, *changes)
 
 
 def _changes(stack: str, there: Mapping[str, Thing], wanted: tuple[Thing, ...]) -> tuple[Change, ...]:
