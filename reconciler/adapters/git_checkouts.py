@@ -1,0 +1,124 @@
+"""Throw-away directories: one for each checkout, gone when its block ends or its owner is dead."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+from reconciler.adapters.git_locks import locked, try_lock
+from reconciler.ports import Processes
+
+_OURS = re.compile(r"[0-9a-f]{32}")
+_PATIENCE = timedelta(seconds=10)
+"""For the lock under which directories are made and swept, which takes milliseconds."""
+
+
+class Checkouts:
+    """The directories under one root.
+
+    Each has a lock beside it, held as long as its block runs: proof for everybody else that its owner
+    lives. Making and sweeping go one at a time, so that no lock is swept between its making and its
+    holding.
+
+    Args:
+        root: where they are made; several processes may share it.
+        processes: the proof of who is dead.
+    """
+
+    def __init__(self, root: Path, processes: Processes) -> None:
+        self._root = root
+        self._processes = processes
+
+    @contextmanager
+    def room(self) -> Iterator[tuple[Path, Path]]:
+        """An empty directory for the block, and the path of a file beside it that goes with it.
+
+        A directory that cannot be removed at the end (a container left files of root in it) is left for
+        the next sweep: what was done in the block is done.
+        """
+        token = uuid4().hex
+        directory, lock, beside = self._paths(token)
+        with self._making():
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try_lock(descriptor)
+        try:
+            directory.mkdir(mode=0o700)
+            yield directory, beside
+        finally:
+            _remove(directory)
+            _forget(beside, Path(f"{beside}.lock"))
+            if not directory.exists():
+                _forget(lock)
+            os.close(descriptor)
+
+    def sweep(self) -> None:
+        """Remove what dead owners left; what somebody works in stays, whoever that is."""
+        if not self._root.is_dir():
+            return
+        with self._making():
+            names = {entry.name.partition(".")[0] for entry in self._root.iterdir()}
+            for token in sorted(name for name in names if _OURS.fullmatch(name)):
+                self._sweep(token)
+
+    def _sweep(self, token: str) -> None:
+        directory, lock, beside = self._paths(token)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if not try_lock(descriptor) or in_use(directory):
+                return
+            _remove(directory)
+            _forget(beside, Path(f"{beside}.lock"))
+            if not directory.exists():
+                _forget(lock)
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def _making(self) -> Iterator[None]:
+        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with locked(self._root / "making.lock", _PATIENCE, self._processes):
+            yield
+
+    def _paths(self, token: str) -> tuple[Path, Path, Path]:
+        return self._root / token, self._root / f"{token}.lock", self._root / f"{token}.index"
+
+
+def in_use(directory: Path) -> bool:
+    """Whether a process works in a directory: the engine outlives a reconciler that was killed."""
+    inside = (str(directory.resolve()), f"{directory.resolve()}/")
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            place = str((process / "cwd").readlink())
+            if place == inside[0] or place.startswith(inside[1]):
+                return True
+    return False
+
+
+def _remove(directory: Path) -> None:
+    """Remove a tree without following links out of it, directories that may not be written included."""
+    if not directory.exists():
+        return
+    shutil.rmtree(directory, ignore_errors=True)
+    if not directory.exists():
+        return
+    with suppress(OSError):
+        directory.chmod(0o700)
+    for parent, names, _ in os.walk(directory):
+        for name in names:
+            place = Path(parent, name)
+            if not place.is_symlink():
+                with suppress(OSError):
+                    place.chmod(0o700)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _forget(*paths: Path) -> None:
+    for path in paths:
+        with suppress(OSError):
+            path.unlink()
