@@ -1,0 +1,198 @@
+"""One call of the engine's port: the commands on one stack of one checkout, and what they left."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from pathlib import Path
+
+from pulumi.automation import LocalWorkspace
+from pulumi.automation.errors import CommandError, StackAlreadyExistsError
+
+from reconciler.adapters.pulumi_command import EngineCommand, Finished
+from reconciler.adapters.pulumi_errors import explain
+from reconciler.adapters.pulumi_events import EventLog, read_events
+from reconciler.adapters.pulumi_state import ExportedState
+from reconciler.core.errors import ConfigError, EngineError, StackNotFoundError
+from reconciler.core.redact import redact, shorten
+from reconciler.ports import Program
+from reconciler.yaml_text import read_yaml
+
+SHORT = timedelta(minutes=2)
+"""Deadline of commands that only ask the backend; each takes about 0.1 s where that is a directory."""
+
+_MOST_MESSAGES = 50
+_LONGEST_MESSAGE = 500
+_SECRETS_PROVIDER = re.compile(r"^secretsprovider:\s*['\"]?(?P<url>[^'\"\s#]+)", re.M)
+_PLUGIN_FROM_PATH = re.compile(r"^using pulumi-\S+ from \$PATH at ")
+
+
+class Call:
+    """The commands of one call.
+
+    The stack file is copied and the engine told to use the copy: it writes a salt into one that has
+    none, and nothing is written into a checkout.
+
+    Args:
+        program: what it is about; its work directory is made.
+        command: runs them.
+        secrets: values that no message may show.
+        copies_config: false for a backend that keeps secrets itself, and refuses to be given a file.
+    """
+
+    def __init__(
+        self, program: Program, command: EngineCommand, secrets: Iterable[str], *, copies_config: bool
+    ) -> None:
+        self.program = program
+        self.stack = program.stack
+        self._command = command
+        self._secrets = tuple(secrets)
+        self._copies_config = copies_config
+        program.work.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.project, directory = _project(program.directory)
+        self._stack_file = f"Pulumi.{self.stack.rpartition('/')[2]}"
+        self._config = program.work / f"{self._stack_file}.yaml"
+        self._original = program.directory / directory
+
+    def copy_config(self) -> None:
+        """Take the stack file as it is in the checkout now."""
+        self._config.touch(mode=0o600)
+        for ending in ("yaml", "yml"):
+            original = self._original / f"{self._stack_file}.{ending}"
+            if original.is_file():
+                self._config.write_bytes(original.read_bytes())
+                return
+        self._config.write_bytes(b"")
+
+    def preview(self) -> tuple[Finished, EventLog, Path]:
+        """Run a preview; the path is that of its plan."""
+        plan = Path(f"{self._command.next_log('preview')}.plan.json")
+        finished, log = self._run("preview", "--save-plan", str(plan))
+        return finished, log, plan
+
+    def up(self, plan: Path, started: Callable[[int], None]) -> tuple[Finished, EventLog]:
+        """Carry out a plan."""
+        if not self._config.is_file():
+            self.copy_config()
+        return self._run(
+            "up",
+            *("--yes", "--skip-preview", "--suppress-progress", "--plan", str(plan)),
+            *("--message", self.program.revision.short),
+            started=started,
+        )
+
+    def create(self) -> None:
+        """Make the stack, with the secrets provider of the stack file.
+
+        It is made from a directory of its own, since `stack init` takes no other stack file than the one
+        beside the project, and writes a salt into it.
+
+        Raises:
+            EngineError: it cannot be made.
+        """
+        place = self.program.work / "project"
+        provider = None
+        if self._copies_config:
+            place.mkdir(mode=0o700, exist_ok=True)
+            (place / "Pulumi.yaml").write_text(json.dumps({"name": self.project, "runtime": "python"}))
+            shutil.copyfile(self._config, place / self._config.name)
+            found = _SECRETS_PROVIDER.search(self._config.read_text(errors="replace"))
+            provider = found["url"] if found and found["url"] not in {"default", "passphrase"} else None
+        else:
+            place = self.program.directory
+        workspace = LocalWorkspace(
+            work_dir=str(place), pulumi_command=self._command, secrets_provider=provider
+        )
+        try:
+            workspace.create_stack(self.stack)
+        except StackAlreadyExistsError:
+            # Somebody else was faster; it is there, and that was what we wanted.
+            pass
+        except CommandError as error:
+            raise self._failure() from error
+
+    def export(self) -> ExportedState | None:
+        """The stack's state; None where there is no such stack.
+
+        Raises:
+            EngineError: the backend does not give it.
+        """
+        file = Path(f"{self._command.next_log('stack export')}.state.json")
+        finished = self._command.launch(
+            "stack export",
+            *("--stack", self.stack, "--file", str(file)),
+            cwd=self.program.directory,
+            deadline=SHORT,
+        )
+        try:
+            if finished.code == 0:
+                return ExportedState(file.read_text(errors="replace"))
+        except FileNotFoundError:
+            pass
+        finally:
+            file.unlink(missing_ok=True)
+        error = self.error(finished, EventLog())
+        if isinstance(error, StackNotFoundError):
+            return None
+        raise error
+
+    def cancel(self) -> None:
+        """Remove all locks of the stack; only for a backend that is no directory, and only with proof.
+
+        Raises:
+            EngineError: they cannot be removed.
+        """
+        finished = self._command.launch(
+            "cancel", *("--yes", "--stack", self.stack), cwd=self.program.directory, deadline=SHORT
+        )
+        if finished.code != 0:
+            raise self.error(finished, EventLog())
+
+    def error(self, finished: Finished, log: EventLog) -> EngineError:
+        """Why a command did not do what it should."""
+        return explain(finished, log, self.stack, self._secrets)
+
+    def messages(self, log: EventLog) -> tuple[str, ...]:
+        """Warnings and errors in a log, each once, redacted."""
+        said = (
+            shorten(redact(one.message.strip(), self._secrets), _LONGEST_MESSAGE)
+            for one in log.diagnostics
+            if one.severity in {"warning", "error"} and not _PLUGIN_FROM_PATH.match(one.message)
+        )
+        return tuple(dict.fromkeys(text for text in said if text))[:_MOST_MESSAGES]
+
+    def _run(
+        self, command: str, *options: str, started: Callable[[int], None] | None = None
+    ) -> tuple[Finished, EventLog]:
+        events = Path(f"{self._command.next_log(command)}.events.jsonl")
+        config = ("--config-file", str(self._config)) if self._copies_config else ()
+        finished = self._command.launch(
+            command,
+            *("--stack", self.stack, "--suppress-outputs", "--event-log", str(events)),
+            *config,
+            *options,
+            cwd=self.program.directory,
+            started=started,
+        )
+        return finished, read_events(events)
+
+    def _failure(self) -> EngineError:
+        if self._command.last is None:
+            return EngineError("pulumi was not even started", where=f"stack {self.stack}")
+        return self.error(self._command.last, EventLog())
+
+
+def _project(directory: Path) -> tuple[str, str]:
+    """The project's name and the directory of its stack files; of one that is broken the engine speaks."""
+    for name in ("Pulumi.yaml", "Pulumi.yml"):
+        file = directory / name
+        if file.is_file():
+            try:
+                values = read_yaml(file.read_text(errors="replace"), file=name).values
+            except ConfigError:
+                break
+            return str(values.get("name", "")), str(values.get("stackConfigDir", "."))
+    return "", "."

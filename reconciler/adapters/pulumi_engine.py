@@ -1,0 +1,349 @@
+"""Pulumi as an engine: previews and updates through the Automation API, with a command class of our own."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+
+from reconciler.adapters.pulumi_call import SHORT, Call
+from reconciler.adapters.pulumi_children import GRACE, Children, Turn, kill_orphans
+from reconciler.adapters.pulumi_command import EngineCommand, Finished
+from reconciler.adapters.pulumi_environment import environment, file_backend, prepare, secrets
+from reconciler.adapters.pulumi_errors import DOCTOR, explain
+from reconciler.adapters.pulumi_events import EventLog
+from reconciler.adapters.pulumi_locks import file_locks, free, locked, proven_dead, told_locks
+from reconciler.adapters.pulumi_state import INVENTORY, ExportedState
+from reconciler.core.digest import identity
+from reconciler.core.errors import (
+    EngineError,
+    EngineMissingError,
+    PendingOperationsError,
+    PlanViolatedError,
+    StackLockedError,
+    StackNotFoundError,
+)
+from reconciler.core.model import QUIET, Preview, ProcessMark, StackState, Updated
+from reconciler.ports import Processes, Program
+from reconciler.settings import EngineSettings
+
+PREVIEW_GRACE = timedelta(seconds=20)
+"""From the first SIGINT of a preview to the second: it has no effect that could be left half done."""
+
+
+class PulumiEngine:
+    """See ports.Engine.
+
+    Calls may come from several threads; two on one stack meet each other's lock in the backend.
+
+    Args:
+        settings: what the engine needs.
+        processes: the proof that a lock's owner is dead.
+        grace: from the first SIGINT of an update to the second.
+        inherited: the reconciler's own environment, of which the engine sees what is allowed.
+    """
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        processes: Processes,
+        *,
+        grace: timedelta = GRACE,
+        inherited: Mapping[str, str] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._processes = processes
+        self._grace = grace
+        self._inherited = os.environ if inherited is None else inherited
+        self._children = Children(processes)
+        self._once = threading.Lock()
+        self._is_prepared = False
+        self._version: str | None = None
+
+    def version(self) -> str:
+        """See ports.Engine; asked once."""
+        if self._version is None:
+            self._prepare()
+            with (
+                self._children.turn() as turn,
+                tempfile.TemporaryDirectory(dir=self._settings.home, prefix="version-") as work,
+            ):
+                finished = self._command(turn, Path(work), SHORT, PREVIEW_GRACE).launch(
+                    "version", cwd=Path(work)
+                )
+            if finished.code != 0:
+                raise explain(finished, EventLog(), "", self._secrets())
+            self._version = finished.stdout.strip().removeprefix("v")
+        return self._version
+
+    def preview(self, program: Program) -> Preview:
+        """See ports.Engine.
+
+        The first preview of a stack that has to be made takes three starts of the engine, every other
+        one a single start, since a start costs 0.1 to 0.2 s.
+        """
+        with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE) as call:
+            call.copy_config()
+            finished, log, plan = call.preview()
+            if finished.code != 0 and program.create_stack and _is_missing(call.error(finished, log)):
+                call.create()
+                finished, log, plan = call.preview()
+            if finished.code != 0 or log.result not in {"", "succeeded"}:
+                raise call.error(finished, log)
+            version = _version_in(plan)
+            if not log.ended or version is None:
+                raise EngineError(
+                    "cannot read what the preview found: its events or its plan are not whole",
+                    where=f"stack {program.stack}",
+                    hint=f"see that there is room on the disk with `df -h {program.work}`",
+                )
+            return Preview(
+                changes=log.planned,
+                plan=plan,
+                identity=identity(program.revision.commit, program.digest, version, log.planned),
+                resources=log.before,
+                messages=call.messages(log),
+            )
+
+    def update(self, program: Program, preview: Preview, started: Callable[[ProcessMark], None]) -> Updated:
+        """See ports.Engine."""
+        plan = _own_plan(program, preview)
+        with self._call(program, self._settings.update_deadline, self._grace) as call:
+            self._free_dead_locks(call)
+            before = call.export()
+            if before is None:
+                raise StackNotFoundError(
+                    "cannot find the stack that was previewed",
+                    where=f"stack {program.stack}",
+                    hint="preview again",
+                )
+            _refuse_pending(before.stack(), program.stack)
+            finished, log = call.up(plan, self._marking(started))
+            if self._freed_told_locks(call, finished):
+                finished, log = call.up(plan, self._marking(started))
+            return self._judge(call, finished, log)
+
+    def state(self, program: Program) -> StackState:
+        """See ports.Engine."""
+        with self._call(program, SHORT, PREVIEW_GRACE) as call:
+            exported = call.export()
+            return StackState(exists=False) if exported is None else exported.stack()
+
+    def settle(self, program: Program, left: ProcessMark | None) -> str:
+        """See ports.Engine."""
+        found = [] if left is None else self._end_orphan(left, program.stack)
+        with self._call(program, SHORT, PREVIEW_GRACE) as call:
+            freed = self._free_dead_locks(call)
+            if freed:
+                found.append("removed the lock of its dead engine")
+            exported = call.export()
+        if exported is None:
+            return "; ".join([*found, "the stack was not made yet"])
+        state = exported.stack()
+        _refuse_pending(state, program.stack)
+        if state.pending:
+            # The next update tries these again by itself: what is in the state is compared anew.
+            found.append(f"{len(state.pending)} operations of it did not end and will be tried again")
+        return "; ".join(found) or "nothing of it was left"
+
+    def interrupt(self) -> None:
+        """See ports.Engine; every call that runs now is interrupted once, however often this is called."""
+        self._children.interrupt()
+
+    # -- one call ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def _call(self, program: Program, deadline: timedelta, grace: timedelta) -> Iterator[Call]:
+        self._prepare()
+        with self._children.turn() as turn:
+            yield self._call_in(turn, program, deadline, grace)
+
+    def _call_in(self, turn: Turn, program: Program, deadline: timedelta, grace: timedelta) -> Call:
+        return Call(
+            program,
+            self._command(turn, program.work, deadline, grace),
+            self._secrets(),
+            # Pulumi's own service keeps the secrets itself; every other backend needs a salt or a key.
+            copies_config=not self._settings.backend_url.startswith(("https://", "http://")),
+        )
+
+    def _command(self, turn: Turn, work: Path, deadline: timedelta, grace: timedelta) -> EngineCommand:
+        seen = environment(self._settings, self._inherited)
+        executable = shutil.which("pulumi", path=seen.get("PATH", os.defpath))
+        if executable is None:
+            raise EngineMissingError("cannot find the engine: there is no `pulumi` on PATH", hint=DOCTOR)
+        return EngineCommand(
+            Path(executable), seen, self._children, turn, work, deadline=deadline, grace=grace
+        )
+
+    def _prepare(self) -> None:
+        with self._once:
+            if not self._is_prepared:
+                prepare(self._settings)
+                self._is_prepared = True
+
+    def _secrets(self) -> frozenset[str]:
+        return secrets(self._settings, environment(self._settings, self._inherited))
+
+    def _marking(self, started: Callable[[ProcessMark], None]) -> Callable[[int], None]:
+        def mark(pid: int) -> None:
+            found = self._processes.mark_of(pid)
+            # It waits for us, so it can only be gone because it was interrupted.
+            if found is not None:
+                started(found)
+
+        return mark
+
+    # -- after an update ---------------------------------------------------------------------------
+
+    def _judge(self, call: Call, finished: Finished, log: EventLog) -> Updated:
+        """What an update did, by its events and the state it left; the exit code is only one of the signs."""
+        if finished.code is not None and finished.code < 0:
+            with suppress(StackLockedError):
+                self._free_dead_locks(call)
+        after = self._read_back(call.program)
+        state = after.stack() if after is not None else None
+        if state is not None:
+            _refuse_pending(state, call.stack)
+        if not _succeeded(finished, log, after):
+            raise call.error(finished, log)
+        messages = call.messages(log)
+        if finished.code != 0:
+            # For instance a lock that somebody else had removed already.
+            messages = (*messages, call.error(finished, EventLog()).message)
+        return Updated(
+            changes=tuple(change for change in log.done if change.operation not in QUIET),
+            inventory=state.inventory if state is not None else log.outputs.get(INVENTORY),
+            messages=messages,
+        )
+
+    def _read_back(self, program: Program) -> ExportedState | None:
+        """The state after an update; an update that succeeded stays one where it cannot be read."""
+        # A turn of its own: this has to be known of an interrupted update too.
+        try:
+            return self._call_in(Turn(), program, SHORT, PREVIEW_GRACE).export()
+        except EngineError:
+            return None
+
+    # -- locks and orphans -------------------------------------------------------------------------
+
+    def _free_dead_locks(self, call: Call) -> int:
+        """Remove the locks whose owners are proven dead, and say how many; only in a file backend.
+
+        Raises:
+            StackLockedError: there are others.
+        """
+        backend = file_backend(self._settings.backend_url)
+        if backend is None:
+            return 0
+        locks = file_locks(backend, call.project, call.stack)
+        dead = [lock for lock in locks if proven_dead(lock, self._processes)]
+        free(dead)
+        if len(dead) < len(locks):
+            raise locked((lock for lock in locks if lock not in dead), call.stack)
+        return len(dead)
+
+    def _freed_told_locks(self, call: Call, finished: Finished) -> bool:
+        """Whether an update met only locks whose owners are proven dead, and they are gone now."""
+        locks = told_locks(finished.stderr)
+        if finished.code in {0, None} or not locks or file_backend(self._settings.backend_url) is not None:
+            return False
+        if not all(proven_dead(lock, self._processes) for lock in locks):
+            return False
+        call.cancel()
+        return True
+
+    def _end_orphan(self, left: ProcessMark, stack: str) -> list[str]:
+        alive = self._processes.alive(left)
+        if alive is None:
+            # Of another host; if it still works, its lock says so.
+            return []
+        found = []
+        if alive:
+            self._ask_and_wait(left)
+            if self._processes.alive(left):
+                raise StackLockedError(
+                    f"the engine of the last update still runs as process {left.pid}",
+                    where=f"stack {stack}",
+                    hint=f"wait for it; it was asked to stop. Look at it with `ps -fp {left.pid}`",
+                )
+            found.append("stopped its engine, which was still running")
+        if left.boot == self._processes.mark().boot:
+            orphans = kill_orphans(self._processes, left.pid, self._settings.home)
+            if orphans:
+                found.append(f"ended {orphans} processes that its engine had left")
+        return found
+
+    def _ask_and_wait(self, left: ProcessMark) -> None:
+        """One SIGINT, and the time to end the operation under way."""
+        try:
+            pidfd = os.pidfd_open(left.pid)
+        except ProcessLookupError:
+            return
+        try:
+            # Asked again: only now can the id no more be given to another process.
+            if self._processes.alive(left):
+                signal.pidfd_send_signal(pidfd, signal.SIGINT)
+                select.select([pidfd], [], [], self._grace.total_seconds())
+        finally:
+            os.close(pidfd)
+
+
+def _is_missing(error: EngineError) -> bool:
+    return isinstance(error, StackNotFoundError)
+
+
+def _version_in(plan: Path) -> str | None:
+    """The version of the engine that made a plan; asking the engine itself would be one start more."""
+    try:
+        document = json.loads(plan.read_text(errors="replace"))
+        return str(document["manifest"]["version"]).removeprefix("v")
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _own_plan(program: Program, preview: Preview) -> Path:
+    """The plan of a preview, if it is one of this program.
+
+    Raises:
+        PlanViolatedError: it is of another commit, or changed since.
+    """
+    version = _version_in(preview.plan) if preview.plan is not None else None
+    if preview.plan is not None and version is not None:
+        made = identity(program.revision.commit, program.digest, version, preview.changes)
+        if made == preview.identity:
+            return preview.plan
+    raise PlanViolatedError(
+        f"the preview is not one of {program.revision.short} as it is now, or its plan is gone",
+        where=f"stack {program.stack}",
+        hint="preview again",
+    )
+
+
+def _refuse_pending(state: StackState, stack: str) -> None:
+    creates = state.pending_creates
+    if creates:
+        names = ", ".join(urn.rpartition("::")[2] for urn in creates)
+        raise PendingOperationsError(
+            f"an update died while it created {names}, so nobody knows whether that exists",
+            where=f"stack {stack}",
+            hint=f"look for it on its machine, then run `pulumi refresh --stack {stack}` in a clone: it asks "
+            "for each whether to import it by its id or to forget it",
+        )
+
+
+def _succeeded(finished: Finished, log: EventLog, after: ExportedState | None) -> bool:
+    if log.failed or log.result not in {"", "succeeded"}:
+        return False
+    if finished.code == 0:
+        # Without events there is at least the state, which has nothing half done.
+        return log.ended or after is not None
+    return log.result == "succeeded" and after is not None and after.agrees(log.done)

@@ -1,0 +1,445 @@
+"""What every Engine keeps, the real one and the one in memory.
+
+The real one runs Pulumi with its Python language host on programs whose resources are files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from reconciler.adapters.processes import LinuxProcesses
+from reconciler.core.errors import (
+    EngineError,
+    EngineInterruptedError,
+    PassphraseError,
+    PendingOperationsError,
+    PlanViolatedError,
+    ProgramError,
+    StackLockedError,
+    StackNotFoundError,
+    UpdateFailedError,
+)
+from reconciler.core.model import Change, Operation, Preview, ProcessMark, Revision, Updated
+from reconciler.ports import Engine, Program
+from reconciler.testing import EngineKilled, FakeEngine, FakeProcesses, Thing
+from tests.pulumi_project import COMMIT, PASSPHRASE, PulumiProject, until
+
+pytestmark = pytest.mark.timeout(180)
+
+RED, BLUE = Thing("shelf", {"colour": "red"}), Thing("shelf", {"colour": "blue"})
+LAMP = Thing("lamp")
+
+
+class World(Protocol):
+    """Where a stack named `dev` is kept, and what its program makes."""
+
+    @property
+    def engine(self) -> Engine: ...
+    def another_engine(self, passphrase: str = ...) -> Engine: ...
+    def declare(self, *things: Thing, inventory: object | None = None, raises: str = "") -> None: ...
+    def program(self, *, create_stack: bool = False, commit: str = COMMIT) -> Program: ...
+    def live(self) -> None: ...
+    def update(
+        self, preview: Preview, *, during: str = "", then: Callable[[], None] = lambda: None
+    ) -> Updated: ...
+    def kill_engine(self) -> None: ...
+    def leave_lock(self, owner: str) -> None: ...
+
+
+class FakeWorld:
+    def __init__(self) -> None:
+        self.processes = FakeProcesses()
+        self.engine = FakeEngine(self.processes)
+        self._work = Path("/nonexistent")
+
+    def another_engine(self, passphrase: str = "correct horse") -> Engine:
+        other = FakeEngine(self.processes, stacks=self.engine.stacks, passphrase=passphrase)
+        return other
+
+    def declare(self, *things: Thing, inventory: object | None = None, raises: str = "") -> None:
+        self.engine.declare(COMMIT, *things, inventory=inventory, raises=raises)
+
+    def program(self, *, create_stack: bool = False, commit: str = COMMIT) -> Program:
+        return Program(
+            directory=self._work,
+            stack="dev",
+            work=self._work,
+            revision=Revision(reference="main", commit=commit),
+            digest="d" * 64,
+            create_stack=create_stack,
+        )
+
+    def live(self) -> None:
+        self.declare(RED, inventory={"version": 1})
+        self.update(self.engine.preview(self.program(create_stack=True)))
+
+    def update(
+        self, preview: Preview, *, during: str = "", then: Callable[[], None] = lambda: None
+    ) -> Updated:
+        if during:
+            self.engine.at(during, then)
+        return self.engine.update(self.program(), preview, lambda _: None)
+
+    def kill_engine(self) -> None:
+        raise EngineKilled
+
+    def leave_lock(self, owner: str) -> None:
+        mark = self.processes.spawn("pulumi")
+        if owner != "alive":
+            self.processes.end(mark)
+        if owner == "elsewhere":
+            mark = mark.with_(host="elsewhere.example")
+        self.engine.stacks["dev"].lock = mark
+
+
+class RealWorld:
+    def __init__(self, root: Path, template: Path) -> None:
+        self.project = PulumiProject(root)
+        self.engine = self.project.engine()
+        self._template = template
+        self._mark: ProcessMark | None = None
+        self._strangers: list[subprocess.Popen[bytes]] = []
+
+    def another_engine(self, passphrase: str = PASSPHRASE) -> Engine:
+        return self.project.engine(self.project.settings(passphrase=passphrase))
+
+    def declare(self, *things: Thing, inventory: object | None = None, raises: str = "") -> None:
+        after = f"raise ValueError({raises!r})" if raises else ""
+        self.project.declare(*things, inventory=inventory, after=after)
+
+    def program(self, *, create_stack: bool = False, commit: str = COMMIT) -> Program:
+        return self.project.program(create_stack=create_stack, commit=commit)
+
+    def live(self) -> None:
+        # Bringing it up takes some seconds, so that is done once, and the state is copied.
+        self.declare(RED, inventory={"version": 1})
+        kept = self._template / "state"
+        if not kept.exists():
+            self.update(self.engine.preview(self.program(create_stack=True)))
+            shutil.copytree(self.project.state, kept)
+        shutil.copytree(kept, self.project.state, dirs_exist_ok=True)
+
+    def update(
+        self, preview: Preview, *, during: str = "", then: Callable[[], None] = lambda: None
+    ) -> Updated:
+        """Update in a thread, and do something in the middle of making a thing."""
+        ended: list[Updated | EngineError] = []
+
+        def work() -> None:
+            try:
+                ended.append(self.engine.update(self.program(), preview, self._note))
+            except EngineError as error:
+                ended.append(error)
+
+        thread = threading.Thread(target=work)
+        if during:
+            self.project.hold(during)
+        thread.start()
+        try:
+            if during:
+                until(lambda: self.project.begun(during) or not thread.is_alive(), f"the making of {during}")
+                then()
+        finally:
+            self.project.let_go(during)
+            thread.join()
+        if isinstance(ended[0], EngineError):
+            raise ended[0]
+        return ended[0]
+
+    def _note(self, mark: ProcessMark) -> None:
+        self._mark = mark
+
+    def kill_engine(self) -> None:
+        assert self._mark is not None
+        os.kill(self._mark.pid, signal.SIGKILL)
+
+    def leave_lock(self, owner: str) -> None:
+        # An engine is known by its name alone, so anything under that name is one.
+        engine = self.project.root / "pulumi-engine"
+        engine.symlink_to("/bin/sleep")
+        stranger = subprocess.Popen([engine, "600"])
+        self._strangers.append(stranger)
+        until(lambda: LinuxProcesses().name_of(stranger.pid) == engine.name, "the other engine")
+        if owner != "alive":
+            stranger.kill()
+            stranger.wait()
+        lock = {
+            "pid": stranger.pid,
+            "username": "tech",
+            "hostname": "elsewhere.example" if owner == "elsewhere" else socket.gethostname(),
+            "timestamp": "2026-11-25T03:49:26.572069695Z",
+        }
+        directory = self.project.state / ".pulumi/locks/organization/tiny/dev"
+        directory.mkdir(parents=True)
+        (directory / "86c2fc7c-36b3-445c-acef-0e27124321c7.json").write_text(json.dumps(lock))
+
+    def close(self) -> None:
+        for stranger in self._strangers:
+            stranger.kill()
+            stranger.wait()
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("live")
+
+
+@pytest.fixture(params=["fake", "pulumi"])
+def world(request: pytest.FixtureRequest, tmp_path: Path, template: Path) -> Iterator[World]:
+    if request.param == "fake":
+        yield FakeWorld()
+        return
+    real = RealWorld(tmp_path, template)
+    yield real
+    real.close()
+
+
+@pytest.fixture
+def live(world: World) -> World:
+    """A world in which a red shelf and an inventory are live."""
+    world.live()
+    return world
+
+
+def custom(changes: tuple[Change, ...]) -> list[tuple[str, str]]:
+    """What happens to the resources of the program's own, without components and providers."""
+    return [
+        (change.operation.value, change.name)
+        for change in changes
+        if change.custom and not change.type.startswith("pulumi:") and change.operation is not Operation.SAME
+    ]
+
+
+# -- preview ---------------------------------------------------------------------------------------
+
+
+def test_the_version_is_three_numbers(world: World) -> None:
+    assert [number.isdigit() for number in world.engine.version().split(".")] == [True, True, True]
+
+
+def test_a_stack_that_is_not_there_is_made_only_on_request(world: World) -> None:
+    world.declare(RED)
+    with pytest.raises(StackNotFoundError):
+        world.engine.preview(world.program())
+    assert world.engine.state(world.program()).exists is False
+    preview = world.engine.preview(world.program(create_stack=True))
+    assert custom(preview.changes) == [("create", "shelf")]
+    state = world.engine.state(world.program())
+    assert (state.exists, state.resources, state.inventory) == (True, 0, None)
+
+
+def test_what_is_as_it_should_be_is_not_touched(live: World) -> None:
+    preview = live.engine.preview(live.program())
+    assert preview.touching == ()
+    assert ("same", "shelf") in [(change.operation.value, change.name) for change in preview.changes]
+    assert preview.resources == 1
+
+
+def test_a_change_names_its_property_and_no_value(live: World) -> None:
+    live.declare(BLUE, inventory={"version": 1})
+    preview = live.engine.preview(live.program())
+    (change,) = preview.touching
+    assert (change.operation, change.name, change.properties) == (Operation.UPDATE, "shelf", ("colour",))
+    assert "blue" not in preview.model_dump_json()
+
+
+def test_a_replacement_and_a_deletion_are_told_apart(live: World) -> None:
+    live.declare(RED, Thing("lamp", {"volt": "12"}), inventory={"version": 1})
+    live.update(live.engine.preview(live.program()))
+    replaced = Thing("lamp", {"volt": "24"}, replace_on=frozenset({"volt"}))
+    live.declare(replaced, inventory={"version": 1})
+    preview = live.engine.preview(live.program())
+    operations = dict(custom(preview.changes))
+    assert operations["delete"] == "shelf"
+    assert {word for word, name in custom(preview.changes) if name == "lamp"} == {
+        "create-replacement",
+        "replace",
+        "delete-replaced",
+    }
+
+
+def test_a_change_knows_its_ancestors(live: World) -> None:
+    room = Thing("room", custom=False, type="tiny:index:Room")
+    live.declare(room, Thing("shelf", {"colour": "red"}, parent="room"))
+    preview = live.engine.preview(live.program())
+    shelf = next(c for c in preview.changes if c.name == "shelf" and c.operation is Operation.CREATE)
+    above = next(c for c in preview.changes if c.name == "room")
+    assert shelf.ancestors == (above.urn,)
+    assert above.custom is False
+    assert above.ancestors == ()
+
+
+def test_the_identity_is_of_what_would_be_done(live: World) -> None:
+    live.declare(BLUE, inventory={"version": 1})
+    first = live.engine.preview(live.program())
+    assert live.engine.preview(live.program()).identity == first.identity
+    assert live.engine.preview(live.program(commit="b" * 40)).identity != first.identity
+    live.declare(BLUE, LAMP, inventory={"version": 1})
+    assert live.engine.preview(live.program()).identity != first.identity
+
+
+def test_a_preview_has_no_effect(live: World) -> None:
+    before = live.engine.state(live.program())
+    live.declare(BLUE, LAMP, inventory={"version": 2})
+    live.engine.preview(live.program())
+    assert live.engine.state(live.program()) == before
+
+
+def test_a_program_that_raises_is_told_in_its_own_words(live: World) -> None:
+    live.declare(RED, raises="services.pad.machine: there is no lapto")
+    with pytest.raises(ProgramError, match=r"services\.pad\.machine: there is no lapto") as caught:
+        live.engine.preview(live.program())
+    assert "Traceback" not in str(caught.value)
+    assert caught.value.hint
+
+
+def test_a_wrong_passphrase_opens_nothing_and_changes_nothing(live: World) -> None:
+    before = live.engine.state(live.program())
+    with pytest.raises(PassphraseError):
+        live.another_engine(passphrase="battery staple").preview(live.program())
+    assert live.engine.state(live.program()) == before
+
+
+# -- update ----------------------------------------------------------------------------------------
+
+
+def test_an_update_does_what_was_previewed(live: World) -> None:
+    live.declare(BLUE, LAMP, inventory={"version": 1, "services": {}})
+    preview = live.engine.preview(live.program())
+    updated = live.update(preview)
+    assert sorted(custom(updated.changes)) == sorted(custom(preview.changes))
+    assert sorted(custom(updated.changes)) == [("create", "lamp"), ("update", "shelf")]
+    assert updated.inventory == {"version": 1, "services": {}}
+    state = live.engine.state(live.program())
+    assert (state.resources, state.inventory, state.pending) == (2, updated.inventory, ())
+    assert live.engine.preview(live.program()).touching == ()
+
+
+def test_a_new_inventory_alone_is_a_change(live: World) -> None:
+    live.declare(RED, inventory={"version": 1, "services": {"pad": {}}})
+    preview = live.engine.preview(live.program())
+    (change,) = preview.touching
+    assert (change.operation, change.properties, change.custom) == (Operation.UPDATE, ("inventory",), False)
+    assert live.update(preview).inventory == {"version": 1, "services": {"pad": {}}}
+    assert live.engine.preview(live.program()).touching == ()
+
+
+def test_a_program_that_changed_after_its_preview_violates_the_plan(live: World) -> None:
+    live.declare(BLUE, inventory={"version": 1})
+    preview = live.engine.preview(live.program())
+    live.declare(Thing("shelf", {"colour": "green"}), inventory={"version": 1})
+    with pytest.raises(PlanViolatedError) as caught:
+        live.update(preview)
+    assert "green" not in f"{caught.value} {caught.value.hint}"
+    live.declare(RED, inventory={"version": 1})
+    assert live.engine.preview(live.program()).touching == ()
+
+
+def test_a_preview_of_another_commit_is_not_carried_out(live: World) -> None:
+    live.declare(BLUE, inventory={"version": 1})
+    preview = live.engine.preview(live.program())
+    with pytest.raises(PlanViolatedError):
+        live.engine.update(live.program(), preview.with_(identity="0" * 64), lambda _: None)
+    live.declare(RED, inventory={"version": 1})
+    assert live.engine.preview(live.program()).touching == ()
+
+
+def test_a_resource_that_fails_is_told_in_its_own_words_and_the_rest_is_kept(live: World) -> None:
+    live.declare(RED, LAMP, Thing("sofa", fails="it does not go through the door"), inventory={"version": 1})
+    preview = live.engine.preview(live.program())
+    with pytest.raises(UpdateFailedError, match="cannot create sofa.*: it does not go through the door"):
+        live.update(preview)
+    state = live.engine.state(live.program())
+    assert (state.resources, state.pending) == (2, ())
+    assert state.inventory == {"version": 1}
+
+
+def test_the_owner_knows_of_the_engine_before_it_can_do_anything(live: World) -> None:
+    live.declare(BLUE, inventory={"version": 1})
+    preview = live.engine.preview(live.program())
+
+    def cannot_write(mark: ProcessMark) -> None:
+        assert mark.pid > 1
+        raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space left"):
+        live.engine.update(live.program(), preview, cannot_write)
+    live.declare(RED, inventory={"version": 1})
+    assert live.engine.preview(live.program()).touching == ()
+
+
+def test_two_updates_of_one_stack_do_not_run_at_once(live: World) -> None:
+    live.declare(RED, LAMP, inventory={"version": 1})
+    preview = live.engine.preview(live.program())
+
+    def another() -> None:
+        with pytest.raises(StackLockedError):
+            live.engine.update(live.program(), preview, lambda _: None)
+
+    updated = live.update(preview, during="lamp", then=another)
+    assert custom(updated.changes) == [("create", "lamp")]
+
+
+# -- interruption and death ------------------------------------------------------------------------
+
+
+def test_an_interrupted_update_leaves_nothing_half_done(live: World) -> None:
+    live.declare(LAMP, RED, Thing("sofa", parent="lamp"), inventory={"version": 2})
+    preview = live.engine.preview(live.program())
+    with pytest.raises(EngineInterruptedError):
+        live.update(preview, during="lamp", then=live.engine.interrupt)
+    state = live.engine.state(live.program())
+    assert (state.resources, state.pending) == (2, ())
+    updated = live.update(live.engine.preview(live.program()))
+    assert custom(updated.changes) == [("create", "sofa")]
+
+
+def test_an_interruption_of_nothing_is_forgotten(live: World) -> None:
+    live.engine.interrupt()
+    assert live.engine.preview(live.program()).touching == ()
+
+
+def test_a_killed_engine_leaves_an_operation_of_which_nobody_knows_the_end(live: World) -> None:
+    live.declare(RED, LAMP, inventory={"version": 1})
+    preview = live.engine.preview(live.program())
+    with pytest.raises(PendingOperationsError, match="lamp"):
+        live.update(preview, during="lamp", then=live.kill_engine)
+    (pending,) = live.engine.state(live.program()).pending_creates
+    assert pending.endswith("::lamp")
+    with pytest.raises(PendingOperationsError, match="lamp"):
+        live.another_engine().settle(live.program(), None)
+    with pytest.raises(PendingOperationsError, match="lamp"):
+        live.engine.update(live.program(), live.engine.preview(live.program()), lambda _: None)
+
+
+def test_nothing_is_settled_where_nothing_was_left(live: World) -> None:
+    assert live.engine.settle(live.program(), None)
+
+
+def test_the_lock_of_a_dead_engine_is_removed(live: World) -> None:
+    live.leave_lock("dead")
+    assert "lock" in live.engine.settle(live.program(), None)
+    live.declare(BLUE, inventory={"version": 1})
+    assert custom(live.update(live.engine.preview(live.program())).changes) == [("update", "shelf")]
+
+
+@pytest.mark.parametrize("owner", ["alive", "elsewhere"])
+def test_a_lock_whose_owner_is_not_proven_dead_stays(live: World, owner: str) -> None:
+    live.leave_lock(owner)
+    with pytest.raises(StackLockedError):
+        live.engine.settle(live.program(), None)
+    live.declare(BLUE, inventory={"version": 1})
+    preview = live.engine.preview(live.program())
+    with pytest.raises(StackLockedError):
+        live.update(preview)
