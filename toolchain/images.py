@@ -1,0 +1,130 @@
+"""The images of the local stack: upstream's where a registry answers, else built here from Debian and npm packages."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from toolchain import debian_base, docker_engine, image_build
+from toolchain.cache import Cache, Say, cache_root
+from toolchain.errors import ToolchainError
+from toolchain.image_recipes import CADDY, DEBIAN, DEBIAN_UPSTREAM, ETHERPAD, LOCAL, POSTGRES
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+PROBE_SECONDS = 3
+"""How long the engine may take to reach a registry."""
+
+BUILD_SECONDS = 900
+"""How long one step of a build may give no output."""
+
+_PROBED_IMAGE = "debian:12-slim"
+
+
+def registry_answers(host: str) -> bool:
+    """Whether the registry that the engine pulls from answers it, with whatever: asked is the engine, not this machine.
+
+    Args:
+        host: address of the engine.
+    """
+    import docker
+    import requests
+
+    try:
+        with closing(docker_engine.client(host, timeout=PROBE_SECONDS)) as api:
+            api.inspect_distribution(_PROBED_IMAGE)
+    except docker.errors.APIError as error:
+        # The engine reports a registry that it cannot reach as an error of its own; 401, 404 and 429 are answers.
+        return error.status_code < 500 or "toomanyrequests" in str(error)
+    except (docker.errors.DockerException, requests.RequestException):
+        return False
+    return True
+
+
+def local_images() -> dict[str, str]:
+    """Tags of the images that were built here, by part (edge, postgres, etherpad, debian); empty where upstream's are used.
+
+    A machine that has built them once goes on with them, so that a service is not moved to another image (and
+    another version) because the network came or went.
+    """
+    tags = {part: recipe.tag for part, recipe in LOCAL.items()}
+    answer = docker_engine.find()
+    if isinstance(answer, docker_engine.Silence):
+        return {}
+    with closing(docker_engine.client(answer.host, timeout=BUILD_SECONDS)) as api:
+        built_before = _built_before(api)
+    return tags if built_before or not registry_answers(answer.host) else {}
+
+
+def ensure_images(
+    cache: Cache, host: str, say: Say, *, always: bool = False, fresh: bool = False
+) -> dict[str, str]:
+    """Make sure that the engine has the images of the local stack, or can pull upstream's.
+
+    Args:
+        cache: for the logs and the locks.
+        host: address of the engine.
+        say: told what is done.
+        always: build them also where a registry answers.
+        fresh: build them again although they are there, for the packages of today.
+
+    Returns:
+        As `local_images`.
+
+    Raises:
+        ToolchainError: they cannot be built here.
+    """
+    with closing(docker_engine.client(host, timeout=BUILD_SECONDS)) as api:
+        if not (always or fresh or _built_before(api)) and registry_answers(host):
+            say("images: a registry of images answers; the engine pulls the upstream images")
+            return {}
+        _ensure_base(api, cache, host, say, fresh=fresh)
+        for recipe in (POSTGRES, CADDY, ETHERPAD):
+            with cache.lock(f"image-{recipe.context}", say=say):
+                if fresh or not image_build.is_current(api, recipe):
+                    image_build.build(api, recipe, cache=cache, say=say, fresh=fresh)
+    tags = {part: recipe.tag for part, recipe in LOCAL.items()}
+    say(
+        f"images: built here from Debian and npm packages, they are not the upstream ones: {', '.join(tags.values())}"
+    )
+    return tags
+
+
+def present(api: APIClient) -> dict[str, bool]:
+    """The images built here that this engine has, by tag: whether they are as their recipes are now."""
+    labels = {recipe: image_build.label_of(api, recipe.tag) for recipe in LOCAL.values()}
+    base = {DEBIAN.hash, DEBIAN_UPSTREAM.hash}
+    return {
+        recipe.tag: label in (base if recipe == DEBIAN else {recipe.hash})
+        for recipe, label in labels.items()
+        if label
+    }
+
+
+def ensure_debian(cache: Cache | None = None, say: Say = print) -> str:
+    """The tag of a Debian 12 image, made now if it is missing: upstream's where a registry answers, else by debootstrap.
+
+    Raises:
+        ToolchainError: no Docker engine answers, or the image cannot be made here.
+    """
+    answer = docker_engine.find()
+    if isinstance(answer, docker_engine.Silence):
+        raise ToolchainError(f"cannot use Docker: {answer.reason}", answer.remedy)
+    with closing(docker_engine.client(answer.host, timeout=BUILD_SECONDS)) as api:
+        _ensure_base(api, cache or Cache(cache_root()), answer.host, say, fresh=False)
+    return DEBIAN.tag
+
+
+def _ensure_base(api: APIClient, cache: Cache, host: str, say: Say, *, fresh: bool) -> None:
+    with cache.lock("image-debian", say=say):
+        if not fresh and image_build.is_current(api, DEBIAN, DEBIAN_UPSTREAM):
+            return
+        if registry_answers(host):
+            debian_base.pull_and_adapt(api, cache, say)
+        else:
+            debian_base.bootstrap(api, cache, say)
+
+
+def _built_before(api: APIClient) -> bool:
+    return len(present(api)) == len(LOCAL)
