@@ -1,0 +1,66 @@
+#!/bin/sh
+# Makes .venv with what requirements.lock pins, and nothing else. Python's own modules do it as far as they go;
+# uv, pinned by hash and kept in the cache, installs the rest in seconds instead of a minute.
+# The second run sees that nothing changed, and ends at once.
+set -eu
+cd "$(dirname "$0")/.."
+
+cache=${RONRON_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ronron}
+python=${PYTHON:-python3}
+say() { printf 'setup: %s\n' "$*"; }
+stop() {
+    printf 'error: %s\n' "$1" >&2
+    printf 'what to do: %s\n' "$2" >&2
+    exit 1
+}
+
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+    stop "$python is not Python 3.11 or newer" "Install it, or name it: make PYTHON=/path/to/python3.11 ..."
+
+version=$(sed -n 's/^uv==\([0-9.]*\).*/\1/p' toolchain/bootstrap.lock)
+wanted="$("$python" -c 'import platform, sys; print(sys.executable, platform.python_version())') $(
+    cat requirements.lock pyproject.toml toolchain/bootstrap.lock toolchain/setup.sh | cksum
+)"
+if [ "$(cat .venv/setup 2>/dev/null)" = "$wanted" ]; then
+    exit 0
+fi
+
+uv=$cache/uv-$version/uv
+if [ ! -x "$uv" ]; then
+    say "getting uv $version"
+    mkdir -p "$cache"
+    making=$(mktemp -d "$cache/uv.making.XXXXXX")
+    trap 'rm -rf "$making"' EXIT
+    if ! "$python" -m venv "$making/venv" >"$making/log" 2>&1; then
+        # Debian keeps a part of Python's own venv module in a package of its own.
+        [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null ||
+            stop "$python cannot make a virtual environment: $(tail -n 1 "$making/log")" \
+                "Run \`sudo apt-get install python3-venv\`, or what your system calls it, and this again."
+        say "installing python3-venv"
+        apt-get update -qq >"$making/log" 2>&1 &&
+            DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends -y python3-venv \
+                >>"$making/log" 2>&1 ||
+            stop "cannot install python3-venv: $(tail -n 1 "$making/log")" "Install it by hand, and run this again."
+        rm -rf "$making/venv"
+        "$python" -m venv "$making/venv"
+    fi
+    "$making/venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+        --require-hashes --requirement toolchain/bootstrap.lock ||
+        stop "cannot get uv $version" "Check that a Python package index answers (pip config list), and run this again."
+    mkdir "$making/uv"
+    mv "$making/venv/bin/uv" "$making/uv/uv"
+    # Whoever renames first has made it; the other's is the same.
+    mv -T "$making/uv" "$cache/uv-$version" 2>/dev/null || [ -x "$uv" ] ||
+        stop "cannot write $cache/uv-$version" "Remove it, and run this again."
+fi
+
+say "installing what requirements.lock pins into .venv"
+# Packages come from where pip and uv are told to look on this machine; what they are is fixed by the hashes.
+"$uv" venv --quiet --clear --no-project --python "$("$python" -c 'import sys; print(sys.executable)')" .venv
+export VIRTUAL_ENV=$PWD/.venv UV_LINK_MODE=${UV_LINK_MODE:-copy}
+"$uv" pip sync --quiet --require-hashes requirements.lock ||
+    stop "cannot install what requirements.lock pins" \
+        "Check that a Python package index answers (uv: UV_DEFAULT_INDEX, SSL_CERT_FILE), and run this again."
+"$uv" pip install --quiet --no-deps --no-build-isolation --editable . ||
+    stop "cannot install ronron into .venv" "Run \`make clean\`, and this again."
+printf '%s\n' "$wanted" >.venv/setup
