@@ -13,8 +13,7 @@ TESTS ?=
 help:  ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
-demo: venv  ## Bring up a pad on this machine, push a change, see it live; the services go on
-	@$(VENV)/python -m toolchain ensure images
+demo: setup  ## Bring up a pad on this machine, push a change, see it live; the services go on
 	@$(WITH_TOOLCHAIN) && $(VENV)/python -m demo up
 
 demo-down: venv  ## Remove what the demo made, and nothing else
@@ -24,8 +23,7 @@ demo-down: venv  ## Remove what the demo made, and nothing else
 demo-env:  ## Print the shell environment of the demo: eval "$(make -s demo-env)"
 	@$(VENV)/python -m toolchain env && $(VENV)/python -m demo env
 
-test: lint  ## Check everything: style, types, borders, then all tests on real parts (TESTS="path -k word")
-	@$(VENV)/python -m toolchain ensure images
+test: lint setup  ## Check everything: style, types, borders, then all tests on real parts (TESTS="path -k word")
 	@$(WITH_TOOLCHAIN) && $(VENV)/python -m pytest $(TESTS)
 
 lint: venv  ## Check style, types and the borders between the parts
@@ -34,8 +32,7 @@ lint: venv  ## Check style, types and the borders between the parts
 	@$(VENV)/mypy
 	@$(VENV)/lint-imports
 
-bench: venv  ## Measure the speed claims, as ratios in one run
-	@$(VENV)/python -m toolchain ensure images
+bench: setup  ## Measure the speed claims, as ratios in one run
 	@$(WITH_TOOLCHAIN) && $(VENV)/python -m pytest tests/benchmarks --timeout 900 $(TESTS)
 
 setup: venv  ## Make .venv, get the engine, the language host, the Docker plugin, and images if need be
