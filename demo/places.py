@@ -44,6 +44,11 @@ class Places:
         return self.root / "state"
 
     @property
+    def pulumi_state(self) -> Path:
+        """Where Pulumi keeps the stack's state: where `ronron` looks for it by default."""
+        return self.state / "pulumi-state"
+
+    @property
     def passphrase(self) -> Path:
         """The file with the passphrase of the stack's secrets."""
         return self.root / "passphrase"
@@ -67,6 +72,8 @@ class Places:
         """Make the directory and the passphrase, once."""
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self.root / MARK).touch()
+        # A backend in files wants its directory to be there.
+        self.pulumi_state.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self.passphrase.exists():
             descriptor = os.open(self.passphrase, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as opened:
@@ -84,7 +91,7 @@ class Places:
         """What `pulumi` needs to know, in the clone, to be about the demo: backend, stack and stack file."""
         return {
             "PULUMI_HOME": str(self.state / "pulumi-home"),
-            "PULUMI_BACKEND_URL": f"file://{self.state / 'pulumi-state'}",
+            "PULUMI_BACKEND_URL": f"file://{self.pulumi_state}",
             "PULUMI_STACK": STACK,
             "PULUMI_OPTION_CONFIG_FILE": str(self.stack_file),
         }
