@@ -67,8 +67,7 @@ class Service(pulumi.ComponentResource):
                     docker.ContainerUploadArgs(
                         file=file.path,
                         content=_filled(file.content, args.secrets),
-                        permissions="0400",
-                        owner=file.owner,
+                        permissions="0440",
                     )
                     for file in description.files
                 ],

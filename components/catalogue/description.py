@@ -71,12 +71,14 @@ class Health:
 
 @dataclass(frozen=True, kw_only=True)
 class SealedFile:
-    """A file with secrets in it, written into the container before it starts."""
+    """A file with secrets in it, written into the container before it starts.
+
+    It belongs to root and its group, which may read it: a service that reads one runs with group 0. An owner of
+    its own is no way: where the container names a user, Docker 20.10 looks that up among the users of the machine.
+    """
 
     path: str
     content: Template
-    owner: str
-    """User id, as digits; names would be looked up on the machine that runs the engine."""
 
 
 @dataclass(frozen=True, kw_only=True)

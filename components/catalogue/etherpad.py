@@ -70,7 +70,6 @@ def describe(service: EtherpadService, surroundings: Surroundings) -> Descriptio
             SealedFile(
                 path=f"{_ROOT}/{name}",
                 content=Template("{" + f"{DATABASE_PASSWORD}/etherpad-{purpose}" + "}"),
-                owner="5001",
             )
             for name, purpose in (("APIKEY.txt", "api-key"), ("SESSIONKEY.txt", "session-key"))
         ),
