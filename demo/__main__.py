@@ -23,7 +23,7 @@ def main(words: list[str]) -> int:
         match words:
             case ["up"]:
                 port = choose_port()
-                refuse_taken_port(port, ours=_is_up(places))
+                refuse_taken_port(port, ours=_has_begun(places))
                 Story(places, console, port).run()
             case ["down"]:
                 take_down(places, lambda line: console.print(line, highlight=False))
@@ -38,11 +38,12 @@ def main(words: list[str]) -> int:
     return 0
 
 
-def _is_up(places: Places) -> bool:
+def _has_begun(places: Places) -> bool:
+    """Whether an earlier run may have started the edge, even if it failed later on."""
     if not (places.state / "store.sqlite").exists():
         return False
     with SqlStore(places.state) as store:
-        return store.load(STACK).updated is not None
+        return store.load(STACK).attempted is not None
 
 
 if __name__ == "__main__":
