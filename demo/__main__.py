@@ -11,7 +11,7 @@ from demo.pad import PadError
 from demo.places import STACK, Places
 from demo.story import DemoError, Story, choose_port, refuse_taken_port, shell_environment
 from demo.watcher import WatcherError
-from reconciler.adapters.sql_store import SqlStore
+from reconciler.adapters.sql_store import FILE, SqlStore
 from reconciler.core.errors import ReconcilerError
 
 
@@ -40,7 +40,7 @@ def main(words: list[str]) -> int:
 
 def _has_begun(places: Places) -> bool:
     """Whether an earlier run may have started the edge, even if it failed later on."""
-    if not (places.state / "store.sqlite").exists():
+    if not (places.state / FILE).exists():
         return False
     with SqlStore(places.state) as store:
         return store.load(STACK).attempted is not None
