@@ -150,7 +150,8 @@ def container(
         memory=args.memory_mib,
         # Equal means no swap. Unset, each preview shows a change, and raising the memory fails.
         memory_swap=args.memory_mib,
-        cpus=f"{args.cpus:g}",
+        # As the provider reads it back ("1.0", not "1"); written otherwise, each preview would replace the container.
+        cpus=str(float(args.cpus)),
         shm_size=args.shm_mib,
         log_driver="json-file",
         log_opts=_LOG_LIMITS,
@@ -181,11 +182,23 @@ def container(
     )
 
 
+def go_duration(seconds: int) -> str:
+    """Seconds as Go prints a duration: `1m0s`, not `60s`.
+
+    That is how the provider reads it back; written otherwise, each preview would replace the container.
+    """
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes}m{rest}s"
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+
+
 def _healthcheck(health: Health) -> docker.ContainerHealthcheckArgs:
     return docker.ContainerHealthcheckArgs(
         tests=list(health.test),
-        interval=f"{health.interval}s",
-        timeout=f"{health.timeout}s",
+        interval=go_duration(health.interval),
+        timeout=go_duration(health.timeout),
         retries=health.retries,
-        start_period=f"{health.start_period}s",
+        start_period=go_duration(health.start_period),
     )
