@@ -150,7 +150,7 @@ def container(
         memory=args.memory_mib,
         # Equal means no swap. Unset, each preview shows a change, and raising the memory fails.
         memory_swap=args.memory_mib,
-        # As the provider reads it back ("1.0", not "1"); written otherwise, each preview would replace the container.
+        # As the provider reads it back ("1.0", not "1"): else each preview would replace the container.
         cpus=str(float(args.cpus)),
         shm_size=args.shm_mib,
         log_driver="json-file",
