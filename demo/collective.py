@@ -37,13 +37,13 @@ def make_repository(places: Places) -> str:
     return commit
 
 
-def edit(places: Places, change: Callable[[Document], None]) -> None:
-    """Change the stack's config and keep its comments."""
+def edit(file: Path, change: Callable[[Document], None]) -> None:
+    """Change a YAML file and keep its comments."""
     yaml = YAML()
     yaml.width = 4096
-    document = yaml.load(places.stack_file.read_text())
+    document = yaml.load(file.read_text())
     change(document)
-    with places.stack_file.open("w") as opened:
+    with file.open("w") as opened:
         yaml.dump(document, opened)
 
 

@@ -93,8 +93,8 @@ class Pad:
         container = docker.from_env().containers.get(self.container)
         for file in KEY_FILES:
             done = container.exec_run(["cat", file])
-            if done.exit_code == 0:
-                return str(done.output.decode().strip())
+            if done.exit_code == 0 and isinstance(done.output, bytes):
+                return done.output.decode().strip()
         raise PadError(f"no API key in {self.container}: looked at {', '.join(KEY_FILES)}")
 
     def _client(self) -> httpx.Client:

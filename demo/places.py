@@ -10,6 +10,8 @@ from pathlib import Path
 CLONE = Path(__file__).resolve().parent.parent
 """The clone that this demo was started from; it is only read."""
 
+NAME = "ronron"
+"""Of the project in the clone's Pulumi.yaml."""
 STACK = "local"
 BRANCH = "main"
 MARK = "ronron-demo"
@@ -21,12 +23,15 @@ class Places:
     """The demo's files, all below one directory."""
 
     root: Path
+    name: str = NAME
+    """With which everything that the demo makes in Docker begins."""
 
     @classmethod
     def default(cls) -> Places:
-        """RONRON_DEMO, or a directory beside the other state of this user."""
+        """RONRON_DEMO, or a directory beside this user's other state; RONRON_DEMO_NAME for a second demo."""
         state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-        return cls(Path(os.environ.get("RONRON_DEMO") or state / "ronron-demo").absolute())
+        root = Path(os.environ.get("RONRON_DEMO") or state / "ronron-demo").absolute()
+        return cls(root, os.environ.get("RONRON_DEMO_NAME") or NAME)
 
     @property
     def repository(self) -> Path:
@@ -62,6 +67,11 @@ class Places:
     def watch_process(self) -> Path:
         """Which process the watcher is."""
         return self.root / "watch.json"
+
+    @property
+    def project_file(self) -> Path:
+        """The collective's Pulumi.yaml."""
+        return self.collective / "Pulumi.yaml"
 
     @property
     def stack_file(self) -> Path:

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from demo import collective
 from demo.pad import Pad, PadError
-from demo.places import STACK, Places
+from demo.places import NAME, STACK, Places
 from demo.watcher import Watcher, watching
 from reconciler.adapters.sql_store import SqlStore
 from toolchain.images import local_images
@@ -64,7 +64,7 @@ class Story:
         first = collective.commit(self.places, "Describe our collective")
         collective.push(self.places)
 
-        pad = Pad("pad.localhost", self.port, f"ronron-{STACK}-pad")
+        pad = Pad("pad.localhost", self.port, f"{self.places.name}-{STACK}-pad")
         with watching(self.places) as watcher:
             self._say("2  ronron watch brings it up: preview, verdict, update, probe")
             self._follow(watcher, first, pad, FIRST_TITLE, FIRST_PASS_SECONDS)
@@ -73,7 +73,7 @@ class Story:
             self._note(f"{pad.url}/p/{KEEPSAKE}: {WRITTEN}")
 
             self._say("4  A commit changes the title and the default text, and is pushed")
-            collective.edit(self.places, lambda document: _name(document, NEW_TITLE, NEW_TEXT))
+            collective.edit(self.places.stack_file, lambda document: _name(document, NEW_TITLE, NEW_TEXT))
             second = collective.commit(self.places, "Greet our visitors anew")
             collective.push(self.places)
             self._note(f"pushed {second[:12]}")
@@ -100,13 +100,17 @@ class Story:
             _name(document, FIRST_TITLE, FIRST_TEXT)
             config = document["config"]
             config["ronron:edge"]["http_port"] = self.port
+            # From version 2 on Etherpad's API wants a login, unless told otherwise; the demo writes a pad with it.
+            config["ronron:services"]["pad"]["environment"] = {"AUTHENTICATION_METHOD": "apikey"}
             if images:
                 config["ronron:edge"]["image"] = images["edge"]
                 config["ronron:database"]["image"] = images["postgres"]
                 config["ronron:services"]["pad"]["image"] = images["etherpad"]
             collective.restore_secrets(document, kept)
 
-        collective.edit(self.places, change)
+        collective.edit(self.places.stack_file, change)
+        if self.places.name != NAME:
+            collective.edit(self.places.project_file, lambda project: project.update(name=self.places.name))
         environment = {
             **self.places.pulumi_environment(),
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.places.passphrase),
