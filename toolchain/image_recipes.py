@@ -14,7 +14,7 @@ STAGE_LABEL = "ronron.stage"
 
 @dataclass(frozen=True)
 class Recipe:
-    """One image: its context is a folder below `toolchain/images`."""
+    """One image: its context is a folder below `toolchain/images`, or below `contexts`."""
 
     context: str
     tag: str
@@ -23,11 +23,12 @@ class Recipe:
     """Whether the build needs this machine's bundle of certificates (`ca.pem` in its context)."""
     parameters: str = ""
     """What else the image is made from, besides its context and its base."""
+    contexts: Path = CONTEXTS
 
     @property
     def folder(self) -> Path:
         """The build context."""
-        return CONTEXTS / self.context
+        return self.contexts / self.context
 
     @property
     def hash(self) -> str:

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+import pytest
+
+from demo.pad import Pad
+from demo.story import KEEPSAKE, NEW_TITLE, WRITTEN
+from tests.end_to_end.collectives import PROJECT, free_port
+
+
+@dataclass
+class Demo:
+    """A demo beside the one that somebody may have running: its own place, name and port."""
+
+    root: Path
+    name: str
+    port: int
+
+    def run(self, word: str) -> subprocess.CompletedProcess[str]:
+        environment = {
+            **os.environ,
+            "RONRON_DEMO": str(self.root),
+            "RONRON_DEMO_NAME": self.name,
+            "RONRON_DEMO_PORT": str(self.port),
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "demo", word],
+            cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=400, check=False,
+        )  # fmt: skip
+
+    def things(self) -> list[str]:
+        """Names of its containers, networks and volumes."""
+        engine = docker.from_env()
+        names = [str(each.name) for each in engine.containers.list(all=True)]
+        names += [str(each.name) for each in engine.networks.list()]
+        names += [str(each.name) for each in engine.volumes.list()]
+        return [name for name in names if name.startswith(f"{self.name}-")]
+
+    def processes(self) -> list[str]:
+        """Command lines of the processes that know its place."""
+        found = []
+        for each in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (each / "cmdline").read_bytes() + (each / "environ").read_bytes()
+            except OSError:
+                continue
+            if str(self.root).encode() in words and int(each.name) != os.getpid():
+                found.append((each / "cmdline").read_text())
+        return found
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Demo]:
+    made = Demo(tmp_path / "demo", f"ronron-test-{secrets.token_hex(4)}", free_port())
+    yield made
+    made.run("down")
+
+
+@pytest.mark.timeout(600)
+def test_the_demo_tells_its_story_and_leaves_nothing_when_it_is_taken_down(demo: Demo) -> None:
+    told = demo.run("up")
+    assert told.returncode == 0, told.stdout + told.stderr
+    second = told.stdout.partition("is pushed")[2]
+    for step in ("preview: 1 to replace", "verdict: allowed", "probe: pad healthy", "updated in"):
+        assert step in second, told.stdout
+    pad = Pad("pad.localhost", demo.port, f"{demo.name}-local-pad")
+    assert pad.title() == NEW_TITLE
+    assert pad.text(KEEPSAKE).strip() == WRITTEN
+    assert not demo.processes(), "the services run in containers; nothing else goes on"
+
+    # By hand, in the shell environment that the demo prints, `pulumi preview` has nothing to do.
+    preview = subprocess.run(
+        ["sh", "-c", 'eval "$1" && exec pulumi preview --expect-no-changes', "sh", demo.run("env").stdout],
+        cwd=demo.root / "collective", capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert preview.returncode == 0, preview.stdout + preview.stderr
+
+    assert demo.things()
+    down = demo.run("down")
+    assert down.returncode == 0, down.stdout + down.stderr
+    assert not demo.things()
+    assert not demo.root.exists()
+    assert "nothing of the demo" in demo.run("down").stdout

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import httpx
+import pytest
+
+from demo.pad import Pad
+from tests.end_to_end.collectives import Collective, Document
+
+SECRETS = (
+    "pad-database-password", "pad-admin-password", "chat-database-password", "board-database-password",
+    "members-password",
+)  # fmt: skip
+
+
+def services(images: Mapping[str, str], doubles: Mapping[str, str], **chat: object) -> Document:
+    return {
+        "pad": {
+            "kind": "etherpad",
+            "image": images["etherpad"],
+            "hostname": "pad.localhost",
+            "title": "Pads",
+            "environment": {"AUTHENTICATION_METHOD": "apikey"},
+        },
+        "chat": {"kind": "mattermost", "image": doubles["mattermost"], "hostname": "chat.localhost", **chat},
+        "board": {
+            "kind": "kanboard",
+            "image": doubles["kanboard"],
+            "hostname": "board.localhost",
+            "members_only": True,
+        },
+    }
+
+
+@pytest.mark.timeout(420)
+def test_pad_chat_and_board_live_side_by_side_and_keep_what_is_written(
+    collective: Collective, images: Mapping[str, str], doubles: Mapping[str, str]
+) -> None:
+    member = httpx.BasicAuth("members", collective.sealed.clear)
+    members: Document = {"basic": {"user": "members"}}
+    collective.policy(local={})
+    collective.declare(services(images, doubles), *SECRETS, members=members)
+    collective.push()
+    first = collective.ronron("update", "local")
+    assert first.code == 0, first.said
+
+    pad = Pad("pad.localhost", collective.port, f"{collective.name}-local-pad")
+    pad.write("minutes", "what we said")
+    chat, board = "chat.localhost", "board.localhost"
+    assert collective.ask("POST", chat, "/double/rows", content="hello").status_code == 201
+    assert collective.ask("PUT", chat, "/double/files/cat.png", content=b"a cat").status_code == 201
+    assert collective.ask("POST", board, "/double/rows", content="clean up", auth=member).status_code == 201
+    assert collective.get(board, "/double/rows").status_code == 401, "the board is for members"
+    assert collective.get(board, "/double/rows", auth=("members", "guess-after-guess")).status_code == 401
+
+    before = collective.containers()
+    assert set(before) == {f"local-{each}" for each in (
+        "edge", "pad", "pad-database", "chat", "chat-database", "board", "board-database"
+    )}  # fmt: skip
+    changed = services(images, doubles, environment={"MM_TEAMSETTINGS_SITENAME": "Chat"})
+    collective.declare(changed, *SECRETS, members=members)
+    collective.push("Name the chat")
+    second = collective.ronron("watch", "--once")
+    assert second.code == 0, second.said
+    after = collective.containers()
+    assert {name for name in before if before[name] != after[name]} == {"local-chat"}
+
+    assert pad.text("minutes").strip() == "what we said"
+    assert collective.get(chat, "/double/rows").json() == ["hello"]
+    assert collective.get(chat, "/double/files/cat.png").content == b"a cat"
+    assert collective.get(board, "/double/rows", auth=member).json() == ["clean up"]
+
+    again = collective.ronron("update", "local")
+    assert again.code == 0, again.said
+    assert "unchanged" in again.out
+    healthy = {service["name"]: service["healthy"] for service in _services(collective)}
+    assert healthy == {"pad": True, "chat": True, "board": True}
+
+
+def _services(collective: Collective) -> list[Document]:
+    (environment,) = collective.ronron("status", "--json").json()["environments"]
+    return list(environment["services"])
