@@ -9,7 +9,7 @@ from rich.console import Console
 from demo.down import NotOursError, take_down
 from demo.pad import PadError
 from demo.places import STACK, Places
-from demo.story import DemoError, Story, choose_port, refuse_taken_port, shell_environment
+from demo.story import DemoError, Story, choose_port, refuse_taken_port, require_engine, shell_environment
 from demo.watcher import WatcherError
 from reconciler.adapters.sql_store import FILE, SqlStore
 from reconciler.core.errors import ReconcilerError
@@ -20,6 +20,10 @@ def main(words: list[str]) -> int:
     console = Console(soft_wrap=True)
     places = Places.default()
     try:
+        if shutil.which("pulumi") is None:
+            raise DemoError(
+                "no Pulumi engine is on PATH\nwhat to do: make demo, which gets one and runs this"
+            )
         match words:
             case ["up"]:
                 port = choose_port()

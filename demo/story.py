@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -100,7 +101,7 @@ class Story:
             _name(document, FIRST_TITLE, FIRST_TEXT)
             config = document["config"]
             config["ronron:edge"]["http_port"] = self.port
-            # From version 2 on Etherpad's API wants a login, unless told otherwise; the demo writes a pad with it.
+            # The demo writes a pad by Etherpad's API, which from version 2 on wants a login unless told otherwise.
             config["ronron:services"]["pad"]["environment"] = {"AUTHENTICATION_METHOD": "apikey"}
             if images:
                 config["ronron:edge"]["image"] = images["edge"]
@@ -173,6 +174,16 @@ class Story:
 
     def _note(self, line: str) -> None:
         self.console.print(f"   {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+def require_engine() -> None:
+    """Find out that there is no Pulumi engine before anything is made.
+
+    Raises:
+        DemoError: none is on PATH.
+    """
+    if shutil.which("pulumi") is None:
+        raise DemoError("no Pulumi engine is on PATH\nwhat to do: make demo (it gets one, then runs this)")
 
 
 def choose_port(environment: Mapping[str, str] = os.environ) -> int:
