@@ -20,10 +20,7 @@ def main(words: list[str]) -> int:
     console = Console(soft_wrap=True)
     places = Places.default()
     try:
-        if shutil.which("pulumi") is None:
-            raise DemoError(
-                "no Pulumi engine is on PATH\nwhat to do: make demo, which gets one and runs this"
-            )
+        require_engine()
         match words:
             case ["up"]:
                 port = choose_port()

@@ -101,7 +101,7 @@ class Story:
             _name(document, FIRST_TITLE, FIRST_TEXT)
             config = document["config"]
             config["ronron:edge"]["http_port"] = self.port
-            # The demo writes a pad by Etherpad's API, which from version 2 on wants a login unless told otherwise.
+            # The demo writes a pad by Etherpad's API, which wants a login from version 2 on, unless told so.
             config["ronron:services"]["pad"]["environment"] = {"AUTHENTICATION_METHOD": "apikey"}
             if images:
                 config["ronron:edge"]["image"] = images["edge"]
