@@ -130,7 +130,8 @@ class PulumiProject:
                     "parent": thing.parent,
                     "replace_on": sorted(thing.replace_on),
                     "fails": thing.fails,
-                    "file": str(self.world / thing.name),
+                    # Relative to the checkout, so that a state can be copied with its world.
+                    "file": f"../world/{thing.name}",
                 }
                 for thing in things
             ],

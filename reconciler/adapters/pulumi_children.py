@@ -155,6 +155,7 @@ class Children:
             # Our own thread is being torn down: the engine is not, it is asked to stop and left to it.
             if not child.asked:
                 child.ask_to_stop()
+            child.close()
             raise
         finally:
             turn.child = None
@@ -185,7 +186,13 @@ class Children:
         if word is None:
             raise AssertionError("a gated child has a standard input")
         with word:
-            started(child.process.pid)
+            try:
+                started(child.process.pid)
+            except BaseException:
+                # At the end of its input it ends by itself, without having been the engine at all.
+                word.close()
+                child.process.wait()
+                raise
             with suppress(BrokenPipeError):
                 word.write(b"\n")
                 word.flush()

@@ -18,6 +18,7 @@ STACK_TYPE = "pulumi:pulumi:Stack"
 LONGEST_LINE = 64 * 1024 * 1024
 """Bytes. An event holds a resource's inputs and outputs, large files among them."""
 
+_STATES = ("old", "new")
 _QUIET_EVENTS = frozenset(
     {
         *("sequence", "timestamp", "cancelEvent", "stdoutEvent", "preludeEvent", "policyEvent"),
@@ -160,7 +161,7 @@ class _Reading:
 
     def _know(self, step: dict[str, object]) -> str:
         urn = _text(step, "urn")
-        for key in ("old", "new"):
+        for key in _STATES:
             state = step.get(key)
             if isinstance(state, dict):
                 self._parents[urn] = _text(state, "parent")
@@ -178,7 +179,7 @@ class _Reading:
         urn = self._know(step)
         self._ended.add((urn, _text(step, "op")))
         if _text(step, "type") == STACK_TYPE:
-            new, old = _outputs(step, "new"), _outputs(step, "old")
+            old, new = (_inside(step, key, "outputs") for key in _STATES)
             self._outputs = public_outputs(new)
             self._changed_outputs = tuple(
                 sorted(
@@ -254,13 +255,24 @@ def _properties(step: dict[str, object]) -> tuple[str, ...]:
     """Names at the top of the paths that differ: below them may stand keys of the user's own."""
     detailed, plain = step.get("detailedDiff"), step.get("diffs")
     paths = detailed if isinstance(detailed, dict) and detailed else plain if isinstance(plain, list) else ()
-    return tuple(dict.fromkeys(re.split(r"[.\[]", str(path), maxsplit=1)[0] for path in paths))
+    told = tuple(dict.fromkeys(re.split(r"[.\[]", str(path), maxsplit=1)[0] for path in paths))
+    return told or _differing(step)
 
 
-def _outputs(step: dict[str, object], key: str) -> dict[str, object]:
+def _differing(step: dict[str, object]) -> tuple[str, ...]:
+    """Names of inputs that differ, for providers that do not say which; secrets look all the same here."""
+    if step.get("op") == Operation.SAME.value or not all(isinstance(step.get(key), dict) for key in _STATES):
+        return ()
+    old, new = (_inside(step, key, "inputs") for key in _STATES)
+    # What begins with two underscores is the engine's own.
+    names = (name for name in {**old, **new} if not name.startswith("__"))
+    return tuple(name for name in names if old.get(name) != new.get(name))
+
+
+def _inside(step: dict[str, object], key: str, what: str) -> dict[str, object]:
     state = step.get(key)
-    outputs = state.get("outputs") if isinstance(state, dict) else None
-    return outputs if isinstance(outputs, dict) else {}
+    inside = state.get(what) if isinstance(state, dict) else None
+    return inside if isinstance(inside, dict) else {}
 
 
 def _holds(value: object, *, secret: bool) -> bool:

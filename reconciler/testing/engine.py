@@ -147,7 +147,11 @@ class FakeEngine:
             self.stacks[program.stack] = FakeStack(self._passphrase)
         stack = self._stack(program)
         if wanted.raises:
-            raise ProgramError(f"cannot run the program: {wanted.raises}", where=program.stack)
+            raise ProgramError(
+                f"cannot run the program: {wanted.raises}",
+                where=program.stack,
+                hint="mend the program, and try it with `pulumi preview`",
+            )
         changes = _all_changes(program.stack, stack, wanted)
         name = identity(program.revision.commit, program.digest, self._version, changes)
         self._plans[name] = wanted
@@ -157,11 +161,12 @@ class FakeEngine:
         """See ports.Engine."""
         self._call("update", program)
         stack = self._stack(program)
+        self._free_dead_lock(stack)
+        _refuse_locked(program, stack)
         _refuse_pending(program, stack)
         engine = self.processes.spawn("pulumi")
         try:
             started(engine)
-            _refuse_locked(program, stack)
             stack.lock = engine
             changes = self._carry_out(program, preview, stack)
         except ReconcilerKilled as death:
@@ -213,8 +218,7 @@ class FakeEngine:
         stack = self.stacks.get(program.stack)
         if stack is None:
             return found
-        if stack.lock is not None and self.processes.alive(stack.lock) is False:
-            stack.lock = None
+        if self._free_dead_lock(stack):
             found = "the lock of its dead engine was removed"
         _refuse_locked(program, stack)
         _refuse_pending(program, stack)
@@ -224,6 +228,12 @@ class FakeEngine:
         """See ports.Engine."""
         self.calls.append("interrupt")
         self._asked_to_stop = self._running
+
+    def _free_dead_lock(self, stack: FakeStack) -> bool:
+        if stack.lock is None or self.processes.alive(stack.lock) is not False:
+            return False
+        stack.lock = None
+        return True
 
     def _call(self, method: str, program: Program) -> None:
         self.calls.append(f"{method} {program.stack}")

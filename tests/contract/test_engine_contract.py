@@ -60,12 +60,11 @@ class World(Protocol):
 class FakeWorld:
     def __init__(self) -> None:
         self.processes = FakeProcesses()
-        self.engine = FakeEngine(self.processes)
+        self.engine = FakeEngine(self.processes, passphrase=PASSPHRASE)
         self._work = Path("/nonexistent")
 
-    def another_engine(self, passphrase: str = "correct horse") -> Engine:
-        other = FakeEngine(self.processes, stacks=self.engine.stacks, passphrase=passphrase)
-        return other
+    def another_engine(self, passphrase: str = PASSPHRASE) -> Engine:
+        return FakeEngine(self.processes, stacks=self.engine.stacks, passphrase=passphrase)
 
     def declare(self, *things: Thing, inventory: object | None = None, raises: str = "") -> None:
         self.engine.declare(COMMIT, *things, inventory=inventory, raises=raises)
@@ -181,7 +180,7 @@ class RealWorld:
             "timestamp": "2026-11-25T03:49:26.572069695Z",
         }
         directory = self.project.state / ".pulumi/locks/organization/tiny/dev"
-        directory.mkdir(parents=True)
+        directory.mkdir(parents=True, exist_ok=True)
         (directory / "86c2fc7c-36b3-445c-acef-0e27124321c7.json").write_text(json.dumps(lock))
 
     def close(self) -> None:
@@ -271,11 +270,11 @@ def test_a_replacement_and_a_deletion_are_told_apart(live: World) -> None:
 
 def test_a_change_knows_its_ancestors(live: World) -> None:
     room = Thing("room", custom=False, type="tiny:index:Room")
-    live.declare(room, Thing("shelf", {"colour": "red"}, parent="room"))
+    live.declare(RED, room, Thing("lamp", parent="room"), inventory={"version": 1})
     preview = live.engine.preview(live.program())
-    shelf = next(c for c in preview.changes if c.name == "shelf" and c.operation is Operation.CREATE)
+    lamp = next(c for c in preview.changes if c.name == "lamp")
     above = next(c for c in preview.changes if c.name == "room")
-    assert shelf.ancestors == (above.urn,)
+    assert lamp.ancestors == (above.urn,)
     assert above.custom is False
     assert above.ancestors == ()
 
@@ -358,7 +357,7 @@ def test_a_preview_of_another_commit_is_not_carried_out(live: World) -> None:
 def test_a_resource_that_fails_is_told_in_its_own_words_and_the_rest_is_kept(live: World) -> None:
     live.declare(RED, LAMP, Thing("sofa", fails="it does not go through the door"), inventory={"version": 1})
     preview = live.engine.preview(live.program())
-    with pytest.raises(UpdateFailedError, match="cannot create sofa.*: it does not go through the door"):
+    with pytest.raises(UpdateFailedError, match=r"cannot create sofa.*: it does not go through the door"):
         live.update(preview)
     state = live.engine.state(live.program())
     assert (state.resources, state.pending) == (2, ())
