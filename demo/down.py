@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import closing
 
 import docker
 from docker.errors import APIError, NotFound
@@ -73,17 +74,17 @@ def named(resources: list[Mapping[str, object]]) -> list[tuple[str, str]]:
 
 
 def _remove(kind: str, name: str) -> bool:
-    engine = docker.from_env()
-    try:
-        match kind:
-            case "container":
-                engine.containers.get(name).remove(force=True, v=True)
-            case "network":
-                engine.networks.get(name).remove()
-            case _:
-                engine.volumes.get(name).remove()
-    except NotFound:
-        return False
-    except APIError as error:
-        raise NotOursError(f"cannot remove {kind} {name}: {error.explanation}") from error
+    with closing(docker.from_env()) as engine:
+        try:
+            match kind:
+                case "container":
+                    engine.containers.get(name).remove(force=True, v=True)
+                case "network":
+                    engine.networks.get(name).remove()
+                case _:
+                    engine.volumes.get(name).remove()
+        except NotFound:
+            return False
+        except APIError as error:
+            raise NotOursError(f"cannot remove {kind} {name}: {error.explanation}") from error
     return True

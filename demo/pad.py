@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass
 
 import docker
@@ -38,7 +39,7 @@ class Pad:
     def title(self) -> str | None:
         """The title of the front page; None while nobody answers as a pad."""
         try:
-            answer = self._client().get("/")
+            answer = self._ask("GET", "/")
         except httpx.HTTPError:
             return None
         if answer.status_code != httpx.codes.OK:
@@ -69,7 +70,7 @@ class Pad:
 
     def text(self, name: str) -> str:
         """A pad's text, as its export gives it to everybody."""
-        answer = self._client().get(f"/p/{name}/export/txt")
+        answer = self._ask("GET", f"/p/{name}/export/txt")
         answer.raise_for_status()
         return answer.text
 
@@ -81,7 +82,7 @@ class Pad:
 
     def _call(self, function: str, **arguments: str) -> object | None:
         form = {"apikey": self._key(), **arguments}
-        answer = self._client().post(f"{API}/{function}", data=form)
+        answer = self._ask("POST", f"{API}/{function}", form)
         document = answer.json()
         if document.get("code") == 1 and document.get("message") == "padID does not exist":
             return None
@@ -90,14 +91,17 @@ class Pad:
         return document.get("data") or {}
 
     def _key(self) -> str:
-        container = docker.from_env().containers.get(self.container)
-        for file in KEY_FILES:
-            done = container.exec_run(["cat", file])
-            if done.exit_code == 0 and isinstance(done.output, bytes):
-                return done.output.decode().strip()
+        with closing(docker.from_env()) as engine:
+            container = engine.containers.get(self.container)
+            for file in KEY_FILES:
+                done = container.exec_run(["cat", file])
+                if done.exit_code == 0 and isinstance(done.output, bytes):
+                    return done.output.decode().strip()
         raise PadError(f"no API key in {self.container}: looked at {', '.join(KEY_FILES)}")
 
-    def _client(self) -> httpx.Client:
+    def _ask(self, method: str, path: str, form: dict[str, str] | None = None) -> httpx.Response:
         # Names below .localhost are loopback (RFC 6761), and not every resolver knows it.
         host = {"Host": f"{self.hostname}:{self.port}"}
-        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers=host, timeout=10)
+        return httpx.request(
+            method, f"http://127.0.0.1:{self.port}{path}", headers=host, data=form, timeout=10
+        )

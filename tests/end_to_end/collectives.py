@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -216,26 +216,28 @@ class Collective:
 
     def containers(self) -> dict[str, str]:
         """Id of each container of this collective by its name, without the collective's own."""
-        found = docker.from_env().containers.list(all=True)
-        return {
-            str(each.name).removeprefix(f"{self.name}-"): str(each.id)
-            for each in found
-            if str(each.name).startswith(f"{self.name}-")
-        }
+        mine = f"{self.name}-"
+        with closing(docker.from_env()) as engine:
+            there = engine.containers.list(all=True)
+            return {
+                str(each.name).removeprefix(mine): str(each.id)
+                for each in there
+                if str(each.name).startswith(mine)
+            }
 
     def remove(self) -> None:
         """Remove everything in Docker that begins with this collective's name."""
-        engine = docker.from_env()
         mine = f"{self.name}-"
-        for container in engine.containers.list(all=True):
-            if str(container.name).startswith(mine):
-                container.remove(force=True, v=True)
-        for network in engine.networks.list():
-            if str(network.name).startswith(mine):
-                network.remove()
-        for volume in engine.volumes.list():
-            if str(volume.name).startswith(mine):
-                volume.remove()
+        with closing(docker.from_env()) as engine:
+            for container in engine.containers.list(all=True):
+                if str(container.name).startswith(mine):
+                    container.remove(force=True, v=True)
+            for network in engine.networks.list():
+                if str(network.name).startswith(mine):
+                    network.remove()
+            for volume in engine.volumes.list():
+                if str(volume.name).startswith(mine):
+                    volume.remove()
 
 
 def web(images: Mapping[str, str], text: str, *, healthy: bool = True, first_sleep: int = 0) -> Document:

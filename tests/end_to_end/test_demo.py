@@ -5,6 +5,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,10 +39,10 @@ class Demo:
 
     def things(self) -> list[str]:
         """Names of its containers, networks and volumes."""
-        engine = docker.from_env()
-        names = [str(each.name) for each in engine.containers.list(all=True)]
-        names += [str(each.name) for each in engine.networks.list()]
-        names += [str(each.name) for each in engine.volumes.list()]
+        with closing(docker.from_env()) as engine:
+            names = [str(each.name) for each in engine.containers.list(all=True)]
+            names += [str(each.name) for each in engine.networks.list()]
+            names += [str(each.name) for each in engine.volumes.list()]
         return [name for name in names if name.startswith(f"{self.name}-")]
 
     def processes(self) -> list[str]:

@@ -17,6 +17,11 @@ def until(what: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.1)
 
 
+def state(collective: Collective) -> str:
+    (environment,) = collective.ronron("status", "local", "--json").json()["environments"]
+    return str(environment["state"])
+
+
 @pytest.mark.timeout(240)
 def test_a_watch_killed_in_the_middle_of_an_update_is_started_again_and_finishes_it(
     collective: Collective,
@@ -29,9 +34,9 @@ def test_a_watch_killed_in_the_middle_of_an_update_is_started_again_and_finishes
         # The container is made and not yet healthy: the engine is at work.
         until(lambda: "local-site" in collective.containers(), 60)
         os.kill(first.pid, signal.SIGKILL)
-    assert collective.ronron("status", "local").code != 0
+    assert state(collective) == "updating"
     with collective.watching():
-        until(lambda: collective.ronron("status", "local").code == 0, 120)
+        until(lambda: state(collective) == "live", 120)
     assert collective.get("site.localhost").text == "live"
     assert set(collective.containers()) == {"local-edge", "local-site"}
     status = collective.ronron("status", "local")

@@ -6,8 +6,8 @@ from tests.end_to_end.collectives import Collective, free_port, web
 
 
 def test_two_environments_are_updated_at_the_same_time_and_apart(collective: Collective) -> None:
-    ports = {"here": collective.port, "there": free_port()}
-    collective.policy(here={}, there={})
+    ports = {"local-here": collective.port, "local-there": free_port()}
+    collective.policy(**{name: {} for name in ports})
     for stack, port in ports.items():
         site = {**web(collective.images, stack, first_sleep=3), "hostname": "site.localhost"}
         collective.declare({"site": site}, stack=stack, port=port)
@@ -17,18 +17,21 @@ def test_two_environments_are_updated_at_the_same_time_and_apart(collective: Col
     for stack, port in ports.items():
         assert collective.ask("GET", "site.localhost", "/", port=port).text == stack
     times = {
-        made["environment"]: (datetime.fromisoformat(made["begun"]), datetime.fromisoformat(made["ended"]))
+        made["environment"]: (
+            datetime.fromisoformat(made["started"]),
+            datetime.fromisoformat(made["finished"]),
+        )
         for made in collective.ronron("history", "--json").json()["passes"]
     }
     assert max(begun for begun, _ in times.values()) < min(ended for _, ended in times.values())
 
     # One that fails keeps nobody else from being updated.
     broken = {**web(collective.images, "x", healthy=False), "hostname": "site.localhost", "start_seconds": 10}
-    collective.declare({"site": broken}, stack="here", port=ports["here"])
+    collective.declare({"site": broken}, stack="local-here", port=ports["local-here"])
     better = {**web(collective.images, "better"), "hostname": "site.localhost"}
-    collective.declare({"site": better}, stack="there", port=ports["there"])
+    collective.declare({"site": better}, stack="local-there", port=ports["local-there"])
     collective.push("Break one, better the other")
     assert collective.ronron("watch", "--once").code == 1
-    assert collective.ask("GET", "site.localhost", "/", port=ports["there"]).text == "better"
-    assert collective.ronron("status", "there").code == 0
-    assert collective.ronron("status", "here").code == 1
+    assert collective.ask("GET", "site.localhost", "/", port=ports["local-there"]).text == "better"
+    assert collective.ronron("status", "local-there").code == 0
+    assert collective.ronron("status", "local-here").code == 1
