@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.resolved import Declaration, ResolvedService, resolve
+from components.resolved import SERVICE_TYPE, Declaration, ResolvedService, resolve
 
 VERSION = 1
 
@@ -29,11 +29,11 @@ def inventory(declaration: Declaration) -> dict[str, Any]:
             for name, machine in sorted(declaration.machines.items())
             if machine.docker is not None
         },
-        "services": {service.name: _service(service) for service in resolve(declaration)},
+        "services": {service.name: _service(declaration, service) for service in resolve(declaration)},
     }
 
 
-def _service(service: ResolvedService) -> dict[str, Any]:
+def _service(declaration: Declaration, service: ResolvedService) -> dict[str, Any]:
     declared, database, probe = service.declared, service.database, service.probe
     volumes = [*service.volumes, *([database.volume] if database else [])]
     return {
@@ -42,6 +42,8 @@ def _service(service: ResolvedService) -> dict[str, Any]:
         "image": str(declared.image),
         "image_digest": declared.image.digest,
         "machine": declared.machine,
+        # A component without a parent, so its name in the engine follows from these alone.
+        "resource": f"urn:pulumi:{declaration.stack}::{declaration.project}::{SERVICE_TYPE}::{service.name}",
         "url": service.url,
         "probe": {"url": probe.url, "status": list(probe.status), "contains": probe.contains}
         if probe

@@ -26,6 +26,8 @@ from components.image_reference import ImageReference
 
 EDGE = "edge"
 DATABASE = "database"
+SERVICE_TYPE = "chatons:index:Service"
+"""The engine's type of the component that makes one service."""
 
 _HTTP, _HTTPS = 80, 443
 

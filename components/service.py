@@ -20,7 +20,7 @@ from components.containers import (
     require_provider,
 )
 from components.database import Database, DatabaseArgs
-from components.resolved import DATABASE, ResolvedService
+from components.resolved import DATABASE, SERVICE_TYPE, ResolvedService
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class Service(pulumi.ComponentResource):
     container: docker.Container
 
     def __init__(self, name: str, args: ServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("chatons:index:Service", name, {}, opts)
+        super().__init__(SERVICE_TYPE, name, {}, opts)
         require_provider(self)
         resolved, description = args.resolved, args.resolved.description
         declared = resolved.declared

@@ -74,7 +74,8 @@ class SealedFile:
     """A file with secrets in it, written into the container before it starts.
 
     It belongs to root and its group, which may read it: a service that reads one runs with group 0. An owner
-    of its own is no way: where the container names a user, Docker 20.10 looks for it among those of the machine.
+    of its own is no way: where the container names a user, Docker 20.10 looks for it among those of the
+    machine.
     """
 
     path: str
