@@ -9,9 +9,6 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
 
-from pulumi.automation import LocalWorkspace
-from pulumi.automation.errors import CommandError, StackAlreadyExistsError
-
 from reconciler.adapters.pulumi_command import EngineCommand, Finished
 from reconciler.adapters.pulumi_errors import explain
 from reconciler.adapters.pulumi_events import EventLog, read_events
@@ -103,16 +100,11 @@ class Call:
             provider = found["url"] if found and found["url"] not in {"default", "passphrase"} else None
         else:
             place = self.program.directory
-        workspace = LocalWorkspace(
-            work_dir=str(place), pulumi_command=self._command, secrets_provider=provider
-        )
-        try:
-            workspace.create_stack(self.stack)
-        except StackAlreadyExistsError:
-            # Somebody else was faster; it is there, and that was what we wanted.
-            pass
-        except CommandError as error:
-            raise self._failure() from error
+        from reconciler.adapters.pulumi_automation import make_stack
+
+        failure = make_stack(self._command, place, self.stack, provider)
+        if failure is not None:
+            raise self.error(failure, EventLog())
 
     def export(self) -> ExportedState | None:
         """The stack's state; None where there is no such stack.
@@ -178,11 +170,6 @@ class Call:
             started=started,
         )
         return finished, read_events(events)
-
-    def _failure(self) -> EngineError:
-        if self._command.last is None:
-            return EngineError("pulumi was not even started", where=f"stack {self.stack}")
-        return self.error(self._command.last, EventLog())
 
 
 def _project(directory: Path) -> tuple[str, str]:

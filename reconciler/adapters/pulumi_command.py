@@ -1,4 +1,4 @@
-"""The command class that the Automation API runs the engine with; ours, since its own can hang for ever."""
+"""Runs commands of the engine, one after the other, within one call of its port."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-
-from pulumi.automation import CommandResult, OnOutput, PulumiCommand
-from pulumi.automation.errors import create_command_error
 
 from reconciler.adapters.pulumi_children import GRACE, Children, Command, Turn, read_back
 
@@ -38,7 +35,7 @@ class Finished:
     log: Path
 
 
-class EngineCommand(PulumiCommand):
+class EngineCommand:
     """Runs the engine within one turn; see `pulumi_children` for how.
 
     Args:
@@ -62,11 +59,7 @@ class EngineCommand(PulumiCommand):
         deadline: timedelta,
         grace: timedelta = GRACE,
     ) -> None:
-        # Not the constructor of the SDK, which starts the engine once with everything in our environment.
-        self.command = str(executable)
-        self.version = None
-        self.last: Finished | None = None
-        """How the newest command ended."""
+        self.executable = str(executable)
         self._environment = environment
         self._children = children
         self._turn = turn
@@ -103,7 +96,7 @@ class EngineCommand(PulumiCommand):
         ended = self._children.run(
             self._turn,
             Command(
-                argv=[self.command, *command.split(), *_ALWAYS, *options],
+                argv=[self.executable, *command.split(), *_ALWAYS, *options],
                 cwd=cwd,
                 environment={**self._environment, **(more or {}), "PULUMI_AUTOMATION_API": "true"},
                 log=log,
@@ -112,7 +105,7 @@ class EngineCommand(PulumiCommand):
             ),
             started,
         )
-        self.last = Finished(
+        return Finished(
             command=command,
             code=ended.code if ended else None,
             stdout=read_back(Path(f"{log}.out")),
@@ -121,37 +114,3 @@ class EngineCommand(PulumiCommand):
             interrupted=ended.interrupted if ended else True,
             log=log,
         )
-        return self.last
-
-    def run(
-        self,
-        args: list[str],
-        cwd: str,
-        additional_env: Mapping[str, str],
-        on_output: OnOutput | None = None,
-        on_error: OnOutput | None = None,
-    ) -> CommandResult:
-        """See the Automation API; what the callbacks are given, they are given at the end.
-
-        Raises:
-            pulumi.automation.errors.CommandError: it did not end with 0.
-        """
-        words = [word for word in args if word != "--non-interactive"]
-        first_option = next((n for n, word in enumerate(words) if word.startswith("-")), len(words))
-        # Two words at most name a command (`stack init`); the third is its argument.
-        named = min(first_option, 2)
-        finished = self.launch(" ".join(words[:named]), *words[named:], cwd=Path(cwd), more=additional_env)
-        result = as_result(finished)
-        for callback, text in ((on_output, finished.stdout), (on_error, finished.stderr)):
-            if callback is not None:
-                for line in text.splitlines():
-                    callback(line)
-        if finished.code != 0:
-            raise create_command_error(result)
-        return result
-
-
-def as_result(finished: Finished) -> CommandResult:
-    """The same in the Automation API's words."""
-    code = -1 if finished.code is None else finished.code
-    return CommandResult(stdout=finished.stdout, stderr=finished.stderr, code=code)

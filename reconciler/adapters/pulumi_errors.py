@@ -8,12 +8,10 @@ were seen with Pulumi 3.274.1 unless a comment says otherwise.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from pulumi.automation import errors as automation
-
-from reconciler.adapters.pulumi_command import Finished, as_result
+from reconciler.adapters.pulumi_command import Finished
 from reconciler.adapters.pulumi_events import EventLog, belongs_to_pulumi
 from reconciler.adapters.pulumi_locks import locked, told_locks
 from reconciler.adapters.pulumi_words import last_words, plain_cause, program_words
@@ -31,18 +29,6 @@ from reconciler.core.errors import (
 )
 from reconciler.core.model import Change, Operation
 from reconciler.core.redact import redact, shorten
-
-CLASSES: Mapping[type[Exception], type[EngineError]] = {
-    automation.CommandError: EngineError,
-    automation.StackNotFoundError: StackNotFoundError,
-    automation.StackAlreadyExistsError: EngineError,
-    automation.ConcurrentUpdateError: StackLockedError,
-    automation.InlineSourceRuntimeError: ProgramError,
-    automation.RuntimeError: ProgramError,
-    automation.CompilationError: ProgramError,
-    automation.InvalidVersionError: EngineMissingError,
-}
-"""Our class for each of the Automation API's, which picks them by the command's words."""
 
 LONGEST = 2000
 """Characters of a message: about one screen."""
@@ -308,7 +294,9 @@ def _unknown(finished: Finished) -> EngineError:
 
 
 def _class_of(finished: Finished) -> type[EngineError]:
-    return CLASSES[type(automation.create_command_error(as_result(finished)))]
+    from reconciler.adapters.pulumi_automation import class_of
+
+    return class_of(finished)
 
 
 def _named(change: Change) -> str:
