@@ -48,9 +48,11 @@ def load(configuration: StackConfiguration, *, ask_for_secrets: bool = True) -> 
     values = {key: value for key, value in configuration.values.items() if key in Configuration.model_fields}
     services = values.get("services")
     known_services = services if isinstance(services, Mapping) else {}
-    problems = [*_top_level(configuration, known_services), *_sealed_inside(values)]
+    sealed = list(_sealed_inside(values))
     parsed, wrong_shape = _parse(values)
-    problems += wrong_shape
+    told = {problem.path for problem in sealed}
+    problems = [*_top_level(configuration, known_services), *sealed]
+    problems += [problem for problem in wrong_shape if problem.path not in told]
     declaration = Declaration(stack=configuration.stack, project=configuration.project, **parsed)
     problems += declaration_rules.broken(declaration, complete=not wrong_shape)
     problems += _unfit(configuration, known_services)
@@ -62,6 +64,8 @@ def load(configuration: StackConfiguration, *, ask_for_secrets: bool = True) -> 
 
 
 def _top_level(configuration: StackConfiguration, services: Mapping[str, object]) -> Iterator[Problem]:
+    # Where nobody can tell which services there are, nobody can tell whose secrets are one too many.
+    readable = isinstance(configuration.values.get("services", {}), Mapping)
     for key in configuration.values:
         if key in Configuration.model_fields:
             continue
@@ -74,7 +78,7 @@ def _top_level(configuration: StackConfiguration, services: Mapping[str, object]
             )
         else:
             yield _unknown_key((key,), _known_top_level(services))
-    for key in configuration.secrets:
+    for key in configuration.secrets if readable else ():
         if key not in Configuration.model_fields and not required_secrets.is_secret_key(key, services):
             yield _unknown_key((key,), _known_top_level(services))
 
