@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from reconciler.core.errors import ConfigError
-from reconciler.core.redact import redact
+from reconciler.core.redact import MASK, redact
 
 SCHEMES = ("file", "git", "http", "https", "ssh")
 """The transports that git may use at all. `ext::` runs any command, `fd::` reads any descriptor."""
@@ -17,7 +17,12 @@ SCHEMES = ("file", "git", "http", "https", "ssh")
 _HINT = "write it as https://HOST/PATH, ssh://USER@HOST/PATH, USER@HOST:PATH or /PATH"
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
 _SELECTOR = re.compile(r"[A-Za-z0-9+.-]*::")
-_CONTROL = re.compile(r"[\x00-\x20\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_BLANK = re.compile(r"[\x00-\x20\x7f]")
+_SCP = re.compile(r"(?P<host>(?:[^/:@\[]+@)?(?:\[[^/\]]*\]|[^/:\[]*)):(?P<path>.*)", re.DOTALL)
+"""git's own rule: a colon before the first slash makes it scp-like (connect.c, url_is_local_not_ssh)."""
+
+_USERINFO = re.compile(r"[^/@]*:[^/@]*@")
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,8 @@ def parse(url: str) -> Address:
     """
     if not url or url != url.strip():
         raise _refused(url, "it is empty or begins or ends with a space")
+    if _CONTROL.search(url):
+        raise _refused(url, "it holds a control character")
     if url.startswith("-"):
         raise _refused(url, "git would take it for an option")
     if _SELECTOR.match(url):
@@ -69,13 +76,18 @@ def parse(url: str) -> Address:
     scheme = _SCHEME.match(url)
     if scheme:
         return _with_scheme(url, scheme["scheme"].lower())
-    # git's own rule: a colon before the first slash makes it scp-like (connect.c, url_is_local_not_ssh).
-    head, colon, tail = url.partition(":")
-    if colon and "/" not in head:
-        if _CONTROL.search(url) or not tail or _option_like(head):
+    if "/" not in url.partition(":")[0] and ":" in url:
+        scp = _SCP.fullmatch(url)
+        if scp is None or _BLANK.search(url) or not scp["path"] or not _is_host(scp["host"]):
             raise _refused(url, "its host or path is not one")
-        return Address(url=url, host=head)
-    path = Path(url).expanduser().absolute()
+        if _USERINFO.match(url):
+            # `user:password@host:path`: ssh would look for a host that is called like the user.
+            raise _refused(url, "ssh takes no password from an address")
+        return Address(url=url, host=scp["host"])
+    try:
+        path = Path(url).expanduser().absolute()
+    except RuntimeError as error:
+        raise _refused(url, "it begins with the home of a user who has none") from error
     return Address(url=str(path), path=path)
 
 
@@ -89,20 +101,20 @@ def _with_scheme(url: str, scheme: str) -> Address:
     except ValueError as error:
         raise _refused(url, "its host or port is not one") from error
     if scheme == "file":
-        path = Path(unquote(parts.path))
-        return Address(url=url, path=path)
-    if _CONTROL.search(url) or not host or _option_like(parts.netloc) or _option_like(host):
+        if parts.netloc or parts.query or parts.fragment:
+            raise _refused(url, "file:// is followed by an absolute path, where ? and # are %3F and %23")
+        return Address(url=url, path=Path(unquote(parts.path)))
+    if _BLANK.search(url) or not host or not _is_host(parts.netloc) or host.startswith("-"):
         raise _refused(url, "its host is not one")
-    user, at, bare = parts.netloc.rpartition("@")
+    user, _, bare = parts.netloc.rpartition("@")
     if scheme not in {"http", "https"}:
-        secret = unquote(user.partition(":")[2])
-        return Address(
-            url=url,
-            host=f"{user.partition(':')[0]}@{host}" if at else host,
-            secrets=(secret,) if secret else (),
-        )
-    if not at:
-        return Address(url=url, host=host)
+        if ":" in user or (user and scheme == "git"):
+            raise _refused(url, f"{scheme}:// takes no {'user' if scheme == 'git' else 'password'}")
+        return Address(url=url, host=f"{user}@{host}" if user else host)
+    if parts.query or parts.fragment:
+        raise _refused(url, "a repository has no query; a token stands before the host")
+    if not user:
+        return Address(url=parts._replace(netloc=bare).geturl(), host=host)
     name, _, password = user.partition(":")
     pair = f"{unquote(name)}:{unquote(password)}"
     token = base64.b64encode(pair.encode()).decode()
@@ -117,9 +129,16 @@ def _with_scheme(url: str, scheme: str) -> Address:
     )
 
 
-def _option_like(host: str) -> bool:
-    return host.rpartition("@")[2].startswith("-") or host.startswith("-")
+def _is_host(host: str) -> bool:
+    """Whether `host` or `user@host` is one that ssh cannot take for an option."""
+    user, _, name = host.rpartition("@")
+    return bool(name) and not name.startswith("-") and not user.startswith("-")
 
 
 def _refused(url: str, why: str) -> ConfigError:
-    return ConfigError(f"cannot use {redact(url)!r} as the address of a repository: {why}", hint=_HINT)
+    # What is refused may be a password with a slash in it, so all before the last @ is taken out.
+    scheme, _, rest = url.rpartition("@")[0].partition("://")
+    secret = bool(rest) or ":" in scheme
+    shown = f"{scheme}://{MASK}@" if rest else f"{MASK}@"
+    clean = redact(shown + url.rpartition("@")[2] if secret else url)
+    return ConfigError(f"cannot use {clean!r} as the address of a repository: {why}", hint=_HINT)

@@ -51,33 +51,45 @@ class Checkouts:
             directory.mkdir(mode=0o700)
             yield directory, beside
         finally:
-            _remove(directory)
-            _forget(beside, Path(f"{beside}.lock"))
-            if not directory.exists():
-                _forget(lock)
+            self._clear(token)
             os.close(descriptor)
 
     def sweep(self) -> None:
-        """Remove what dead owners left; what somebody works in stays, whoever that is."""
+        """Remove what dead owners left; what somebody works in stays, whoever that is.
+
+        What cannot be removed (another user's) stays too: it hinders nobody but the disk.
+        """
         if not self._root.is_dir():
             return
-        with self._making():
-            names = {entry.name.partition(".")[0] for entry in self._root.iterdir()}
-            for token in sorted(name for name in names if _OURS.fullmatch(name)):
-                self._sweep(token)
-
-    def _sweep(self, token: str) -> None:
-        directory, lock, beside = self._paths(token)
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        claims: dict[str, int] = {}
         try:
-            if not try_lock(descriptor) or in_use(directory):
-                return
-            _remove(directory)
-            _forget(beside, Path(f"{beside}.lock"))
-            if not directory.exists():
-                _forget(lock)
+            with self._making():
+                names = {entry.name.partition(".")[0] for entry in self._root.iterdir()}
+                for token in sorted(name for name in names if _OURS.fullmatch(name)):
+                    with suppress(OSError):
+                        self._claim(token, claims)
+            # What was claimed nobody else touches, and a large tree takes a while.
+            for token in claims:
+                if not in_use(self._root / token):
+                    self._clear(token)
         finally:
+            for descriptor in claims.values():
+                os.close(descriptor)
+
+    def _claim(self, token: str, claims: dict[str, int]) -> None:
+        descriptor = os.open(self._paths(token)[1], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if try_lock(descriptor):
+            claims[token] = descriptor
+        else:
             os.close(descriptor)
+
+    def _clear(self, token: str) -> None:
+        """Remove a directory and what belongs to it; its lock last, and only when it is gone."""
+        directory, lock, beside = self._paths(token)
+        _remove(directory)
+        _forget(beside, Path(f"{beside}.lock"))
+        if not directory.exists():
+            _forget(lock)
 
     @contextmanager
     def _making(self) -> Iterator[None]:
@@ -102,6 +114,8 @@ def in_use(directory: Path) -> bool:
 
 def _remove(directory: Path) -> None:
     """Remove a tree without following links out of it, directories that may not be written included."""
+    if directory.is_symlink():
+        _forget(directory)
     if not directory.exists():
         return
     shutil.rmtree(directory, ignore_errors=True)

@@ -132,18 +132,24 @@ class GitCommands:
             SourceError: there is no git, or too old a one, or it answered more than 64 MiB.
         """
         prepared = self._prepare()
-        return _run(
-            [*arguments],
-            {**prepared, **(environment or {})},
-            self._home,
-            timeout or self._timeout,
-            keep_open,
-            started,
-        )
+        try:
+            return _run(
+                [*arguments],
+                {**prepared, **(environment or {})},
+                self._home,
+                timeout or self._timeout,
+                keep_open,
+                started,
+            )
+        except GitFailedError:
+            # The remedy may be a line in the user's configuration; it counts from the next command on.
+            self._prepared = None
+            raise
 
     def _prepare(self) -> dict[str, str]:
         """The environment of every command, made once: it takes two looks at the user's configuration."""
-        if self._prepared is None:
+        prepared = self._prepared
+        if prepared is None:
             _check_version()
             self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
             config, trusted = self._user_config()
@@ -151,14 +157,15 @@ class GitCommands:
             # Git takes safe.directory from files only (where it serves a local path), so it needs one.
             lines = "".join(f"\tdirectory = {_quoted(value)}\n" for value in trusted)
             _write(mine, f"[safe]\n{lines}" if lines else "")
-            self._prepared = {
+            prepared = {
                 **self._extra,
                 **locked_down(self._timeout, self._ssh_key),
                 "GIT_CEILING_DIRECTORIES": str(self._home.resolve().parent),
                 "GIT_CONFIG_GLOBAL": str(mine),
                 **as_variables({**CONFIG, **http_config(self._address, self._timeout), **config}),
             }
-        return self._prepared
+            self._prepared = prepared
+        return prepared
 
     def _user_config(self) -> tuple[dict[str, str], list[str]]:
         """What is taken over from the user's and the system's configuration: `http.*` and safe.directory."""

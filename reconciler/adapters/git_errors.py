@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,8 @@ LONGEST = 400
 class Rule:
     """One way to fail: what git says (a regular expression), what it means, and what to do.
 
-    Hints may hold {address}, {host}, {path} and {state}.
+    Hints may hold {address}, {host}, {server}, {path} and {state}, and {there} for the directory that git
+    complains about.
     """
 
     says: str
@@ -52,7 +54,7 @@ RULES = (
         r"dubious ownership|unsafe repository",
         AuthenticationError,
         "it belongs to another user of this machine, and git does not trust it",
-        "trust it if you know it: `git config --global --add safe.directory {path}`",
+        "trust it if you know it: `git config --global --add safe.directory {there}`",
     ),
     Rule(
         r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
@@ -75,13 +77,13 @@ RULES = (
     ),
     Rule(r"returned error: 403", AuthenticationError, "we may not read it (403)", _ASK_WITH),
     Rule(
-        r"Permission denied|access denied|not exported",
+        r"Permission denied",
         AuthenticationError,
         "we may not read it",
         "give this user read access: `ls -ld {path}` shows who has it",
     ),
     Rule(
-        r"returned error: 30\d|redirect",
+        r"returned error: 30\d|redirects followed|from redirection",
         SourceUnavailableError,
         "it has moved, and credentials are not sent after it",
         "use its new address: `curl -sI {address}` shows it",
@@ -89,7 +91,7 @@ RULES = (
     Rule(
         r"repository '.*' not found|Repository not found|does not appear to be a git repository"
         r"|not found: did you run git update-server-info|returned error: 404|could not be found"
-        r"|no such repository|repository .* does not exist",
+        r"|no such repository|repository .* does not exist|repository not exported",
         SourceUnavailableError,
         "there is no repository at this address, or not for us",
         "check it by hand: `git ls-remote {address}`; a private one also needs a token or an ssh key",
@@ -107,7 +109,7 @@ RULES = (
         "use https://, ssh:// or a path",
     ),
     Rule(
-        r"Could not resolve proxy|proxy",
+        r"Could not resolve proxy|from proxy|CONNECT tunnel failed|Proxy",
         SourceUnavailableError,
         "the proxy does not let us through",
         "check `env | grep -i proxy`",
@@ -116,7 +118,7 @@ RULES = (
         r"[Cc]ertificate|SSL|TLS|GnuTLS",
         SourceUnavailableError,
         "its certificate is not one that this machine trusts",
-        "name the right authority: `GIT_SSL_CAINFO=/path/to/ca.pem`; `curl -v {address}` shows what is wrong",
+        "name its authority: `export GIT_SSL_CAINFO=/path/to/ca.pem`; `curl -v {address}` shows what is wrong",
     ),
     Rule(
         r"Could not resolve host|unable to look up"
@@ -141,7 +143,8 @@ RULES = (
     Rule(
         r"early EOF|unexpected disconnect|hung up|Connection (?:reset|closed)|RPC failed|Empty reply"
         r"|returned error: (?:5\d\d|429)|Broken pipe|protocol error|bad line length|invalid server response"
-        r"|died of signal|expected flush|terminating process",
+        r"|died of signal|expected flush|terminating process|transfer closed|not closed cleanly"
+        r"|(?:Recv|Send) failure",
         SourceUnavailableError,
         "the connection broke off, or the server is busy",
         "wait for the next look; if it goes on, check the server: `git ls-remote {address}`",
@@ -151,6 +154,24 @@ RULES = (
         SourceUnavailableError,
         "it moved while we looked",
         "wait for the next look",
+    ),
+    Rule(
+        r"shallow update not allowed",
+        SourceError,
+        "it is a shallow clone, which lacks the history that its references need",
+        "complete it: `git -C {path} fetch --unshallow`",
+    ),
+    Rule(
+        r"cannot run ssh|[Uu]nable to find remote helper",
+        SourceError,
+        "a program that git needs for this address is not on this machine",
+        "install it: `apt-get install git openssh-client`",
+    ),
+    Rule(
+        r"[Ii]nvalid path",
+        SourceError,
+        "it holds a file whose name git refuses to write",
+        "rename that file in the repository: `git mv OLD NEW`",
     ),
     Rule(
         r"Could not read from remote repository|unable to access|upload-pack|remote error",
@@ -190,8 +211,8 @@ class Errors:
             )
         if isinstance(failure, LockBusyError):
             return SourceUnavailableError(
-                f"cannot {doing}: another process has been fetching into {self._state} all the time",
-                hint=f"wait for it, or look at it: `fuser -v {self._state / 'mirror.lock'}`",
+                f"cannot {doing}: another process has held {failure} all the time",
+                hint=f"wait for it, or look at it: `fuser -v {failure}`",
             )
         if isinstance(failure, OSError):
             what = os.strerror(failure.errno) if failure.errno else str(failure)
@@ -200,14 +221,15 @@ class Errors:
             errors = failure.errors
         # A server may say anything behind `remote:`; only git's own words tell what it is.
         own = "\n".join(line for line in errors.splitlines() if not line.startswith("remote:")) or errors
-        rule = next((rule for rule in RULES if re.search(rule.says, own)), None)
+        without = self._without_address(own)
+        rule = next((rule for rule in RULES if re.search(rule.says, without)), None)
         words = self._words(errors)
         if rule is None or (isinstance(failure, OSError) and rule.kind is not SourceError):
             return SourceError(
                 f"cannot {doing}: {words}",
                 hint=f"check that {self._state} can be read and written: `ls -ld {self._state}`",
             )
-        return rule.kind(f"cannot {doing}: {rule.means} ({words})", hint=self._fill(rule.hint))
+        return rule.kind(f"cannot {doing}: {rule.means} ({words})", hint=self._fill(rule.hint, own))
 
     def empty(self) -> RevisionNotFoundError:
         """The repository answers, and has no branch and no tag."""
@@ -230,12 +252,23 @@ class Errors:
             "; ".join(line.rstrip(".:") for line in clean if line) or "git gave no reason", LONGEST
         )
 
-    def _fill(self, hint: str) -> str:
+    def _without_address(self, errors: str) -> str:
+        """Git's words without the address: a host that is called `ssl` is no trouble with certificates."""
         address = self._address
+        names = [address.url, str(address.path or ""), address.host, address.host.rpartition("@")[2]]
+        for name in filter(None, names):
+            errors = errors.replace(name, "ADDRESS")
+        return errors
+
+    def _fill(self, hint: str, errors: str = "") -> str:
+        address = self._address
+        # Of a path only: over ssh the words may be the server's.
+        there = re.search(r"repository at '(.+)'", errors) if address.path else None
         return hint.format(
             address=address.shown,
             host=redact(address.host, address.secrets) or "HOST",
             server=address.host.rpartition("@")[2] or "HOST",
             path=address.path or address.shown,
             state=self._state,
+            there=shlex.quote(there[1]) if there else address.path or address.shown,
         )

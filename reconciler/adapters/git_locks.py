@@ -63,7 +63,8 @@ class Held:
 def locked(path: Path, patience: timedelta, processes: Processes) -> Iterator[Held]:
     """Hold a lock file against other threads and processes; the system gives it up when all die.
 
-    A git process whose owner is proven dead (`Held.working`) is killed instead of waited for.
+    A git process whose owner is proven dead (`Held.working`) is killed instead of waited for, and so are
+    the helpers that it left behind: they hold the lock too.
 
     Args:
         path: of the lock file; made when needed.
@@ -100,6 +101,9 @@ def _end_orphan(descriptor: int, processes: Processes) -> None:
         work = _Work.model_validate_json(os.pread(descriptor, 4096, 0))
     except ValidationError:
         return
-    if processes.alive(work.owner) is False and processes.alive(work.git):
+    if processes.alive(work.owner) is not False:
+        return
+    now = processes.mark_of(work.git.pid)
+    if now == work.git or (now is None and processes.in_session(work.git.pid)):
         with suppress(ProcessLookupError):
             os.killpg(work.git.pid, signal.SIGKILL)

@@ -90,7 +90,7 @@ def parse_advertised(answer: bytes) -> Advertised:
     """
     head, at = "", ""
     objects: dict[str, str] = {}
-    for line in os.fsdecode(answer).splitlines():
+    for line in _lines(answer):
         value, _, name = line.partition("\t")
         if name == HEAD and value.startswith("ref: "):
             head = value.removeprefix("ref: ")
@@ -222,27 +222,35 @@ class Mirror:
             # Whoever made that lock is dead, or was never one of us: this mirror is ours, and we hold it.
             _tidy(path)
             self._fetch(path, lock)
-        lock.clean()
         published = self._publish(path, advertised)
-        self._pack(path)
+        self._pack(path, lock)
         return published
 
     def _fetch(self, path: Path, lock: Held) -> None:
-        self._git.run(
-            f"--git-dir={path}",
+        self._change(
+            path,
+            lock,
             *("fetch", "--quiet", "--force", "--prune", "--no-tags", "--no-write-fetch-head"),
             *("--no-auto-maintenance", "--no-recurse-submodules", "--", self._address.url, *REFSPECS),
+        )
+
+    def _change(self, path: Path, lock: Held, *arguments: str) -> None:
+        """Run a command that writes into the mirror; it holds the lock as long as it lives."""
+        self._git.run(
+            f"--git-dir={path}",
+            *arguments,
             timeout=self._transfer,
             keep_open=(lock.descriptor,),
             started=lock.working,
         )
+        lock.clean()
 
     def _publish(self, path: Path, advertised: Advertised) -> Published:
         """Write down what was fetched, which may be newer than what was advertised before."""
         form = "%(refname)%00%(objectname)%00%(objecttype)%00%(*objectname)%00%(*objecttype)"
         answer = self._git.run(f"--git-dir={path}", "for-each-ref", f"--format={form}", BRANCHES, TAGS)
         objects, commits = {}, {}
-        for line in os.fsdecode(answer).splitlines():
+        for line in _lines(answer):
             name, object_, kind, inner, inner_kind = line.split("\0")
             objects[name] = object_
             if kind == "commit":
@@ -261,7 +269,7 @@ class Mirror:
         _write_through(path / PUBLISHED, published.model_dump_json().encode())
         return published
 
-    def _pack(self, path: Path) -> None:
+    def _pack(self, path: Path, lock: Held) -> None:
         """Keep a mirror fast that was fetched into a thousand times; nothing is ever dropped from it.
 
         A commit that a force-push took away may still be what an environment runs, or goes back to.
@@ -273,16 +281,8 @@ class Mirror:
             return
         # Only speed is lost when this fails; what was fetched is published and whole.
         with suppress(GitFailedError, GitTimeoutError):
-            self._git.run(
-                f"--git-dir={path}",
-                "repack",
-                "-a",
-                "-d",
-                "--keep-unreachable",
-                "--quiet",
-                timeout=self._transfer,
-            )
-            self._git.run(f"--git-dir={path}", "pack-refs", "--all", "--prune")
+            self._change(path, lock, "repack", "-a", "-d", "--keep-unreachable", "--quiet")
+            self._change(path, lock, "pack-refs", "--all", "--prune")
 
 
 def is_broken(errors: str) -> bool:
@@ -291,8 +291,23 @@ def is_broken(errors: str) -> bool:
     return bool(_BROKEN.search(ours)) and not re.search(r"early EOF|hung up|disconnect", ours)
 
 
+def _lines(answer: bytes) -> list[str]:
+    """Lines about references; those whose names are no text in UTF-8 are left out: no policy can name them.
+
+    Only a line feed ends a line: names may hold what Unicode calls a line separator.
+    """
+    lines = []
+    for line in answer.split(b"\n"):
+        with suppress(UnicodeDecodeError):
+            lines.append(line.decode())
+    return [line for line in lines if line]
+
+
 def _tidy(path: Path) -> None:
-    """Take away what killed git processes leave: locks, and half-written packs and objects."""
+    """Take away what killed git processes leave: locks, and half-written packs and objects.
+
+    Only while the lock of the mirror is held: every git that writes there holds it too, so none lives.
+    """
     objects = path / "objects"
     for pattern in ("pack/tmp_*", "pack/.tmp-*", "pack/*.keep", "??/tmp_obj_*"):
         for left in objects.glob(pattern):

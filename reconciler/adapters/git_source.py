@@ -12,6 +12,7 @@ written into it finds its way back.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -97,7 +98,6 @@ class GitSource:
         self._submodules_left_empty = submodules_left_empty
         self._lock = Lock()
         self._seen: Published | None = None
-        self._swept = False
         # A commit never changes, so what was read of it once is true for ever.
         self._entries = lru_cache(maxsize=256)(self._list)
         self._texts = lru_cache(maxsize=64)(self._read)
@@ -113,12 +113,14 @@ class GitSource:
     def refresh(self) -> bool:
         """See ports.Source."""
         with self._translated(f"look at {self.address}"):
-            self._sweep_once()
+            self._checkouts.sweep()
             advertised = self._look()
             published = self._mirror.published()
             if published is None or not published.shows(advertised):
                 published = self._mirror.update(advertised)
         with self._lock:
+            # Another thread or process may have fetched meanwhile; what is seen never goes back.
+            published = self._mirror.published() or published
             moved = published != self._seen
             self._seen = published
         return moved
@@ -151,7 +153,7 @@ class GitSource:
         """See ports.Source."""
         with ExitStack() as stack:
             with self._translated(f"check out {revision.short}"):
-                self._sweep_once()
+                self._checkouts.sweep()
                 directory, index = stack.enter_context(self._checkouts.room())
                 self._reading(revision.commit, lambda mirror: self._write(mirror, revision, directory, index))
             yield directory
@@ -164,17 +166,10 @@ class GitSource:
             raise self._errors.empty()
         return advertised
 
-    def _sweep_once(self) -> None:
-        """Clear what dead processes left, before anything of ours is there."""
-        with self._lock:
-            swept, self._swept = self._swept, True
-        if not swept:
-            self._checkouts.sweep()
-
     # -- reading -----------------------------------------------------------------------------------
 
     def _list(self, commit: str, directory: str) -> Mapping[str, str]:
-        with self._translated(f"list {directory or 'the top'!s} of {commit[:SHORT]}"):
+        with self._translated(f"list {_shown(directory) or 'the top'} of {commit[:SHORT]}"):
             below = f"{directory}/" if directory else ""
             listed = self._reading(
                 commit, lambda mirror: self._tree(mirror, commit, *([below] if below else []))
@@ -182,14 +177,16 @@ class GitSource:
             return MappingProxyType({entry.path.removeprefix(below): entry.object for entry in listed})
 
     def _read(self, commit: str, path: str) -> str | None:
-        doing = f"read {path} of {commit[:SHORT]}"
+        doing = f"read {_shown(path)} of {commit[:SHORT]}"
         with self._translated(doing):
-            entry = next(iter(self._reading(commit, lambda mirror: self._tree(mirror, commit, path))), None)
+            sized = ("-l",)
+            found = self._reading(commit, lambda mirror: self._tree(mirror, commit, path, options=sized))
+            entry = next(iter(found), None)
             if entry is None or entry.mode in {DIRECTORY, SUBMODULE}:
                 return None
             if entry.mode == LINK:
                 raise SourceError(
-                    f"cannot {doing}: it is a symbolic link", hint=f"commit the file itself as {path}"
+                    f"cannot {doing}: it is a symbolic link", hint=f"commit the file itself as {_shown(path)}"
                 )
             if entry.size > READ_LIMIT:
                 raise SourceError(
@@ -204,14 +201,14 @@ class GitSource:
         except UnicodeDecodeError as error:
             raise SourceError(
                 f"cannot {doing}: byte {error.start + 1} is not UTF-8 text",
-                hint=f"save it as UTF-8: `iconv -f ISO-8859-1 -t UTF-8 {path} -o {path}`",
+                hint=f"save it as UTF-8: `iconv -f ISO-8859-1 -t UTF-8 {_shown(path)} > FILE` converts it",
             ) from error
 
     def _write(self, mirror: Path, revision: Revision, directory: Path, index: Path) -> None:
         entries = self._tree(mirror, revision.commit, options=("-r", "-d"))
         submodules = [entry.path for entry in entries if entry.mode == SUBMODULE]
         if submodules and not self._submodules_left_empty:
-            first = submodules[0]
+            first = _shown(submodules[0])
             raise SourceError(
                 f"cannot check out {revision.short}: submodules are not fetched, and {first} is one",
                 hint=f"commit its files instead: `git rm {first} && git subtree add -P {first} URL BRANCH`",
@@ -230,9 +227,7 @@ class GitSource:
             environment={"GIT_INDEX_FILE": str(index)},
         )
 
-    def _tree(
-        self, mirror: Path, commit: str, *paths: str, options: tuple[str, ...] = ("-l",)
-    ) -> list[_Entry]:
+    def _tree(self, mirror: Path, commit: str, *paths: str, options: tuple[str, ...] = ()) -> list[_Entry]:
         """Entries of a commit's tree: `<mode> SP <type> SP <object> [SP <size>] TAB <path>`, ended by NUL."""
         answer = self._git.run(
             f"--git-dir={mirror}", "ls-tree", "-z", "--full-tree", *options, commit, "--", *paths
@@ -267,9 +262,10 @@ class GitSource:
         if published is not None and commit in published.references.commits.values():
             return False
         try:
-            self._git.run(f"--git-dir={mirror}", "cat-file", "-t", commit)
+            self._git.run(f"--git-dir={mirror}", "cat-file", "-e", commit)
         except GitFailedError as error:
-            return error.errors.strip() == "fatal: git cat-file: could not get object info"
+            # With -e, status 1 and no word is the answer; anything else is trouble.
+            return error.status == 1 and not error.errors.strip()
         return False
 
     def _gone(self, commit: str) -> RevisionNotFoundError:
@@ -284,6 +280,11 @@ class GitSource:
             yield
         except (GitFailedError, GitTimeoutError, LockBusyError, OSError) as error:
             raise self._errors.of(error, doing) from error
+
+
+def _shown(path: str) -> str:
+    """A path for a message and a shell: on one line, quoted where it is odd."""
+    return (shlex.quote(path) if path.isprintable() else repr(path)) if path else ""
 
 
 def _inside(path: str) -> str | None:

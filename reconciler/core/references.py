@@ -22,6 +22,7 @@ NEAR = 3
 _WILD = re.compile(r"[*?\[]")
 """None of these can be in the name of a git reference (`git check-ref-format`), so they mean a pattern."""
 
+_HASH = re.compile(r"[0-9a-f]{7,64}")
 _VERSION = re.compile(r"\D*(?P<numbers>\d+(?:[._-]\d+)*)(?P<rest>.*)", re.DOTALL)
 _TOKEN = re.compile(r"\d+|[a-z]+")
 _FINAL = frozenset({"final", "ga", "lts", "release", "stable"})
@@ -53,7 +54,7 @@ def version_key(name: str) -> VersionKey:
     (`-hotfix2`). Numbers after a hyphen count on (`1.14-2`, `2026-11-25`).
 
     Args:
-        name: of the tag, without what all candidates begin with.
+        name: of the tag, without the words that all candidates begin with.
     """
     match = _VERSION.fullmatch(name)
     if match is None:
@@ -116,8 +117,8 @@ def _newest(references: References, pattern: str) -> str:
             f"cannot find a tag that matches {pattern!r}",
             hint=f"push one with `git tag -a NAME && git push origin NAME`, or change the pattern: {there}",
         )
-    wild = _WILD.search(pattern)
-    fixed = len(pattern[: wild.start()]) if wild else 0
+    # A number that the pattern cuts in two counts as a whole: `v1*` matches v1.5, and v10.0, the newer.
+    fixed = len(_WILD.split(pattern, maxsplit=1)[0].rstrip("0123456789._-"))
     return max(found, key=lambda name: version_key(name[fixed:]))
 
 
@@ -131,6 +132,8 @@ def _default(references: References) -> str:
 
 
 def _near(references: References, name: str) -> str:
+    if _HASH.fullmatch(name.removeprefix(BRANCHES)):
+        return "follow a branch or a tag, not a commit: `git tag -a NAME COMMIT && git push origin NAME`"
     if not name.startswith((BRANCHES, TAGS)):
         return f"use a branch or a tag: only {BRANCHES} and {TAGS} are followed"
     short = name.removeprefix(BRANCHES).removeprefix(TAGS)
