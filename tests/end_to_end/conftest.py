@@ -60,13 +60,14 @@ def doubles() -> Mapping[str, str]:
     return {kind: f"ronron-local/{tag}" for kind, tag in tags.items()}
 
 
-@pytest.fixture
-def found(tmp_path: Path, sealed: Sealed, images: Mapping[str, str]) -> Iterator[Callable[[], Collective]]:
-    """Founds collectives; what they made in Docker goes when the test ends."""
+Found = Callable[[], Collective]
+
+
+def _founding(place: Path, sealed: Sealed, images: Mapping[str, str]) -> Iterator[Found]:
     founded: list[Collective] = []
 
     def one() -> Collective:
-        founded.append(Collective(tmp_path / f"collective-{len(founded)}", sealed, images))
+        founded.append(Collective(place / f"collective-{len(founded)}", sealed, images))
         return founded[-1]
 
     yield one
@@ -75,5 +76,19 @@ def found(tmp_path: Path, sealed: Sealed, images: Mapping[str, str]) -> Iterator
 
 
 @pytest.fixture
-def collective(found: Callable[[], Collective]) -> Collective:
+def found(tmp_path: Path, sealed: Sealed, images: Mapping[str, str]) -> Iterator[Found]:
+    """Founds collectives; what they made in Docker goes when the test ends."""
+    yield from _founding(tmp_path, sealed, images)
+
+
+@pytest.fixture(scope="module")
+def found_for_module(
+    tmp_path_factory: pytest.TempPathFactory, sealed: Sealed, images: Mapping[str, str]
+) -> Iterator[Found]:
+    """The same, for collectives that the tests of a module share."""
+    yield from _founding(tmp_path_factory.mktemp("module"), sealed, images)
+
+
+@pytest.fixture
+def collective(found: Found) -> Collective:
     return found()
