@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from types import FrameType
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from toolchain import docker_engine, docker_plugin, downloads, engine, environment, images, versions
+from toolchain import commands, docker_engine, docker_plugin, downloads, engine, environment, images, versions
 from toolchain.cache import Cache, Say, cache_root
 from toolchain.errors import ToolchainError
 from toolchain.piece import Piece
@@ -30,18 +35,12 @@ def ensure(
     if what not in {"pieces", "images"}:
         raise typer.BadParameter("say `pieces` or `images`")
     cache, say = Cache(cache_root()), _teller()
-    # Building the engine keeps the processors busy, images mostly wait for packages: side by side they cost no more.
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        jobs: list[Future[None]] = [pool.submit(_ensure_pieces, cache, say)]
-        if what == "images":
-            jobs.append(pool.submit(_ensure_images, cache, say))
-        errors = [error for job in jobs if (error := job.exception())]
+    # Building the engine keeps the processors busy, images mostly wait for packages: side by side is quicker.
+    steps = [_ensure_pieces, _ensure_images] if what == "images" else [_ensure_pieces]
+    errors = _side_by_side([partial(step, cache, say) for step in steps])
     for error in errors:
-        if not isinstance(error, ToolchainError):
-            raise error
+        _show(error)
     if errors:
-        for error in errors:
-            _show(error)
         raise typer.Exit(1)
 
 
@@ -55,9 +54,7 @@ def build_images(
 
 
 @app.command()
-def env(
-    shell: Annotated[bool, typer.Option(help="As it is; kept for symmetry.", hidden=True)] = False,
-) -> None:
+def env() -> None:
     """Print lines for `eval`: the environment in which the pieces find each other."""
     sys.stdout.write(environment.exports(environment.variables(Cache(cache_root()))))
 
@@ -75,20 +72,46 @@ def report(as_json: Annotated[bool, typer.Option("--json", help="Facts for progr
 
 
 def _ensure_pieces(cache: Cache, say: Say) -> None:
-    found = engine.ensure(cache, say)
-    # An engine that had to be built is a sign that no site answers.
-    worth_a_try = found.engine.origin != "built" and downloads.any_site_answers(versions.ENGINE)
-    docker_plugin.ensure(cache, _program(found.engine), say, downloads_answer=worth_a_try)
+    places = _download_places(cache, say)
+    if places:
+        found = engine.ensure(cache, say, places=places)
+        docker_plugin.ensure(cache, say, downloader=found.engine.path)
+        return
+    errors = _side_by_side(
+        [
+            partial(engine.ensure, cache, say, places=()),
+            partial(docker_plugin.ensure, cache, say, downloader=None),
+        ]
+    )
+    for error in errors[1:]:
+        _show(error)
+    for error in errors:
+        raise error
+
+
+def _download_places(cache: Cache, say: Say) -> tuple[str, ...]:
+    if engine.find(cache) and docker_plugin.find(cache):
+        return ()
+    wanted = downloads.sites(versions.ENGINE)
+    places = downloads.answering(versions.ENGINE, wanted)
+    if not places:
+        why = f"no answer from {', '.join(wanted)}" if wanted else f"{downloads.SITE_VARIABLE} says so"
+        say(f"no downloads ({why}): what is missing is built from Go modules, once; minutes")
+    return places
 
 
 def _ensure_images(cache: Cache, say: Say) -> None:
     images.ensure_images(cache, docker_engine.ensure(cache, say).host, say)
 
 
-def _program(piece: Piece) -> str:
-    if piece.path is None:
-        raise ToolchainError(f"the {piece.name} is missing", environment.NOT_SET_UP)
-    return piece.path
+def _side_by_side(steps: Sequence[Callable[[], object]]) -> list[ToolchainError]:
+    with ThreadPoolExecutor(max_workers=len(steps)) as pool:
+        jobs = [pool.submit(step) for step in steps]
+        errors = [error for job in jobs if (error := job.exception())]
+    for error in errors:
+        if not isinstance(error, ToolchainError):
+            raise error
+    return [error for error in errors if isinstance(error, ToolchainError)]
 
 
 def _table(pieces: list[Piece]) -> Table:
@@ -118,12 +141,22 @@ def _show(error: BaseException) -> None:
 
 
 def main() -> None:
-    """Entry point: errors of the toolchain are a message, everything else is a bug and shows its traceback."""
+    """Entry point: errors of the toolchain are a message; anything else is a bug and shows its traceback."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)
     try:
         app(prog_name="python -m toolchain")
     except ToolchainError as error:
         _show(error)
         sys.exit(1)
+
+
+def _leave(number: int, _: FrameType | None) -> NoReturn:
+    # Other threads may be in the middle of a call that nothing interrupts. What is half made was made aside,
+    # and the next run clears it away.
+    commands.stop_all()
+    os.write(sys.stderr.fileno(), b"stopped; run it again, what is done already is kept\n")
+    os._exit(128 + number)
 
 
 if __name__ == "__main__":

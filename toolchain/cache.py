@@ -1,7 +1,7 @@
 """The cache outside the clone: one folder per piece and version, complete or absent.
 
-A piece is made in a folder of its own and renamed into place, under a lock, so that neither a killed run nor two
-runs at once leave half of one. Nothing but the standard library is imported here.
+A piece is made in a folder of its own and renamed into place, under a lock, so that neither a killed run nor
+two runs at once leave half of one. Nothing but the standard library is imported here.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from toolchain.errors import ToolchainError
 
 Say = Callable[[str], None]
 """Takes one plain line for the person who waits."""
@@ -76,12 +78,19 @@ class Cache:
     def find(self, key: str, files: Sequence[str]) -> Path | None:
         """The folder of a piece, if it is there with all of its files."""
         folder = self.root / key
-        complete = all((folder / file).is_file() for file in (*files, ORIGIN))
-        return folder if complete else None
+        complete = all((folder / file).is_file() for file in files)
+        return folder if complete and self._recorded(folder) else None
 
     def origin(self, folder: Path) -> Origin:
-        """Where the piece in this folder came from."""
+        """Where the piece in this folder, which `find` gave, came from."""
         return Origin(**json.loads((folder / ORIGIN).read_text()))
+
+    def _recorded(self, folder: Path) -> bool:
+        try:
+            self.origin(folder)
+        except (OSError, ValueError, TypeError):  # none, or not written to its end when the power went
+            return False
+        return True
 
     def obtain(
         self,
@@ -100,6 +109,9 @@ class Cache:
             make: fills an empty folder and returns version and origin; on an exception nothing is kept.
             piece: the piece's name, for the record and for people.
             say: told when another run is being waited for.
+
+        Raises:
+            ToolchainError: the cache cannot be written to, or `make` gave not all of the files.
         """
         found = self.find(key, files)
         if found:
@@ -115,7 +127,7 @@ class Cache:
                 (folder / ORIGIN).write_text(json.dumps(record) + "\n")
                 missing = [file for file in files if not (folder / file).is_file()]
                 if missing:
-                    raise FileNotFoundError(f"making {key} gave no {', '.join(missing)}")
+                    raise ToolchainError(f"making {key} gave no {', '.join(missing)}", "Run it again.")
                 final = self.root / key
                 if final.exists():  # incomplete: somebody removed files by hand
                     final.rename(folder.with_name(folder.name + ".old"))
@@ -124,9 +136,8 @@ class Cache:
 
     @contextmanager
     def workspace(self, key: str) -> Iterator[Path]:
-        """An empty folder on the cache's disk, gone afterwards; under `lock(key)` also what a killed run left."""
-        making = self.root / ".making"
-        making.mkdir(parents=True, exist_ok=True)
+        """An empty folder on the cache's disk, gone afterwards, as is what a killed run left. Under `lock(key)`."""
+        making = self._folder(".making")
         _remove_all(making, f"{key}.making.")
         folder = Path(tempfile.mkdtemp(prefix=f"{key}.making.", dir=making))
         folder.chmod(0o755)
@@ -138,9 +149,7 @@ class Cache:
     @contextmanager
     def lock(self, key: str, *, say: Say) -> Iterator[None]:
         """Keep other runs away from a piece; the lock goes with the process, however that ends."""
-        locks = self.root / ".locks"
-        locks.mkdir(parents=True, exist_ok=True)
-        with (locks / key).open("w") as opened:
+        with (self._folder(".locks") / key).open("w") as opened:
             try:
                 fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -148,8 +157,21 @@ class Cache:
                 fcntl.flock(opened, fcntl.LOCK_EX)
             yield
 
+    def _folder(self, name: str) -> Path:
+        folder = self.root / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            hint = "Set RONRON_CACHE to a folder that you may write to, and run it again."
+            raise ToolchainError(f"cannot make {folder}: {error.strerror}", hint) from error
+        if not os.access(folder, os.W_OK):
+            owner = "Make it yours (sudo chown -R), or set RONRON_CACHE to another folder."
+            raise ToolchainError(f"cannot write to {folder}", owner)
+        return folder
+
 
 def _remove_all(folder: Path, prefix: str) -> None:
     for left in folder.iterdir():
         if left.name.startswith(prefix):
-            shutil.rmtree(left)
+            # A program of a killed run may write there for a last moment; what then stays goes the next time.
+            shutil.rmtree(left, ignore_errors=True)

@@ -53,18 +53,25 @@ def install(packages: Sequence[str], *, cache: Cache, say: Say) -> None:
     environment = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l", "LC_ALL": "C"}
     hint = "Look at what apt says, mend /etc/apt/sources.list, and run it again."
     with cache.lock("apt", say=say):
-        for words in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
+        steps: dict[str, list[str]] = {
+            "dpkg": ["dpkg", "--configure", "-a"],  # where an earlier run was stopped half-way
+            "apt-update": ["apt-get", *_WAIT_FOR_LOCK, "update"],
+            "apt-install": [
+                "apt-get", *_WAIT_FOR_LOCK, "install", "--yes", "--no-install-recommends", *packages,
+            ],
+        }  # fmt: skip
+        for name, words in steps.items():
             commands.run(
-                ["apt-get", *_WAIT_FOR_LOCK, *words],
+                words,
                 environment=environment,
-                log=cache.logs / f"apt-{words[0]}.log",
+                log=cache.logs / f"{name}.log",
                 deadline=APT_SECONDS,
                 hint=hint,
             )
 
 
 def configured_sources(folder: Path = Path("/etc/apt")) -> tuple[Source, ...]:
-    """The main packages of our suite, its updates and its security updates, as apt here is configured for them.
+    """The main packages of our suite, its updates and its security updates, where apt here gets them.
 
     Returns:
         The suite itself first. Empty where apt is configured for another suite (or there is no apt).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 DEBOOTSTRAP_SECONDS = 1200.0
 
 _LEFT_OUT = (
-    "usr/share/info", "usr/share/man", "usr/share/locale", "var/cache/apt", "var/cache/debconf", "var/lib/apt/lists",
-    "var/log", "etc/hostname", "etc/resolv.conf",
+    "usr/share/info", "usr/share/man", "usr/share/locale", "var/cache/apt", "var/cache/debconf",
+    "var/lib/apt/lists", "var/log", "etc/hostname", "etc/resolv.conf",
 )  # fmt: skip
 """Removed from what debootstrap made: caches, logs, documentation, and what it copies from this machine."""
 
@@ -51,7 +52,8 @@ def bootstrap(api: APIClient, cache: Cache, say: Say) -> None:
     """
     if not debian.can_install():
         raise ToolchainError(
-            f"cannot build {DEBIAN.tag}: no registry of images answers, and debootstrap needs root on Debian or Ubuntu",
+            f"cannot build {DEBIAN.tag}: no registry of images answers, "
+            "and debootstrap needs root on Debian or Ubuntu",
             "Run `sudo make images` once, or give the Docker engine a registry that it can reach.",
         )
     needed = {
@@ -62,13 +64,15 @@ def bootstrap(api: APIClient, cache: Cache, say: Say) -> None:
     if missing:
         debian.install(missing, cache=cache, say=say)
     say(f"image {DEBIAN.tag}: building with debootstrap")
+    begun = time.monotonic()
     with cache.workspace("image-debian") as folder:
         root = folder / "root"
         _debootstrap(root, cache)
         settle(root, debian.configured_sources())
         archive = folder / "root.tar"
         commands.run(
-            ["tar", "--create", "--file", archive, "--directory", root, "--numeric-owner", "--one-file-system",
+            ["tar", "--create", "--file", archive, "--directory", root, "--numeric-owner",
+             "--one-file-system",
              "--exclude=./dev/*", "--exclude=./proc/*", "--exclude=./sys/*", "--exclude=./run/*", "."],
             log=cache.logs / "image-debian-tar.log",
             deadline=300,
@@ -78,12 +82,20 @@ def bootstrap(api: APIClient, cache: Cache, say: Say) -> None:
         labels = {
             RECIPE_LABEL: DEBIAN.hash,
             "org.opencontainers.image.title": "Debian 12",
-            "org.opencontainers.image.description": "Built on this machine by debootstrap; not the upstream image.",
+            "org.opencontainers.image.description": "Built on this machine by debootstrap; not upstream's.",
             "org.opencontainers.image.version": (root / "etc/debian_version").read_text().strip(),
         }
         changes = ['CMD ["bash"]', *(f'LABEL {name}="{value}"' for name, value in labels.items())]
+        replaced = image_build.id_of(api, DEBIAN.tag)
         with archive.open("rb") as opened:
-            api.import_image(src=opened, repository=repository, tag=tag, changes=changes)
+            answer = api.import_image(src=opened, repository=repository, tag=tag, changes=changes)
+        if not image_build.is_current(api, DEBIAN):
+            raise ToolchainError(
+                f"cannot build {DEBIAN.tag}: the Docker engine says {str(answer).strip()[:300]}",
+                "Free some disk space, and run it again.",
+            )
+        image_build.forget_replaced(api, replaced, DEBIAN.tag)
+    say(f"image {DEBIAN.tag}: built in {time.monotonic() - begun:.0f} s")
 
 
 def _debootstrap(root: Path, cache: Cache) -> None:
@@ -91,7 +103,7 @@ def _debootstrap(root: Path, cache: Cache) -> None:
     mirror = [sources[0].address] if sources else []  # debootstrap's own default otherwise
     include = ["--include=ca-certificates"] if mirror and mirror[0].startswith("https:") else []
     commands.run(
-        # A mount namespace of its own: what debootstrap mounts below the root is gone with it, however it ends.
+        # A mount namespace of its own: what debootstrap mounts below the root goes with it, however it ends.
         ["unshare", "--mount", "--propagation", "private",
          "debootstrap", "--variant=minbase", *include, debian.SUITE, root, *mirror],
         log=cache.logs / "image-debian.log",

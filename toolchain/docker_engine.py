@@ -53,7 +53,7 @@ class Silence:
 
 
 def find(environ: Mapping[str, str] | None = None) -> Answer | Silence:
-    """The engine that the usual settings name: DOCKER_HOST, else the Docker context, else the usual sockets."""
+    """The engine that the settings name: DOCKER_HOST, else the Docker context, else the usual sockets."""
     environ = os.environ if environ is None else environ
     silence = Silence("no Docker engine answers", INSTALL_REMEDY)
     for host in hosts(environ):
@@ -97,7 +97,7 @@ def ask(host: str) -> Answer | Silence:
     return Answer(host, str(version["Version"]), str(version["ApiVersion"]))
 
 
-def client(host: str, *, timeout: float) -> APIClient:
+def client(host: str, *, timeout: int) -> APIClient:
     """A connection to the engine at this address, in the newest API that both sides know.
 
     Args:
@@ -105,8 +105,9 @@ def client(host: str, *, timeout: float) -> APIClient:
         timeout: seconds without a byte after which a call fails.
     """
     import docker
+    from docker.utils import kwargs_from_env
 
-    settings = docker.utils.kwargs_from_env() if host == os.environ.get("DOCKER_HOST") else {}
+    settings = kwargs_from_env() if host == os.environ.get("DOCKER_HOST") else {}
     settings["base_url"] = host
     if host.startswith("ssh://"):
         settings["use_ssh_client"] = True
@@ -125,9 +126,10 @@ def ensure(cache: Cache, say: Say, environ: Mapping[str, str] | None = None) -> 
         chosen_elsewhere = hosts(environ)[0] != DEFAULT_HOST
         if chosen_elsewhere or found.remedy == GROUP_REMEDY or not debian.can_install():
             raise ToolchainError(f"cannot use Docker: {found.reason}", found.remedy)
-        if shutil.which("dockerd") is None:
-            debian.install(["docker.io"], cache=cache, say=say)
-        found = _started(cache, say)
+        with cache.lock("docker-engine", say=say):  # two runs at once start one
+            if shutil.which("dockerd") is None:
+                debian.install(["docker.io"], cache=cache, say=say)
+            found = _started(cache, say)
     say(f"docker engine: {found.version} (API {found.api}), {found.host}")
     return found
 
@@ -165,6 +167,7 @@ def start(arguments: Sequence[str], host: str, *, log: Path) -> Answer:
     with log.open("ab") as output:
         process = subprocess.Popen(
             arguments,
+            cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -15,7 +15,11 @@ from toolchain.piece import Piece, Where
 FOLDER = f"resource-docker-v{versions.DOCKER_PLUGIN}"
 PROGRAM = "pulumi-resource-docker"
 INSTALL_SECONDS = 60.0
-"""For the engine's own download of the plugin (40 MB), which gives up within seconds where no site answers."""
+"""For the engine's own download of the plugin (40 MB)."""
+
+NICENESS = 10
+"""Where engine and plugin are both built, the plugin takes what the engine leaves of the processors (while that
+waits for downloads and links), and what both need is mostly compiled once."""
 
 
 def find(cache: Cache, environ: Mapping[str, str] | None = None) -> Piece | None:
@@ -37,15 +41,14 @@ def machine_plugins(environ: Mapping[str, str]) -> Path:
 
 
 def ensure(
-    cache: Cache, engine: str, say: Say, *, downloads_answer: bool, environ: Mapping[str, str] | None = None
+    cache: Cache, say: Say, *, downloader: str | None, environ: Mapping[str, str] | None = None
 ) -> Piece:
     """The plugin; obtained now if it is missing.
 
     Args:
         cache: where it is kept.
-        engine: the engine, which downloads plugins.
         say: told what is done.
-        downloads_answer: whether the engine's own download is worth a try.
+        downloader: the engine, which downloads plugins; None where that is not worth a try.
         environ: where the machine's plugins are looked for.
 
     Raises:
@@ -56,7 +59,7 @@ def ensure(
         cache.obtain(
             _key(),
             [f"{FOLDER}/{PROGRAM}"],
-            lambda folder: _make(cache, folder, engine, say, downloads_answer=downloads_answer),
+            lambda folder: _make(cache, folder, say, downloader),
             piece="docker plugin",
             say=say,
         )
@@ -67,16 +70,16 @@ def ensure(
     return found
 
 
-def _make(cache: Cache, folder: Path, engine: str, say: Say, *, downloads_answer: bool) -> tuple[str, str]:
+def _make(cache: Cache, folder: Path, say: Say, downloader: str | None) -> tuple[str, str]:
     log = cache.logs / "docker-plugin.log"
-    try:
-        if not downloads_answer:
-            raise NotThisWay("no site of downloads answers")
-        _install(folder, engine, log)
-    except NotThisWay as reason:
-        say(f"docker plugin: no download ({reason})")
-    else:
-        return versions.DOCKER_PLUGIN, "download"
+    if downloader:
+        say(f"docker plugin: downloading {versions.DOCKER_PLUGIN}")
+        try:
+            _install(folder, downloader, log)
+        except NotThisWay as reason:
+            say(f"docker plugin: no download ({reason})")
+        else:
+            return versions.DOCKER_PLUGIN, "download"
     (folder / FOLDER).mkdir()
     go_build.build(
         "docker_plugin",
@@ -85,6 +88,7 @@ def _make(cache: Cache, folder: Path, engine: str, say: Say, *, downloads_answer
         stamp={"main.version": versions.DOCKER_PLUGIN},
         log=log,
         say=say,
+        niceness=NICENESS,
     )
     return versions.DOCKER_PLUGIN, "built"
 
@@ -100,9 +104,11 @@ def _install(folder: Path, engine: str, log: Path) -> None:
             hint="",
         )
         (home / "plugins" / FOLDER).rename(folder / FOLDER)
-        shutil.rmtree(home)
     except (ToolchainError, OSError) as error:
+        shutil.rmtree(folder / FOLDER, ignore_errors=True)
         raise NotThisWay("the engine cannot download it") from error
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def _key() -> str:

@@ -5,10 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import queue
 import re
+import shutil
 import tarfile
-from collections.abc import Mapping
+import threading
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 
@@ -23,11 +29,14 @@ SITES = (
 SITE_VARIABLE = "RONRON_PULUMI_DOWNLOADS"
 """Environment variable: another place with the same files (a mirror in one's own network), or `none`."""
 
-PROBE_SECONDS = 3.0
-"""How long a machine without internet waits for a site."""
+PROBE_SECONDS = 4.0
+"""How long a machine without internet waits, for all sites together and with the look-up of their names."""
 
 STALL_SECONDS = 30.0
 """A download that gives nothing for so long has failed."""
+
+DOWNLOAD_SECONDS = 900.0
+"""A download that is not through after so long has failed: building takes less."""
 
 ARCHIVE_LIMIT = 600 * 1024 * 1024
 """Bytes; the archive of 3.274 has about 200 MB."""
@@ -36,6 +45,8 @@ UNPACKED_LIMIT = 2 * 1024 * 1024 * 1024
 """Bytes; the programs in it have about 700 MB."""
 
 _SUMS_LIMIT = 64 * 1024
+
+Found = TypeVar("Found")
 
 
 def sites(version: str, environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
@@ -61,61 +72,94 @@ def archive_name(version: str, system: str | None = None, machine: str | None = 
     return f"pulumi-v{version}-{system}-{architecture}.tar.gz"
 
 
-def any_site_answers(version: str, environ: Mapping[str, str] | None = None) -> bool:
-    """Whether one of the places to try gives anything, whatever it is; takes PROBE_SECONDS each at most."""
-    for site in sites(version, environ):
+def answering(version: str, places: Sequence[str], *, seconds: float = PROBE_SECONDS) -> tuple[str, ...]:
+    """Those places that give the sums of this release within a time; all are asked at once.
+
+    Args:
+        version: of the engine.
+        places: as `sites` gives them.
+        seconds: for all of them together. A look-up of a name cannot be cut short: its thread is left behind.
+    """
+    answers: queue.SimpleQueue[tuple[str, bool]] = queue.SimpleQueue()
+
+    def ask(site: str) -> None:
         try:
-            httpx.head(site, timeout=PROBE_SECONDS)
-        except httpx.HTTPError:
-            continue
-        return True
-    return False
+            _published(site, version, timeout=seconds)
+        except NotThisWay:
+            answers.put((site, False))
+        else:
+            answers.put((site, True))
+
+    for site in places:
+        threading.Thread(target=ask, args=[site], daemon=True).start()
+    end = time.monotonic() + seconds
+    good = set()
+    for _ in places:
+        try:
+            site, is_good = answers.get(timeout=max(0.0, end - time.monotonic()))
+        except queue.Empty:
+            break
+        if is_good:
+            good.add(site)
+    return tuple(site for site in places if site in good)
 
 
-def fetch_engine(version: str, folder: Path, environ: Mapping[str, str] | None = None) -> None:
+def fetch_engine(version: str, folder: Path, places: Sequence[str]) -> None:
     """Download the engine's archive, check its sum and put its programs into a folder.
 
+    Args:
+        version: of the engine.
+        folder: where the programs go; as it was if this fails.
+        places: where to look, in order.
+
     Raises:
-        NotThisWay: no site answers, or what it gives is not the published archive.
+        NotThisWay: no place answers, or what it gives is not the published archive.
     """
     name = archive_name(version)
     reasons = []
-    for site in sites(version, environ):
+    for site in places:
         try:
             _fetch_from(site, version, name, folder)
         except NotThisWay as reason:
             reasons.append(str(reason))
         else:
             return
-    raise NotThisWay("; ".join(reasons) or "downloads are switched off")
+    raise NotThisWay("; ".join(reasons) or "no site answers")
 
 
 def _fetch_from(site: str, version: str, name: str, folder: Path) -> None:
-    host = httpx.URL(site).host
     archive = folder / name
-    timeout = httpx.Timeout(STALL_SECONDS, connect=PROBE_SECONDS)
     try:
-        with httpx.Client(timeout=timeout, follow_redirects=True) as client:
-            # The small file first: it is also the probe.
-            sums = _read(client, f"{site}/pulumi-{version}-checksums.txt", _SUMS_LIMIT)
-            expected = published_sum(sums, name)
-            actual = _save(client, f"{site}/{name}", archive)
-    except httpx.ConnectError as error:
-        raise NotThisWay(f"{host} does not answer") from error
-    except httpx.TimeoutException as error:
-        raise NotThisWay(f"{host} does not answer in time") from error
-    except httpx.HTTPStatusError as error:
-        raise NotThisWay(
-            f"{host} answers {error.response.status_code} for {error.request.url.path}"
-        ) from error
-    except httpx.HTTPError as error:
-        raise NotThisWay(f"{host}: the download broke off ({type(error).__name__})") from error
-    else:
+        expected = published_sum(_published(site, version), name)
+        actual = _reading(site, lambda client: _save(client, f"{site}/{name}", archive))
         if actual != expected:
+            host = httpx.URL(site).host
             raise NotThisWay(f"{host}: the SHA-256 sum of {name} is {actual}, published is {expected}")
         unpack(archive, folder)
     finally:
         archive.unlink(missing_ok=True)
+
+
+def _published(site: str, version: str, *, timeout: float = STALL_SECONDS) -> str:
+    address = f"{site}/pulumi-{version}-checksums.txt"
+    return _reading(site, lambda client: _read(client, address, _SUMS_LIMIT), timeout=timeout)
+
+
+def _reading(site: str, read: Callable[[httpx.Client], Found], *, timeout: float = STALL_SECONDS) -> Found:
+    try:
+        with httpx.Client(timeout=timeout, follow_redirects=True) as client:
+            return read(client)
+    except httpx.InvalidURL as error:
+        raise NotThisWay(f"{site} is no address") from error
+    except httpx.HTTPStatusError as error:
+        status, path = error.response.status_code, error.request.url.path
+        raise NotThisWay(f"{httpx.URL(site).host} answers {status} for {path}") from error
+    except httpx.TimeoutException as error:
+        raise NotThisWay(f"{httpx.URL(site).host} does not answer in time") from error
+    except (httpx.ConnectError, httpx.UnsupportedProtocol) as error:
+        raise NotThisWay(f"{httpx.URL(site).host or site} does not answer") from error
+    except (httpx.HTTPError, OSError) as error:
+        raise NotThisWay(f"{httpx.URL(site).host}: the download broke off ({error})") from error
 
 
 def published_sum(sums: str, name: str) -> str:
@@ -134,29 +178,42 @@ def published_sum(sums: str, name: str) -> str:
 def unpack(archive: Path, folder: Path) -> None:
     """Put the programs of the archive's one folder, `pulumi/`, into a folder; everything else is left out.
 
+    Args:
+        archive: gzipped tar archive.
+        folder: where the programs go; as it was if this fails.
+
     Raises:
         NotThisWay: it is no such archive, or larger than any release.
     """
-    size = 0
+    aside = folder / ".unpacking"
+    aside.mkdir()
     try:
-        with tarfile.open(archive, "r:gz") as opened:
-            for member in opened:
-                within, _, name = member.name.removeprefix("./").partition("/")
-                # Plain files directly in the folder: no path of the archive is ever used as a path here.
-                if within != "pulumi" or not member.isreg() or not re.fullmatch(r"[A-Za-z0-9._-]+", name):
-                    continue
-                size += member.size
-                if size > UNPACKED_LIMIT or name in {".", ".."}:
-                    raise NotThisWay(f"{archive.name} unpacks to more than any release")
-                content = opened.extractfile(member)
-                if content is None:
-                    continue
-                with content, (folder / name).open("wb") as file:
-                    while block := content.read(1 << 20):
-                        file.write(block)
-                (folder / name).chmod(0o755)
-    except (tarfile.TarError, EOFError, OSError) as error:
+        _unpack_flat(archive, aside)
+        for program in aside.iterdir():
+            program.rename(folder / program.name)
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise NotThisWay(f"{archive.name} is no readable archive ({error})") from error
+    finally:
+        shutil.rmtree(aside)
+
+
+def _unpack_flat(archive: Path, folder: Path) -> None:
+    size = 0
+    with tarfile.open(archive, "r:gz") as opened:
+        for member in opened:
+            within, _, name = member.name.removeprefix("./").partition("/")
+            # Plain files directly in the folder: no path of the archive is ever used as a path here.
+            if within != "pulumi" or not member.isreg() or not re.fullmatch(r"[\w-][\w.-]*", name, re.ASCII):
+                continue
+            size += member.size
+            if size > UNPACKED_LIMIT:
+                raise NotThisWay(f"{archive.name} unpacks to more than any release")
+            content = opened.extractfile(member)
+            if content is None:
+                continue
+            with content, (folder / name).open("wb") as file:
+                shutil.copyfileobj(content, file, 1 << 20)
+            (folder / name).chmod(0o755)
 
 
 def _read(client: httpx.Client, url: str, limit: int) -> str:
@@ -173,14 +230,16 @@ def _read(client: httpx.Client, url: str, limit: int) -> str:
 def _save(client: httpx.Client, url: str, file: Path) -> str:
     digest = hashlib.sha256()
     size = 0
+    end = time.monotonic() + DOWNLOAD_SECONDS
     with client.stream("GET", url) as response, file.open("wb") as opened:
         response.raise_for_status()
+        where = f"{response.url.host}: {response.url.path}"
         for block in response.iter_bytes(1 << 20):
             size += len(block)
             if size > ARCHIVE_LIMIT:
-                raise NotThisWay(
-                    f"{response.url.host}: {response.url.path} is larger than {ARCHIVE_LIMIT} bytes"
-                )
+                raise NotThisWay(f"{where} is larger than {ARCHIVE_LIMIT} bytes")
+            if time.monotonic() > end:
+                raise NotThisWay(f"{where} is not through after {DOWNLOAD_SECONDS:.0f} s")
             digest.update(block)
             opened.write(block)
     return digest.hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,8 +44,16 @@ def find(cache: Cache, environ: Mapping[str, str] | None = None) -> Engine | Non
     return on_machine(cache, environ) or _in_cache(cache)
 
 
-def ensure(cache: Cache, say: Say, environ: Mapping[str, str] | None = None) -> Engine:
+def ensure(
+    cache: Cache, say: Say, *, places: Sequence[str], environ: Mapping[str, str] | None = None
+) -> Engine:
     """Engine and language host; obtained now if they are missing.
+
+    Args:
+        cache: where they are kept.
+        say: told what is done.
+        places: where to download from, in order; where there is none they are built.
+        environ: where the machine's own engine is looked for.
 
     Raises:
         ToolchainError: they cannot be built here.
@@ -58,7 +66,7 @@ def ensure(cache: Cache, say: Say, environ: Mapping[str, str] | None = None) -> 
     cache.obtain(
         _engine_key(),
         [ENGINE],
-        lambda folder: _make_engine(cache, folder, say, environ),
+        lambda folder: _make_engine(cache, folder, say, places),
         piece="engine",
         say=say,
     )
@@ -73,10 +81,8 @@ def ensure(cache: Cache, say: Say, environ: Mapping[str, str] | None = None) -> 
     made = _in_cache(cache)
     if made is None:
         raise AssertionError("the cache has no engine although it was just made")
-    say(f"engine: {made.engine.version} ({made.engine.origin}), {made.engine.path}")
-    say(
-        f"language host: {made.language_host.version} ({made.language_host.origin}), {made.language_host.path}"
-    )
+    for piece in (made.engine, made.language_host):
+        say(f"{piece.name}: {piece.version} ({piece.origin}), {piece.path}")
     return made
 
 
@@ -145,14 +151,16 @@ def _host_key() -> str:
     return f"language-host-{versions.LANGUAGE_HOST}-{go_build.module_key('language_host')}"
 
 
-def _make_engine(cache: Cache, folder: Path, say: Say, environ: Mapping[str, str] | None) -> tuple[str, str]:
-    try:
-        downloads.fetch_engine(versions.ENGINE, folder, environ)
-    except NotThisWay as reason:
-        say(f"engine: no download ({reason})")
-    else:
-        say(f"engine: {versions.ENGINE} downloaded, its published sum is right")
-        return versions.ENGINE, "download"
+def _make_engine(cache: Cache, folder: Path, say: Say, places: Sequence[str]) -> tuple[str, str]:
+    if places:
+        say(f"engine: downloading {versions.ENGINE}")
+        try:
+            downloads.fetch_engine(versions.ENGINE, folder, places)
+        except NotThisWay as reason:
+            say(f"engine: no download ({reason})")
+        else:
+            say(f"engine: {versions.ENGINE} downloaded, its published sum is right")
+            return versions.ENGINE, "download"
     go_build.build(
         "engine",
         _ENGINE_PACKAGE,

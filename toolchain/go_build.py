@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -53,7 +54,16 @@ def go_remedy(version: str | None, toolchain: str | None = None) -> str | None:
     return None if fetches else f"This is Go {version}. {INSTALL_GO}"
 
 
-def build(module: str, package: str, output: Path, *, stamp: Mapping[str, str], log: Path, say: Say) -> None:
+def build(
+    module: str,
+    package: str,
+    output: Path,
+    *,
+    stamp: Mapping[str, str],
+    log: Path,
+    say: Say,
+    niceness: int = 0,
+) -> None:
     """Build one program.
 
     Args:
@@ -62,7 +72,8 @@ def build(module: str, package: str, output: Path, *, stamp: Mapping[str, str], 
         output: where the program goes.
         stamp: variables that the linker sets, by full name.
         log: where Go's output goes.
-        say: told which step begins.
+        say: told which step begins and how long it took.
+        niceness: how far it steps back for others (0 to 19, as `nice` has it).
 
     Raises:
         ToolchainError: no good enough Go, or the build fails.
@@ -75,16 +86,19 @@ def build(module: str, package: str, output: Path, *, stamp: Mapping[str, str], 
         raise ToolchainError(f"cannot build {output.name} with Go {version}", remedy)
     say(f"{output.name}: building from Go modules with Go {version}")
     settings = " ".join(["-s", "-w", *(f"-X {name}={value}" for name, value in sorted(stamp.items()))])
-    # Go settings of the shell (an experiment, another GOFLAGS) are not part of this build, except where it downloads.
+    # The shell's Go settings (experiments, GOFLAGS) are no part of this build, except where it downloads.
     unset = {name: "" for name in ("GOEXPERIMENT", "GOOS", "GOARCH") if name in os.environ}
+    begun = time.monotonic()
+    step_back = ["nice", "-n", str(niceness)] if niceness else []
     commands.run(
-        ["go", "build", "-ldflags", settings, "-o", output, package],
+        [*step_back, "go", "build", "-ldflags", settings, "-o", output, package],
         directory=MODULES / module,
         environment={**ENVIRONMENT, **unset},
         log=log,
         deadline=BUILD_SECONDS,
-        hint="Check that the Go module proxy answers (go env GOPROXY) and that 3 GB of disk are free, and run it again.",
+        hint="Check that the Go module proxy answers (go env GOPROXY) and that 3 GB of disk are free.",
     )
+    say(f"{output.name}: built in {time.monotonic() - begun:.0f} s")
 
 
 def module_folder(module: str, path: str, *, log: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import ssl
@@ -30,14 +31,42 @@ def is_current(api: APIClient, *recipes: Recipe) -> bool:
 
 
 def label_of(api: APIClient, tag: str) -> str | None:
-    """The hash of the recipe that an image was made from; empty for an image of somebody else, None for no image."""
+    """The hash of the recipe that an image was made from; empty for a foreign image, None for no image."""
+    found = _inspect(api, tag)
+    return None if found is None else str((found["Config"].get("Labels") or {}).get(RECIPE_LABEL, ""))
+
+
+def forget_replaced(api: APIClient, replaced: str | None, tag: str) -> None:
+    """Remove the image that had a tag before, unless somebody still uses it or it is still the one.
+
+    Args:
+        api: the engine.
+        replaced: id of that image; None where there was none.
+        tag: which has moved.
+    """
+    import docker
+
+    if replaced is None or replaced == id_of(api, tag):
+        return
+    # A container or another tag holds on to it: then it is not ours to remove.
+    with contextlib.suppress(docker.errors.APIError):
+        api.remove_image(replaced)  # type: ignore[no-untyped-call]
+
+
+def id_of(api: APIClient, tag: str) -> str | None:
+    """The id of the image that has this tag; None for no image."""
+    found = _inspect(api, tag)
+    return None if found is None else str(found["Id"])
+
+
+def _inspect(api: APIClient, tag: str) -> dict[str, Any] | None:
     import docker
 
     try:
-        found: dict[str, Any] = api.inspect_image(tag)
+        found: dict[str, Any] = api.inspect_image(tag)  # type: ignore[no-untyped-call]
     except docker.errors.ImageNotFound:
         return None
-    return str((found["Config"].get("Labels") or {}).get(RECIPE_LABEL, ""))
+    return found
 
 
 def build(
@@ -62,6 +91,9 @@ def build(
     Raises:
         ToolchainError: the build fails; with the end of its output.
     """
+    import docker
+    import requests
+
     say(f"image {recipe.tag}: building")
     begun = time.monotonic()
     files = dict(more_files or {})
@@ -69,25 +101,34 @@ def build(
         files["ca.pem"] = certificates(os.environ)
     log = cache.logs / f"image-{recipe.context}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    messages = api.build(
-        fileobj=io.BytesIO(context_archive(recipe.folder, files)),
-        custom_context=True,
-        tag=recipe.tag,
-        labels={RECIPE_LABEL: recipe.hash},
-        buildargs=build_arguments(os.environ),
-        rm=True,
-        forcerm=True,
-        nocache=fresh,
-        decode=True,
-    )
-    failure = _follow(messages, log)
+    replaced = id_of(api, recipe.tag)
+    try:
+        messages = api.build(
+            fileobj=io.BytesIO(context_archive(recipe.folder, files)),
+            custom_context=True,
+            tag=recipe.tag,
+            labels={RECIPE_LABEL: recipe.hash},
+            buildargs=build_arguments(os.environ),
+            rm=True,
+            forcerm=True,
+            nocache=fresh,
+            decode=True,
+        )
+        failure = _follow(messages, log)
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        raise ToolchainError(
+            f"cannot build {recipe.tag}: the Docker engine broke off ({error})",
+            "Run `docker info` to see whether the engine answers, and run it again.",
+        ) from error
     if failure:
         raise ToolchainError(
             f"cannot build {recipe.tag}: {failure}\n{commands.tail(log)}",
             "Check that the package mirrors answer from inside a container, and run it again.",
         )
-    # The stages that only fetched packages are of no more use.
-    api.prune_images(filters={"dangling": True, "label": [f"{STAGE_LABEL}={recipe.context}-packages"]})
+    # The stages that only fetched packages are of no more use, nor is the image before this one.
+    of_stage = {"dangling": True, "label": [f"{STAGE_LABEL}={recipe.context}-packages"]}
+    api.prune_images(filters=of_stage)  # type: ignore[no-untyped-call]
+    forget_replaced(api, replaced, recipe.tag)
     say(f"image {recipe.tag}: built in {time.monotonic() - begun:.0f} s")
 
 
@@ -114,15 +155,14 @@ def context_archive(folder: Path, more_files: Mapping[str, bytes]) -> bytes:
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes, mode: int) -> None:
-    member = tarfile.TarInfo(
-        name
-    )  # owner 0 and time 0: the same files are the same context, so Docker's cache holds
+    member = tarfile.TarInfo(name)
+    # Owner 0 and time 0 by default: the same files are the same context, so Docker's cache holds.
     member.size, member.mode = len(content), mode
     archive.addfile(member, io.BytesIO(content))
 
 
 def build_arguments(environ: Mapping[str, str], npmrc: Path | None = None) -> dict[str, str]:
-    """What a build has to know of this machine's network: proxies, and npm's registry where one is configured."""
+    """What a build has to know of this machine's network: proxies, and npm's registry if one is set."""
     arguments = {}
     for name in _PROXIES:
         value = environ.get(name) or environ.get(name.upper())

@@ -1,4 +1,4 @@
-"""The images of the local stack: upstream's where a registry answers, else built here from Debian and npm packages."""
+"""The images of the local stack: upstream's where a registry answers, else built here from packages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PROBED_IMAGE = "debian:12-slim"
 
 
 def registry_answers(host: str) -> bool:
-    """Whether the registry that the engine pulls from answers it, with whatever: asked is the engine, not this machine.
+    """Whether the registry that the engine pulls from answers it: asked is the engine, not this machine.
 
     Args:
         host: address of the engine.
@@ -33,17 +33,17 @@ def registry_answers(host: str) -> bool:
 
     try:
         with closing(docker_engine.client(host, timeout=PROBE_SECONDS)) as api:
-            api.inspect_distribution(_PROBED_IMAGE)
+            api.inspect_distribution(_PROBED_IMAGE)  # type: ignore[no-untyped-call]
     except docker.errors.APIError as error:
-        # The engine reports a registry that it cannot reach as an error of its own; 401, 404 and 429 are answers.
-        return error.status_code < 500 or "toomanyrequests" in str(error)
+        # A registry that the engine cannot reach is an error of the engine; 401, 404 and 429 are answers.
+        return (error.status_code or 500) < 500 or "toomanyrequests" in str(error)
     except (docker.errors.DockerException, requests.RequestException):
         return False
     return True
 
 
 def local_images() -> dict[str, str]:
-    """Tags of the images that were built here, by part (edge, postgres, etherpad, debian); empty where upstream's are used.
+    """Tags of the images built here, by part (edge, postgres, etherpad, debian); empty: upstream's are used.
 
     A machine that has built them once goes on with them, so that a service is not moved to another image (and
     another version) because the network came or went.
@@ -85,9 +85,7 @@ def ensure_images(
                 if fresh or not image_build.is_current(api, recipe):
                     image_build.build(api, recipe, cache=cache, say=say, fresh=fresh)
     tags = {part: recipe.tag for part, recipe in LOCAL.items()}
-    say(
-        f"images: built here from Debian and npm packages, they are not the upstream ones: {', '.join(tags.values())}"
-    )
+    say(f"images: built here from packages, they are not the upstream ones: {', '.join(tags.values())}")
     return tags
 
 
@@ -103,7 +101,7 @@ def present(api: APIClient) -> dict[str, bool]:
 
 
 def ensure_debian(cache: Cache | None = None, say: Say = print) -> str:
-    """The tag of a Debian 12 image, made now if it is missing: upstream's where a registry answers, else by debootstrap.
+    """The tag of a Debian 12 image, made now if it is missing: upstream's, else by debootstrap.
 
     Raises:
         ToolchainError: no Docker engine answers, or the image cannot be made here.

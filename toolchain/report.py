@@ -1,4 +1,4 @@
-"""What of the toolchain is there, in which version, where from, and what to do about the rest. Makes nothing."""
+"""What of the toolchain is there, which version, where from, and what to do about the rest. Makes nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PYTHON_MINIMUM = (3, 11)
 
 
 def report(environ: Mapping[str, str] | None = None) -> list[Piece]:
-    """Every piece, in the order in which they build on each other; takes up to three seconds, and changes nothing."""
+    """Every piece, in the order in which they build on each other; takes up to 3 s, and changes nothing."""
     environ = os.environ if environ is None else environ
     cache = Cache(cache_root(environ))
     parts: tuple[Callable[[], list[Piece]], ...] = (

@@ -13,7 +13,7 @@ ENGINE_MINIMUM = "3.272.0"
 
 LANGUAGE_HOST = "3.68.0"
 """The Python language host that is built where no download answers: the last version of the Go module
-`github.com/pulumi/pulumi/sdk/v3` that holds it. It works with the engine above (tried: preview, up, hooks)."""
+`github.com/pulumi/pulumi/sdk/v3` that holds it. It works with the engine above: preview, up, hooks."""
 
 DOCKER_PLUGIN = "5.2.0"
 """The Docker plugin that the SDK asks for (`pulumi-plugin.json` of `pulumi-docker` in requirements.lock)."""
@@ -22,7 +22,7 @@ GO_MINIMUM = "1.26.6"
 """What the engine's own go.mod asks for."""
 
 GO_FETCHES_NEWER = "1.21.0"
-"""Since this version `go` fetches a newer toolchain by itself where GOTOOLCHAIN allows it (go.dev/doc/toolchain)."""
+"""Since this version `go` fetches a newer toolchain where GOTOOLCHAIN allows it (go.dev/doc/toolchain)."""
 
 
 def parsed(version: str) -> tuple[int, ...]:
