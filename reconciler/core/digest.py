@@ -52,10 +52,11 @@ def digest(entries: Mapping[str, str], stack_files: Mapping[str, str], *, config
     # down is part of a tree that may hold code.
     apart = path[0] if len(path) == 1 else None
     own = {f"Pulumi.{stack}.yaml", f"Pulumi.{stack}.yml"}
+    unread = IRRELEVANT if path else (*IRRELEVANT, POLICY)
     program = {
         name: tree
         for name, tree in entries.items()
-        if name != apart and not _is_stack_file(name) and not any(fnmatchcase(name, p) for p in IRRELEVANT)
+        if name != apart and not _is_stack_file(name) and not any(fnmatchcase(name, p) for p in unread)
     }
     config = {
         name: tree
