@@ -80,10 +80,13 @@ def _plain(text: str) -> str:
 def _forms(secrets: Iterable[str]) -> set[str]:
     found: set[str] = set()
     for secret in secrets:
-        plain = _plain(secret)
-        in_json = (json.dumps(plain)[1:-1], json.dumps(plain, ensure_ascii=False)[1:-1])
-        found.update((plain, quote(plain, safe=""), quote_plus(plain), *in_json))
-    return {form for form in found if len(form) >= SHORTEST}
+        # Read from a file it often ends in a line feed that is not shown with it. What escapes it may see
+        # the characters that `_plain` takes away.
+        for form in (secret, _plain(secret), _plain(secret).strip()):
+            text = _SURROGATE.sub("\ufffd", form)
+            in_json = (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
+            found.update((_plain(text), quote(text, safe=""), quote(text), quote_plus(text), *in_json))
+    return {form for form in found if len(form) >= SHORTEST and not form.isspace()}
 
 
 def _without_query(found: re.Match[str]) -> str:
