@@ -136,7 +136,7 @@ class Cache:
 
     @contextmanager
     def workspace(self, key: str) -> Iterator[Path]:
-        """An empty folder on the cache's disk, gone afterwards, as is what a killed run left. Under `lock(key)`."""
+        """An empty folder in the cache, gone afterwards, as is what a killed run left. Under `lock(key)`."""
         making = self._folder(".making")
         _remove_all(making, f"{key}.making.")
         folder = Path(tempfile.mkdtemp(prefix=f"{key}.making.", dir=making))

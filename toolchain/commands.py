@@ -118,8 +118,8 @@ def _begin(
 
 
 def _ends_with_us() -> list[str]:
-    # Whoever is killed outright can end nobody else. Linux ends the program for it, so that the build of a run
-    # that is gone does not go on beside that of the next one.
+    # Whoever is killed outright can end nobody else. Linux ends the program for it, so that the build of a
+    # run that is gone does not go on beside that of the next one.
     linux = sys.platform == "linux" and shutil.which("setpriv")
     return ["setpriv", "--pdeathsig", "KILL", "--"] if linux else []
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from toolchain import commands, debian
 from toolchain.cache import Cache, Say
@@ -107,7 +107,7 @@ def client(host: str, *, timeout: int) -> APIClient:
     import docker
     from docker.utils import kwargs_from_env
 
-    settings = kwargs_from_env() if host == os.environ.get("DOCKER_HOST") else {}
+    settings: dict[str, Any] = dict(kwargs_from_env()) if host == os.environ.get("DOCKER_HOST") else {}
     settings["base_url"] = host
     if host.startswith("ssh://"):
         settings["use_ssh_client"] = True

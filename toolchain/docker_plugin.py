@@ -18,7 +18,7 @@ INSTALL_SECONDS = 60.0
 """For the engine's own download of the plugin (40 MB)."""
 
 NICENESS = 10
-"""Where engine and plugin are both built, the plugin takes what the engine leaves of the processors (while that
+"""Where engine and plugin are both built, the plugin takes what the engine leaves of the processors (while it
 waits for downloads and links), and what both need is mostly compiled once."""
 
 

@@ -50,7 +50,7 @@ def forget_replaced(api: APIClient, replaced: str | None, tag: str) -> None:
         return
     # A container or another tag holds on to it: then it is not ours to remove.
     with contextlib.suppress(docker.errors.APIError):
-        api.remove_image(replaced)  # type: ignore[no-untyped-call]
+        api.remove_image(replaced)
 
 
 def id_of(api: APIClient, tag: str) -> str | None:
