@@ -46,8 +46,8 @@ class Address:
 
     @property
     def shown(self) -> str:
-        """For messages."""
-        return redact(self.url, self.secrets)
+        """For messages and for commands in hints: an ssh user belongs there, and has no password here."""
+        return self.url if self.host and not self.origin else redact(self.url, self.secrets)
 
     @property
     def origin(self) -> str:

@@ -118,7 +118,7 @@ RULES = (
         r"[Cc]ertificate|SSL|TLS|GnuTLS",
         SourceUnavailableError,
         "its certificate is not one that this machine trusts",
-        "name its authority: `export GIT_SSL_CAINFO=/path/to/ca.pem`; `curl -v {address}` shows what is wrong",
+        "name its authority: `export GIT_SSL_CAINFO=/PATH/ca.pem`; `curl -v {address}` shows what is wrong",
     ),
     Rule(
         r"Could not resolve host|unable to look up"

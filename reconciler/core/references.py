@@ -51,14 +51,15 @@ def version_key(name: str) -> VersionKey:
     candidate into production; who wants candidates asks for them (`refs/tags/v*-rc*`). What comes after
     the numbers is a pre-release as in Semantic Versioning 2.0.0, section 9 (`-rc.1`, but also `rc1`),
     unless it is build metadata (`+5`), a word for the final one (`-lts`), or a word for a later one
-    (`-hotfix2`). Numbers after a hyphen count on (`1.14-2`, `2026-11-25`).
+    (`-hotfix2`). Numbers after a hyphen count on (`1.14-2`, `2026-11-25`). A name without any number
+    (`nightly`) is no version, and below all.
 
     Args:
         name: of the tag, without the words that all candidates begin with.
     """
     match = _VERSION.fullmatch(name)
     if match is None:
-        return (True, (), False, (), name)
+        return (False, (), False, (), name)
     numbers = [int(number) for number in re.split(r"[._-]", match["numbers"])]
     while numbers and numbers[-1] == 0:
         numbers.pop()
