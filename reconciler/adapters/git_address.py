@@ -50,6 +50,12 @@ class Address:
         return self.url if self.host and not self.origin else redact(self.url, self.secrets)
 
     @property
+    def ssh_port(self) -> int | None:
+        """The port that an ssh address names."""
+        parts = urlsplit(self.url) if self.host and "://" in self.url else None
+        return parts.port if parts and parts.scheme == "ssh" else None
+
+    @property
     def origin(self) -> str:
         """Scheme, host and port of an HTTP address: what its credentials are for; empty for others."""
         parts = urlsplit(self.url)

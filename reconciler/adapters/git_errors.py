@@ -31,8 +31,8 @@ LONGEST = 400
 class Rule:
     """One way to fail: what git says (a regular expression), what it means, and what to do.
 
-    Hints may hold {address}, {host}, {server}, {path} and {state}, and {there} for the directory that git
-    complains about.
+    Hints may hold {address}, {host}, {server}, {path} and {state}, {port} as an option of ssh, and {there}
+    for the directory that git complains about.
     """
 
     says: str
@@ -60,13 +60,13 @@ RULES = (
         r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
         AuthenticationError,
         "the server's ssh key is not known here, or is another one than before",
-        "compare the key with the server's own, then accept it: `ssh-keyscan {server} >> ~/.ssh/known_hosts`",
+        "compare the key with the server's own, then accept it: `ssh-keyscan {port}{server} >> ~/.ssh/known_hosts`",
     ),
     Rule(
         r"Permission denied \((?:[\w,.-]+)\)|Too many authentication failures|Load key .*: ",
         AuthenticationError,
         "the server does not accept our ssh key",
-        "give our public key read access there; `ssh -T {host}` tests it",
+        "give our public key read access there; `ssh -T {port}{host}` tests it",
     ),
     Rule(
         r"Authentication failed|could not read (?:Username|Password)|terminal prompts disabled"
@@ -268,6 +268,7 @@ class Errors:
             address=address.shown,
             host=redact(address.host, address.secrets) or "HOST",
             server=address.host.rpartition("@")[2] or "HOST",
+            port=f"-p {address.ssh_port} " if address.ssh_port else "",
             path=address.path or address.shown,
             state=self._state,
             there=shlex.quote(there[1]) if there else address.path or address.shown,
