@@ -18,6 +18,8 @@ Edits = Mapping[Any, object]
 PASSWORD = "correct-horse-battery"
 """Fits every role."""
 DIGEST = "@sha256:" + "1f" * 32
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+"""Of no machine: its key is the numbers from 0 to 31."""
 
 EVERY_KIND: Document = {
     "collective": {
