@@ -142,4 +142,4 @@ def _times(failures: int) -> str:
 
 
 def _last(record: Record) -> str:
-    return f"{record.updated.short} is live" if record.updated is not None else "nothing is live"
+    return f"{record.current.short} is live" if record.current is not None else "nothing is live"

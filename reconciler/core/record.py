@@ -102,8 +102,12 @@ class Record(Value):
 
     @property
     def verified(self) -> bool:
-        """Whether what is live was seen healthy and nothing has failed since."""
-        return self.failures == 0 and self.healthy is not None and self.healthy == self.current
+        """Whether what is live was seen healthy and nothing has failed since.
+
+        Without a digest nobody knows what is live: something failed or was stopped half-way.
+        """
+        known = self.digest is not None and self.failures == 0
+        return known and self.healthy is not None and self.healthy == self.current
 
     def deciding(self, decision: Decision, now: Instant) -> Record:
         """The record with a decision noted; the time moves only when the decision does."""
@@ -123,6 +127,7 @@ class Record(Value):
             running=running,
             interrupted=False,
             failures=self.failures if same else 0,
+            failed_at=self.failed_at if same else None,
             failure=self.failure if same else None,
             stalled=None,
             held=self.held if self.held and self.held.revision == running.revision else None,
@@ -138,6 +143,7 @@ class Record(Value):
             current=revision,
             healthy=revision if healthy else self.healthy,
             failures=0,
+            failed_at=None,
             failure=None,
             stalled=None,
             held=None,
@@ -159,7 +165,7 @@ class Record(Value):
                 )
                 if ended.held is not None and ended.held.identity == held.identity:
                     held = held.with_(since=ended.held.since)
-                return ended.with_(held=held, failures=0, failure=None)
+                return ended.with_(held=held, failures=0, failed_at=None, failure=None)
             case OutcomeKind.FAILED | OutcomeKind.ROLLED_BACK:
                 # Nobody knows how far it came, so no revision counts as already there. A plan is given up
                 # with it: an approved one would otherwise be tried again at once and for ever.
@@ -177,7 +183,9 @@ class Record(Value):
                     return failed.with_(updated=outcome.restored, updated_at=now, current=outcome.restored)
                 return failed
             case OutcomeKind.INTERRUPTED:
-                return ended.with_(interrupted=True)
+                # Found busy, it did nothing; stopped, it may have come half-way, and then going back to
+                # the older revision is work, too.
+                return ended.with_(interrupted=True, digest=self.digest if outcome.busy else None)
 
     def recovered(self, now: Instant) -> Record:
         """The record after its owner died in the middle of a pass, found by the next process.

@@ -43,8 +43,15 @@ EVENING = Window(days=frozenset(range(4)), opens=time(18), closes=time(23), time
 WINDOWED = PRODUCTION.with_(window=EVENING)
 PROMOTED = PRODUCTION.with_(after=Promotion(environments=("staging",), healthy_for=30 * MINUTE))
 STAGING = Record(
-    environment="staging", attempted_at=NOON - HOUR, healthy=NEW, healthy_since=NOON - HOUR, current=NEW
+    environment="staging",
+    attempted_at=NOON - HOUR,
+    digest=NEW_DIGEST,
+    current=NEW,
+    healthy=NEW,
+    healthy_since=NOON - HOUR,
 )
+RENAMED = NEW.with_(reference="release")
+"""The same commit, followed under another name."""
 
 HELD_RECORD = SYNCED.with_(attempted=NEW, attempted_at=NOON, held=HELD)
 GIVEN_UP = FAILED.with_(failures=5)
@@ -121,6 +128,7 @@ ROWS: dict[str, Row] = {
     "stalled for ever": Row(Reason.STALLED, STALLED, now=NOON + 10_000 * HOUR),
     "stalled though given up": Row(Reason.STALLED, STALLED.with_(failures=5)),
     "stalled at another revision": Row(Reason.NEW_REVISION, STALLED.with_(attempted=OLD)),
+    "stalled, and the reference was renamed": Row(Reason.STALLED, STALLED, desired=RENAMED),
     # -- nothing to do
     "up to date": Row(Reason.UP_TO_DATE, SYNCED, desired=OLD, digest=OLD_DIGEST),
     "up to date by another reference": Row(
@@ -163,6 +171,10 @@ ROWS: dict[str, Row] = {
     "held and approved outside the window": Row(
         Reason.APPROVED, HELD_RECORD, approvals={PLAN}, policy=WINDOWED
     ),
+    "held, and something like its plan was approved": Row(
+        Reason.WAITING_FOR_APPROVAL, HELD_RECORD, approvals={PLAN[:12], PLAN.upper(), ""}
+    ),
+    "held, and the reference was renamed": Row(Reason.WAITING_FOR_APPROVAL, HELD_RECORD, desired=RENAMED),
     "forbidden, whoever approves": Row(
         Reason.WAITING_FOR_APPROVAL,
         HELD_RECORD.with_(held=HELD.with_(forbidden=True)),
@@ -183,6 +195,8 @@ ROWS: dict[str, Row] = {
     "cooling down a second time just over": Row(
         Reason.RETRY, FAILED.with_(failures=2), now=NOON + 90 * SECOND
     ),
+    "cooling down, and the reference was renamed": Row(Reason.COOLING_DOWN, FAILED, desired=RENAMED),
+    "given up, and the reference was renamed": Row(Reason.GAVE_UP, GIVEN_UP, desired=RENAMED),
     "cooling down, and another revision came": Row(Reason.NEW_REVISION, FAILED.with_(attempted=OLD)),
     "a failure without a time": Row(Reason.RETRY, FAILED.with_(failed_at=None)),
     "a retry outside the window": Row(Reason.OUTSIDE_WINDOW, FAILED, policy=WINDOWED, now=NOON + MINUTE),
@@ -284,6 +298,11 @@ def test_a_new_revision_after_nothing_but_failures_says_that_nothing_is_live() -
     assert decision == Decision(
         reason=Reason.NEW_REVISION, why="main@2e3000000000 is wanted, nothing is live"
     )
+
+
+def test_what_is_live_is_the_newest_revision_that_is_the_same() -> None:
+    adopted = SYNCED.with_(current=OLD.with_(commit="3" * 40))
+    assert decide(NEW, NEW_DIGEST, adopted, PRODUCTION, NOON).why.endswith("main@333333333333 is live")
 
 
 @pytest.mark.parametrize(
@@ -392,6 +411,9 @@ MIRROR = STAGING.with_(environment="mirror", healthy_since=NOON - 10 * MINUTE)
         pytest.param(STAGING.with_(healthy=None), "staging does not run", None, id="never healthy"),
         pytest.param(
             STAGING.with_(failures=1), "staging does not run", None, id="healthy once, and failing since"
+        ),
+        pytest.param(
+            STAGING.with_(digest=None), "staging does not run", None, id="healthy once, and stopped half-way"
         ),
         pytest.param(
             STAGING.with_(current=OLD), "staging does not run", None, id="healthy once, and gone back since"
