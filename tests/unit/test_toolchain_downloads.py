@@ -6,98 +6,25 @@ import hashlib
 import io
 import socket
 import tarfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
+from tests.download_site import Site, archive, cut_off, silent, whole
 from toolchain import downloads
 from toolchain.errors import NotThisWay
 
 VERSION = "3.274.1"
 NAME = downloads.archive_name(VERSION)
 SUMS = f"/pulumi-{VERSION}-checksums.txt"
-Answer = Callable[[BaseHTTPRequestHandler], None]
-
-
-class Site:
-    """A site of downloads: answers by path; everything else is 404."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, Answer] = {}
-        self.asked: list[str] = []
-        self.over = threading.Event()
-        outer = self
-
-        class Reply(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.asked.append(self.path)
-                answer = outer.answers.get(self.path)
-                if answer is None:
-                    self.send_error(404)
-                else:
-                    answer(self)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Reply)
-        self.server.daemon_threads = True
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
-        self.thread.start()
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}"
-
-    def publish(self, archive: bytes, published: bytes | None = None) -> None:
-        content = archive if published is None else published
-        sums = f"{'0' * 64}  other.tar.gz\n{hashlib.sha256(content).hexdigest()}  {NAME}\n"
-        self.answers[SUMS] = whole(sums.encode())
-        self.answers[f"/{NAME}"] = whole(archive)
-
-    def close(self) -> None:
-        self.over.set()
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
-
-
-def whole(content: bytes) -> Answer:
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(200)
-        request.send_header("Content-Length", str(len(content)))
-        request.end_headers()
-        request.wfile.write(content)
-
-    return answer
-
-
-def cut_off(content: bytes) -> Answer:
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(200)
-        request.send_header("Content-Length", str(len(content)))
-        request.end_headers()
-        request.wfile.write(content[: len(content) // 2])
-        request.close_connection = True
-
-    return answer
-
-
-def silent(site: Site) -> Answer:
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        site.over.wait(30)
-        request.close_connection = True
-
-    return answer
 
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    made = Site()
+    made = Site(VERSION)
     yield made
     made.close()
 
@@ -107,20 +34,6 @@ def folder(tmp_path: Path) -> Path:
     made = tmp_path / "piece"
     made.mkdir()
     return made
-
-
-def archive(*members: tuple[str, bytes], links: tuple[tuple[str, str], ...] = ()) -> bytes:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as opened:
-        for name, content in members:
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            opened.addfile(member, io.BytesIO(content))
-        for name, target in links:
-            member = tarfile.TarInfo(name)
-            member.type, member.linkname = tarfile.SYMTYPE, target
-            opened.addfile(member)
-    return packed.getvalue()
 
 
 GOOD = archive(("pulumi/pulumi", b"engine"), ("pulumi/pulumi-language-python", b"host"), ("README.md", b"no"))
@@ -182,7 +95,7 @@ def test_an_endless_file_of_sums_is_refused(site: Site, folder: Path) -> None:
 
 def test_the_second_place_is_tried_where_the_first_gives_no_good_archive(site: Site, folder: Path) -> None:
     site.publish(GOOD)
-    other = Site()
+    other = Site(VERSION)
     try:
         other.publish(GOOD, published=b"something else")
         downloads.fetch_engine(VERSION, folder, [other.address, site.address])
@@ -251,7 +164,7 @@ def test_a_member_does_not_write_through_a_link_before_it(tmp_path: Path) -> Non
 
 def test_only_places_that_give_the_sums_count_as_answering(site: Site) -> None:
     site.publish(GOOD)
-    bare = Site()
+    bare = Site(VERSION)
     try:
         places = [bare.address, site.address, "http://127.0.0.1:1"]
         assert downloads.answering(VERSION, places) == (site.address,)
@@ -261,7 +174,7 @@ def test_only_places_that_give_the_sums_count_as_answering(site: Site) -> None:
 
 def test_answering_places_keep_their_order(site: Site) -> None:
     site.publish(GOOD)
-    slower = Site()
+    slower = Site(VERSION)
 
     def slow(request: BaseHTTPRequestHandler) -> None:
         slower.over.wait(0.2)
