@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-SYSTEM_TOOLS = ("sh", "cat", "mkdir", "sleep", "nice", "setpriv", "env", "touch")
+SYSTEM_TOOLS = ("sh", "cat", "chmod", "mkdir", "sleep", "nice", "setpriv", "env", "touch")
 
 
 def program(path: Path, text: str) -> Path:
@@ -68,7 +68,7 @@ case "$1" in
     name=${{2##*/}}
     {build}
     echo "$name" >> {shlex.quote(str(calls))}
-    echo "#!{sys.executable}" > "$2" ;;
+    echo "#!{sys.executable}" > "$2" && chmod 0755 "$2" ;;
   mod) ;;
   list) echo {shlex.quote(str(source))} ;;
 esac"""

@@ -243,14 +243,20 @@ def test_the_environment_of_what_was_made_can_be_taken_over_by_a_shell(machine: 
     assert machine.run("ensure")[0] == 0
     code, out, err = machine.run("env")
     assert (code, err) == (0, "")
+    script = """
+        eval "$1"
+        for name in pulumi pulumi-language-python go; do command -v $name; done
+        echo "$RONRON_PULUMI_PLUGINS"
+        echo "$PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"
+        echo "${PATH%%:*}"
+    """
     shell = subprocess.run(
-        ["sh", "-c", 'eval "$1"; for name in pulumi pulumi-language-python go; do command -v $name; done; '
-         'echo "$RONRON_PULUMI_PLUGINS"; echo "$PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"; echo "${PATH%%:*}"', "sh", out],
+        ["sh", "-c", script, "sh", out],
         env={"PATH": os.defpath},
         capture_output=True,
         text=True,
         check=True,
-    )  # fmt: skip
+    )
     engine, host, go, plugins, offline, first = shell.stdout.splitlines()
     assert Path(engine).is_relative_to(machine.cache)
     assert Path(host).is_relative_to(machine.cache)
