@@ -1,0 +1,289 @@
+"""What the program writes, the schema describes and the reconciler reads: one inventory."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from pydantic import BaseModel
+
+from components.declaration import load
+from components.inventory import VERSION as WRITTEN
+from components.inventory import inventory
+from components.resolved import SERVICE_TYPE
+from reconciler.core.errors import ConfigError
+from reconciler.core.inventory import VERSION as READ
+from reconciler.core.inventory import Inventory, read_inventory
+from tests.declarations import HOST_KEY, PASSWORD, Document, Edits, configuration, declaration, pinned
+from tests.programs import run
+
+SCHEMA: Document = json.loads(
+    (Path(__file__).parents[2] / "docs" / "schemas" / "inventory.schema.json").read_text()
+)
+VALIDATOR = Draft202012Validator(SCHEMA)
+
+HERE = ("machines", "here")
+WIKI = ("services", "wiki")
+DECLARED: dict[str, Edits] = {
+    "one of each kind": {},
+    "a probe of its own": {
+        (*WIKI, "probe"): {"path": "/health?deep=1", "status": [200, 302], "contains": "all « well »"}
+    },
+    "a container with nothing": {WIKI: {"kind": "container", "machine": "here", "image": "job:1"}},
+    "no service": {("services",): {}},
+    "a machine by ssh": {HERE: {"docker": "ssh://tech@old.test.example", "host_key": HOST_KEY}},
+    "public certificates": {("edge",): {"image": "caddy:2.10.2", "bind": "0.0.0.0"}},
+    "a newer database": {("database", "image"): "postgres:18.1-alpine"},
+}
+
+
+def written(edits: Edits | None = None) -> Document:
+    """An inventory as it comes back from the engine: through JSON."""
+    document: Document = json.loads(json.dumps(inventory(declaration(edits))))
+    return document
+
+
+def refusals(document: object) -> list[str]:
+    """What the schema has against a document."""
+    return [error.message for error in VALIDATOR.iter_errors(document)]
+
+
+def is_readable(document: object) -> bool:
+    try:
+        return read_inventory(document) is not None
+    except ConfigError:
+        return False
+
+
+def places(document: object, above: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """The paths of all keys of a document."""
+    if isinstance(document, dict):
+        for key, value in document.items():
+            yield (*above, key)
+            yield from places(value, (*above, key))
+    elif isinstance(document, list):
+        for index, value in enumerate(document):
+            yield from places(value, (*above, index))
+
+
+def parent(document: Any, path: tuple[str | int, ...]) -> Any:
+    for key in path[:-1]:
+        document = document[key]
+    return document
+
+
+def schema_at(path: tuple[str | int, ...]) -> Document:
+    """The part of the schema that describes a path."""
+    schema = SCHEMA
+    for key in path:
+        if isinstance(key, int):
+            schema = schema["items"]
+        else:
+            schema = schema.get("properties", {}).get(key) or schema["additionalProperties"]
+        if "$ref" in schema:
+            schema = SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]]
+    return schema
+
+
+def documents(schema: Document) -> st.SearchStrategy[Any]:
+    """Every document that a schema allows, as far as the words go that this schema uses."""
+    if "$ref" in schema:
+        return documents(SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]])
+    if "const" in schema:
+        return st.just(schema["const"])
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    kinds = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+    return st.one_of([_of_kind(kind, schema) for kind in kinds])
+
+
+def _of_kind(kind: str, schema: Document) -> st.SearchStrategy[Any]:
+    match kind:
+        case "null":
+            return st.none()
+        case "integer":
+            return st.integers(schema.get("minimum"), schema.get("maximum"))
+        case "string" if "pattern" in schema:
+            return st.from_regex(schema["pattern"])
+        case "string":
+            return st.text(min_size=schema.get("minLength", 0), max_size=20)
+        case "array":
+            return st.lists(documents(schema["items"]), min_size=schema.get("minItems", 0), max_size=3)
+        case "object" if "properties" in schema:
+            assert sorted(schema["required"]) == sorted(schema["properties"])
+            return st.fixed_dictionaries(
+                {name: documents(inner) for name, inner in schema["properties"].items()}
+            )
+        case "object" if "additionalProperties" in schema:
+            return st.dictionaries(
+                st.text(min_size=1, max_size=8), documents(schema["additionalProperties"]), max_size=3
+            )
+        case "object":
+            return st.dictionaries(st.text(max_size=8), st.integers() | st.text(max_size=8), max_size=3)
+    raise AssertionError(f"{kind} is a word that this test does not know")
+
+
+# -- the program writes what the schema describes --------------------------------------------------
+
+
+def test_the_schema_is_one() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_all_three_speak_of_the_same_version() -> None:
+    assert WRITTEN == READ == SCHEMA["properties"]["version"]["const"]
+
+
+@pytest.mark.parametrize("edits", DECLARED.values(), ids=DECLARED)
+def test_what_the_program_writes_is_as_the_schema_says(edits: Edits) -> None:
+    assert refusals(written(edits)) == []
+
+
+def test_pinned_images_keep_their_digest() -> None:
+    document = json.loads(json.dumps(inventory(declaration(stack="production", base=pinned()))))
+    assert refusals(document) == []
+    digests = {service["image_digest"] for service in document["services"].values()}
+    assert digests == {"sha256:" + "1f" * 32}
+
+
+def test_an_inventory_holds_no_secret() -> None:
+    assert PASSWORD not in json.dumps(inventory(load(configuration())))
+
+
+def test_a_service_names_the_component_that_the_engine_knows() -> None:
+    declared = declaration()
+    named = {service["resource"] for service in inventory(declared)["services"].values()}
+    # The engine leaves the stack out of the types in a URN; Pulumi's stand-in for it does not.
+    # Source: pulumi/pulumi, sdk/go/common/resource/urn/urn.go, New.
+    made = {resource.urn.replace("pulumi:pulumi:Stack$", "") for resource in run(declared).of(SERVICE_TYPE)}
+    assert made == named
+    assert len(made) == len(declared.services)
+
+
+# -- the reconciler reads what the schema describes ------------------------------------------------
+
+
+@pytest.mark.parametrize("edits", DECLARED.values(), ids=DECLARED)
+def test_what_the_program_writes_is_read_whole(edits: Edits) -> None:
+    document = written(edits)
+    found = read_inventory(document)
+    assert found is not None
+    assert found.model_dump(mode="json") == document
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(documents(SCHEMA))
+def test_whatever_the_schema_allows_is_read_whole(document: Document) -> None:
+    assert refusals(document) == []
+    found = read_inventory(document)
+    assert found is not None
+    assert found.model_dump(mode="json") == document
+
+
+def fields(model: type[BaseModel]) -> Document:
+    """The reader's own idea of an inventory: name -> the same below it, and nothing for values."""
+    schema = model.model_json_schema()
+
+    def below(part: Mapping[str, Any]) -> Document:
+        part = schema["$defs"][part["$ref"].rpartition("/")[2]] if "$ref" in part else part
+        inner = [*part.get("anyOf", ()), part.get("items"), part.get("additionalProperties")]
+        found = {name: below(value) for name, value in part.get("properties", {}).items()}
+        for one in inner:
+            found |= below(one) if isinstance(one, dict) else {}
+        return found
+
+    return below(schema)
+
+
+def described(part: Mapping[str, Any]) -> Document:
+    """The same of the schema file."""
+    part = SCHEMA["$defs"][part["$ref"].rpartition("/")[2]] if "$ref" in part else part
+    found = {name: described(value) for name, value in part.get("properties", {}).items()}
+    for one in (part.get("items"), part.get("additionalProperties")):
+        found |= described(one) if isinstance(one, dict) else {}
+    return found
+
+
+def test_the_reader_knows_exactly_what_the_schema_describes() -> None:
+    assert fields(Inventory) == described(SCHEMA)
+
+
+# -- what is no inventory is refused ---------------------------------------------------------------
+
+
+ALL = written()
+KEYS = [path for path in places(ALL) if isinstance(path[-1], str) and "properties" in schema_at(path[:-1])]
+
+
+def dotted(path: tuple[str | int, ...]) -> str:
+    return ".".join(map(str, path))
+
+
+@pytest.mark.parametrize("path", KEYS, ids=dotted)
+def test_a_key_that_is_missing_is_refused_by_both(path: tuple[str | int, ...]) -> None:
+    document = copy.deepcopy(ALL)
+    del parent(document, path)[path[-1]]
+    assert refusals(document)
+    # Without its component, every change counts as one of the service: safe, so it may be missing.
+    assert is_readable(document) == (path[-1] == "resource")
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in places(ALL) if path[-1] != "backup" and path != ("version",)], ids=dotted
+)
+def test_a_value_of_another_kind_is_refused_by_both(path: tuple[str | int, ...]) -> None:
+    document = copy.deepcopy(ALL)
+    for stranger in (["?"], {"?": "?"}, 1.5):
+        if isinstance(parent(document, path)[path[-1]], type(stranger)):
+            continue
+        parent(document, path)[path[-1]] = stranger
+        assert refusals(document)
+        assert not is_readable(document), stranger
+
+
+@pytest.mark.parametrize("version", [0, 2, 17, -1, "1", None, True, [1], {"major": 1}, 1.5])
+def test_an_unknown_version_is_refused_by_both_and_named(version: object) -> None:
+    document = {**ALL, "version": version}
+    assert refusals(document)
+    with pytest.raises(ConfigError, match="cannot read the inventory: version") as caught:
+        read_inventory(document)
+    assert repr(version) in caught.value.message
+    assert caught.value.where == "stack output inventory"
+    assert "same release" in caught.value.hint
+
+
+@pytest.mark.parametrize("output", ["", "an inventory", 1, True, [], [ALL], {}, {"inventory": ALL}])
+def test_an_output_that_is_no_inventory_is_refused(output: object) -> None:
+    assert refusals(output)
+    with pytest.raises(ConfigError) as caught:
+        read_inventory(output)
+    assert caught.value.hint
+
+
+def test_a_project_without_an_inventory_has_none() -> None:
+    assert read_inventory(None) is None
+
+
+def test_a_refusal_names_the_key() -> None:
+    document = copy.deepcopy(ALL)
+    document["services"]["pad"]["probe"]["status"] = ["fine"]
+    with pytest.raises(ConfigError, match=r"services\.pad\.probe\.status\.0"):
+        read_inventory(document)
+
+
+@pytest.mark.parametrize("path", [(), ("collective",), ("services", "pad"), ("services", "pad", "probe")])
+def test_an_unknown_key_is_not_ours_to_write_and_does_not_hinder_the_reader(path: tuple[str, ...]) -> None:
+    # A newer program of the same version may say more.
+    document = copy.deepcopy(ALL)
+    parent(document, (*path, ""))["motto"] = "purr"
+    assert refusals(document)
+    found = read_inventory(document)
+    assert found is not None
+    assert found.model_dump(mode="json") == ALL
