@@ -17,6 +17,9 @@ stop() {
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
     stop "$python is not Python 3.11 or newer" "Install it, or name it: make PYTHON=/path/to/python3.11 ..."
 
+# The Python that is on the machine, also where somebody's virtual environment (this one, even) comes first on PATH.
+python=$("$python" -c 'import os, sys; print(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))')
+
 version=$(sed -n 's/^uv==\([0-9.]*\).*/\1/p' toolchain/bootstrap.lock)
 wanted="$("$python" -c 'import platform, sys; print(sys.executable, platform.python_version())') $(
     cat requirements.lock pyproject.toml toolchain/bootstrap.lock toolchain/setup.sh | cksum
