@@ -16,7 +16,7 @@
     + ProgramError               the user's program raised or refused its declaration
     + PlanViolatedError          retryable: the world moved after the preview
     + PendingOperationsError     an earlier update died while it created something
-    + UpdateFailedError          resources failed; carries their own messages
+    + UpdateFailedError          retryable: resources failed; carries their own messages
     + EngineInterruptedError     stopped by a signal, cleanly
     + EngineTimeoutError         retryable
   x StoreError
