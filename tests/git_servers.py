@@ -123,6 +123,7 @@ class Web:
         credentials: `user:password` that it asks for; None lets everybody in.
         status: answered to everything instead, where it is set.
         location: where that status redirects to.
+        body: what comes with that status.
         authorizations: the Authorization header of every request.
     """
 
@@ -131,6 +132,7 @@ class Web:
     credentials: str | None = None
     status: int | None = None
     location: str = ""
+    body: bytes = b""
     authorizations: list[str] = field(default_factory=list)
 
     def url(self, name: str, credentials: str = "") -> str:
@@ -159,6 +161,7 @@ def web(root: Path) -> Iterator[Web]:
                 if serving.location:
                     self.send_header("Location", serving.location + self.path)
                 self.end_headers()
+                self.wfile.write(serving.body)
                 return
             if serving.credentials is not None:
                 wanted = "Basic " + base64.b64encode(serving.credentials.encode()).decode()

@@ -96,14 +96,14 @@ class Repository:
         lines = "\n".join(stream).encode() + b"\n"
         for path, content in files.items():
             if content is None:
-                lines += f'D "{path}"\n'.encode()
+                lines += b"D " + _quoted(path) + b"\n"
             else:
                 mode = "100755" if path in executable else "100644"
-                lines += f'M {mode} inline "{path}"\n'.encode() + _blob(content)
+                lines += f"M {mode} inline ".encode() + _quoted(path) + b"\n" + _blob(content)
         for path, target in (links or {}).items():
-            lines += f'M 120000 inline "{path}"\n'.encode() + _blob(target)
+            lines += b"M 120000 inline " + _quoted(path) + b"\n" + _blob(target)
         for path, commit in (submodules or {}).items():
-            lines += f'M 160000 {commit} "{path}"\n'.encode()
+            lines += f"M 160000 {commit} ".encode() + _quoted(path) + b"\n"
         lines += b"get-mark :1\n"
         return self.git("fast-import", "--quiet", "--date-format=now", "--force", stdin=lines)
 
@@ -131,6 +131,12 @@ class Repository:
     def git(self, *arguments: str | Path, stdin: bytes = b"") -> str:
         """Any git command in the repository."""
         return git(*arguments, at=self.path, stdin=stdin)
+
+
+def _quoted(path: str) -> bytes:
+    """A path as git-fast-import(1) takes any: in quotes, with C's escapes; not UTF-8 by `os.fsdecode`."""
+    raw = os.fsencode(path).replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n")
+    return b'"' + raw + b'"'
 
 
 def _data(content: bytes) -> str:

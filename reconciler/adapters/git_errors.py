@@ -60,7 +60,7 @@ RULES = (
         r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
         AuthenticationError,
         "the server's ssh key is not known here, or is another one than before",
-        "compare the key with the server's own, then accept it: `ssh-keyscan {port}{server} >> ~/.ssh/known_hosts`",
+        "compare it with the server's, then accept it: `ssh-keyscan {port}{server} >> ~/.ssh/known_hosts`",
     ),
     Rule(
         r"Permission denied \((?:[\w,.-]+)\)|Too many authentication failures|Load key .*: ",
@@ -154,12 +154,6 @@ RULES = (
         SourceUnavailableError,
         "it moved while we looked",
         "wait for the next look",
-    ),
-    Rule(
-        r"shallow update not allowed",
-        SourceError,
-        "it is a shallow clone, which lacks the history that its references need",
-        "complete it: `git -C {path} fetch --unshallow`",
     ),
     Rule(
         r"cannot run ssh|[Uu]nable to find remote helper",

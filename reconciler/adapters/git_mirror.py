@@ -231,7 +231,9 @@ class Mirror:
             path,
             lock,
             *("fetch", "--quiet", "--force", "--prune", "--no-tags", "--no-write-fetch-head"),
-            *("--no-auto-maintenance", "--no-recurse-submodules", "--", self._address.url, *REFSPECS),
+            # Without it, references of a shallow clone are left out, with a warning and status 0.
+            *("--update-shallow", "--no-auto-maintenance", "--no-recurse-submodules"),
+            *("--", self._address.url, *REFSPECS),
         )
 
     def _change(self, path: Path, lock: Held, *arguments: str) -> None:

@@ -235,13 +235,6 @@ ROWS = [
         "wait for the next look",
     ),
     (
-        HERE,
-        " ! [rejected]        main -> main (shallow update not allowed)",
-        SourceError,
-        "it is a shallow clone",
-        "`git -C /srv/git/ours.git fetch --unshallow`",
-    ),
-    (
         SSH,
         "error: cannot run ssh: No such file or directory\nfatal: unable to fork",
         SourceError,

@@ -1,0 +1,411 @@
+"""Git as a source, on real git and real servers: what is found there, and what is told when nothing is."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from reconciler.adapters.git_source import GitSource
+from reconciler.adapters.processes import LinuxProcesses
+from reconciler.core.errors import (
+    AuthenticationError,
+    RevisionNotFoundError,
+    SourceError,
+    SourceUnavailableError,
+)
+from tests.git_servers import Web, closed, silent, web
+from tests.repositories import Repository, git
+from tests.source_processes import tell, working_in
+
+SHORT = timedelta(seconds=1)
+PASSWORD = "s3cret-word"
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    """With one commit on main."""
+    made = Repository.create(tmp_path / "served" / "ours.git")
+    made.commit({"Pulumi.yaml": "name: ours\n"})
+    return made
+
+
+@pytest.fixture
+def server(repository: Repository) -> Iterator[Web]:
+    with web(repository.path.parent) as serving:
+        yield serving
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[Path]:
+    """Where the source keeps what is its own; no process may be left there at the end of any test."""
+    yield tmp_path / "state"
+    assert working_in(tmp_path / "state") == {}
+
+
+def source(url: str | Path, state: Path, *, timeout: timedelta = timedelta(seconds=30)) -> GitSource:
+    return GitSource(str(url), state, LinuxProcesses(), timeout=timeout, transfer=timeout)
+
+
+def refusal(look: Callable[[], object], kind: type[SourceError]) -> SourceError:
+    """The error that a look raises: of exactly this kind, on one line, with a remedy."""
+    with pytest.raises(SourceError) as caught:
+        look()
+    assert type(caught.value) is kind
+    assert "\n" not in f"{caught.value}{caught.value.hint}"
+    assert "`" in caught.value.hint
+    return caught.value
+
+
+# -- what does not answer --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["http", "git"])
+def test_a_server_that_hangs_is_given_up_and_leaves_no_process(scheme: str, state: Path) -> None:
+    with silent() as port:
+        url = f"{scheme}://127.0.0.1:{port}/ours.git"
+        began = time.monotonic()
+        error = refusal(source(url, state, timeout=SHORT).refresh, SourceUnavailableError)
+        assert time.monotonic() - began < 10
+    assert working_in(state) == {}
+    assert error.message.startswith(f"cannot look at {url}: ")
+    assert "in 1 s" in error.message or "does not answer in time" in error.message
+    assert f"`git ls-remote {url}`" in error.hint
+    assert error.retryable
+
+
+@pytest.mark.parametrize("scheme", ["http", "git"])
+def test_a_server_that_is_not_there_is_told_as_such(scheme: str, state: Path) -> None:
+    with closed() as port:
+        url = f"{scheme}://127.0.0.1:{port}/ours.git"
+        error = refusal(source(url, state).refresh, SourceUnavailableError)
+    assert f"cannot look at {url}: nothing answers there" in error.message
+    assert f"`git ls-remote {url}`" in error.hint
+
+
+def test_a_host_without_an_address_is_told_as_such(state: Path) -> None:
+    error = refusal(source("https://forge.invalid/ours.git", state).refresh, SourceUnavailableError)
+    assert "https://forge.invalid/ours.git: its host has no address" in error.message
+    assert "`getent hosts forge.invalid`" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "means"),
+    [
+        (401, AuthenticationError, "it asks for a user and a password"),
+        (403, AuthenticationError, "we may not read it (403)"),
+        (404, SourceUnavailableError, "there is no repository at this address"),
+        (429, SourceUnavailableError, "the server is busy"),
+        (500, SourceUnavailableError, "the server is busy"),
+        (503, SourceUnavailableError, "the server is busy"),
+        (200, SourceUnavailableError, "what answers there is not a git repository"),
+    ],
+)
+def test_the_answer_of_a_server_is_told_with_what_it_means(
+    server: Web, state: Path, status: int, kind: type[SourceError], means: str
+) -> None:
+    server.status = status
+    server.body = b"<!doctype html>\n<title>Sign in</title>\n"
+    error = refusal(source(server.url("ours.git"), state).refresh, kind)
+    assert f"cannot look at {server.url('ours.git')}: " in error.message
+    assert means in error.message
+
+
+@pytest.mark.parametrize("name", ["absent.git", "folder"])
+def test_a_path_without_a_repository_is_told_as_such(repository: Repository, state: Path, name: str) -> None:
+    place = repository.path.parent / name
+    (repository.path.parent / "folder").mkdir()
+    error = refusal(source(place, state).refresh, SourceUnavailableError)
+    assert f"cannot look at {place}: there is no repository at this address" in error.message
+
+
+def test_a_repository_of_another_user_is_named_with_the_command_that_trusts_it(
+    repository: Repository, state: Path
+) -> None:
+    # Git's own tests use this variable for the same.
+    other = {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"}
+    theirs = GitSource(str(repository.path), state, LinuxProcesses(), environment=other)
+    error = refusal(theirs.refresh, AuthenticationError)
+    assert "it belongs to another user of this machine" in error.message
+    assert f"`git config --global --add safe.directory {repository.path}`" in error.hint
+
+
+def test_a_shallow_clone_is_followed_as_far_as_it_goes(
+    repository: Repository, state: Path, tmp_path: Path
+) -> None:
+    repository.commit({"a": "b"})
+    clone = tmp_path / "clone"
+    git("clone", "--quiet", "--depth=1", f"file://{repository.path}", clone, at=tmp_path)
+    ours = source(clone, state)
+    for content in ("b", "c", "d"):
+        ours.refresh()
+        assert not ours.refresh()
+        assert ours.read(ours.resolve("HEAD"), "a") == content
+        repository.commit({"a": "between"})
+        repository.commit({"a": chr(ord(content) + 1)})
+        git("fetch", "--quiet", "--depth=1", "origin", "+main:refs/remotes/origin/main", at=clone)
+        git("reset", "--quiet", "--hard", "origin/main", at=clone)
+    git("fetch", "--quiet", "--unshallow", at=clone)
+    ours.refresh()
+    assert ours.read(ours.resolve("HEAD"), "a") == "e"
+
+
+def test_an_empty_repository_is_told_over_http(server: Web, state: Path) -> None:
+    Repository.create(server.root / "empty.git")
+    error = refusal(source(server.url("empty.git"), state).refresh, RevisionNotFoundError)
+    assert error.message == f"cannot follow {server.url('empty.git')}: it is empty"
+
+
+def test_a_look_that_fails_takes_nothing_away(server: Web, state: Path) -> None:
+    ours = source(server.url("ours.git"), state)
+    ours.refresh()
+    before = ours.resolve("main")
+    for status in (401, 403, 404, 500, 200):
+        server.status = status
+        with pytest.raises(SourceError):
+            ours.refresh()
+    assert ours.resolve("main") == before
+    assert ours.read(before, "Pulumi.yaml") == "name: ours\n"
+    server.status = None
+    assert not ours.refresh()
+
+
+# -- credentials -----------------------------------------------------------------------------------
+
+
+def test_credentials_in_the_address_open_the_repository_and_are_seen_nowhere(
+    server: Web, repository: Repository, state: Path
+) -> None:
+    server.credentials = f"tech:{PASSWORD}"
+    ours = source(server.url("ours.git", server.credentials), state)
+    assert ours.refresh()
+    assert ours.read(ours.resolve("main"), "Pulumi.yaml") == "name: ours\n"
+    assert PASSWORD not in f"{ours!r}{ours.address}"
+    header = server.authorizations[-1].rpartition(" ")[2]
+    kept = [path for path in state.rglob("*") if path.is_file()]
+    assert kept
+    assert not [path for path in kept if PASSWORD.encode() in path.read_bytes()]
+    assert not [path for path in kept if header.encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize("credentials", ["", f"tech:wrong-{PASSWORD}", f"wrong-{PASSWORD}"])
+def test_missing_or_wrong_credentials_are_refused_without_being_shown(
+    server: Web, state: Path, credentials: str
+) -> None:
+    server.credentials = f"tech:{PASSWORD}"
+    ours = source(server.url("ours.git", credentials), state)
+    error = refusal(ours.refresh, AuthenticationError)
+    assert server.url("ours.git") in error.message
+    assert "`https://USER:TOKEN@127.0.0.1/PATH`" in error.hint
+    assert PASSWORD not in f"{error}{error.hint}{error.__cause__}"
+
+
+def test_nobody_is_asked_for_credentials(server: Web, state: Path, tmp_path: Path) -> None:
+    server.credentials = f"tech:{PASSWORD}"
+    asked = tmp_path / "asked"
+    ask = tmp_path / "ask"
+    ask.write_text(f"#!/bin/sh\ntouch {asked}\necho {PASSWORD}\n")
+    ask.chmod(0o700)
+    config = tmp_path / "gitconfig"
+    config.write_text(f'[credential]\nhelper = "!{ask}"\n[core]\naskPass = {ask}\n')
+    environment = {
+        "DISPLAY": ":0",
+        "GIT_ASKPASS": str(ask),
+        "GIT_CONFIG_GLOBAL": str(config),
+        "GIT_TERMINAL_PROMPT": "1",
+        "SSH_ASKPASS": str(ask),
+        "SSH_ASKPASS_REQUIRE": "force",
+    }
+    assert tell(server.url("ours.git"), state, environment)[0] == "AuthenticationError"
+    assert not asked.exists()
+
+
+def test_credentials_are_no_argument_of_any_process(state: Path) -> None:
+    with silent() as port:
+        ours = source(f"http://tech:{PASSWORD}@127.0.0.1:{port}/ours.git", state, timeout=SHORT)
+        raised: list[SourceError] = []
+
+        def look() -> None:
+            try:
+                ours.refresh()
+            except SourceError as error:
+                raised.append(error)
+
+        looking = Thread(target=look)
+        looking.start()
+        seen: set[str] = set()
+        while looking.is_alive():
+            seen |= set(working_in(state).values())
+        looking.join()
+    assert raised
+    assert any("remote-http" in arguments for arguments in seen)
+    assert not [arguments for arguments in seen if PASSWORD in arguments]
+
+
+def test_credentials_are_not_sent_after_a_redirect(server: Web, repository: Repository, state: Path) -> None:
+    with web(repository.path.parent) as elsewhere:
+        server.status = 302
+        server.location = f"http://127.0.0.1:{elsewhere.port}"
+        with_credentials = source(server.url("ours.git", f"tech:{PASSWORD}"), state / "with")
+        error = refusal(with_credentials.refresh, SourceUnavailableError)
+        assert "it has moved" in error.message
+        assert elsewhere.authorizations == []
+        assert source(server.url("ours.git"), state / "without").refresh()
+        assert set(elsewhere.authorizations) == {""}
+
+
+# -- other people's configuration ------------------------------------------------------------------
+
+
+def test_neither_environment_nor_configuration_of_the_user_changes_what_is_read(
+    repository: Repository, state: Path, tmp_path: Path
+) -> None:
+    other = Repository.create(tmp_path / "other.git")
+    other.commit({"theirs": "x"})
+    touched = tmp_path / "touched"
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    (hooks / "reference-transaction").write_text(f"#!/bin/sh\ntouch {touched}\n")
+    (hooks / "reference-transaction").chmod(0o700)
+    config = tmp_path / "gitconfig"
+    config.write_text(
+        f'[url "{other.path}"]\ninsteadOf = {repository.path}\n[core]\nhooksPath = {hooks}\n'
+        f"fsmonitor = touch {touched}\n[fetch]\nprune = false\n"
+    )
+    environment = {
+        "GIT_CONFIG_GLOBAL": str(config),
+        "GIT_DIR": str(other.path),
+        "GIT_INDEX_FILE": str(tmp_path / "index"),
+        "GIT_OBJECT_DIRECTORY": str(tmp_path / "objects"),
+        "GIT_WORK_TREE": str(tmp_path),
+    }
+    assert tell(str(repository.path), state, environment) == ["Pulumi.yaml"]
+    assert not touched.exists()
+
+
+def test_a_machine_without_git_is_told_how_to_get_it(
+    repository: Repository, state: Path, tmp_path: Path
+) -> None:
+    nothing = tmp_path / "bin"
+    nothing.mkdir()
+    kind, message, hint = tell(str(repository.path), state, {"PATH": str(nothing)})
+    assert (kind, message) == ("SourceError", "cannot find git on this machine")
+    assert "`apt-get install git`" in hint
+
+
+# -- references ------------------------------------------------------------------------------------
+
+
+def test_every_kind_of_reference_is_followed_over_http(
+    server: Web, repository: Repository, state: Path
+) -> None:
+    first = repository.at("refs/heads/main")
+    repository.tag("v1.9.0", first)
+    second = repository.commit({"a": "2"})
+    repository.tag("v1.10.0", second, annotated=True)
+    third = repository.commit({"a": "3"}, branch="feature/main")
+    repository.tag("inner", third, annotated=True)
+    repository.git("tag", "--annotate", "--message=Of a tag", "outer", "inner")
+    repository.git("tag", "file", f"{first}:Pulumi.yaml")
+    ours = source(server.url("ours.git"), state)
+    assert ours.refresh()
+    assert not ours.refresh()
+    for reference, commit in {
+        "HEAD": second,
+        "main": second,
+        "feature/main": third,
+        "refs/heads/main": second,
+        "refs/tags/v1.9.0": first,
+        "refs/tags/v1.10.0": second,
+        "refs/tags/v*": second,
+        "refs/tags/outer": third,
+    }.items():
+        assert ours.resolve(reference).commit == commit, reference
+    with pytest.raises(RevisionNotFoundError, match="tag 'file'"):
+        ours.resolve("refs/tags/file")
+
+
+def test_a_reference_that_is_not_there_is_named_with_what_is(server: Web, state: Path) -> None:
+    ours = source(server.url("ours.git"), state)
+    ours.refresh()
+    error = refusal(lambda: ours.resolve("production"), RevisionNotFoundError)
+    assert error.message == "cannot find branch 'production'"
+    assert "`main`" in error.hint
+
+
+def test_a_detached_head_is_the_branch_that_stands_there(repository: Repository, state: Path) -> None:
+    commit = repository.at("refs/heads/main")
+    repository.git("branch", "aside", commit)
+    repository.git("update-ref", "--no-deref", "HEAD", commit)
+    (repository.path / "HEAD").write_text(f"{commit}\n")
+    ours = source(repository.path, state)
+    ours.refresh()
+    assert ours.resolve("HEAD").commit == commit
+    later = repository.commit({"a": "b"}, branch="aside")
+    ours.refresh()
+    assert ours.resolve("HEAD").commit == commit != later
+
+
+def test_names_that_only_git_thinks_of_hinder_nobody(repository: Repository, state: Path) -> None:
+    commit = repository.at("refs/heads/main")
+    odd = ["a\u2028b", "a\x85b", "café", "pad;x", "$(id)", "'quoted'", "@-1x"]
+    for name in odd:
+        repository.move(f"refs/heads/{name}", commit)
+    repository.git("update-ref", os.fsdecode(b"refs/heads/caf\xe9"), commit)
+    ours = source(repository.path, state)
+    assert ours.refresh()
+    assert not ours.refresh()
+    assert {ours.resolve(name).commit for name in ["main", *odd]} == {commit}
+    repository.delete("refs/heads/café")
+    assert ours.refresh()
+
+
+def test_a_force_push_over_http_is_followed_and_the_old_commit_stays(
+    server: Web, repository: Repository, state: Path
+) -> None:
+    old = repository.commit({"Pulumi.yaml": "name: old\n"})
+    ours = source(server.url("ours.git"), state)
+    ours.refresh()
+    before = ours.resolve("main")
+    repository.delete("refs/heads/main")
+    new = repository.commit({"Pulumi.yaml": "name: new\n"})
+    repository.git("reflog", "expire", "--expire=now", "--all")
+    repository.git("gc", "--quiet", "--prune=now")
+    assert ours.refresh()
+    assert (before.commit, ours.resolve("main").commit) == (old, new)
+    assert ours.read(before, "Pulumi.yaml") == "name: old\n"
+    with ours.checkout(before) as directory:
+        assert (directory / "Pulumi.yaml").read_text() == "name: old\n"
+    with source(server.url("ours.git"), state).checkout(before) as directory:
+        assert (directory / "Pulumi.yaml").read_text() == "name: old\n"
+
+
+def test_a_repository_of_sha256_objects_is_followed(state: Path, tmp_path: Path) -> None:
+    ours = Repository.create(tmp_path / "ours.git", object_format="sha256")
+    commit = ours.commit({"a": "b"})
+    theirs = source(ours.path, state)
+    theirs.refresh()
+    assert theirs.resolve("main").commit == commit
+    assert len(commit) == 64
+    with theirs.checkout(theirs.resolve("main")) as directory:
+        assert (directory / "a").read_text() == "b"
+
+
+def test_another_repository_under_the_same_state_shows_nothing_of_the_first(
+    repository: Repository, state: Path, tmp_path: Path
+) -> None:
+    source(repository.path, state).refresh()
+    other = Repository.create(tmp_path / "other.git")
+    commit = other.commit({"a": "b"}, branch="trunk")
+    theirs = source(other.path, state)
+    with pytest.raises(RevisionNotFoundError, match="not looked at"):
+        theirs.resolve("main")
+    theirs.refresh()
+    assert theirs.resolve("trunk").commit == commit
+    with pytest.raises(RevisionNotFoundError, match="branch 'main'"):
+        theirs.resolve("main")

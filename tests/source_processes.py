@@ -1,0 +1,94 @@
+"""Processes of their own that use a git source, to be killed and looked at in tests."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+BEGIN = """
+import sys
+from datetime import timedelta
+from pathlib import Path
+from reconciler.adapters.git_source import GitSource
+from reconciler.adapters.processes import LinuxProcesses
+from reconciler.core.errors import SourceError
+source = GitSource(sys.argv[1], Path(sys.argv[2]), LinuxProcesses())
+print("ready", flush=True)
+"""
+
+LOOK = BEGIN + "source.refresh()\n"
+
+TELL = (
+    BEGIN
+    + """
+try:
+    source.refresh()
+    for name in sorted(source.entries(source.resolve("main"), "")):
+        print(name)
+except SourceError as error:
+    print(type(error).__name__, error, error.hint, sep="\\n")
+"""
+)
+
+CHECK_OUT = (
+    BEGIN
+    + """
+source.refresh()
+with source.checkout(source.resolve("main")) as directory:
+    print(directory, flush=True)
+    sys.stdin.read()
+"""
+)
+
+
+@contextmanager
+def running(
+    code: str, url: str, state: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """A process that has said that it is ready and goes on with its code; killed at the end of the block."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, url, str(state)],
+        cwd=PROJECT,
+        env={**os.environ, **(environment or {})},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def tell(url: str, state: Path, environment: Mapping[str, str] | None = None) -> list[str]:
+    """What is at the top of `main`, or the error and its hint, line by line, as another process sees it."""
+    with running(TELL, url, state, environment) as process:
+        return process.communicate(timeout=60)[0].splitlines()
+
+
+def working_in(directory: Path) -> dict[int, str]:
+    """Every process whose working directory is below `directory`: its id and its arguments."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            place = (process / "cwd").readlink()
+            if place.is_relative_to(directory.resolve()):
+                found[int(process.name)] = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return found
+
+
+def kill_all(directory: Path) -> None:
+    """Kill whatever works below a directory, as `kill -9` does."""
+    for process in working_in(directory):
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
