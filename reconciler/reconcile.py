@@ -1,26 +1,25 @@
 """One pass over one environment: observe, decide, preview, judge, update, probe, record, tell.
 
-Every effect is behind a port. What is wanted is written down before it is done, so that a crash
-at any point is found by the next process as an unfinished pass and mended by `_recover`.
+Every effect is behind a port; the steps that may fail are in `attempt`. What is wanted is written down
+before it is done, so that a crash at any point is found by the next process as an unfinished pass and
+mended by `_recover`.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
 
+from reconciler.attempt import Attempt, Ports, Target, digest_at, prepared
 from reconciler.core.decide import decide
-from reconciler.core.digest import digest as digest_of
 from reconciler.core.errors import (
     PendingOperationsError,
     ReconcilerError,
     StackLockedError,
 )
-from reconciler.core.inventory import Inventory, Service, read_inventory, touched
 from reconciler.core.judge import judge
 from reconciler.core.model import (
     Decision,
@@ -28,61 +27,19 @@ from reconciler.core.model import (
     OutcomeKind,
     Pass,
     Preview,
-    ProbeResult,
-    ProcessMark,
     Revision,
     Step,
     Verdict,
-    VerdictKind,
 )
-from reconciler.core.outcomes import failed, held, seen, summarize
-from reconciler.core.policy import Guard, OnFailure, Policy, UpdateMode
+from reconciler.core.outcomes import failed
+from reconciler.core.policy import Policy
 from reconciler.core.record import Record, Running
-from reconciler.ports import Clock, Engine, Prober, Processes, Program, Progress, Source, Store
+from reconciler.ports import Store
 
-PROBE_EVERY = 1.0
-"""Seconds between two tries of a probe: a container that has just started answers within a few."""
+__all__ = ["KEPT_WORK", "Ports", "Target", "look", "reconcile"]
 
 KEPT_WORK = 20
 """How many passes' engine logs are kept on disk."""
-
-
-@dataclass(frozen=True)
-class Ports:
-    """Everything outside that a pass needs.
-
-    Args:
-        work: directory under which each pass gets a private one for plan, events and engine output.
-    """
-
-    source: Source
-    engine: Engine
-    store: Store
-    prober: Prober
-    clock: Clock
-    processes: Processes
-    progress: Progress
-    work: Path
-
-
-@dataclass(frozen=True)
-class Target:
-    """One environment as a pass sees it.
-
-    Args:
-        policy: the environment's.
-        project: where the Pulumi project lies in the repository, `.` for its top.
-        config_dir: where its stack files lie below that.
-    """
-
-    policy: Policy
-    project: str = "."
-    config_dir: str = "."
-
-    @property
-    def name(self) -> str:
-        """The environment's name."""
-        return self.policy.name
 
 
 @dataclass(frozen=True)
@@ -133,7 +90,7 @@ def look(target: Target, ports: Ports, revision: Revision, work: Path) -> tuple[
     Raises:
         SourceError, EngineError: it cannot be previewed.
     """
-    with _program(target, ports, revision, _digest(target, ports, revision), work) as program:
+    with prepared(target, ports, revision, digest_at(target, ports, revision), work) as program:
         preview = ports.engine.preview(program)
         return preview, judge(preview, target.policy, ports.store.approvals(target.name))
 
@@ -144,7 +101,7 @@ def look(target: Target, ports: Ports, revision: Revision, work: Path) -> tuple[
 def _observe(target: Target, ports: Ports, record: Record) -> _Wanted:
     policy = target.policy
     desired = ports.source.resolve(policy.reference)
-    digest = _digest(target, ports, desired)
+    digest = digest_at(target, ports, desired)
     request = ports.store.asked(target.name)
     decision = decide(
         desired,
@@ -162,16 +119,6 @@ def _observe(target: Target, ports: Ports, record: Record) -> _Wanted:
 def _others(policy: Policy, store: Store) -> Mapping[str, Record]:
     names = policy.after.environments if policy.after else ()
     return {name: store.load(name) for name in names}
-
-
-def _digest(target: Target, ports: Ports, revision: Revision) -> str:
-    stacks = str(PurePosixPath(target.project, target.config_dir))
-    return digest_of(
-        ports.source.entries(revision, target.project),
-        ports.source.entries(revision, stacks),
-        config_dir=target.config_dir,
-        stack=target.policy.stack,
-    )
 
 
 # -- the short ways --------------------------------------------------------------------------------
@@ -217,7 +164,7 @@ def _carry_out(target: Target, ports: Ports, record: Record, wanted: _Wanted) ->
     ports.store.save(intent)
     ports.progress.tell(target.name, f"{wanted.decision.reason}: {wanted.decision.why}")
 
-    attempt = _Attempt(target, ports, intent, wanted, ports.work / str(number))
+    attempt = Attempt(target, ports, intent, wanted.revision, wanted.digest, ports.work / str(number))
     outcome = attempt.run()
     finished = ports.clock.now()
     after = attempt.record.after(outcome, wanted.revision, wanted.digest, finished)
@@ -227,129 +174,6 @@ def _carry_out(target: Target, ports: Ports, record: Record, wanted: _Wanted) ->
     _expire(ports.work, number)
     _tell_outcome(target, ports, outcome, finished - started.started)
     return started.with_(id=number, finished=finished, outcome=outcome)
-
-
-class _Attempt:
-    """The steps of one pass that may fail; the outcome says how far it came."""
-
-    def __init__(self, target: Target, ports: Ports, record: Record, wanted: _Wanted, work: Path) -> None:
-        self.target = target
-        self.ports = ports
-        self.record = record
-        self.wanted = wanted
-        self.work = work
-        self.inventory: object | None = None
-        self._disturbed = False
-
-    def run(self) -> Outcome:
-        """Preview, judge, update and probe the wanted revision; go back where the policy says so."""
-        try:
-            outcome = self._bring(self.wanted.revision, self.wanted.digest, self.target.policy)
-        except ReconcilerError as error:
-            outcome = failed(error)
-        if outcome.kind is OutcomeKind.FAILED and self._can_go_back:
-            return self._go_back(outcome)
-        return outcome
-
-    def _bring(self, revision: Revision, digest: str, policy: Policy) -> Outcome:
-        """Bring the stack to a revision; raises a ReconcilerError or returns an outcome."""
-        with _program(self.target, self.ports, revision, digest, self.work) as program:
-            preview = self.ports.engine.preview(program)
-            self._tell(f"preview: {summarize(preview)}")
-            verdict = judge(preview, policy, self.ports.store.approvals(self.target.name))
-            self._tell(f"verdict: {verdict.kind}: {verdict.why}")
-            match verdict.kind:
-                case VerdictKind.UNCHANGED:
-                    return self._unchanged(program, preview, verdict)
-                case VerdictKind.ALLOWED:
-                    return self._update(program, preview, verdict)
-                case VerdictKind.NEEDS_APPROVAL | VerdictKind.FORBIDDEN:
-                    return held(self.target.name, preview, verdict)
-
-    def _unchanged(self, program: Program, preview: Preview, verdict: Verdict) -> Outcome:
-        self.inventory = self.record.inventory or self.ports.engine.state(program).inventory
-        inventory = read_inventory(self.inventory)
-        probes = self._probe(inventory, tuple(inventory.services) if inventory else ())
-        return seen(
-            OutcomeKind.UNCHANGED, f"{program.revision.short}: {verdict.why}", preview, verdict, probes
-        )
-
-    def _update(self, program: Program, preview: Preview, verdict: Verdict) -> Outcome:
-        self._disturbed = True
-        updated = self.ports.engine.update(program, preview, self._note_engine)
-        for change in updated.changes:
-            if change.custom:
-                self._tell(f"update: {change.operation} {change.name}")
-        self.inventory = updated.inventory
-        inventory = read_inventory(updated.inventory)
-        probes = self._probe(inventory, touched(preview.changes, inventory) if inventory else ())
-        done = seen(OutcomeKind.UPDATED, f"{program.revision.short} is live", preview, verdict, probes)
-        return done.with_(changes=updated.changes)
-
-    def _note_engine(self, mark: ProcessMark) -> None:
-        if self.record.running is not None:
-            self.record = self.record.with_(running=self.record.running.with_(engine=mark))
-            self.ports.store.save(self.record)
-
-    def _probe(self, inventory: Inventory | None, names: tuple[str, ...]) -> tuple[ProbeResult, ...]:
-        services = inventory.services if inventory else {}
-        until = self.ports.clock.now() + self.target.policy.probe_for
-        results = []
-        for name in names:
-            result = self._probe_one(name, services[name], until)
-            if result is not None:
-                self._tell(f"probe: {name} {'healthy' if result.healthy else 'unhealthy'}: {result.detail}")
-                results.append(result)
-        return tuple(results)
-
-    def _probe_one(self, name: str, service: Service, until: datetime) -> ProbeResult | None:
-        if service.probe is None:
-            return None
-        while True:
-            result = self.ports.prober.probe(name, service.probe)
-            if result.healthy or self.ports.clock.now() >= until:
-                return result
-            self.ports.clock.wait(PROBE_EVERY)
-
-    # -- going back --------------------------------------------------------------------------------
-
-    @property
-    def _can_go_back(self) -> bool:
-        healthy = self.record.healthy
-        return (
-            self._disturbed
-            and self.target.policy.on_failure is OnFailure.ROLLBACK
-            and healthy is not None
-            and healthy.commit != self.wanted.revision.commit
-        )
-
-    def _go_back(self, failure: Outcome) -> Outcome:
-        healthy = self.record.healthy
-        if healthy is None:
-            return failure
-        self._tell(f"{failure.kind}: {failure.message}")
-        self._tell(f"rollback: going back to {healthy.short}")
-        # A rollback is the policy's own wish, so it needs no approval; data and machines still do.
-        policy = self.target.policy.with_(update=UpdateMode.AUTOMATIC, guard=Guard())
-        back = replace(self.wanted, revision=healthy)
-        try:
-            outcome = self._bring(back.revision, _digest(self.target, self.ports, healthy), policy)
-        except ReconcilerError as error:
-            outcome = failed(error)
-        if outcome.kind in {OutcomeKind.UPDATED, OutcomeKind.UNCHANGED}:
-            return outcome.with_(
-                kind=OutcomeKind.ROLLED_BACK,
-                message=f"{failure.message}; went back to {healthy.short}",
-                hint=failure.hint,
-                restored=healthy,
-            )
-        return failure.with_(
-            message=f"{failure.message}; cannot go back to {healthy.short}: {outcome.message}",
-            hint=outcome.hint or failure.hint,
-        )
-
-    def _tell(self, line: str) -> None:
-        self.ports.progress.tell(self.target.name, line)
 
 
 # -- after a crash ---------------------------------------------------------------------------------
@@ -365,9 +189,9 @@ def _recover(target: Target, ports: Ports, record: Record, running: Running) -> 
     ports.progress.tell(
         target.name, f"recovery: pass {running.pass_id} for {running.revision.short} did not end"
     )
-    digest = _digest(target, ports, running.revision)
+    digest = digest_at(target, ports, running.revision)
     try:
-        with _program(target, ports, running.revision, digest, ports.work / str(running.pass_id)) as program:
+        with prepared(target, ports, running.revision, digest, ports.work / str(running.pass_id)) as program:
             found = ports.engine.settle(program, running.engine)
         outcome = Outcome(kind=OutcomeKind.INTERRUPTED, message=f"its process died; {found}")
         after = record.recovered(now())
@@ -392,20 +216,6 @@ def _tell_outcome(target: Target, ports: Ports, outcome: Outcome, took: timedelt
 
 
 # -- places ----------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _program(target: Target, ports: Ports, revision: Revision, digest: str, work: Path) -> Iterator[Program]:
-    work.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with ports.source.checkout(revision) as checkout:
-        yield Program(
-            directory=checkout / target.project,
-            stack=target.policy.stack,
-            work=work,
-            revision=revision,
-            digest=digest,
-            create_stack=target.policy.create_stack,
-        )
 
 
 def _expire(work: Path, newest: int) -> None:

@@ -39,7 +39,7 @@ DECLARED: dict[str, Edits] = {
     "a container with nothing": {WIKI: {"kind": "container", "machine": "here", "image": "job:1"}},
     "no service": {("services",): {}},
     "a machine by ssh": {HERE: {"docker": "ssh://tech@old.test.example", "host_key": HOST_KEY}},
-    "public certificates": {("edge",): {"image": "caddy:2.10.2", "bind": "0.0.0.0"}},
+    "public certificates": {("edge",): {"image": "caddy:2.10.2", "bind": "192.0.2.11"}},
     "a newer database": {("database", "image"): "postgres:18.1-alpine"},
 }
 

@@ -1,0 +1,240 @@
+"""The steps of one pass that may fail: preview, judge, update, probe, and the way back.
+
+Every effect is behind a port. Records and history of a pass are `reconcile`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+
+from reconciler.core.digest import digest as digest_of
+from reconciler.core.errors import ReconcilerError
+from reconciler.core.inventory import Inventory, Service, read_inventory, touched
+from reconciler.core.judge import judge
+from reconciler.core.model import (
+    Outcome,
+    OutcomeKind,
+    Preview,
+    ProbeResult,
+    ProcessMark,
+    Revision,
+    Verdict,
+    VerdictKind,
+)
+from reconciler.core.outcomes import failed, held, seen, summarize
+from reconciler.core.policy import Guard, OnFailure, Policy, UpdateMode
+from reconciler.core.record import Record
+from reconciler.ports import Clock, Engine, Prober, Processes, Program, Progress, Source, Store
+
+PROBE_EVERY = 1.0
+"""Seconds between two tries of a probe: a container that has just started answers within a few."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Everything outside that a pass needs.
+
+    Args:
+        work: directory under which each pass gets a private one for plan, events and engine output.
+    """
+
+    source: Source
+    engine: Engine
+    store: Store
+    prober: Prober
+    clock: Clock
+    processes: Processes
+    progress: Progress
+    work: Path
+
+
+@dataclass(frozen=True)
+class Target:
+    """One environment as a pass sees it.
+
+    Args:
+        policy: the environment's.
+        project: where the Pulumi project lies in the repository, `.` for its top.
+        config_dir: where its stack files lie below that.
+    """
+
+    policy: Policy
+    project: str = "."
+    config_dir: str = "."
+
+    @property
+    def name(self) -> str:
+        """The environment's name."""
+        return self.policy.name
+
+
+def digest_at(target: Target, ports: Ports, revision: Revision) -> str:
+    """What an environment depends on at a revision; see `core.digest`."""
+    stacks = str(PurePosixPath(target.project, target.config_dir))
+    return digest_of(
+        ports.source.entries(revision, target.project),
+        ports.source.entries(revision, stacks),
+        config_dir=target.config_dir,
+        stack=target.policy.stack,
+    )
+
+
+@contextmanager
+def prepared(target: Target, ports: Ports, revision: Revision, digest: str, work: Path) -> Iterator[Program]:
+    """A program ready to be run: checked out for the block, with a private directory that stays.
+
+    Raises:
+        SourceError: it cannot be checked out.
+    """
+    work.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with ports.source.checkout(revision) as checkout:
+        yield Program(
+            directory=checkout / target.project,
+            stack=target.policy.stack,
+            work=work,
+            revision=revision,
+            digest=digest,
+            create_stack=target.policy.create_stack,
+        )
+
+
+class Attempt:
+    """The steps of one pass that may fail; the outcome says how far they came.
+
+    Args:
+        target: the environment.
+        ports: everything outside.
+        record: what is remembered of it, with the intent of this pass written down.
+        revision: what is wanted.
+        digest: of what the environment depends on there.
+        work: the pass's private directory.
+
+    Attributes:
+        record: the same with the engine's process once there is one, as it was last saved.
+        inventory: what the stack exported, where the pass came that far; else None.
+    """
+
+    def __init__(
+        self, target: Target, ports: Ports, record: Record, revision: Revision, digest: str, work: Path
+    ) -> None:
+        self.record = record
+        self.inventory: object | None = None
+        self._target = target
+        self._ports = ports
+        self._revision = revision
+        self._digest = digest
+        self._work = work
+        self._disturbed = False
+
+    def run(self) -> Outcome:
+        """Preview, judge, update and probe the wanted revision; go back where the policy says so."""
+        try:
+            outcome = self._bring(self._revision, self._digest, self._target.policy)
+        except ReconcilerError as error:
+            outcome = failed(error)
+        if outcome.kind is OutcomeKind.FAILED and self._can_go_back:
+            return self._go_back(outcome)
+        return outcome
+
+    def _bring(self, revision: Revision, digest: str, policy: Policy) -> Outcome:
+        """Bring the stack to a revision; raises a ReconcilerError or returns an outcome."""
+        with prepared(self._target, self._ports, revision, digest, self._work) as program:
+            preview = self._ports.engine.preview(program)
+            self._tell(f"preview: {summarize(preview)}")
+            verdict = judge(preview, policy, self._ports.store.approvals(self._target.name))
+            self._tell(f"verdict: {verdict.kind}: {verdict.why}")
+            match verdict.kind:
+                case VerdictKind.UNCHANGED:
+                    return self._unchanged(program, preview, verdict)
+                case VerdictKind.ALLOWED:
+                    return self._update(program, preview, verdict)
+                case VerdictKind.NEEDS_APPROVAL | VerdictKind.FORBIDDEN:
+                    return held(self._target.name, preview, verdict)
+
+    def _unchanged(self, program: Program, preview: Preview, verdict: Verdict) -> Outcome:
+        self.inventory = self.record.inventory or self._ports.engine.state(program).inventory
+        inventory = read_inventory(self.inventory)
+        probes = self._probe(inventory, tuple(inventory.services) if inventory else ())
+        return seen(
+            OutcomeKind.UNCHANGED, f"{program.revision.short}: {verdict.why}", preview, verdict, probes
+        )
+
+    def _update(self, program: Program, preview: Preview, verdict: Verdict) -> Outcome:
+        self._disturbed = True
+        updated = self._ports.engine.update(program, preview, self._note_engine)
+        for change in updated.changes:
+            if change.custom:
+                self._tell(f"update: {change.operation} {change.name}")
+        self.inventory = updated.inventory
+        inventory = read_inventory(updated.inventory)
+        probes = self._probe(inventory, touched(preview.changes, inventory) if inventory else ())
+        done = seen(OutcomeKind.UPDATED, f"{program.revision.short} is live", preview, verdict, probes)
+        return done.with_(changes=updated.changes)
+
+    def _note_engine(self, mark: ProcessMark) -> None:
+        if self.record.running is not None:
+            self.record = self.record.with_(running=self.record.running.with_(engine=mark))
+            self._ports.store.save(self.record)
+
+    def _probe(self, inventory: Inventory | None, names: tuple[str, ...]) -> tuple[ProbeResult, ...]:
+        services = inventory.services if inventory else {}
+        until = self._ports.clock.now() + self._target.policy.probe_for
+        results = []
+        for name in names:
+            result = self._probe_one(name, services[name], until)
+            if result is not None:
+                self._tell(f"probe: {name} {'healthy' if result.healthy else 'unhealthy'}: {result.detail}")
+                results.append(result)
+        return tuple(results)
+
+    def _probe_one(self, name: str, service: Service, until: datetime) -> ProbeResult | None:
+        if service.probe is None:
+            return None
+        while True:
+            result = self._ports.prober.probe(name, service.probe)
+            if result.healthy or self._ports.clock.now() >= until:
+                return result
+            self._ports.clock.wait(PROBE_EVERY)
+
+    # -- going back --------------------------------------------------------------------------------
+
+    @property
+    def _can_go_back(self) -> bool:
+        healthy = self.record.healthy
+        return (
+            self._disturbed
+            and self._target.policy.on_failure is OnFailure.ROLLBACK
+            and healthy is not None
+            and healthy.commit != self._revision.commit
+        )
+
+    def _go_back(self, failure: Outcome) -> Outcome:
+        healthy = self.record.healthy
+        if healthy is None:
+            return failure
+        self._tell(f"{failure.kind}: {failure.message}")
+        self._tell(f"rollback: going back to {healthy.short}")
+        # A rollback is the policy's own wish, so it needs no approval; data and machines still do.
+        policy = self._target.policy.with_(update=UpdateMode.AUTOMATIC, guard=Guard())
+        try:
+            outcome = self._bring(healthy, digest_at(self._target, self._ports, healthy), policy)
+        except ReconcilerError as error:
+            outcome = failed(error)
+        if outcome.kind in {OutcomeKind.UPDATED, OutcomeKind.UNCHANGED}:
+            return outcome.with_(
+                kind=OutcomeKind.ROLLED_BACK,
+                message=f"{failure.message}; went back to {healthy.short}",
+                hint=failure.hint,
+                restored=healthy,
+            )
+        return failure.with_(
+            message=f"{failure.message}; cannot go back to {healthy.short}: {outcome.message}",
+            hint=outcome.hint or failure.hint,
+        )
+
+    def _tell(self, line: str) -> None:
+        self._ports.progress.tell(self._target.name, line)
