@@ -14,6 +14,7 @@ from typing import Any
 import docker
 from docker.models.containers import Container
 
+from demo.pad import Pad
 from tests.end_to_end.collectives import Collective, Ran
 
 PATIENCE = 110
@@ -71,29 +72,22 @@ class PlainStack:
         declared.write_text(text)
 
     def up(self) -> Ran:
-        """Make it so; whatever comes of it."""
-        return self.pulumi("up", "--yes", "--skip-preview", "--stack", "local")
+        """Preview, then make it so; whatever comes of it."""
+        return self.pulumi("up", "--yes", "--stack", "local")
 
     def preview(self) -> Ran:
         """Look what an update would do."""
-        return self.pulumi("preview", "--diff", "--stack", "local")
+        return self.pulumi("preview", "--stack", "local")
 
-    def changes(self) -> dict[str, str]:
-        """What an update would do: the operation by `type name`, without what stays the same."""
+    def changes(self) -> set[str]:
+        """What an update would touch, each as `Type name`; empty when nothing would change."""
         ran = self.pulumi("preview", "--json", "--stack", "local")
         assert ran.code == 0, ran.said
         return {
-            f"{step['urn'].split('::')[2].rsplit(':', 1)[1]} {step['urn'].split('::')[3]}": step["op"]
+            f"{step['urn'].split('::')[2].rsplit(':', 1)[1]} {step['urn'].split('::')[3]}"
             for step in json.loads(ran.out)["steps"]
             if step["op"] != "same"
         }
-
-    def state(self) -> dict[str, Any]:
-        """The exported state, secrets encrypted."""
-        ran = self.pulumi("stack", "export", "--stack", "local")
-        assert ran.code == 0, ran.said
-        document: dict[str, Any] = json.loads(ran.out)
-        return document
 
     def inventory(self) -> dict[str, Any]:
         """What the stack tells about itself."""
@@ -110,6 +104,11 @@ class PlainStack:
 
     # -- what there is in Docker -----------------------------------------------------------------------
 
+    @property
+    def pad(self) -> Pad:
+        """A visitor of the pad."""
+        return Pad("pad.localhost", self.collective.port, f"{self.collective.name}-local-pad")
+
     def inspect(self, role: str) -> Mapping[str, Any]:
         """A container as Docker has it, by its name without the collective's."""
         with closing(docker.from_env()) as engine:
@@ -120,19 +119,17 @@ class PlainStack:
         """What a command says inside a container."""
         with closing(docker.from_env()) as engine:
             code, output = self._container(engine, role).exec_run(list(command))
+        assert isinstance(output, bytes)
         text = output.decode()
         assert code == 0, text
         return text
 
-    def volumes(self) -> dict[str, str]:
-        """When each volume of this stack was made, by its name without the collective's."""
+    def volumes(self) -> set[str]:
+        """The volumes of this stack, each by its name without the collective's."""
         mine = f"{self.collective.name}-local-"
         with closing(docker.from_env()) as engine:
-            return {
-                str(volume.name).removeprefix(mine): str(volume.attrs["CreatedAt"])
-                for volume in engine.volumes.list()
-                if str(volume.name).startswith(mine)
-            }
+            names = {str(volume.name) for volume in engine.volumes.list()}
+        return {name.removeprefix(mine) for name in names if name.startswith(mine)}
 
     def _container(self, engine: docker.DockerClient, role: str) -> Container:
         return engine.containers.get(f"{self.collective.name}-local-{role}")
@@ -146,5 +143,7 @@ def etherpad(images: Mapping[str, str], **more: object) -> dict[str, object]:
         "image": images["etherpad"],
         "title": "Before",
         "default_text": "Hello.",
+        # From 2 on the API takes a key only when asked to.
+        "environment": {"AUTHENTICATION_METHOD": "apikey"},
         **more,
     }

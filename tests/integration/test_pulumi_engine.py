@@ -1,0 +1,455 @@
+"""The real engine where it hurts: deadlines, strange output, secrets, other owners, and our own death."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from reconciler.adapters.processes import LinuxProcesses
+from reconciler.adapters.pulumi_engine import PulumiEngine
+from reconciler.core.errors import (
+    EngineError,
+    EngineTimeoutError,
+    PassphraseError,
+    PendingOperationsError,
+    PlanViolatedError,
+    StackLockedError,
+    UpdateFailedError,
+)
+from reconciler.core.model import Preview, ProcessMark, Updated
+from reconciler.testing import Thing
+from tests.pulumi_project import PASSPHRASE, PulumiProject, until
+
+pytestmark = pytest.mark.timeout(180)
+
+ROOT = Path(__file__).resolve().parents[2]
+LAMP, SOFA = Thing("lamp"), Thing("sofa", parent="lamp")
+SECRET = "tulips under the third stone"
+PROCESSES = LinuxProcesses()
+
+RECONCILER = """
+import json, pathlib, sys
+from reconciler.core.model import Preview
+from tests.pulumi_project import PulumiProject
+
+root, preview, waits = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "waits"
+project = PulumiProject.at(root)
+
+def started(mark):
+    (root / "mark.json").write_text(mark.model_dump_json())
+    if waits:
+        sys.stdin.read()
+
+project.engine().update(project.program(), Preview.model_validate_json(preview), started)
+"""
+"""A process that does what the reconciler does with an engine, and can be killed."""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> PulumiProject:
+    return PulumiProject(tmp_path)
+
+
+def nothing(_: ProcessMark) -> None:
+    """What an owner does with a mark that it will not need."""
+
+
+class Running:
+    """An update in a thread of ours."""
+
+    def __init__(self, project: PulumiProject, engine: PulumiEngine, preview: Preview) -> None:
+        self.marks: list[ProcessMark] = []
+        self._ended: list[Updated | EngineError] = []
+        self._work = lambda: engine.update(project.program(), preview, self.marks.append)
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._ended.append(self._work())
+        except EngineError as error:
+            self._ended.append(error)
+
+    def result(self) -> Updated:
+        """How it ended, as the call itself would have."""
+        self._thread.join()
+        (ended,) = self._ended
+        if isinstance(ended, EngineError):
+            raise ended
+        return ended
+
+
+@contextmanager
+def held(project: PulumiProject, name: str) -> Iterator[None]:
+    """Whoever makes that thing within the block stands still, at the latest until its end."""
+    project.hold(name)
+    try:
+        yield
+    finally:
+        project.let_go(name)
+
+
+def begun(project: PulumiProject, name: str) -> None:
+    until(lambda: project.begun(name), f"the making of {name}")
+
+
+def left_of(project: PulumiProject) -> list[int]:
+    """Processes that live and were started by an engine of this project, however far removed."""
+    mark = f"PULUMI_HOME={project.root / 'pulumi-home'}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        # One that goes away while it is looked at is not left.
+        with suppress(OSError):
+            if entry.name.isdigit() and mark in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+    return [pid for pid in found if PROCESSES.mark_of(pid) is not None]
+
+
+def written(directory: Path) -> dict[Path, bytes]:
+    """All files below a directory, with what is in them."""
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+# -- deadlines -------------------------------------------------------------------------------------
+
+
+def test_an_update_that_takes_too_long_ends_what_it_is_at_and_nothing_more(project: PulumiProject) -> None:
+    project.declare(LAMP, SOFA)
+    engine = project.engine(project.settings(update_deadline=timedelta(seconds=20)))
+    preview = engine.preview(project.program(create_stack=True))
+    with held(project, "lamp"):
+        update = Running(project, engine, preview)
+        begun(project, "lamp")
+        (up,) = project.work.glob("*-up.out")
+        # A hard stop would never come to say so.
+        until(lambda: b"ancel" in up.read_bytes(), "the engine's word that it was asked to stop")
+    with pytest.raises(EngineTimeoutError) as caught:
+        update.result()
+    assert "RONRON_UPDATE_DEADLINE" in caught.value.hint
+    assert (project.world / "lamp").read_text() == "made\n"
+    state = engine.state(project.program())
+    assert (state.resources, state.pending) == (1, ())
+    assert project.locks() == []
+    assert left_of(project) == []
+
+
+def test_an_engine_that_does_not_stop_is_ended_with_all_that_it_started(project: PulumiProject) -> None:
+    project.declare(LAMP)
+    engine = project.engine(grace=timedelta(seconds=1))
+    preview = engine.preview(project.program(create_stack=True))
+    with held(project, "lamp"):
+        update = Running(project, engine, preview)
+        begun(project, "lamp")
+        engine.interrupt()
+        with pytest.raises(PendingOperationsError, match="lamp"):
+            update.result()
+        assert left_of(project) == []
+    assert project.locks() == []
+
+
+def test_a_preview_that_takes_too_long_leaves_no_process(project: PulumiProject) -> None:
+    project.declare(before="time.sleep(60)")
+    engine = project.engine(project.settings(preview_deadline=timedelta(seconds=5)))
+    project.pulumi("stack", "init", "dev")
+    with pytest.raises(EngineTimeoutError) as caught:
+        engine.preview(project.program())
+    assert "RONRON_PREVIEW_DEADLINE" in caught.value.hint
+    until(lambda: left_of(project) == [], "the end of all that the preview started")
+
+
+# -- what programs say -----------------------------------------------------------------------------
+
+
+def test_bytes_that_are_no_text_and_a_flood_of_them_harm_nothing(project: PulumiProject) -> None:
+    flood = (
+        r'[f.buffer.write(b"\xff\xfe caf\xe9 " + b"x" * 300_000 + b"\n") for f in (sys.stdout, sys.stderr)]'
+    )
+    project.declare(
+        LAMP, inventory={"version": 1}, before=flood, after='pulumi.log.warn("a \\ud83d wo\\x1b[1mrd")'
+    )
+    engine = project.engine()
+    preview = engine.preview(project.program(create_stack=True))
+    updated = engine.update(project.program(), preview, nothing)
+    assert [change.name for change in updated.changes if change.type.endswith(":Resource")] == ["lamp"]
+    assert updated.inventory == {"version": 1}
+    assert all(message.isprintable() for message in (*preview.messages, *updated.messages))
+
+
+# -- secrets ---------------------------------------------------------------------------------------
+
+
+def test_secrets_stay_out_of_messages_and_files(project: PulumiProject) -> None:
+    project.pulumi("stack", "init", "dev")
+    project.pulumi("config", "set", "--secret", "tiny:key", SECRET)
+    project.declare(
+        Thing("lamp", {"key": "plain"}),
+        before='key = pulumi.Config().require_secret("key")\n'
+        'key.apply(lambda clear: (print(clear), pulumi.log.warn(f"it is {clear}")))\n'
+        'File(Files(), "safe", {"file": "../world/safe", "fails": "", "replaceOn": "[]", "key": key})',
+        after='pulumi.export("inventory", {"version": 1}); pulumi.export("key", key)',
+    )
+    engine = project.engine()
+    preview = engine.preview(project.program())
+    updated = engine.update(project.program(), preview, nothing)
+    assert "safe" in [change.name for change in updated.changes]
+    assert updated.inventory == {"version": 1}
+    told = f"{preview!r} {updated!r} {engine.state(project.program())!r} {preview.model_dump_json()}"
+    for secret in (SECRET, PASSPHRASE):
+        assert secret not in told
+        assert [path for path, content in written(project.root).items() if secret.encode() in content] == []
+    assert project.pulumi("config", "get", "tiny:key").stdout.strip() == SECRET
+
+
+def test_what_a_pass_writes_is_for_its_owner_alone(project: PulumiProject) -> None:
+    project.declare(LAMP)
+    engine = project.engine()
+    engine.update(project.program(), engine.preview(project.program(create_stack=True)), nothing)
+    for path in (project.work, project.root / "pulumi-home", project.state):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700, path
+    open_to_others = [path for path in written(project.work) if path.stat().st_mode & 0o077]
+    assert open_to_others == []
+
+
+def test_a_secret_in_the_words_of_a_provider_is_not_passed_on(project: PulumiProject) -> None:
+    project.declare(
+        Thing("lamp", fails=f"cannot log in at https://tech:hunter22@registry.example with {PASSPHRASE}")
+    )
+    engine = project.engine()
+    preview = engine.preview(project.program(create_stack=True))
+    with pytest.raises(UpdateFailedError, match=r"cannot create lamp") as caught:
+        engine.update(project.program(), preview, nothing)
+    told = f"{caught.value} {caught.value.hint}"
+    assert "registry.example" in told
+    assert "hunter22" not in told
+    assert PASSPHRASE not in told
+
+
+def test_the_program_sees_only_what_it_is_allowed_to(project: PulumiProject) -> None:
+    project.declare(before='pathlib.Path("../seen").write_text(json.dumps(dict(os.environ)))')
+    theirs = {
+        **project.inherited(),
+        "RONRON_FORGE_TOKEN": "glpat-1",
+        "GITLAB_TOKEN": "glpat-2",
+        "AWS_SECRET_ACCESS_KEY": "aws-3",
+        "PROXMOX_VE_API_TOKEN": "pve-4",
+    }
+    settings = project.settings(pass_environment=("PROXMOX_VE_API_TOKEN",))
+    project.engine(settings, inherited=theirs).preview(project.program(create_stack=True))
+    seen = json.loads((project.root / "seen").read_text())
+    assert seen["PROXMOX_VE_API_TOKEN"] == "pve-4"
+    assert {"RONRON_FORGE_TOKEN", "GITLAB_TOKEN", "AWS_SECRET_ACCESS_KEY"}.isdisjoint(seen)
+
+
+def test_a_wrong_passphrase_opens_no_secret_and_changes_nothing(project: PulumiProject) -> None:
+    project.pulumi("stack", "init", "dev")
+    project.pulumi("config", "set", "--secret", "tiny:key", SECRET)
+    project.declare(LAMP, before='key = pulumi.Config().require_secret("key")')
+    preview = project.engine().preview(project.program())
+    before = written(project.state) | written(project.checkout)
+    wrong = project.engine(project.settings(passphrase="battery staple"))
+    with pytest.raises(PassphraseError, match="wrong passphrase") as caught:
+        wrong.preview(project.program(work="other"))
+    assert "PULUMI_CONFIG_PASSPHRASE_FILE" in caught.value.hint
+    with pytest.raises(PassphraseError, match="wrong passphrase"):
+        wrong.update(project.program(), preview, nothing)
+    missing = project.engine(project.settings(passphrase=None))
+    with pytest.raises(PassphraseError, match="no passphrase"):
+        missing.preview(project.program(work="third"))
+    assert written(project.state) | written(project.checkout) == before
+    assert not (project.world / "lamp").exists()
+
+
+# -- between preview and update --------------------------------------------------------------------
+
+
+def test_a_program_that_changed_after_its_preview_makes_nothing(project: PulumiProject) -> None:
+    project.declare(LAMP)
+    engine = project.engine()
+    preview = engine.preview(project.program(create_stack=True))
+    project.declare(LAMP, Thing("bed"), Thing("desk", {"drawers": "a secret number"}))
+    with pytest.raises(PlanViolatedError, match=r"bed|desk") as caught:
+        engine.update(project.program(), preview, nothing)
+    assert caught.value.retryable
+    assert "a secret number" not in f"{caught.value} {caught.value.hint}"
+    assert not {"bed", "desk"} & {path.name for path in project.world.iterdir()}
+
+
+def test_a_preview_of_other_files_starts_no_engine(project: PulumiProject) -> None:
+    project.declare(LAMP)
+    engine = project.engine()
+    preview = engine.preview(project.program(create_stack=True))
+    marks: list[ProcessMark] = []
+    with pytest.raises(PlanViolatedError):
+        engine.update(project.program().with_(digest="e" * 64), preview, marks.append)
+    with pytest.raises(PlanViolatedError):
+        engine.update(project.program(commit="b" * 40), preview, marks.append)
+    assert preview.plan is not None
+    preview.plan.unlink()
+    with pytest.raises(PlanViolatedError, match="plan is gone"):
+        engine.update(project.program(), preview, marks.append)
+    assert marks == []
+
+
+# -- other owners ----------------------------------------------------------------------------------
+
+
+def test_a_stack_that_a_maintainer_updates_is_left_alone(project: PulumiProject) -> None:
+    project.declare(LAMP)
+    engine = project.engine()
+    preview = engine.preview(project.program(create_stack=True))
+    with held(project, "lamp"):
+        by_hand = threading.Thread(
+            target=lambda: project.pulumi("up", "--yes", "--skip-preview", "--stack", "dev")
+        )
+        by_hand.start()
+        begun(project, "lamp")
+        try:
+            (lock,) = project.locks()
+            owner = json.loads(lock.read_text())["pid"]
+            for refused in (
+                lambda: engine.update(project.program(), preview, nothing),
+                lambda: engine.settle(project.program(), None),
+            ):
+                with pytest.raises(StackLockedError, match=rf"process {owner}\b") as caught:
+                    refused()
+                assert "pulumi cancel --stack dev" in caught.value.hint
+            assert project.locks() == [lock]
+        finally:
+            project.let_go("lamp")
+            by_hand.join()
+    assert (project.world / "lamp").read_text() == "made\n"
+    assert engine.state(project.program()).pending == ()
+
+
+# -- our own death ---------------------------------------------------------------------------------
+
+
+class Reconciler:
+    """An update in a process of its own, that can be killed like one."""
+
+    def __init__(self, project: PulumiProject, preview: Preview, *, waits: bool = False) -> None:
+        self._project = project
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                RECONCILER,
+                project.root,
+                preview.model_dump_json(),
+                "waits" if waits else "",
+            ],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+        )
+
+    def kill(self) -> ProcessMark:
+        """SIGKILL, and the mark that it wrote down."""
+        note = self._project.root / "mark.json"
+        until(lambda: note.exists() and note.read_text().endswith("}"), "the mark of the engine")
+        self.process.kill()
+        self.process.communicate()
+        return ProcessMark.model_validate_json(note.read_text())
+
+
+@pytest.fixture
+def orphaned(project: PulumiProject) -> Iterator[Callable[[], tuple[ProcessMark, PulumiEngine]]]:
+    """Kill a reconciler while its engine makes the lamp, and give what it wrote down and its successor."""
+    marks: list[ProcessMark] = []
+
+    def kill() -> tuple[ProcessMark, PulumiEngine]:
+        project.declare(LAMP, SOFA)
+        engine = project.engine()
+        preview = engine.preview(project.program(create_stack=True))
+        project.hold("lamp")
+        reconciler = Reconciler(project, preview)
+        begun(project, "lamp")
+        marks.append(reconciler.kill())
+        return marks[0], engine
+
+    yield kill
+    project.let_go("lamp")
+    for pid in left_of(project):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+Orphaned = Callable[[], tuple[ProcessMark, PulumiEngine]]
+
+
+def test_the_engine_of_a_killed_reconciler_is_stopped_gently_and_its_work_kept(
+    project: PulumiProject, orphaned: Orphaned
+) -> None:
+    mark, engine = orphaned()
+    assert PROCESSES.alive(mark)
+    found: list[str] = []
+    settling = threading.Thread(target=lambda: found.append(engine.settle(project.program(), mark)))
+    settling.start()
+    (up,) = project.work.glob("*-up.out")
+    until(lambda: b"ancel" in up.read_bytes(), "the engine's word that it was asked to stop")
+    project.let_go("lamp")
+    settling.join()
+    assert found == ["stopped its engine, which was still running"]
+    assert left_of(project) == []
+    state = engine.state(project.program())
+    assert (state.resources, state.pending, project.locks()) == (1, (), [])
+    updated = engine.update(project.program(), engine.preview(project.program()), nothing)
+    assert [change.name for change in updated.changes if change.custom] == ["sofa"]
+    assert (project.world / "lamp").read_text() == "made\n"
+
+
+def test_an_engine_that_survived_its_reconciler_may_end_by_itself(
+    project: PulumiProject, orphaned: Orphaned
+) -> None:
+    mark, engine = orphaned()
+    project.let_go("lamp")
+    until(lambda: not PROCESSES.alive(mark), "the end of the engine")
+    assert engine.settle(project.program(), mark) == "nothing of it was left"
+    assert engine.preview(project.program()).touching == ()
+
+
+def test_an_engine_killed_with_its_reconciler_is_cleaned_up_and_its_half_thing_named(
+    project: PulumiProject, orphaned: Orphaned
+) -> None:
+    mark, engine = orphaned()
+    os.kill(mark.pid, signal.SIGKILL)
+    until(lambda: not PROCESSES.alive(mark), "the end of the engine")
+    assert left_of(project), "its language host and provider go on"
+    for _ in range(2):
+        with pytest.raises(PendingOperationsError, match="lamp") as caught:
+            engine.settle(project.program(), mark)
+        assert "pulumi refresh --stack dev" in caught.value.hint
+    assert left_of(project) == []
+    assert project.locks() == []
+    # What the hint leads to, where the person has seen that there is no lamp.
+    assert not (project.world / "lamp").exists()
+    project.pulumi("refresh", "--yes", "--clear-pending-creates", "--stack", "dev")
+    assert engine.settle(project.program(), mark) == "nothing of it was left"
+    project.let_go("lamp")
+    engine.update(project.program(), engine.preview(project.program()), nothing)
+    assert (project.world / "lamp").read_text() == "made\n"
+
+
+def test_an_engine_whose_reconciler_died_before_it_wrote_that_down_never_begins(
+    project: PulumiProject,
+) -> None:
+    project.declare(LAMP)
+    engine = project.engine()
+    preview = engine.preview(project.program(create_stack=True))
+    mark = Reconciler(project, preview, waits=True).kill()
+    until(lambda: not PROCESSES.alive(mark), "the end of what would have been the engine")
+    assert engine.settle(project.program(), mark) == "nothing of it was left"
+    assert engine.state(project.program()).resources == 0
+    assert not project.begun("lamp")
+    engine.update(project.program(), preview, nothing)
+    assert (project.world / "lamp").read_text() == "made\n"
