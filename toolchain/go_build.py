@@ -96,7 +96,7 @@ def build(
         environment={**ENVIRONMENT, **unset},
         log=log,
         deadline=BUILD_SECONDS,
-        hint="Check that the Go module proxy answers (go env GOPROXY) and that 3 GB of disk are free.",
+        hint="Check that the Go module proxy answers (go env GOPROXY) and that 6 GB of disk are free.",
     )
     say(f"{output.name}: built in {time.monotonic() - begun:.0f} s")
 
