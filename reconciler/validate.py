@@ -69,13 +69,20 @@ def _own_check(project: Path, stack_file: PurePosixPath, shown: str) -> tuple[Pr
             check=False,
         )
         answer = json.loads(done.stdout[:LARGEST_ANSWER])
-        return tuple(_problem(line, shown) for line in answer["problems"])
+        found = tuple(_problem(line, shown) for line in answer["problems"])
+        if found or done.returncode == 0:
+            return found
+        what = _ended(done, "it named no problem")
     except subprocess.TimeoutExpired:
         what = f"its own check did not end within {SECONDS} s"
-    except (ValueError, KeyError, TypeError):
-        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-        what = f"its own check ended with {done.returncode}: {lines[-1]}"
+    except (AttributeError, KeyError, TypeError, ValueError):
+        what = _ended(done, "it said nothing")
     raise ConfigError(what, where=shown, hint=f"run it by hand: python -m {OWN_CHECK} {stack_file}")
+
+
+def _ended(done: subprocess.CompletedProcess[bytes], otherwise: str) -> str:
+    lines = done.stderr.decode(errors="replace").strip().splitlines() or [otherwise]
+    return f"its own check ended with {done.returncode}: {lines[-1]}"
 
 
 def _problem(line: dict[str, object], shown: str) -> Problem:
