@@ -46,8 +46,10 @@ def _of_piece(piece: Piece) -> Finding:
 
 
 def _state(state: Path) -> Finding:
-    there = next(place for place in (state, *state.parents) if place.exists())
-    good = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    # Not Path.exists and is_dir: what cannot even be asked for, as below somebody else's home, is an error
+    # there. A link that leads nowhere is in the way, too.
+    there = next(place for place in (state, *state.parents) if os.path.lexists(place))
+    good = os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)  # noqa: PTH112
     remedy = "" if good else f"set RONRON_STATE to a directory that you may write, or mend {there}"
     return Finding(name="state directory", good=good, origin=str(state), remedy=remedy)
 
