@@ -96,12 +96,7 @@ class PulumiProject:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = root
-        self.checkout = root / "checkout"
-        self.world = root / "world"
-        self.work = root / "work"
-        self.state = root / "state"
-        self._bin = root / "bin"
+        self._place(root)
         for directory in (self.checkout / "stacks", self.world, self._bin):
             directory.mkdir(parents=True)
         (self.checkout / "Pulumi.yaml").write_text("name: tiny\nruntime: python\nstackConfigDir: stacks\n")
@@ -111,6 +106,21 @@ class PulumiProject:
         provider.write_text(f'#!/bin/sh\nexec "{sys.executable}" -u -m pulumi.dynamic "$@"\n')
         provider.chmod(0o755)
         self.declare()
+
+    @classmethod
+    def at(cls, root: Path) -> PulumiProject:
+        """One that another process has made there."""
+        project = cls.__new__(cls)
+        project._place(root)
+        return project
+
+    def _place(self, root: Path) -> None:
+        self.root = root
+        self.checkout = root / "checkout"
+        self.world = root / "world"
+        self.work = root / "work"
+        self.state = root / "state"
+        self._bin = root / "bin"
 
     def declare(
         self,
@@ -205,6 +215,7 @@ class PulumiProject:
         """The engine by hand, as a maintainer has it in a clone."""
         pulumi = shutil.which("pulumi")
         assert pulumi is not None, "no engine on PATH: `make test` sets one up"
+        self.state.mkdir(mode=0o700, exist_ok=True)
         return subprocess.run(
             [pulumi, *arguments, "--non-interactive", "--color", "never"],
             cwd=self.checkout,
