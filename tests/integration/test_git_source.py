@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from threading import Thread
@@ -20,8 +19,8 @@ from reconciler.core.errors import (
     SourceUnavailableError,
 )
 from tests.git_servers import Web, closed, silent, web
+from tests.git_sources import refusal, source, tell, working_in
 from tests.repositories import Repository, git
-from tests.source_processes import tell, working_in
 
 SHORT = timedelta(seconds=1)
 PASSWORD = "s3cret-word"
@@ -46,20 +45,6 @@ def state(tmp_path: Path) -> Iterator[Path]:
     """Where the source keeps what is its own; no process may be left there at the end of any test."""
     yield tmp_path / "state"
     assert working_in(tmp_path / "state") == {}
-
-
-def source(url: str | Path, state: Path, *, timeout: timedelta = timedelta(seconds=30)) -> GitSource:
-    return GitSource(str(url), state, LinuxProcesses(), timeout=timeout, transfer=timeout)
-
-
-def refusal(look: Callable[[], object], kind: type[SourceError]) -> SourceError:
-    """The error that a look raises: of exactly this kind, on one line, with a remedy."""
-    with pytest.raises(SourceError) as caught:
-        look()
-    assert type(caught.value) is kind
-    assert "\n" not in f"{caught.value}{caught.value.hint}"
-    assert "`" in caught.value.hint
-    return caught.value
 
 
 # -- what does not answer --------------------------------------------------------------------------
@@ -296,116 +281,3 @@ def test_a_machine_without_git_is_told_how_to_get_it(
     kind, message, hint = tell(str(repository.path), state, {"PATH": str(nothing)})
     assert (kind, message) == ("SourceError", "cannot find git on this machine")
     assert "`apt-get install git`" in hint
-
-
-# -- references ------------------------------------------------------------------------------------
-
-
-def test_every_kind_of_reference_is_followed_over_http(
-    server: Web, repository: Repository, state: Path
-) -> None:
-    first = repository.at("refs/heads/main")
-    repository.tag("v1.9.0", first)
-    second = repository.commit({"a": "2"})
-    repository.tag("v1.10.0", second, annotated=True)
-    third = repository.commit({"a": "3"}, branch="feature/main")
-    repository.tag("inner", third, annotated=True)
-    repository.git("tag", "--annotate", "--message=Of a tag", "outer", "inner")
-    repository.git("tag", "file", f"{first}:Pulumi.yaml")
-    ours = source(server.url("ours.git"), state)
-    assert ours.refresh()
-    assert not ours.refresh()
-    for reference, commit in {
-        "HEAD": second,
-        "main": second,
-        "feature/main": third,
-        "refs/heads/main": second,
-        "refs/tags/v1.9.0": first,
-        "refs/tags/v1.10.0": second,
-        "refs/tags/v*": second,
-        "refs/tags/outer": third,
-    }.items():
-        assert ours.resolve(reference).commit == commit, reference
-    with pytest.raises(RevisionNotFoundError, match="tag 'file'"):
-        ours.resolve("refs/tags/file")
-
-
-def test_a_reference_that_is_not_there_is_named_with_what_is(server: Web, state: Path) -> None:
-    ours = source(server.url("ours.git"), state)
-    ours.refresh()
-    error = refusal(lambda: ours.resolve("production"), RevisionNotFoundError)
-    assert error.message == "cannot find branch 'production'"
-    assert "`main`" in error.hint
-
-
-def test_a_detached_head_is_the_branch_that_stands_there(repository: Repository, state: Path) -> None:
-    commit = repository.at("refs/heads/main")
-    repository.git("branch", "aside", commit)
-    repository.git("update-ref", "--no-deref", "HEAD", commit)
-    (repository.path / "HEAD").write_text(f"{commit}\n")
-    ours = source(repository.path, state)
-    ours.refresh()
-    assert ours.resolve("HEAD").commit == commit
-    later = repository.commit({"a": "b"}, branch="aside")
-    ours.refresh()
-    assert ours.resolve("HEAD").commit == commit != later
-
-
-def test_names_that_only_git_thinks_of_hinder_nobody(repository: Repository, state: Path) -> None:
-    commit = repository.at("refs/heads/main")
-    odd = ["a\u2028b", "a\x85b", "café", "pad;x", "$(id)", "'quoted'", "@-1x"]
-    for name in odd:
-        repository.move(f"refs/heads/{name}", commit)
-    repository.git("update-ref", os.fsdecode(b"refs/heads/caf\xe9"), commit)
-    ours = source(repository.path, state)
-    assert ours.refresh()
-    assert not ours.refresh()
-    assert {ours.resolve(name).commit for name in ["main", *odd]} == {commit}
-    repository.delete("refs/heads/café")
-    assert ours.refresh()
-
-
-def test_a_force_push_over_http_is_followed_and_the_old_commit_stays(
-    server: Web, repository: Repository, state: Path
-) -> None:
-    old = repository.commit({"Pulumi.yaml": "name: old\n"})
-    ours = source(server.url("ours.git"), state)
-    ours.refresh()
-    before = ours.resolve("main")
-    repository.delete("refs/heads/main")
-    new = repository.commit({"Pulumi.yaml": "name: new\n"})
-    repository.git("reflog", "expire", "--expire=now", "--all")
-    repository.git("gc", "--quiet", "--prune=now")
-    assert ours.refresh()
-    assert (before.commit, ours.resolve("main").commit) == (old, new)
-    assert ours.read(before, "Pulumi.yaml") == "name: old\n"
-    with ours.checkout(before) as directory:
-        assert (directory / "Pulumi.yaml").read_text() == "name: old\n"
-    with source(server.url("ours.git"), state).checkout(before) as directory:
-        assert (directory / "Pulumi.yaml").read_text() == "name: old\n"
-
-
-def test_a_repository_of_sha256_objects_is_followed(state: Path, tmp_path: Path) -> None:
-    ours = Repository.create(tmp_path / "ours.git", object_format="sha256")
-    commit = ours.commit({"a": "b"})
-    theirs = source(ours.path, state)
-    theirs.refresh()
-    assert theirs.resolve("main").commit == commit
-    assert len(commit) == 64
-    with theirs.checkout(theirs.resolve("main")) as directory:
-        assert (directory / "a").read_text() == "b"
-
-
-def test_another_repository_under_the_same_state_shows_nothing_of_the_first(
-    repository: Repository, state: Path, tmp_path: Path
-) -> None:
-    source(repository.path, state).refresh()
-    other = Repository.create(tmp_path / "other.git")
-    commit = other.commit({"a": "b"}, branch="trunk")
-    theirs = source(other.path, state)
-    with pytest.raises(RevisionNotFoundError, match="not looked at"):
-        theirs.resolve("main")
-    theirs.refresh()
-    assert theirs.resolve("trunk").commit == commit
-    with pytest.raises(RevisionNotFoundError, match="branch 'main'"):
-        theirs.resolve("main")

@@ -1,4 +1,4 @@
-"""Processes of their own that use a git source, to be killed and looked at in tests."""
+"""Git sources in tests: in this process, and in processes of their own that are killed and looked at."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
+
+import pytest
+
+from reconciler.adapters.git_source import GitSource
+from reconciler.adapters.processes import LinuxProcesses
+from reconciler.core.errors import SourceError
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -92,3 +99,17 @@ def kill_all(directory: Path) -> None:
     for process in working_in(directory):
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
+
+
+def source(url: str | Path, state: Path, *, timeout: timedelta = timedelta(seconds=30)) -> GitSource:
+    return GitSource(str(url), state, LinuxProcesses(), timeout=timeout, transfer=timeout)
+
+
+def refusal(look: Callable[[], object], kind: type[SourceError]) -> SourceError:
+    """The error that a look raises: of exactly this kind, on one line, with a remedy."""
+    with pytest.raises(SourceError) as caught:
+        look()
+    assert type(caught.value) is kind
+    assert "\n" not in f"{caught.value}{caught.value.hint}"
+    assert "`" in caught.value.hint
+    return caught.value
