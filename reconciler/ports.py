@@ -108,7 +108,8 @@ class Engine(Protocol):
 
     Raises, from every method:
         EngineMissingError, StackLockedError, StackNotFoundError, PassphraseError, ProgramError,
-        EngineTimeoutError, EngineInterruptedError, or a plain EngineError for what nobody recognised.
+        EngineTimeoutError, EngineInterruptedError, or a plain EngineError for what nobody recognised;
+        ConfigError for a stack file that cannot be read.
     """
 
     def version(self) -> str:

@@ -55,12 +55,18 @@ class Call:
         self._original = program.directory / directory
 
     def copy_config(self) -> None:
-        """Take the stack file as it is in the checkout now."""
+        """Take the stack file as it is in the checkout now.
+
+        Raises:
+            ConfigError: it is no YAML; the engine would say so too, and not name the file.
+        """
         self._config.touch(mode=0o600)
         for ending in ("yaml", "yml"):
             original = self._original / f"{self._stack_file}.{ending}"
             if original.is_file():
-                self._config.write_bytes(original.read_bytes())
+                content = original.read_bytes()
+                read_yaml(content.decode(errors="replace"), file=self._named(original))
+                self._config.write_bytes(content)
                 return
         self._config.write_bytes(b"")
 
@@ -144,8 +150,8 @@ class Call:
             raise self.error(finished, EventLog())
 
     def error(self, finished: Finished, log: EventLog) -> EngineError:
-        """Why a command did not do what it should."""
-        return explain(finished, log, self.stack, self._secrets)
+        """Why a command did not do what it should; files are named from the top of the project."""
+        return explain(finished, log, self.stack, self._secrets, directory=str(self.program.directory))
 
     def messages(self, log: EventLog) -> tuple[str, ...]:
         """Warnings and errors in a log, each once, redacted."""
@@ -155,6 +161,11 @@ class Call:
             if one.severity in {"warning", "error"} and not _PLUGIN_FROM_PATH.match(one.message)
         )
         return tuple(dict.fromkeys(text for text in said if text))[:_MOST_MESSAGES]
+
+    def _named(self, file: Path) -> str:
+        """A file as people know it: from the top of the project, where it is below that."""
+        top = self.program.directory
+        return str(file.relative_to(top)) if file.is_relative_to(top) else file.name
 
     def _run(
         self, command: str, *options: str, started: Callable[[int], None] | None = None

@@ -18,9 +18,10 @@ from reconciler.adapters.pulumi_call import SHORT, Call
 from reconciler.adapters.pulumi_children import GRACE, Children, Turn, kill_orphans
 from reconciler.adapters.pulumi_command import EngineCommand, Finished
 from reconciler.adapters.pulumi_environment import environment, file_backend, prepare, secrets
-from reconciler.adapters.pulumi_errors import DOCTOR, explain
+from reconciler.adapters.pulumi_errors import explain
 from reconciler.adapters.pulumi_events import EventLog
 from reconciler.adapters.pulumi_locks import file_locks, free, locked, proven_dead, told_locks
+from reconciler.adapters.pulumi_remedies import DOCTOR
 from reconciler.adapters.pulumi_state import INVENTORY, ExportedState
 from reconciler.core.digest import identity
 from reconciler.core.errors import (

@@ -14,7 +14,8 @@ from typing import NamedTuple
 from reconciler.adapters.pulumi_command import Finished
 from reconciler.adapters.pulumi_events import EventLog, belongs_to_pulumi
 from reconciler.adapters.pulumi_locks import locked, told_locks
-from reconciler.adapters.pulumi_words import last_words, plain_cause, program_words
+from reconciler.adapters.pulumi_remedies import DOCTOR, PROTECTED, remedy_for
+from reconciler.adapters.pulumi_words import engine_words, last_words, plain_cause, program_words
 from reconciler.core.errors import (
     EngineError,
     EngineInterruptedError,
@@ -34,65 +35,10 @@ LONGEST = 2000
 """Characters of a message: about one screen."""
 _LONGEST_CAUSE = 600
 _SHOWN_RESOURCES = 3
+_AGAIN = "run `ronron update ENV` again"
 
 _NO_STACK = 6
 """Exit code. Source: pulumi sdk/go/common/util/cmdutil/exit.go."""
-
-DOCTOR = "run `ronron doctor`, which says what is missing and how to get it"
-
-
-class Remedy(NamedTuple):
-    """A cause that providers tell in their own words: how it is recognised, what helps, whether time does."""
-
-    words: re.Pattern[str]
-    hint: str
-    retryable: bool
-
-
-REMEDIES = (
-    Remedy(
-        re.compile(
-            r"host key verification failed|host key .* (?:mismatch|changed)|permission denied \(", re.I
-        ),
-        "check the machine's ssh address, its host_key and your key with `ssh`, then update again",
-        retryable=False,
-    ),
-    Remedy(
-        re.compile(r"permission denied while trying to connect to the docker", re.I),
-        "give the user that runs Ronron the right to use Docker: `sudo usermod -aG docker USER`",
-        retryable=False,
-    ),
-    Remedy(
-        re.compile(
-            r"cannot connect to the docker|is the docker daemon running|error pinging docker|"
-            r"error during connect|docker_engine.*no such file|no such host|no route to host|"
-            r"connection (?:refused|timed out)|i/o timeout",
-            re.I,
-        ),
-        "see that the machine is up and Docker answers on it, with `docker --host ADDRESS info`",
-        retryable=True,
-    ),
-    Remedy(
-        re.compile(
-            r"pull access denied|manifest (?:for \S+ )?(?:unknown|not found)|repository does not exist|"
-            r"no such image|failed to resolve reference|unable to (?:pull|find|read) .*image|"
-            r"error pulling image|toomanyrequests",
-            re.I | re.S,
-        ),
-        "check the image's name, tag and digest with `docker pull IMAGE` on that machine",
-        retryable=True,
-    ),
-    Remedy(
-        re.compile(r"port is already allocated|address already in use", re.I),
-        "free the port, or choose another one in the declaration",
-        retryable=False,
-    ),
-    Remedy(
-        re.compile(r"no space left on device", re.I),
-        "make room on that machine, for instance with `docker system df` and `docker image prune`",
-        retryable=True,
-    ),
-)
 
 
 class _Marker(NamedTuple):
@@ -109,23 +55,41 @@ _MARKERS = (
         re.compile(r"passphrase must be set"),
         PassphraseError,
         "cannot open the stack's secrets: no passphrase is set",
-        "write it into a file and name that with PULUMI_CONFIG_PASSPHRASE_FILE",
+        "write it into a file, and name that: `export PULUMI_CONFIG_PASSPHRASE_FILE=FILE`",
     ),
     _Marker(
         re.compile(r"incorrect passphrase|message authentication failed"),
         PassphraseError,
         "cannot open the stack's secrets: wrong passphrase",
-        "put the right one into PULUMI_CONFIG_PASSPHRASE_FILE (or PULUMI_CONFIG_PASSPHRASE)",
+        "put the right one into the file, and name that: `export PULUMI_CONFIG_PASSPHRASE_FILE=FILE`",
     ),
     _Marker(
-        re.compile(r"PULUMI_ACCESS_TOKEN must be set|invalid access token|unable to open state|"
-                   r"failed to ping|failed to load checkpoint|\.pulumi/meta\.yaml|could not list bucket"),
+        re.compile(r"failed to load checkpoint"),
+        EngineError,
+        "cannot read the stack's state: {words}",
+        "look at it with `pulumi stack export --stack {stack}`; put back its last backup, in a directory the "
+        "file of the same name that ends in `.bak`",
+    ),
+    _Marker(
+        re.compile(r"PULUMI_ACCESS_TOKEN must be set|invalid access token"),
+        EngineError,
+        "cannot open the backend of the state: {words}",
+        "set PULUMI_ACCESS_TOKEN, and pass it on: `export RONRON_PASS_ENVIRONMENT=PULUMI_ACCESS_TOKEN`",
+    ),
+    _Marker(
+        re.compile(r"unable to open state|failed to ping|\.pulumi/meta\.yaml|could not list bucket"),
         EngineError,
         "cannot reach the backend of the state: {words}",
         "check PULUMI_BACKEND_URL and its credentials with `pulumi stack ls`",
     ),
     _Marker(
-        re.compile(r"could not unmarshal|invalid YAML file|could not read current project|"
+        re.compile(r"validating stack config"),
+        ProgramError,
+        "cannot read the values of the stack file: {words}",
+        "write them again: `pulumi config set --stack {stack} KEY`, with `--secret` for an encrypted one",
+    ),
+    _Marker(
+        re.compile(r"could not (?:unmarshal|validate) '|invalid YAML file|could not read current project|"
                    r"no Pulumi\.yaml project file found|project file .* (?:invalid|not found)"),
         ProgramError,
         "cannot read the project: {words}",
@@ -152,7 +116,9 @@ _VERBS = {
 }
 
 
-def explain(finished: Finished, log: EventLog, stack: str, secrets: Iterable[str] = ()) -> EngineError:
+def explain(
+    finished: Finished, log: EventLog, stack: str, secrets: Iterable[str] = (), directory: str = ""
+) -> EngineError:
     """Why a command of the engine did not do what it should.
 
     Args:
@@ -160,6 +126,7 @@ def explain(finished: Finished, log: EventLog, stack: str, secrets: Iterable[str
         log: its events; an empty log for a command that has none.
         stack: its stack.
         secrets: values that no message may show.
+        directory: of the program; a throw-away one, so it is left out of messages.
 
     Returns:
         What to raise. The words of failed resources come before those of the program: where an update
@@ -171,12 +138,12 @@ def explain(finished: Finished, log: EventLog, stack: str, secrets: Iterable[str
         or _violated(log)
         or _before_the_program(finished, stack)
         or _missing_plugin(finished, log)
-        or _failed_resources(finished, log)
+        or _failed_resources(finished, log, stack)
         or _failed_program(log)
         or _unknown(finished)
     )
     clean = type(error)(
-        shorten(redact(error.message, known), LONGEST),
+        shorten(redact(_from_here(error.message, directory), known), LONGEST),
         hint=shorten(redact(error.hint, known), LONGEST),
         where=error.where or f"stack {stack}",
     )
@@ -185,18 +152,22 @@ def explain(finished: Finished, log: EventLog, stack: str, secrets: Iterable[str
     return clean
 
 
+def _from_here(message: str, directory: str) -> str:
+    return message.replace(f"{directory}/", "") if directory else message
+
+
 def _stopped(finished: Finished, log: EventLog) -> EngineError | None:
     what = f"pulumi {finished.command}"
     if finished.timed_out:
         return EngineTimeoutError(
             f"{what} did not end before its deadline and was stopped",
-            hint="look whether a machine or a registry is slow; the deadlines are RONRON_PREVIEW_DEADLINE "
-            "and RONRON_UPDATE_DEADLINE",
+            hint="look whether a machine or a registry is slow; if it only needs longer, "
+            f"`export RONRON_{'UPDATE' if finished.command == 'up' else 'PREVIEW'}_DEADLINE=2h`",
         )
     if finished.interrupted:
-        return EngineInterruptedError(f"{what} was asked to stop, and stopped")
+        return EngineInterruptedError(f"{what} was asked to stop, and stopped", hint=_AGAIN)
     if log.result == "canceled" or "update canceled" in finished.stderr:
-        return EngineInterruptedError(f"somebody else stopped {what}")
+        return EngineInterruptedError(f"somebody else stopped {what}", hint=_AGAIN)
     return None
 
 
@@ -211,7 +182,7 @@ def _violated(log: EventLog) -> EngineError | None:
     before = f"; {len(done)} changes of the plan were made before" if done else ""
     return PlanViolatedError(
         f"the update would do something else than was previewed, at {', '.join(names)}{before}",
-        hint="preview again: the world or the program has changed since",
+        hint=f"the world or the program has changed since: {_AGAIN}",
     )
 
 
@@ -223,13 +194,13 @@ def _before_the_program(finished: Finished, stack: str) -> EngineError | None:
     if finished.code == _NO_STACK or cls is StackNotFoundError:
         return StackNotFoundError(
             "cannot find the stack in the backend",
-            hint="check its name and PULUMI_BACKEND_URL; only a new environment is made by itself, "
-            "with `create_stack: true` in its policy",
+            hint="check its name and PULUMI_BACKEND_URL with `pulumi stack ls`; that of a new environment is "
+            "made by itself with `create_stack: true` in its policy",
         )
     for marker in _MARKERS:
         if marker.words.search(said):
-            words = plain_cause(said)
-            return marker.error(marker.message.format(words=words), hint=marker.hint)
+            message = marker.message.format(words=plain_cause(engine_words(said)))
+            return marker.error(message, hint=marker.hint.format(stack=stack))
     return None
 
 
@@ -242,7 +213,7 @@ def _missing_plugin(finished: Finished, log: EventLog) -> EngineError | None:
     return EngineMissingError(f"cannot find the engine's plugin {name}", hint=DOCTOR)
 
 
-def _failed_resources(finished: Finished, log: EventLog) -> EngineError | None:
+def _failed_resources(finished: Finished, log: EventLog, stack: str) -> EngineError | None:
     failed = {change.urn: change for change in log.failed}
     causes: dict[str, list[str]] = {urn: [] for urn in failed}
     for one in log.diagnostics:
@@ -253,19 +224,20 @@ def _failed_resources(finished: Finished, log: EventLog) -> EngineError | None:
     lines = []
     for urn, words in causes.items():
         change = failed.get(urn, Change(urn=urn, operation=Operation.UNKNOWN))
-        verb = _VERBS.get(change.operation, "work on")
         cause = "; ".join(dict.fromkeys(word for word in words if word)) or "it did not say why"
+        verb = _VERBS.get(change.operation, "work on")
+        if PROTECTED.search(cause):
+            verb, cause = "replace" if "unable to replace" in cause else "delete", "it is protected"
         lines.append(f"cannot {verb} {_named(change)}: {shorten(cause, _LONGEST_CAUSE)}")
     more = len(lines) - _SHOWN_RESOURCES
     shown = lines[:_SHOWN_RESOURCES] + ([f"and {more} more failed"] if more > 0 else [])
-    everything = "\n".join(lines)
-    remedy = next((one for one in REMEDIES if one.words.search(everything)), None)
+    remedy = remedy_for("\n".join(word for words in causes.values() for word in words), stack)
     updating = finished.command == "up"
     error = (UpdateFailedError if updating else EngineError)(
         "\n".join(shown),
         hint=remedy.hint
         if remedy
-        else "mend what it says, then update again"
+        else f"mend what it says, then {_AGAIN}"
         + ("; what was done before it is in the state" if updating else ""),
     )
     error.retryable = remedy is not None and remedy.retryable
@@ -284,10 +256,12 @@ def _failed_program(log: EventLog) -> EngineError | None:
 
 
 def _unknown(finished: Finished) -> EngineError:
-    hint = f"read what it said in {finished.log}.err and {finished.log}.out"
+    hint = f"read all that it said with `less {finished.log}.err {finished.log}.out`"
     if finished.code is not None and finished.code < 0:
         return EngineError(f"pulumi {finished.command} was killed by signal {-finished.code}", hint=hint)
-    words = plain_cause(finished.stderr) or last_words(finished.stdout).message or "it said nothing"
+    words = (
+        plain_cause(engine_words(finished.stderr)) or last_words(finished.stdout).message or "it said nothing"
+    )
     return _class_of(finished)(
         f"pulumi {finished.command} ended with {finished.code}: {shorten(words, _LONGEST_CAUSE)}", hint=hint
     )

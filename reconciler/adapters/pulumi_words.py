@@ -21,11 +21,14 @@ _EMPTY = re.compile(
 )
 # The bridge of Terraform providers repeats a cause with the place in its own source before it.
 _BRIDGE = re.compile(
-    r"^\s*(?:sdk-v2/provider2?\.go:\d+|/\S+provider2?\.go:\d+): sdk\.helper_schema: .*$", re.M
+    r"^\s*(?:sdk-v2/provider2?\.go:\d+|/\S+provider2?\.go:\d+): sdk\.helper_schema: "
+    r"(?:[\s\S]*?: provider=\S+|.*)\s*$",
+    re.M,
 )
 _LISTED = re.compile(
     r"^\s*(?:\d+ errors? occurred:|\* )\s*(?:(?:creating|updating|deleting) urn:\S+: )?", re.M
 )
+_ERROR = re.compile(r"^error: ", re.M)
 _STOPPED = ("KeyboardInterrupt", "no running event loop", "grpc: the client connection is closing")
 _MOST_LINES = 12
 
@@ -41,7 +44,7 @@ def last_words(text: str) -> Words:
     """The end of a text: of a Python traceback the exception alone, and the program's last frame."""
     frames = list(_FRAME.finditer(text))
     if not frames:
-        return Words("\n".join(_lines(text)[-_MOST_LINES:]))
+        return Words("\n".join(_lines(text)[-_MOST_LINES:]).removeprefix("error: "))
     own = [frame for frame in frames if not _NOT_THE_PROGRAMS.search(frame["file"])]
     where = f"{own[-1]['file'].rpartition('/')[2]}, line {own[-1]['line']}" if own else ""
     after = text[frames[-1].end() :].splitlines()[1:]
@@ -49,6 +52,11 @@ def last_words(text: str) -> Words:
     begin = next((n for n, line in enumerate(after) if line and not line[0].isspace()), len(after))
     message = "\n".join(_lines("\n".join(after[begin:]))[:_MOST_LINES])
     return Words(message or "it raised an exception", where)
+
+
+def engine_words(text: str) -> str:
+    """What the engine itself says is wrong on its standard error, without what libraries said before."""
+    return text[match.start() :] if (match := _ERROR.search(text)) else text
 
 
 def plain_cause(text: str) -> str:

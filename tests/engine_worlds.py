@@ -1,0 +1,171 @@
+"""Where a stack named `dev` is kept: by the engine in memory, and by Pulumi itself. For tests of both."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from reconciler.adapters.processes import LinuxProcesses
+from reconciler.core.errors import EngineError
+from reconciler.core.model import Preview, ProcessMark, Revision, Updated
+from reconciler.ports import Engine, Program
+from reconciler.testing import EngineKilled, FakeEngine, FakeProcesses, Thing
+from tests.pulumi_project import COMMIT, PASSPHRASE, PulumiProject, until
+
+RED = Thing("shelf", {"colour": "red"})
+
+
+class World(Protocol):
+    """Where a stack named `dev` is kept, and what its program makes."""
+
+    @property
+    def engine(self) -> Engine: ...
+    def another_engine(self, passphrase: str = ...) -> Engine: ...
+    def declare(self, *things: Thing, inventory: object | None = None, raises: str = "") -> None: ...
+    def program(self, *, create_stack: bool = False, commit: str = COMMIT) -> Program: ...
+    def live(self) -> None: ...
+    def update(
+        self, preview: Preview, *, during: str = "", then: Callable[[], None] = lambda: None
+    ) -> Updated: ...
+    def kill_engine(self) -> None: ...
+    def leave_lock(self, owner: str) -> None: ...
+
+
+class FakeWorld:
+    def __init__(self) -> None:
+        self.processes = FakeProcesses()
+        self.engine = FakeEngine(self.processes, passphrase=PASSPHRASE)
+        self._work = Path("/nonexistent")
+
+    def another_engine(self, passphrase: str = PASSPHRASE) -> Engine:
+        return FakeEngine(self.processes, stacks=self.engine.stacks, passphrase=passphrase)
+
+    def declare(self, *things: Thing, inventory: object | None = None, raises: str = "") -> None:
+        self.engine.declare(COMMIT, *things, inventory=inventory, raises=raises)
+
+    def program(self, *, create_stack: bool = False, commit: str = COMMIT) -> Program:
+        return Program(
+            directory=self._work,
+            stack="dev",
+            work=self._work,
+            revision=Revision(reference="main", commit=commit),
+            digest="d" * 64,
+            create_stack=create_stack,
+        )
+
+    def live(self) -> None:
+        self.declare(RED, inventory={"version": 1})
+        self.update(self.engine.preview(self.program(create_stack=True)))
+
+    def update(
+        self, preview: Preview, *, during: str = "", then: Callable[[], None] = lambda: None
+    ) -> Updated:
+        if during:
+            self.engine.at(during, then)
+        return self.engine.update(self.program(), preview, lambda _: None)
+
+    def kill_engine(self) -> None:
+        raise EngineKilled
+
+    def leave_lock(self, owner: str) -> None:
+        mark = self.processes.spawn("pulumi")
+        if owner != "alive":
+            self.processes.end(mark)
+        if owner == "elsewhere":
+            mark = mark.with_(host="elsewhere.example")
+        self.engine.stacks["dev"].lock = mark
+
+
+class RealWorld:
+    def __init__(self, root: Path, template: Path) -> None:
+        self.project = PulumiProject(root)
+        self.engine = self.project.engine()
+        self._template = template
+        self._mark: ProcessMark | None = None
+        self._strangers: list[subprocess.Popen[bytes]] = []
+
+    def another_engine(self, passphrase: str = PASSPHRASE) -> Engine:
+        return self.project.engine(self.project.settings(passphrase=passphrase))
+
+    def declare(self, *things: Thing, inventory: object | None = None, raises: str = "") -> None:
+        after = f"raise ValueError({raises!r})" if raises else ""
+        self.project.declare(*things, inventory=inventory, after=after)
+
+    def program(self, *, create_stack: bool = False, commit: str = COMMIT) -> Program:
+        return self.project.program(create_stack=create_stack, commit=commit)
+
+    def live(self) -> None:
+        # Bringing it up takes some seconds, so that is done once, and the state is copied.
+        self.declare(RED, inventory={"version": 1})
+        kept = self._template / "state"
+        if not kept.exists():
+            self.update(self.engine.preview(self.program(create_stack=True)))
+            shutil.copytree(self.project.state, kept)
+        shutil.copytree(kept, self.project.state, dirs_exist_ok=True)
+
+    def update(
+        self, preview: Preview, *, during: str = "", then: Callable[[], None] = lambda: None
+    ) -> Updated:
+        """Update in a thread, and do something in the middle of making a thing."""
+        ended: list[Updated | EngineError] = []
+
+        def work() -> None:
+            try:
+                ended.append(self.engine.update(self.program(), preview, self._note))
+            except EngineError as error:
+                ended.append(error)
+
+        thread = threading.Thread(target=work)
+        if during:
+            self.project.hold(during)
+        thread.start()
+        try:
+            if during:
+                until(lambda: self.project.begun(during) or not thread.is_alive(), f"the making of {during}")
+                then()
+        finally:
+            self.project.let_go(during)
+            thread.join()
+        if isinstance(ended[0], EngineError):
+            raise ended[0]
+        return ended[0]
+
+    def _note(self, mark: ProcessMark) -> None:
+        self._mark = mark
+
+    def kill_engine(self) -> None:
+        assert self._mark is not None
+        os.kill(self._mark.pid, signal.SIGKILL)
+
+    def leave_lock(self, owner: str) -> None:
+        # An engine is known by its name alone, so anything under that name is one.
+        engine = self.project.root / "pulumi-engine"
+        engine.symlink_to("/bin/sleep")
+        stranger = subprocess.Popen([engine, "600"])
+        self._strangers.append(stranger)
+        until(lambda: LinuxProcesses().name_of(stranger.pid) == engine.name, "the other engine")
+        if owner != "alive":
+            stranger.kill()
+            stranger.wait()
+        lock = {
+            "pid": stranger.pid,
+            "username": "tech",
+            "hostname": "elsewhere.example" if owner == "elsewhere" else socket.gethostname(),
+            "timestamp": "2026-11-25T03:49:26.572069695Z",
+        }
+        directory = self.project.state / ".pulumi/locks/organization/tiny/dev"
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "86c2fc7c-36b3-445c-acef-0e27124321c7.json").write_text(json.dumps(lock))
+
+    def close(self) -> None:
+        for stranger in self._strangers:
+            stranger.kill()
+            stranger.wait()
