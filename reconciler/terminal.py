@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -16,7 +17,7 @@ from rich.status import Status
 
 from reconciler.core.errors import Problem, ReconcilerError
 from reconciler.core.model import SHORT, Change, Operation, Pass, Preview, Revision, Verdict, VerdictKind
-from reconciler.core.redact import redact
+from reconciler.core.redact import redact, redact_document
 from reconciler.core.status import EnvironmentStatus, Finding, State
 
 COLOURS = {
@@ -95,8 +96,9 @@ class Screen:
 
     def json(self, document: object) -> None:
         """Facts as one JSON document."""
-        text = json.dumps(_plain(document), indent=2, ensure_ascii=False)
-        self.facts.print(redact(text, self._secrets), markup=False, emoji=False)
+        # Redacted before it is JSON: afterwards a secret may end in the middle of an escape.
+        clean = redact_document(_plain(document), self._secrets, limit=sys.maxsize)
+        self.facts.print(json.dumps(clean, indent=2, ensure_ascii=False), markup=False, emoji=False)
 
     def error(self, error: ReconcilerError) -> None:
         """What is wrong, where, and what to do about it."""

@@ -14,7 +14,12 @@ SHORTEST = 4
 # Every pattern below consumes whatever it looks at, so that a long line without a match costs one walk
 # over it and not one from each of its characters.
 _USERINFO = re.compile(r"://[^\s/\"]*@")
-_URL = re.compile(r"(?P<url>https?://[^\s?'\"]+)(?:\?(?P<query>[^\s'\"#]+))?", re.IGNORECASE)
+_URL = re.compile(
+    r"(?P<url>https?://[^\s?'\"]+)"
+    # A backslash before a quotation mark belongs to the JSON around the URL.
+    r"(?:\?(?P<query>(?:[^\s'\"#\\]|\\(?![\"'\\]))+))?",
+    re.IGNORECASE,
+)
 _ANSI = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, cursor
     r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # titles, links

@@ -180,6 +180,13 @@ def test_what_holds_no_secret_stays(text: str) -> None:
     assert redact(text) == text
 
 
+def test_json_around_a_url_stays_json() -> None:
+    said = {"message": "cannot read \"https://git.example/x?a=1\", nor 'https://git.example/y?b=2'"}
+    assert json.loads(redact(json.dumps(said))) == {
+        "message": f"cannot read \"https://git.example/x?{MASK}\", nor 'https://git.example/y?{MASK}'"
+    }
+
+
 def test_queries_stay_where_they_are_asked_again() -> None:
     assert redact("http://a:b@c/?d=e", queries=True) == f"http://{MASK}@c/?d=e"
 

@@ -63,6 +63,14 @@ def test_json_is_one_document_and_nothing_else_is_told(capsys: pytest.CaptureFix
     assert environment["live"]["commit"] == SYNCED.current.commit  # type: ignore[union-attr]
 
 
+def test_json_stays_json_whatever_is_taken_out_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen(as_json=True)
+    screen.keep_secret(['\\back"quote'])
+    screen.error(ConfigError('cannot read "https://git.example/x?a=1" with "\\back"quote"'))
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["message"] == 'cannot read "https://git.example/x?[secret]" with "[secret]"'
+
+
 def test_markup_in_what_others_wrote_is_only_text(capsys: pytest.CaptureFixture[str]) -> None:
     screen = Screen()
     screen.print("[bold]not bold[/bold] [/]")
