@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from reconciler.core.digest import digest as digest_of
 from reconciler.core.errors import ReconcilerError
-from reconciler.core.inventory import Inventory, Service, read_inventory, touched
+from reconciler.core.inventory import Inventory, Service, read_inventory, reprobed, touched
 from reconciler.core.judge import judge
 from reconciler.core.model import (
     Outcome,
@@ -114,15 +114,13 @@ class Attempt:
         work: the pass's private directory.
 
     Attributes:
-        record: the same with the engine's process once there is one, as it was last saved.
-        inventory: what the stack exported, where the pass came that far; else None.
+        record: the same with the engine's process and the stack's inventory, once they are known.
     """
 
     def __init__(
         self, target: Target, ports: Ports, record: Record, revision: Revision, digest: str, work: Path
     ) -> None:
         self.record = record
-        self.inventory: object | None = None
         self._target = target
         self._ports = ports
         self._revision = revision
@@ -156,8 +154,11 @@ class Attempt:
                     return held(self._target.name, preview, verdict)
 
     def _unchanged(self, program: Program, preview: Preview, verdict: Verdict) -> Outcome:
-        self.inventory = self.record.inventory or self._ports.engine.state(program).inventory
-        inventory = read_inventory(self.inventory)
+        # An update that failed, or went on without us, may have exported another one.
+        known = self._is_known and not self._disturbed and self.record.inventory is not None
+        found = self.record.inventory if known else self._ports.engine.state(program).inventory
+        self.record = self.record.with_(inventory=found)
+        inventory = read_inventory(found)
         probes = self._probe(inventory, tuple(inventory.services) if inventory else ())
         return seen(
             OutcomeKind.UNCHANGED, f"{program.revision.short}: {verdict.why}", preview, verdict, probes
@@ -169,11 +170,25 @@ class Attempt:
         for change in updated.changes:
             if change.custom:
                 self._tell(f"update: {change.operation} {change.name}")
-        self.inventory = updated.inventory
+        before, self.record = self.record, self.record.with_(inventory=updated.inventory)
         inventory = read_inventory(updated.inventory)
-        probes = self._probe(inventory, touched(preview.changes, inventory) if inventory else ())
+        probes = self._probe(inventory, self._to_ask(preview, before, inventory) if inventory else ())
         done = seen(OutcomeKind.UPDATED, f"{program.revision.short} is live", preview, verdict, probes)
         return done.with_(changes=updated.changes)
+
+    @property
+    def _is_known(self) -> bool:
+        """Whether anybody knows what is live: nothing failed or was stopped since the last good pass."""
+        return self.record.digest is not None
+
+    def _to_ask(self, preview: Preview, before: Record, inventory: Inventory) -> tuple[str, ...]:
+        """The services that an update touched, and those that are to answer something else than before.
+
+        All of them where nobody knows what is live: whatever was sick then must not be forgotten.
+        """
+        if not self._is_known:
+            return tuple(sorted(inventory.services))
+        return tuple(sorted({*touched(preview.changes, inventory), *reprobed(before.inventory, inventory)}))
 
     def _note_engine(self, mark: ProcessMark) -> None:
         if self.record.running is not None:

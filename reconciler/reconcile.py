@@ -168,8 +168,6 @@ def _carry_out(target: Target, ports: Ports, record: Record, wanted: _Wanted) ->
     outcome = attempt.run()
     finished = ports.clock.now()
     after = attempt.record.after(outcome, wanted.revision, wanted.digest, finished)
-    if attempt.inventory is not None:
-        after = after.with_(inventory=attempt.inventory)
     ports.store.finish(number, outcome, finished, after)
     _expire(ports.work, number)
     _tell_outcome(target, ports, outcome, finished - started.started)

@@ -137,3 +137,20 @@ def touched(changes: Iterable[Change], inventory: Inventory) -> tuple[str, ...]:
             return tuple(sorted(inventory.services))
         found |= names
     return tuple(sorted(found)) if any_change else ()
+
+
+def reprobed(before: object | None, inventory: Inventory) -> tuple[str, ...]:
+    """Names of the services that are probed otherwise than an earlier inventory said, sorted.
+
+    Args:
+        before: the stack output as it was; one that cannot be read says nothing of any service.
+        inventory: as it is.
+    """
+    try:
+        earlier = read_inventory(before)
+    except ConfigError:
+        earlier = None
+    probes = {name: service.probe for name, service in earlier.services.items()} if earlier else {}
+    return tuple(
+        sorted(name for name, service in inventory.services.items() if service.probe != probes.get(name))
+    )

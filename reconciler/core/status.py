@@ -205,7 +205,11 @@ def _hint(record: Record, state: State, last: Pass | None) -> str:
 
 
 def _services(record: Record, passes: Sequence[Pass]) -> tuple[ServiceStatus, ...]:
-    inventory = read_inventory(record.inventory)
+    try:
+        inventory = read_inventory(record.inventory)
+    except ConfigError:
+        # The pass that met it has failed and says so; everything else is still worth showing.
+        return ()
     if inventory is None:
         return ()
     probes = _last_probes(passes)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.errors import ConfigError
-from reconciler.core.inventory import Inventory, read_inventory, touched
+from reconciler.core.inventory import Inventory, read_inventory, reprobed, touched
 from reconciler.core.model import QUIET, Change, Operation
 from tests.values import change
 from tests.worlds import inventory as a_document
@@ -93,6 +93,42 @@ def test_one_change_more_never_touches_less(some: list[Change], more: Change) ->
     assert before <= after <= {"pad", "wiki"}
     if more.operation in QUIET or not more.custom:
         assert before == after
+
+
+# -- asked otherwise than before ---------------------------------------------------------------------------
+
+
+def probed(url: str, **others: str) -> Inventory:
+    """An inventory whose pad is probed at a URL, and perhaps others."""
+    one = read(a_document(url=url)).services["pad"]
+    inner = {"pad": one} | {
+        name: read(a_document(url=other)).services["pad"] for name, other in others.items()
+    }
+    return read(a_document()).model_copy(update={"services": inner})
+
+
+@pytest.mark.parametrize(
+    ("before", "names"),
+    [
+        pytest.param(probed("https://a.example/", wiki="https://w.example/"), (), id="the same"),
+        pytest.param(probed("https://b.example/", wiki="https://w.example/"), ("pad",), id="one of them"),
+        pytest.param(probed("https://b.example/", wiki="https://b.example/"), ("pad", "wiki"), id="both"),
+        pytest.param(probed("https://a.example/"), ("wiki",), id="a new service"),
+        pytest.param(
+            probed("https://a.example/", wiki="https://w.example/", x="https://x.example/"), (), id="one went"
+        ),
+        pytest.param(None, ("pad", "wiki"), id="no inventory"),
+    ],
+)
+def test_services_that_are_probed_otherwise_than_before_are_named(
+    before: Inventory | None, names: tuple[str, ...]
+) -> None:
+    after = probed("https://a.example/", wiki="https://w.example/")
+    assert reprobed(before.model_dump(mode="json") if before else None, after) == names
+
+
+def test_an_earlier_inventory_that_cannot_be_read_says_nothing_of_any_service() -> None:
+    assert reprobed(a_document() | {"version": 2}, services(wiki=WIKI, pad=PAD)) == ("pad", "wiki")
 
 
 # -- read --------------------------------------------------------------------------------------------------

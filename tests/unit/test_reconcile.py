@@ -21,6 +21,7 @@ from reconciler.core.policy import Guard, OnFailure, UpdateMode
 from reconciler.core.record import Suspension
 from reconciler.reconcile import KEPT_WORK, Target, look
 from reconciler.testing import NOON, Answer, EngineKilled, ReconcilerKilled, Thing
+from tests.values import CONTAINER
 from tests.worlds import URL, World, inventory, pad
 
 
@@ -33,6 +34,25 @@ def brought_up(world: World) -> World:
     world.push("one")
     assert world.go().outcome.kind is OutcomeKind.UPDATED  # type: ignore[union-attr]
     return world
+
+
+BOARD_URL = "https://board.example/"
+
+
+def push_board(world: World, title: str, *, beside: str) -> None:
+    """Push a commit that makes or changes a second service beside the pad of a title."""
+    commit = world.source.commit({"__main__.py": f"a board {title}"})
+    component = Thing("board", type="ronron:components:Service", custom=False)
+    container = Thing("board-app", {"envs": title}, type=CONTAINER, parent="board")
+    found = inventory()
+    services = found["services"]
+    assert isinstance(services, dict)
+    services["board"] = services["pad"] | {
+        "resource": "urn:pulumi:production::fake::ronron:components:Service::board",
+        "url": BOARD_URL,
+        "probe": {"url": BOARD_URL, "status": [200], "contains": None},
+    }
+    world.engine.declare(commit, *pad(beside), component, container, inventory=found)
 
 
 # -- the way it should go --------------------------------------------------------------------------
@@ -88,20 +108,42 @@ def test_a_new_revision_is_updated_by_the_plan_that_was_previewed(world: World) 
 
 def test_an_update_of_another_service_does_not_probe_this_one(world: World) -> None:
     brought_up(world)
-    commit = world.source.commit({"__main__.py": "another"})
-    other = Thing("board", type="ronron:components:Service", custom=False)
-    wiki = Thing("board-app", {"envs": "x"}, type="docker:index/container:Container", parent="board")
-    with_board = inventory()
-    services = with_board["services"]
-    assert isinstance(services, dict)
-    board_urn = "urn:pulumi:production::fake::ronron:components:Service::board"
-    board = services["pad"] | {"resource": board_urn, "url": "https://board.example/"}
-    board["probe"] = {"url": "https://board.example/", "status": [200], "contains": None}
-    services["board"] = board
-    world.engine.declare(commit, *pad("one"), other, wiki, inventory=with_board)
+    push_board(world, "x", beside="one")
     world.prober.asked.clear()
     assert world.go().outcome.kind is OutcomeKind.UPDATED  # type: ignore[union-attr]
-    assert world.prober.asked == ["https://board.example/"]
+    assert world.prober.asked == [BOARD_URL]
+
+
+def test_a_service_whose_probe_alone_is_another_one_is_asked_with_it(world: World) -> None:
+    brought_up(world)
+    commit = world.source.commit({"__main__.py": "another probe"})
+    world.engine.declare(commit, *pad("one"), inventory=inventory(url=f"{URL}health"))
+    world.prober.asked.clear()
+    world.prober.answer(f"{URL}health", Answer(status=404))
+    made = world.go()
+    assert set(world.prober.asked) == {f"{URL}health"}
+    assert made.outcome is not None
+    assert made.outcome.kind is OutcomeKind.FAILED
+    assert "404" in made.outcome.message
+
+
+def test_an_inventory_that_is_no_longer_exported_is_forgotten(world: World) -> None:
+    brought_up(world)
+    commit = world.source.commit({"__main__.py": "without one"})
+    world.engine.declare(commit, *pad("two"))
+    assert world.go().outcome.kind is OutcomeKind.UPDATED  # type: ignore[union-attr]
+    assert world.record.inventory is None
+
+
+def test_an_inventory_that_cannot_be_read_stalls_with_the_reason(world: World) -> None:
+    commit = world.source.commit({"__main__.py": "from the future"})
+    world.engine.declare(commit, *pad("one"), inventory=inventory() | {"version": 2})
+    made = world.go()
+    assert made.outcome is not None
+    assert made.outcome.kind is OutcomeKind.FAILED
+    assert "version 2" in made.outcome.message
+    assert world.record.healthy is None
+    assert world.go().decision.reason is Reason.STALLED
 
 
 def test_intent_is_written_before_the_engine_has_any_effect(world: World) -> None:
@@ -305,6 +347,20 @@ def test_a_service_that_recovers_is_seen_healthy_without_a_change(world: World) 
     assert world.record.healthy == wanted
 
 
+def test_a_sick_service_is_not_forgotten_for_the_update_of_another(world: World) -> None:
+    brought_up(world)
+    healthy = world.record.healthy
+    world.prober.answer(URL, Answer(status=502))
+    world.push("two")
+    world.go()
+    push_board(world, "x", beside="two")
+    made = world.go()
+    assert made.outcome is not None
+    assert made.outcome.kind is OutcomeKind.FAILED
+    assert "pad does not answer as it should" in made.outcome.message
+    assert world.record.healthy == healthy
+
+
 def test_rollback_returns_to_the_last_healthy_revision_and_says_so(world: World) -> None:
     brought_up(world)
     world.policy = world.policy.with_(on_failure=OnFailure.ROLLBACK)
@@ -412,6 +468,20 @@ def test_after_a_crash_the_engine_that_went_on_is_found_and_nothing_is_done_twic
         OutcomeKind.INTERRUPTED,
     ]
     assert world.prober.asked == [URL]
+
+
+def test_after_a_crash_what_the_engine_went_on_to_export_is_remembered(world: World) -> None:
+    brought_up(world)
+    commit = world.source.commit({"__main__.py": "elsewhere"})
+    moved = inventory(url="https://elsewhere.example/")
+    world.engine.declare(commit, *pad("two"), inventory=moved)
+    world.prober.asked.clear()
+    crash(world, ReconcilerKilled())
+    made = world.go()
+    assert made.outcome is not None
+    assert made.outcome.kind is OutcomeKind.UNCHANGED
+    assert world.record.inventory == moved
+    assert world.prober.asked == ["https://elsewhere.example/"]
 
 
 def test_after_a_power_cut_in_a_creation_nothing_is_updated_before_a_person_looked(world: World) -> None:

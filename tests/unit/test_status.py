@@ -109,6 +109,12 @@ def test_services_come_from_the_record_and_their_health_from_the_last_probe() ->
     ]
 
 
+def test_an_inventory_that_cannot_be_read_hides_the_services_and_nothing_else() -> None:
+    how = status(STALLED.with_(inventory=inventory() | {"version": 2}), ())
+    assert how.services == ()
+    assert how.state is State.STALLED
+
+
 def test_what_is_wanted_is_named_only_where_it_is_not_what_is_live() -> None:
     assert status(SYNCED, ()).wanted is None
     assert status(FAILED, ()).wanted == NEW
