@@ -1,9 +1,9 @@
-"""Declarations for tests: one that can be used, and changes to it by path."""
+"""Declarations for tests: one that can be used, and one edit away from it."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import SecretStr
@@ -12,101 +12,103 @@ from components.declaration import Declaration, DeclarationError, StackConfigura
 from components.declaration_errors import Problem
 
 Document = dict[str, Any]
+Edits = Mapping[Any, object]
+"""New values by path."""
 
-DIGEST = "sha256:" + "ab" * 32
-PASSWORD = "correct-horse-battery-staple"
-HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEmzQLw1hLQa06Z4nPCnbQIDYRYdFeVvqZxuFZnQmr6e"
-REMOVED = object()
-"""Stands for the absence of a key in `changed`."""
+PASSWORD = "correct-horse-battery"
+"""Fits every role."""
+DIGEST = "@sha256:" + "1f" * 32
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+"""Of no machine: its key is the numbers from 0 to 31."""
 
-
-def document() -> Document:
-    """A collective with one service of each kind, as below `ronron:` in a stack file."""
-    return {
-        "collective": {
-            "name": "Picasoft", "domain": "picasoft.example", "contact": "tech@picasoft.example",
-            "country": "FR",
+EVERY_KIND: Document = {
+    "collective": {
+        "name": "A test", "domain": "test.example", "contact": "tech@test.example", "country": "FR",
+    },
+    "machines": {"here": {"docker": "unix:///var/run/docker.sock"}},
+    "edge": {"image": "caddy:2.10.2", "tls": "off", "http_port": 8080, "bind": "127.0.0.1"},
+    "database": {"image": "postgres:15.14"},
+    "members": {"basic": {"user": "members"}},
+    "services": {
+        "pad": {
+            "kind": "etherpad", "machine": "here", "hostname": "pad.test.example",
+            "image": "etherpad/etherpad:3.3.1",
         },
-        "machines": {"laptop": {"docker": "unix:///var/run/docker.sock"}},
-        "edge": {"image": "caddy:2.10.2", "tls": "off", "http_port": 8080},
-        "database": {"image": "postgres:15.14"},
-        "members": {"basic": {"user": "membres"}},
-        "services": {
-            "pad": {
-                "kind": "etherpad", "machine": "laptop", "hostname": "pad.localhost",
-                "image": "etherpad/etherpad:3.3.1",
-            },
-            "team": {
-                "kind": "mattermost", "machine": "laptop", "hostname": "team.localhost",
-                "image": "mattermost/mattermost-team-edition:11.7.3",
-            },
-            "backlog": {
-                "kind": "kanboard", "machine": "laptop", "hostname": "backlog.localhost",
-                "image": "kanboard/kanboard:v1.2.53", "members_only": True,
-            },
-            "wiki": {
-                "kind": "container", "machine": "laptop", "hostname": "wiki.localhost",
-                "image": "example/wiki:2.5", "port": 3000, "user": "1000:1000", "database": {},
-                "volumes": {"content": "/content"}, "tmpfs": ["/cache"], "health": ["CMD", "true"],
-            },
+        "team": {
+            "kind": "mattermost", "machine": "here", "hostname": "team.test.example",
+            "image": "mattermost/mattermost-team-edition:11.7.3",
         },
-    }  # fmt: skip
-
+        "board": {
+            "kind": "kanboard", "machine": "here", "hostname": "board.test.example",
+            "image": "kanboard/kanboard:v1.2.53", "members_only": True,
+        },
+        "wiki": {
+            "kind": "container", "machine": "here", "hostname": "wiki.test.example", "image": "wiki:1.0.0",
+            "port": 8000, "volumes": {"pages": "/srv/pages"}, "database": {},
+            "health": ["CMD", "true"], "user": "1000:1000", "read_only": True, "tmpfs": ["/run/wiki"],
+            "capabilities": ["NET_RAW"],
+        },
+    },
+}  # fmt: skip
+"""One service of each kind, on one machine."""
 
 SECRETS = (
-    "members-password",
-    "backlog-database-password",
-    "pad-admin-password",
-    "pad-database-password",
-    "team-database-password",
-    "wiki-database-password",
-)
+    "pad-database-password", "pad-admin-password", "team-database-password", "board-database-password",
+    "wiki-database-password", "members-password",
+)  # fmt: skip
+
+ABSENT = object()
+"""Put in the place of a value, it takes the key away."""
 
 
-def changed(changes: Mapping[str, object]) -> Document:
-    """The usual document with values put at dotted paths, `services.pad.title`; `REMOVED` takes one away."""
-    result = copy.deepcopy(document())
-    for path, value in changes.items():
-        *above, last = path.split(".")
-        node: Any = result
-        for key in above:
-            node = node.setdefault(key, {})
-        if value is REMOVED:
-            del node[last]
+def edited(base: Document, edits: Edits) -> Document:
+    """A copy with values put at paths; `ABSENT` removes the key."""
+    document = copy.deepcopy(base)
+    for path, value in edits.items():
+        node: Any = document
+        for key in path[:-1]:
+            node = node[key]
+        if value is ABSENT:
+            del node[path[-1]]
         else:
-            node[last] = value
-    return result
+            node[path[-1]] = value
+    return document
 
 
 def configuration(
-    changes: Mapping[str, object] | None = None,
+    edits: Edits | None = None,
     *,
     stack: str = "local",
-    secrets: Mapping[str, str | None] | None = None,
+    secrets: Iterable[str] = SECRETS,
+    base: Document = EVERY_KIND,
 ) -> StackConfiguration:
-    """The usual configuration with changes; secrets are all there unless others are named."""
-    given: Mapping[str, str | None] = dict.fromkeys(SECRETS, PASSWORD) if secrets is None else secrets
+    """What the engine would hand over for a stack file."""
     return StackConfiguration(
         stack=stack,
-        values=changed(changes or {}),
-        secrets={key: None if value is None else SecretStr(value) for key, value in given.items()},
+        values=edited(base, edits or {}),
+        secrets={key: SecretStr(PASSWORD) for key in secrets},
     )
 
 
-def declared(changes: Mapping[str, object] | None = None, *, stack: str = "local") -> Declaration:
-    """The usual declaration with changes."""
-    return load(configuration(changes, stack=stack))
+def declaration(
+    edits: Edits | None = None, *, stack: str = "local", base: Document = EVERY_KIND
+) -> Declaration:
+    """A checked declaration, secrets aside."""
+    return load(configuration(edits, stack=stack, secrets=(), base=base), ask_for_secrets=False)
 
 
-def problems(
-    changes: Mapping[str, object] | None = None,
-    *,
-    stack: str = "local",
-    secrets: Mapping[str, str | None] | None = None,
-) -> list[Problem]:
-    """What is wrong with the usual declaration once it is changed."""
+def problems(stack: StackConfiguration, *, ask_for_secrets: bool = True) -> tuple[Problem, ...]:
+    """Everything that is wrong with a configuration; empty when it can be used."""
     try:
-        load(configuration(changes, stack=stack, secrets=secrets))
+        load(stack, ask_for_secrets=ask_for_secrets)
     except DeclarationError as error:
-        return list(error.problems)
-    return []
+        return error.problems
+    return ()
+
+
+def pinned(base: Document = EVERY_KIND) -> Document:
+    """The same declaration with a digest on every image, as it is needed outside `local`."""
+    document = copy.deepcopy(base)
+    for part in (document["edge"], document["database"], *document["services"].values()):
+        part["image"] += DIGEST
+    return document

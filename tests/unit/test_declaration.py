@@ -1,226 +1,464 @@
+"""Declarations that people get wrong: each refusal names the key and says how to mend it."""
+
 from __future__ import annotations
 
+import json
+import string
+from dataclasses import dataclass
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
 
-from components.declaration import SEALED, StackConfiguration, load
-from components.declaration_errors import SHOWN_AT_MOST, DeclarationError, Problem
-from tests.declarations import DIGEST, HOST_KEY, PASSWORD, REMOVED, SECRETS, configuration, declared, problems
-
-PAD = {
-    "kind": "etherpad", "machine": "laptop", "hostname": "pad.localhost", "image": "etherpad/etherpad:3.3.1",
-}  # fmt: skip
-LAPTOP = {"docker": "unix:///var/run/docker.sock"}
-
-BAD = [
-    # changes, key, words of the problem, words of the remedy
-    ({"services.pad.titel": "x"}, "services.pad.titel", "known one is 'title'", "rename it to 'title'"),
-    ({"services.pad.zzz": 1}, "services.pad.zzz", "unknown key", "remove it"),
-    ({"servcies": {}}, "servcies", "nearest known one is 'services'", "rename it to 'services'"),
-    ({"edge.htpp_port": 1}, "edge.htpp_port", "nearest known one is 'http_port'", "rename"),
-    ({"machines.laptop.dokcer": "x"}, "machines.laptop.dokcer", "nearest known one is 'docker'", "rename"),
-    ({"services.wiki.database": {"imag": 1}}, "services.wiki.database.imag", "is 'image'", "rename"),
-    ({"services.pad.probe": {"pth": "/"}}, "services.pad.probe.pth", "is 'path'", "rename"),
-    ({"members.basic.usr": "x"}, "members.basic.usr", "is 'user'", "rename"),
-    ({"collective": REMOVED}, "collective", "this key is missing", "add `collective`"),
-    ({"services": REMOVED}, "services", "this key is missing", "add `services`"),
-    ({"collective.country": REMOVED}, "collective.country", "this key is missing", "add `country`"),
-    ({"services.pad.image": REMOVED}, "services.pad.image", "this key is missing", "add `image`"),
-    ({"services.pad.kind": REMOVED}, "services.pad.kind", "this key is missing", "add `kind`"),
-    ({"services.pad.hostname": REMOVED}, "services.pad.hostname", "this key is missing", "add `hostname`"),
-    ({"services": []}, "services", "keys and values are needed", "`key: value`"),
-    ({"services.pad": "etherpad"}, "services.pad", "keys and values are needed", "`key: value`"),
-    ({"edge": "caddy"}, "edge", "keys and values are needed", "`key: value`"),
-    ({"services.pad.kind": "ethrpad"}, "services.pad.kind", "nearest known one is 'etherpad'", "'etherpad'"),
-    ({"services.pad.kind": "zzz"}, "services.pad.kind", "unknown kind 'zzz'", "container, etherpad"),
-    ({"services.pad.machine": "lapto"}, "services.pad.machine", "nearest known one is 'laptop'", "'laptop'"),
-    ({"services.pad.machine": "zzz"}, "services.pad.machine", "unknown machine 'zzz'", "laptop"),
-    ({"services.pad.image": "etherpad/etherpad"}, "services.pad.image", "has no tag", "name the version"),
-    ({"services.pad.image": "a/b:latest"}, "services.pad.image", "follows `latest`", "name the version"),
-    ({"services.pad.image": f"a/b:latest@{DIGEST}"}, "services.pad.image", "`latest`", "name the version"),
-    ({"services.pad.image": f"a/b@{DIGEST}"}, "services.pad.image", "has no tag", "name the version"),
-    ({"services.pad.image": "A b"}, "services.pad.image", "not a reference", "repository:tag"),
-    ({"services.pad.image": 3}, "services.pad.image", "an image is a text", "repository:tag"),
-    ({"edge.image": "caddy"}, "edge.image", "has no tag", "name the version"),
-    ({"database.image": "postgres:trixie"}, "database.image", "no version of PostgreSQL", "postgres:15.14"),
-    ({"database.image": "postgres:9.6"}, "database.image", "no version of PostgreSQL", "postgres:15.14"),
-    ({"services.pad.database": {"image": "postgres:9.6"}}, "services.pad.database.image", "from 12", "15.14"),
-    ({"services.team.hostname": "pad.localhost"}, "services.team.hostname", "belongs to pad", "of its own"),
-    ({"services.pad.hostname": "https://pad.localhost"}, "services.pad.hostname", "not a hostname", "bare"),
-    ({"services.pad.hostname": "Pad.localhost"}, "services.pad.hostname", "not a hostname", "lower case"),
-    ({"edge": REMOVED}, "edge", "no edge is declared", "add `ronron:edge`"),
-    ({"edge.http_port": 0}, "edge.http_port", "greater than or equal to 1", "correct"),
-    ({"edge.http_port": "abc"}, "edge.http_port", "integer", "correct"),
-    ({"edge": {"image": "caddy:2.10.2", "tls": "internal", "http_port": 443}}, "edge.https_port",
-     "port 443 is already", "another port"),
-    ({"edge.tls": "on"}, "edge.tls", "not one of the known words", "'off', 'internal' or 'acme'"),
-    ({"edge.tls": "acme", "edge.bind": "192.0.2.1"}, "services.pad.hostname", "no public", "public"),
-    ({"edge.bind": "everywhere"}, "edge.bind", "not an IP address", "127.0.0.1"),
-    ({"members": REMOVED}, "members", "backlog is for members only", "add `ronron:members`"),
-    ({"members": {}}, "members", "exactly one of", "keep one"),
-    ({"members.forward_auth": {"url": "https://auth.example/"}}, "members", "exactly one of", "keep one"),
-    ({"database": REMOVED}, "database.image", "no image is declared", "postgres:15.14"),
-    ({"machines": {}}, "machines", "at least 1", "correct"),
-    ({"machines.laptop": {}}, "machines.laptop", "exactly one of `docker` and `proxmox`", "keep one"),
-    ({"machines.laptop.docker": "tcp://0.0.0.0:2375"}, "machines.laptop.docker", "tcp:// is refused", "ssh://"),
-    ({"machines.laptop.docker": "ssh://a@b.example"}, "machines.laptop", "needs `host_key`", "copy /etc/ssh"),
-    ({"machines.laptop": {"docker": "ssh://a@b.example", "host_key": "rubbish"}}, "machines.laptop.host_key",
-     "not a public host key", "paste type and key"),
-    ({"machines.laptop.host_key": HOST_KEY}, "machines.laptop", "no meaning without ssh", "remove"),
-    ({"machines.other": LAPTOP}, "machines.other.docker", "is the Docker of laptop", "once"),
-    ({"services.Pad": PAD}, "services.Pad", "is not a name", "lower-case"),
-    ({"services.pad.environment": {"DB_HOST": "x"}}, "services.pad.environment.DB_HOST", "catalogue sets",
-     "remove it"),
-    ({"services.pad.environment": {"A-B": "x"}}, "services.pad.environment.A-B", "not a name of an",
-     "letters"),
-    ({"services.wiki.port": REMOVED}, "services.wiki", "needs the `port`", "add `port`"),
-    ({"services.wiki.volumes": {"a": "/x", "b": "/x"}}, "services.wiki.volumes", "/x is mounted", "once"),
-    ({"services.wiki.volumes": {"a": "x/../y"}}, "services.wiki.volumes.a", "", ""),
-    ({"services.wiki.tmpfs": ["/content"]}, "services.wiki.volumes", "/content is mounted more", "once"),
-    ({"services.wiki.health": ["wget"]}, "services.wiki", "`health` is not a test", "as in Docker"),
-    ({"services.wiki.capabilities": ["ALL"]}, "services.wiki.capabilities.0", "not a single", "name"),
-    ({"services.edge": PAD | {"hostname": "e.localhost"}}, "services.edge", "as one of the edge", "another"),
-    ({"services.pad-database": PAD | {"hostname": "e.localhost"}}, "services.pad-database", "as one of pad",
-     "another name"),
-    ({"services.pad.memory_mib": 1}, "services.pad.memory_mib", "greater than or equal to 16", "correct"),
-    ({"services.pad.memory_mib": "lots"}, "services.pad.memory_mib", "integer", "correct"),
-    ({"services.pad.title": "a\nb"}, "services.pad.title", "", ""),
-    ({"collective.contact": "nobody"}, "collective.contact", "not a mailbox", "such as tech@"),
-    ({"collective.country": "France"}, "collective.country", "not a country", "ISO 3166"),
-    ({"pad-admin-password": "plain"}, "pad-admin-password", "a secret in plain text", "config set --secret"),
-    ({"services.pad.environment": {"KEY": SEALED}}, "services.pad.environment.KEY", "secret cannot stand",
-     "key of its own"),
-    ({"backup": {"repository": "r", "schedule": "0 3 * * *", "password": "x"}}, "backup.password",
-     "in plain text", "--secret --path"),
-    ({"backup": {"repository": "r", "schedule": "daily", "password": SEALED}}, "backup.schedule",
-     "not a schedule", "five fields"),
-]  # fmt: skip
+from components import editor_schema
+from components.declaration import SEALED, DeclarationError, StackConfiguration, load
+from components.declaration_errors import SHOWN_AT_MOST, Path, Problem, render
+from tests.declarations import (
+    ABSENT,
+    DIGEST,
+    EVERY_KIND,
+    PASSWORD,
+    SECRETS,
+    configuration,
+    declaration,
+    pinned,
+    problems,
+)
 
 
-@pytest.mark.parametrize(("changes", "key", "problem", "remedy"), BAD, ids=lambda value: str(value)[:60])
-def test_bad_input_is_refused_with_its_key_what_is_wrong_and_a_remedy(
-    changes: dict[str, object], key: str, problem: str, remedy: str
-) -> None:
-    found = {each.key: each for each in problems(changes)}
-    assert f"ronron:{key}" in found, list(found)
-    refusal = found[f"ronron:{key}"]
-    assert problem in refusal.problem
-    assert remedy in refusal.remedy
-    assert refusal.problem
-    assert refusal.remedy
-    assert "\n" not in refusal.problem + refusal.remedy
+@dataclass(frozen=True)
+class Wrong:
+    """One edit of a good declaration, and what must be said about it."""
+
+    name: str
+    edit: tuple[Path, object]
+    key: str
+    problem: str
+    remedy: str
 
 
-def test_the_usual_declaration_can_be_used() -> None:
-    assert problems() == []
-    assert set(declared().services) == {"pad", "team", "backlog", "wiki"}
+PAD = ("services", "pad")
+WIKI = ("services", "wiki")
+HERE = ("machines", "here")
+
+TABLE = (
+    # -- shape --------------------------------------------------------------------------------------------
+    Wrong("no collective", (("collective",), ABSENT), "ronron:collective", "missing", "add `collective`"),
+    Wrong("no machines", (("machines",), ABSENT), "ronron:machines", "missing", "add `machines`"),
+    Wrong("no machine at all", (("machines",), {}), "ronron:machines", "at least 1", "declaration.schema"),
+    Wrong("machines as a text", (("machines",), "here"), "ronron:machines", "keys and values", "key: value"),
+    Wrong("services as a list", (("services",), ["pad"]), "ronron:services", "keys and values", "key: value"),
+    Wrong(
+        "a service as a text", (PAD, "etherpad"), "ronron:services.pad", "keys and values", "key: value"
+    ),
+    Wrong("no kind", ((*PAD, "kind"), ABSENT), "ronron:services.pad.kind", "missing", "add `kind`"),
+    Wrong("no image", ((*PAD, "image"), ABSENT), "ronron:services.pad.image", "missing", "add `image`"),
+    # -- keys and words that do not exist -----------------------------------------------------------------
+    Wrong(
+        "a mistyped key of the top", (("colective",), {}), "ronron:colective",
+        "nearest known one is 'collective'",
+        "rename it to 'collective'",
+    ),
+    Wrong(
+        "a mistyped key of a service", ((*PAD, "hostnam"), "x.test.example"), "ronron:services.pad.hostnam",
+        "nearest known one is 'hostname'", "rename it to 'hostname'",
+    ),
+    Wrong(
+        "a key of another kind", ((*PAD, "capabilities"), []), "ronron:services.pad.capabilities",
+        "unknown key", "remove it",
+    ),
+    Wrong(
+        "a key like no other", ((*PAD, "zzz"), 1), "ronron:services.pad.zzz", "unknown key", "remove it"
+    ),
+    Wrong(
+        "a mistyped key far down", ((*WIKI, "database"), {"variables": {"hst": "DB"}}),
+        "ronron:services.wiki.database.variables.hst", "nearest known one is 'host'", "rename it to 'host'",
+    ),
+    Wrong(
+        "a mistyped key of the edge", (("edge", "http_prt"), 1), "ronron:edge.http_prt",
+        "nearest known one is 'http_port'", "rename it to 'http_port'",
+    ),
+    Wrong(
+        "an unknown kind", ((*PAD, "kind"), "ehterpad"), "ronron:services.pad.kind",
+        "unknown kind 'ehterpad'; the nearest known one is 'etherpad'", "write 'etherpad'",
+    ),
+    Wrong(
+        "a kind like no other", ((*PAD, "kind"), "wordpress"), "ronron:services.pad.kind",
+        "unknown kind 'wordpress'", "use one of: container, etherpad, kanboard, mattermost",
+    ),
+    Wrong(
+        "an unknown machine", ((*PAD, "machine"), "hree"), "ronron:services.pad.machine",
+        "unknown machine 'hree'; the nearest known one is 'here'", "write 'here'",
+    ),
+    Wrong(
+        "a machine like no other", ((*PAD, "machine"), "zzz"), "ronron:services.pad.machine",
+        "unknown machine 'zzz'", "use one of: here",
+    ),
+    Wrong("an unknown word", (("edge", "tls"), "on"), "ronron:edge.tls", "known words", "'off', 'internal'"),
+    # -- values ---------------------------------------------------------------------------------------------
+    Wrong(
+        "a name with a capital", (("services", "Pad"), EVERY_KIND["services"]["wiki"]),
+        "ronron:services.Pad", "'Pad' is not a name", "lower-case letters",
+    ),
+    Wrong(
+        "a hostname with a scheme", ((*PAD, "hostname"), "https://pad.test.example"),
+        "ronron:services.pad.hostname", "is not a hostname", "write the bare name",
+    ),
+    Wrong(
+        "a hostname with a line of Caddy's", ((*PAD, "hostname"), "pad.test.example {\n\trespond x\n}\n"),
+        "ronron:services.pad.hostname", "is not a hostname", "write the bare name",
+    ),
+    Wrong(
+        "a mailbox without a host", (("collective", "contact"), "tech"), "ronron:collective.contact",
+        "'tech' is not a mailbox", "write an address",
+    ),
+    Wrong(
+        "a country in words", (("collective", "country"), "France"), "ronron:collective.country",
+        "'France' is not a country", "two capital letters",
+    ),
+    Wrong(
+        "a port out of range", ((*WIKI, "port"), 70_000), "ronron:services.wiki.port", "65535",
+        "declaration.schema",
+    ),
+    Wrong(
+        "a truth value for a text", ((*WIKI, "environment"), {"DEBUG": True}),
+        "ronron:services.wiki.environment.DEBUG", "a text is needed", "put the value in quotes",
+    ),
+    Wrong(
+        "a relative path", ((*WIKI, "volumes"), {"pages": "pages"}), "ronron:services.wiki.volumes.pages",
+        "not an absolute path", "write the whole path",
+    ),
+    Wrong(
+        "a path that climbs", ((*WIKI, "volumes"), {"pages": "/srv/../etc"}),
+        "ronron:services.wiki.volumes.pages", "not an absolute path", "without `..`",
+    ),
+    Wrong(
+        "all capabilities", ((*WIKI, "capabilities"), ["ALL"]), "ronron:services.wiki.capabilities.0",
+        "not a single capability", "name what is needed",
+    ),
+    Wrong(
+        "a health test that is a plain command", ((*WIKI, "health"), ["curl", "x"]), "ronron:services.wiki",
+        "`health` is not a test", "write it as in Docker",
+    ),
+    Wrong(
+        "a hostname without a port", ((*WIKI, "port"), ABSENT), "ronron:services.wiki",
+        "needs the `port`", "add `port`",
+    ),
+    # -- machines -------------------------------------------------------------------------------------------
+    Wrong(
+        "Docker over plain TCP", ((*HERE, "docker"), "tcp://192.0.2.1:2375"), "ronron:machines.here.docker",
+        "tcp:// is refused", "use ssh://user@host",
+    ),
+    Wrong(
+        "ssh without the key of the host", ((*HERE, "docker"), "ssh://tech@old.test.example"),
+        "ronron:machines.here", "needs `host_key`",
+        "copy /etc/ssh/ssh_host_ed25519_key.pub of old.test.example",
+    ),
+    Wrong(
+        "a key of a host that is none", ((*HERE, "host_key"), "ssh-ed25519 AAAA"),
+        "ronron:machines.here.host_key", "not a public host key", "paste type and key",
+    ),
+    Wrong(
+        "neither Docker nor Proxmox", (HERE, {}), "ronron:machines.here", "exactly one of",
+        "keep one of the two",
+    ),
+    Wrong(
+        "one Docker under two names", (("machines", "there"), {"docker": "unix:///var/run/docker.sock"}),
+        "ronron:machines.there.docker", "this is the Docker of here", "declare each Docker once",
+    ),
+    # -- images ---------------------------------------------------------------------------------------------
+    Wrong(
+        "an image without a tag", ((*PAD, "image"), "etherpad/etherpad"), "ronron:services.pad.image",
+        "has no tag", "name the version",
+    ),
+    Wrong(
+        "an image with a digest and no tag", ((*PAD, "image"), "etherpad/etherpad" + DIGEST),
+        "ronron:services.pad.image", "has no tag", "name the version",
+    ),
+    Wrong(
+        "an image that follows latest", ((*PAD, "image"), "etherpad/etherpad:latest"),
+        "ronron:services.pad.image", "follows `latest`", "name the version",
+    ),
+    Wrong(
+        "latest with a digest", ((*PAD, "image"), "etherpad/etherpad:latest" + DIGEST),
+        "ronron:services.pad.image", "follows `latest`", "name the version",
+    ),
+    Wrong(
+        "an image that is no reference", ((*PAD, "image"), "ether pad:1"), "ronron:services.pad.image",
+        "is not a reference of an image", "write repository:tag",
+    ),
+    Wrong(
+        "a number for an image", ((*PAD, "image"), 3), "ronron:services.pad.image", "an image is a text",
+        "write repository:tag",
+    ),
+    Wrong(
+        "a PostgreSQL that nobody repairs", (("database", "image"), "postgres:9.6.24"),
+        "ronron:database.image",
+        "no version of PostgreSQL from 12 on", "use a tag that begins with it",
+    ),
+    # -- two things in one place ----------------------------------------------------------------------------
+    Wrong(
+        "one hostname twice", (("services", "team", "hostname"), "pad.test.example"),
+        "ronron:services.team.hostname", "already belongs to pad", "a hostname of its own",
+    ),
+    Wrong(
+        "one port twice", (("edge",), {"image": "caddy:2.10.2", "tls": "internal", "http_port": 443}),
+        "ronron:edge.https_port", "port 443 is already the port of plain HTTP", "choose another port",
+    ),
+    Wrong(
+        "one path twice", ((*WIKI, "tmpfs"), ["/srv/pages"]), "ronron:services.wiki.volumes",
+        "/srv/pages is mounted more than once: pages, tmpfs", "mount each path once",
+    ),
+    Wrong(
+        "a service with the name of the edge", (("services", "edge"), {
+            "kind": "container", "machine": "here", "image": "x:1",
+        }), "ronron:services.edge", "as one of the edge", "choose another name",
+    ),
+    Wrong(
+        "a service with the name of a database", (("services", "pad-database"), {
+            "kind": "container", "machine": "here", "image": "x:1",
+        }), "ronron:services.pad-database", "as one of pad", "choose another name",
+    ),
+    Wrong(
+        "a volume with the name of the database's", ((*WIKI, "volumes"), {"database": "/srv"}),
+        "ronron:services.wiki", "its volume would be called ronron-local-wiki-database",
+        "choose another name",
+    ),
+    Wrong(
+        "a variable that the catalogue sets", ((*PAD, "environment"), {"TRUST_PROXY": "false"}),
+        "ronron:services.pad.environment.TRUST_PROXY", "the catalogue sets this variable", "remove it",
+    ),
+    # -- what one key needs of another ----------------------------------------------------------------------
+    Wrong("no edge", (("edge",), ABSENT), "ronron:edge", "no edge is declared", "add `ronron:edge`"),
+    Wrong("no members", (("members",), ABSENT), "ronron:members", "nothing says who", "add `ronron:members`"),
+    Wrong(
+        "no PostgreSQL", (("database",), ABSENT), "ronron:database.image", "needs a PostgreSQL",
+        "add `ronron:database`",
+    ),
+    Wrong(
+        "two ways for members", (("members", "forward_auth"), {"url": "https://auth.test.example"}),
+        "ronron:members", "exactly one of", "keep one of the two",
+    ),
+    # -- secrets --------------------------------------------------------------------------------------------
+    Wrong(
+        "a secret in plain text", (("pad-admin-password",), "hunter2hunter2"), "ronron:pad-admin-password",
+        "secret in plain text", "pulumi config set --secret ronron:pad-admin-password --stack local",
+    ),
+    Wrong(
+        "a secret inside a plain value", ((*WIKI, "environment"), {"TOKEN": SEALED}),
+        "ronron:services.wiki.environment.TOKEN", "a secret cannot stand here", "a key of its own",
+    ),
+    Wrong(
+        "a password of a service that there is not", (("pda-admin-password",), "x"),
+        "ronron:pda-admin-password",
+        "nearest known one is 'pad-admin-password'", "rename it to 'pad-admin-password'",
+    ),
+)  # fmt: skip
 
 
-def test_every_problem_is_reported_at_once() -> None:
-    keys = {
-        each.key
-        for each in problems(
-            {
-                "collective.country": "France",
-                "edge.htpp_port": 80,
-                "services.pad.titel": "x",
-                "services.team.machine": "zzz",
-                "services.backlog.image": "kanboard/kanboard:latest",
-                "services.wiki.hostname": "team.localhost",
-                "zzz": 1,
-            },
-            secrets={},
-        )
-    }
-    assert keys >= {
-        "ronron:collective.country",
-        "ronron:edge.htpp_port",
-        "ronron:services.pad.titel",
-        "ronron:services.backlog.image",
-        "ronron:services.wiki.hostname",
-        "ronron:zzz",
-        "ronron:team-database-password",
-        "ronron:wiki-database-password",
-    }
+@pytest.mark.parametrize("wrong", [pytest.param(each, id=each.name) for each in TABLE])
+def test_a_refusal_names_the_key_and_the_remedy(wrong: Wrong) -> None:
+    found = problems(configuration(dict([wrong.edit])))
+    assert [problem.key for problem in found] == [wrong.key]
+    assert wrong.problem in found[0].problem
+    assert wrong.remedy in found[0].remedy
 
 
-def test_a_part_that_cannot_be_read_is_not_called_absent() -> None:
-    assert [each.key for each in problems({"edge.tls": "on"})] == ["ronron:edge.tls"]
-    assert [each.key for each in problems({"machines.laptop.docker": "zzz"})] == [
-        "ronron:machines.laptop.docker"
-    ]
+@pytest.mark.parametrize("wrong", [pytest.param(each, id=each.name) for each in TABLE])
+def test_a_refusal_is_two_lines_below_one_headline(wrong: Wrong) -> None:
+    text = render(problems(configuration(dict([wrong.edit]))))
+    headline, problem, remedy = text.split("\n")
+    assert headline == "cannot use this declaration: 1 problem"
+    assert problem.startswith(f"  {wrong.key}: ")
+    assert remedy.startswith("    -> ")
 
 
 @pytest.mark.parametrize("key", SECRETS)
-def test_each_missing_secret_is_named_with_the_command_that_sets_it(key: str) -> None:
-    (missing,) = problems(secrets={other: PASSWORD for other in SECRETS if other != key})
-    assert missing.key == f"ronron:{key}"
-    assert "missing secret" in missing.problem
-    assert missing.remedy == f"pulumi config set --secret ronron:{key} --stack local"
+def test_a_missing_secret_is_named_with_the_command_that_sets_it(key: str) -> None:
+    found = problems(configuration(secrets=[each for each in SECRETS if each != key]))
+    assert [problem.key for problem in found] == [f"ronron:{key}"]
+    assert found[0].problem.startswith("missing secret: ")
+    assert found[0].remedy == f"pulumi config set --secret ronron:{key} --stack local"
 
 
-def test_secrets_are_not_asked_for_where_they_cannot_be_known() -> None:
-    load(configuration(secrets={}), ask_for_secrets=False)
+def test_missing_secrets_are_left_aside_on_request() -> None:
+    assert (
+        load(configuration(secrets=()), ask_for_secrets=False).services.keys()
+        == EVERY_KIND["services"].keys()
+    )
 
 
-def test_an_unknown_secret_is_refused_with_the_nearest_one() -> None:
-    (found,) = problems(secrets={**dict.fromkeys(SECRETS, PASSWORD), "pad-databse-password": PASSWORD})
-    assert found.key == "ronron:pad-databse-password"
-    assert "'pad-database-password'" in found.remedy
+def test_a_secret_is_never_shown() -> None:
+    wrong = configuration({("services",): {}}, secrets=[])
+    short = StackConfiguration(
+        stack="local",
+        values=EVERY_KIND,
+        secrets={**dict.fromkeys(SECRETS, SecretStr(PASSWORD)), "pad-admin-password": SecretStr("hush!")},
+    )
+    plain = configuration({("pad-admin-password",): "in the clear"})
+    assert "hush!" not in render(problems(short))
+    assert "in the clear" not in render(problems(plain))
+    assert problems(wrong) == ()
+    assert PASSWORD not in repr(configuration())
 
 
-def test_the_value_of_a_secret_is_in_no_message() -> None:
-    short = "hunter2"
-    try:
-        load(configuration({"edge.tls": "on"}, secrets=dict.fromkeys(SECRETS, short)))
-    except DeclarationError as error:
-        shown = str(error) + repr(error) + repr(error.problems)
-    assert "ronron:pad-database-password" in shown
-    assert short not in shown
+@pytest.mark.parametrize("stack", ["local", "local-lea"])
+def test_a_stack_for_ones_own_machine_needs_no_digest(stack: str) -> None:
+    assert problems(configuration(stack=stack)) == ()
 
 
-@pytest.mark.parametrize("stack", ["staging", "production", "locals"])
-def test_outside_local_each_image_needs_a_digest(stack: str) -> None:
-    found = {each.key: each for each in problems(stack=stack)}
-    for name in ("pad", "team", "backlog", "wiki"):
-        assert "has no digest" in found[f"ronron:services.{name}.image"].problem
-    assert {"ronron:edge.image", "ronron:database.image"} <= set(found)
-    assert "docker buildx imagetools inspect postgres:15.14" in found["ronron:database.image"].remedy
+@pytest.mark.parametrize("stack", ["staging", "production", "localhost", "my-local"])
+def test_every_other_stack_needs_a_digest_on_every_image(stack: str) -> None:
+    found = problems(configuration(stack=stack))
+    assert {problem.key for problem in found} == {
+        "ronron:edge.image", "ronron:database.image", *(
+            f"ronron:services.{name}.image" for name in EVERY_KIND["services"]
+        ),
+    }  # fmt: skip
+    assert all("has no digest" in problem.problem for problem in found)
+    assert all("docker buildx imagetools inspect " in problem.remedy for problem in found)
 
 
-@pytest.mark.parametrize("stack", ["local", "local-2"])
-def test_on_ones_own_machine_an_image_needs_no_digest(stack: str) -> None:
-    assert problems(stack=stack) == []
+def test_a_digest_on_every_image_is_enough() -> None:
+    assert problems(configuration(base=pinned(), stack="production")) == ()
 
 
-def test_an_image_that_exists_on_one_machine_only_is_refused_elsewhere() -> None:
-    image = f"ronron-local/etherpad:1.8.14@{DIGEST}"
-    found = {each.key: each for each in problems({"services.pad.image": image}, stack="staging")}
-    assert "only on the machine" in found["ronron:services.pad.image"].problem
+def test_an_image_that_was_built_here_goes_nowhere_else() -> None:
+    built = {(*PAD, "image"): "ronron-local/etherpad:1.8.14" + DIGEST}
+    (found,) = problems(configuration(built, base=pinned(), stack="production"))
+    assert found.key == "ronron:services.pad.image"
+    assert "exist only on the machine that built them" in found.problem
+    assert problems(configuration({(*PAD, "image"): "ronron-local/etherpad:1.8.14"})) == ()
 
 
-def test_problems_come_in_the_order_of_the_keys() -> None:
-    found = problems({"zzz": 1, "edge.tls": "on", "collective.country": "x", "services.pad.titel": 1})
-    assert [each.key for each in found] == [
+@pytest.mark.parametrize("name", ["pad.localhost", "pad.internal"])
+def test_no_public_certificate_is_asked_for_a_private_name(name: str) -> None:
+    edits = {
+        ("edge", "tls"): "acme", ("edge", "http_port"): 80, ("edge", "bind"): "192.0.2.1",
+        (*PAD, "hostname"): name,
+    }  # fmt: skip
+    (found,) = problems(configuration(edits))
+    assert found.key == "ronron:services.pad.hostname"
+    assert "no public authority certifies" in found.problem
+
+
+def test_no_public_certificate_is_asked_where_nobody_reaches_the_door() -> None:
+    hidden = {("edge", "tls"): "acme", ("edge", "http_port"): 80}
+    (found,) = problems(configuration(hidden))
+    assert (found.key, found.remedy.startswith("set `bind`")) == ("ronron:edge.bind", True)
+    elsewhere = {("edge", "tls"): "acme", ("edge", "bind"): "192.0.2.1", ("edge", "https_port"): 8443}
+    (found,) = problems(configuration(elsewhere))
+    assert found.key == "ronron:edge.http_port"
+
+
+def test_all_problems_are_told_at_once_in_the_order_of_the_file() -> None:
+    edits = {
+        ("colective",): {},
+        ("collective", "country"): "France",
+        (*HERE, "docker"): "tcp://192.0.2.1",
+        (*PAD, "image"): "etherpad/etherpad:latest",
+        ("services", "team", "hostnam"): "x",
+        ("edge", "tls"): "on",
+    }
+    found = problems(configuration(edits, secrets=()))
+    keys = [problem.key for problem in found]
+    assert keys[:5] == [
         "ronron:collective.country",
-        "ronron:services.pad.titel",
+        "ronron:machines.here.docker",
+        "ronron:services.pad.image",
+        "ronron:services.team.hostnam",
         "ronron:edge.tls",
-        "ronron:zzz",
     ]
+    assert "ronron:colective" in keys[5:]
+    assert "ronron:board-database-password" in keys[5:]
+    assert len(set(found)) == len(found)
 
 
-def test_a_long_list_of_problems_stays_on_one_screen() -> None:
-    many = [Problem(path=("x", index), problem="p", remedy="r") for index in range(30)]
-    lines = str(DeclarationError(many)).splitlines()
-    assert len(lines) == 2 * SHOWN_AT_MOST + 2
-    assert "30 problems" in lines[0]
-    assert "20 more" in lines[-1]
+def test_a_part_that_cannot_be_read_is_not_called_missing_too() -> None:
+    found = problems(configuration({("edge", "tls"): "on", ("members", "basic"): {"user": "a b"}}))
+    assert [problem.key for problem in found] == ["ronron:edge.tls", "ronron:members.basic.user"]
 
 
-def test_an_empty_configuration_says_what_is_needed() -> None:
-    with pytest.raises(DeclarationError) as refused:
-        load(StackConfiguration(stack="local"))
-    assert [each.key for each in refused.value.problems] == [
-        "ronron:collective",
-        "ronron:machines",
-        "ronron:services",
-    ]
+def test_a_screen_shows_the_first_problems_and_counts_the_rest() -> None:
+    many = tuple(Problem(path=("services", f"s{n}"), problem="wrong", remedy="mend it") for n in range(13))
+    lines = render(many).split("\n")
+    assert lines[0] == "cannot use this declaration: 13 problems"
+    assert sum("ronron:services" in line for line in lines) == SHOWN_AT_MOST
+    assert lines[-1].startswith("  and 3 more: ")
+    assert len(lines) < 24
+
+
+def test_an_error_shows_all_that_it_holds() -> None:
+    with pytest.raises(DeclarationError) as caught:
+        load(configuration({(*PAD, "kind"): "wordpress"}))
+    assert str(caught.value) == render(caught.value.problems)
+
+
+def test_what_is_left_out_has_a_default() -> None:
+    bare = declaration(
+        base={
+            "collective": EVERY_KIND["collective"],
+            "machines": EVERY_KIND["machines"],
+            "services": {"job": {"kind": "container", "machine": "here", "image": "job:1"}},
+        }
+    )
+    job = bare.services["job"]
+    assert (job.memory_mib, job.cpus, job.members_only, job.hostname) == (512, 1.0, False, None)
+    assert (bare.edge, bare.members, bare.backup, bare.database.image) == (None, None, None, None)
+
+
+def test_capabilities_have_one_spelling() -> None:
+    wiki = declaration({(*WIKI, "capabilities"): ["NET_RAW", "CAP_CHOWN"]}).services["wiki"]
+    assert wiki.kind == "container"
+    assert wiki.capabilities == ("CAP_NET_RAW", "CAP_CHOWN")
+
+
+def test_the_schema_for_editors_is_that_of_the_models() -> None:
+    assert editor_schema.SCHEMA_FILE.read_text(encoding="utf-8") == editor_schema.text()
+
+
+leaves = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(max_size=20)
+    | st.just(SEALED)
+)
+trees = st.recursive(
+    leaves,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(string.ascii_lowercase, max_size=8), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+KEYS = ("collective", "machines", "services", "edge", "database", "members", "backup")
+
+
+@given(st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=8), trees, max_size=7))
+def test_nonsense_is_refused_in_words_and_never_with_a_crash(values: dict[str, Any]) -> None:
+    found = problems(StackConfiguration(stack="production", values=values))
+    assert found
+    for problem in found:
+        assert problem.problem
+        assert problem.remedy
+
+
+@given(
+    st.sampled_from(
+        [
+            ("collective", "country"), ("machines", "here"), PAD, WIKI, (*WIKI, "volumes"),
+            (*WIKI, "database"), (*WIKI, "health"), ("edge", "http_port"), ("members", "basic"),
+            (*WIKI, "environment"), (*PAD, "cpus"), (*PAD, "probe"), (*PAD, "image"),
+            ("edge",), ("database",),
+        ]
+    ),
+    trees,
+)  # fmt: skip
+def test_one_nonsensical_value_is_accepted_or_told_by_its_own_key(path: Path, value: object) -> None:
+    for problem in problems(configuration({path: value})):
+        assert problem.path[0] in {path[0], "edge", "members", "database"} or str(problem.path[0]) in SECRETS
+        json.dumps(problem.key)
