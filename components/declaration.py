@@ -54,7 +54,7 @@ def load(configuration: StackConfiguration, *, ask_for_secrets: bool = True) -> 
     problems = [*_top_level(configuration, known_services), *sealed]
     problems += [problem for problem in wrong_shape if problem.path not in told]
     declaration = Declaration(stack=configuration.stack, project=configuration.project, **parsed)
-    problems += declaration_rules.broken(declaration, complete=not wrong_shape)
+    problems += declaration_rules.broken(declaration, complete=not wrong_shape and not sealed)
     problems += _unfit(configuration, known_services)
     if ask_for_secrets:
         problems += _missing_secrets(configuration, declaration)
