@@ -13,7 +13,7 @@ from pulumi.runtime.proto.resource_pb2 import RegisterResourceResponse
 
 from components import collective
 from components.resolved import Declaration
-from tests.every_kind import declaration
+from tests.declarations import declaration
 
 CONTAINER = "docker:index/container:Container"
 IMAGE = "docker:index/remoteImage:RemoteImage"

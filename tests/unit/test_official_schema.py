@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from components.containers import REPLACED_FOR
 from components.declaration_models import KINDS
-from tests.every_kind import EVERY_KIND, HOST_KEY, declaration
+from tests.declarations import EVERY_KIND, HOST_KEY, declaration
 from tests.programs import CONTAINER, PROVIDER, Program, Registered, run
 
 FILE = Path(__file__).parents[1] / "official_schema.yaml"

@@ -11,7 +11,7 @@ import pytest
 from components import program
 from components.declaration import SEALED, DeclarationError, StackConfiguration
 from components.declaration_errors import Problem
-from tests.every_kind import EVERY_KIND, PASSWORD, SECRETS, problems
+from tests.declarations import EVERY_KIND, PASSWORD, SECRETS, problems
 from tests.programs import VOLUME, registered
 
 ERROR = DeclarationError([Problem(path=("edge", "tls"), problem="not a word", remedy="use `off`")])

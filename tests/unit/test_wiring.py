@@ -17,7 +17,7 @@ from components.docker_host import DockerHost, DockerHostArgs
 from components.edge import password_hash
 from components.resolved import Declaration, resolve
 from components.service import Service, ServiceArgs
-from tests.every_kind import EVERY_KIND, HOST_KEY, SECRETS, declaration
+from tests.declarations import EVERY_KIND, HOST_KEY, SECRETS, declaration
 from tests.programs import (
     CONTAINER,
     IMAGE,
