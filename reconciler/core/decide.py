@@ -44,7 +44,8 @@ def decide(
         return _because(Reason.SUSPENDED, f"suspended by {record.suspended.by}", record.suspended.why)
     if asked and request is not None:
         return _because(Reason.REQUESTED, f"asked for by {request.by}")
-    if record.interrupted and record.failures < policy.retry.limit:
+    # Only of the same revision: another one has not been promoted, nor let in by the window, yet.
+    if again and record.interrupted and record.failures < policy.retry.limit:
         return _because(Reason.INTERRUPTED, "the last pass did not end")
     if again and record.stalled is not None:
         return _because(Reason.STALLED, f"stalled at {desired.short}", record.stalled)

@@ -111,7 +111,22 @@ ROWS: dict[str, Row] = {
     "a request older than the one served": Row(Reason.NEW_REVISION, SYNCED.with_(served=9), request=ASKED),
     # -- interrupted
     "interrupted": Row(Reason.INTERRUPTED, INTERRUPTED),
-    "interrupted, and another revision came": Row(Reason.INTERRUPTED, INTERRUPTED, desired=OLD),
+    "interrupted though not promoted": Row(Reason.INTERRUPTED, INTERRUPTED, policy=PROMOTED),
+    "interrupted, and another revision came": Row(
+        Reason.NEW_REVISION, INTERRUPTED.with_(attempted=OLD, digest=None)
+    ),
+    "interrupted, and another revision came that is not promoted": Row(
+        Reason.NOT_PROMOTED, INTERRUPTED.with_(attempted=OLD, digest=None), policy=PROMOTED
+    ),
+    "interrupted, and another revision came outside the window": Row(
+        Reason.OUTSIDE_WINDOW, INTERRUPTED.with_(attempted=OLD, digest=None), policy=WINDOWED
+    ),
+    "interrupted, and back at what was live": Row(
+        Reason.NEW_REVISION, INTERRUPTED.with_(digest=None), desired=OLD, digest=OLD_DIGEST
+    ),
+    "found busy, and back at what is live": Row(
+        Reason.UP_TO_DATE, INTERRUPTED, desired=OLD, digest=OLD_DIGEST
+    ),
     "interrupted outside the window": Row(Reason.INTERRUPTED, INTERRUPTED, policy=WINDOWED),
     "interrupted just below the limit": Row(
         Reason.INTERRUPTED, INTERRUPTED.with_(failures=4, failed_at=NOON)
