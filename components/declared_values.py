@@ -136,7 +136,7 @@ def _image(value: object) -> ImageReference:
 
 
 def _absolute(value: str) -> str:
-    if not re.fullmatch(r"/[^\x00-\x1f:,]+", value) or posixpath.normpath(value) != value:
+    if not re.fullmatch(r"/(?!/)[^\x00-\x1f:,]+", value) or posixpath.normpath(value) != value:
         refuse(
             f"{value!r} is not an absolute path inside the container",
             "write the whole path, such as /var/lib/wiki, without `..`, comma, colon or slash at the end",
