@@ -48,6 +48,7 @@ class _Marker(NamedTuple):
     error: type[EngineError]
     message: str
     hint: str
+    retryable: bool = False
 
 
 _MARKERS = (
@@ -81,6 +82,7 @@ _MARKERS = (
         EngineError,
         "cannot reach the backend of the state: {words}",
         "check PULUMI_BACKEND_URL and its credentials with `pulumi stack ls`",
+        retryable=True,
     ),
     _Marker(
         re.compile(r"validating stack config"),
@@ -102,7 +104,12 @@ _NO_PLUGIN = re.compile(
     r"failed to load (?:language |resource )?plugin (?P<other>[\w.-]+)|"
     r"could not (?:load|start) plugin '?(?P<third>[\w.-]+)"
 )
-_VIOLATES = re.compile(r"^resource (?P<urn>urn:pulumi:\S.*?) violates plan", re.M)
+# Source: pulumi pkg/resource/deploy, step_generator.go, step_executor.go and deployment_executor.go, 3.274.1.
+_VIOLATES = re.compile(
+    r"^resource (?:(?P<urn>urn:pulumi:\S.*?) )?violates plan|is not allowed by the plan: |"
+    r"^expected resource operations for (?P<missing>urn:pulumi:\S.*?) but none were seen",
+    re.M,
+)
 
 _VERBS = {
     Operation.CREATE: "create",
@@ -172,8 +179,12 @@ def _stopped(finished: Finished, log: EventLog) -> EngineError | None:
 
 
 def _violated(log: EventLog) -> EngineError | None:
-    said = "\n".join(one.message for one in log.diagnostics if one.severity == "error")
-    urns = dict.fromkeys(found["urn"] for found in _VIOLATES.finditer(said))
+    urns = dict.fromkeys(
+        found["urn"] or found["missing"] or one.urn
+        for one in log.diagnostics
+        if one.severity == "error"
+        for found in _VIOLATES.finditer(one.message)
+    )
     if not urns:
         return None
     # What follows in the engine's own line are values of properties.
@@ -200,7 +211,9 @@ def _before_the_program(finished: Finished, stack: str) -> EngineError | None:
     for marker in _MARKERS:
         if marker.words.search(said):
             message = marker.message.format(words=plain_cause(engine_words(said)))
-            return marker.error(message, hint=marker.hint.format(stack=stack))
+            error = marker.error(message, hint=marker.hint.format(stack=stack))
+            error.retryable = marker.retryable or error.retryable
+            return error
     return None
 
 
@@ -258,7 +271,10 @@ def _failed_program(log: EventLog) -> EngineError | None:
 def _unknown(finished: Finished) -> EngineError:
     hint = f"read all that it said with `less {finished.log}.err {finished.log}.out`"
     if finished.code is not None and finished.code < 0:
-        return EngineError(f"pulumi {finished.command} was killed by signal {-finished.code}", hint=hint)
+        error = EngineError(f"pulumi {finished.command} was killed by signal {-finished.code}", hint=hint)
+        # By somebody, or for want of memory: neither is about the revision.
+        error.retryable = True
+        return error
     words = (
         plain_cause(engine_words(finished.stderr)) or last_words(finished.stdout).message or "it said nothing"
     )
