@@ -187,8 +187,8 @@ def _recover(target: Target, ports: Ports, record: Record, running: Running) -> 
     ports.progress.tell(
         target.name, f"recovery: pass {running.pass_id} for {running.revision.short} did not end"
     )
-    digest = digest_at(target, ports, running.revision)
     try:
+        digest = digest_at(target, ports, running.revision)
         with prepared(target, ports, running.revision, digest, ports.work / str(running.pass_id)) as program:
             found = ports.engine.settle(program, running.engine)
         outcome = Outcome(kind=OutcomeKind.INTERRUPTED, message=f"its process died; {found}")

@@ -20,7 +20,7 @@ from reconciler.core.model import OutcomeKind, Reason, VerdictKind
 from reconciler.core.policy import Guard, OnFailure, UpdateMode
 from reconciler.core.record import Suspension
 from reconciler.reconcile import KEPT_WORK, Target, look
-from reconciler.testing import NOON, Answer, EngineKilled, ReconcilerKilled, Thing
+from reconciler.testing import NOON, Answer, EngineKilled, FakeSource, ReconcilerKilled, Thing
 from tests.values import CONTAINER
 from tests.worlds import URL, World, inventory, pad
 
@@ -482,6 +482,21 @@ def test_after_a_crash_what_the_engine_went_on_to_export_is_remembered(world: Wo
     assert made.outcome.kind is OutcomeKind.UNCHANGED
     assert world.record.inventory == moved
     assert world.prober.asked == ["https://elsewhere.example/"]
+
+
+def test_a_crash_is_got_over_where_its_revision_was_taken_away(world: World) -> None:
+    world.push("one")
+    crash(world, ReconcilerKilled())
+    world.source = FakeSource()
+    wanted = world.push("two")
+    made = world.go()
+    assert made.outcome is not None
+    assert made.outcome.kind is OutcomeKind.UPDATED
+    assert world.record.current == wanted
+    closed = world.store.history()[1].outcome
+    assert closed is not None
+    assert closed.kind is OutcomeKind.INTERRUPTED
+    assert "cannot find commit" in closed.message
 
 
 def test_after_a_power_cut_in_a_creation_nothing_is_updated_before_a_person_looked(world: World) -> None:
