@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, NoReturn
 
-import click
 import typer
 
 from reconciler.adapters.git_source import GitSource
@@ -50,8 +49,14 @@ from reconciler.terminal import (
 from reconciler.validate import check
 from toolchain.report import report
 
+
+def _end(code: ExitCode, **_options: object) -> NoReturn:
+    raise typer.Exit(code)
+
+
 app = typer.Typer(
     name="ronron",
+    result_callback=_end,
     help="Keeps a CHATONS purring: watches a git repository, and previews and updates its environments.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -61,7 +66,7 @@ app = typer.Typer(
 )
 
 Environment = Annotated[str, typer.Argument(metavar="ENV", help="Name of an environment of the policy.")]
-MaybeEnvironment = Annotated[str | None, typer.Argument(metavar="[ENV]", help="One environment; else all.")]
+MaybeEnvironment = Annotated[str | None, typer.Argument(metavar="ENV", help="One environment; else all.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print facts as one JSON document.")]
 
 
@@ -228,7 +233,7 @@ def update(context: typer.Context, environment: Environment, as_json: AsJson = F
 def watch(
     context: typer.Context,
     environments: Annotated[
-        list[str] | None, typer.Argument(metavar="[ENV]...", help="Only these environments; else all.")
+        list[str] | None, typer.Argument(metavar="ENV...", help="Only these environments; else all.")
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="Look once at every environment, then end.")] = False,
     poll: Annotated[
@@ -362,7 +367,7 @@ def _opened(context: typer.Context, as_json: bool, **options: object) -> Iterato
         given = {"repository": before.repository, "state": before.state, "debug": before.debug or None}
         settings = load_settings(**given, **options)
         screen.keep_secret(settings.secrets())
-        with SqlStore(settings.state) as store:
+        with SqlStore(settings.state, secrets=settings.secrets()) as store:
             yield _Opened(settings, store, screen)
 
 
@@ -444,12 +449,7 @@ def _as_fact(result: Result) -> object:
 def main() -> None:
     """Run the command line; whatever nobody expected ends in one line, unless --debug asks for more."""
     try:
-        code = app(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except click.exceptions.Abort:
-        sys.exit(ExitCode.FAILED)
+        app()
     except Exception as error:
         if "--debug" in sys.argv or isinstance(error, ReconcilerError):
             raise
@@ -460,7 +460,6 @@ def main() -> None:
             )
         )
         sys.exit(ExitCode.FAILED)
-    sys.exit(code)
 
 
 if __name__ == "__main__":
