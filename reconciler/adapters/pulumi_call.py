@@ -24,6 +24,7 @@ SHORT = timedelta(minutes=2)
 _MOST_MESSAGES = 50
 _LONGEST_MESSAGE = 500
 _SECRETS_PROVIDER = re.compile(r"^secretsprovider:\s*['\"]?(?P<url>[^'\"\s#]+)", re.M)
+_BROKEN_STACK_FILE = re.compile(r"stack configuration(?: for new stack)?: invalid YAML file")
 _PLUGIN_FROM_PATH = re.compile(r"^using pulumi-\S+ from \$PATH at ")
 
 
@@ -55,20 +56,10 @@ class Call:
         self._original = program.directory / directory
 
     def copy_config(self) -> None:
-        """Take the stack file as it is in the checkout now.
-
-        Raises:
-            ConfigError: it is no YAML; the engine would say so too, and not name the file.
-        """
+        """Take the stack file as it is in the checkout now."""
         self._config.touch(mode=0o600)
-        for ending in ("yaml", "yml"):
-            original = self._original / f"{self._stack_file}.{ending}"
-            if original.is_file():
-                content = original.read_bytes()
-                read_yaml(content.decode(errors="replace"), file=self._named(original))
-                self._config.write_bytes(content)
-                return
-        self._config.write_bytes(b"")
+        original = self._stack_file_in_checkout()
+        self._config.write_bytes(b"" if original is None else original.read_bytes())
 
     def preview(self) -> tuple[Finished, EventLog, Path]:
         """Run a preview; the path is that of its plan."""
@@ -150,7 +141,15 @@ class Call:
             raise self.error(finished, EventLog())
 
     def error(self, finished: Finished, log: EventLog) -> EngineError:
-        """Why a command did not do what it should; files are named from the top of the project."""
+        """Why a command did not do what it should; files are named from the top of the project.
+
+        Raises:
+            ConfigError: the stack file is no YAML; the engine says so too, but does not name it.
+        """
+        original = self._stack_file_in_checkout()
+        # Asked only now: the engine reads more than we do, anchors for instance.
+        if original is not None and _BROKEN_STACK_FILE.search(finished.stderr):
+            read_yaml(original.read_text(errors="replace"), file=self._named(original))
         return explain(finished, log, self.stack, self._secrets, directory=str(self.program.directory))
 
     def messages(self, log: EventLog) -> tuple[str, ...]:
@@ -161,6 +160,10 @@ class Call:
             if one.severity in {"warning", "error"} and not _PLUGIN_FROM_PATH.match(one.message)
         )
         return tuple(dict.fromkeys(text for text in said if text))[:_MOST_MESSAGES]
+
+    def _stack_file_in_checkout(self) -> Path | None:
+        files = (self._original / f"{self._stack_file}.{ending}" for ending in ("yaml", "yml"))
+        return next((file for file in files if file.is_file()), None)
 
     def _named(self, file: Path) -> str:
         """A file as people know it: from the top of the project, where it is below that."""

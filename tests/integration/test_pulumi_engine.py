@@ -19,6 +19,7 @@ import pytest
 from reconciler.adapters.processes import LinuxProcesses
 from reconciler.adapters.pulumi_engine import PulumiEngine
 from reconciler.core.errors import (
+    ConfigError,
     EngineError,
     EngineTimeoutError,
     PassphraseError,
@@ -71,13 +72,12 @@ class Running:
     def __init__(self, project: PulumiProject, engine: PulumiEngine, preview: Preview) -> None:
         self.marks: list[ProcessMark] = []
         self._ended: list[Updated | EngineError] = []
-        self._work = lambda: engine.update(project.program(), preview, self.marks.append)
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, args=(project, engine, preview))
         self._thread.start()
 
-    def _run(self) -> None:
+    def _run(self, project: PulumiProject, engine: PulumiEngine, preview: Preview) -> None:
         try:
-            self._ended.append(self._work())
+            self._ended.append(engine.update(project.program(), preview, self.marks.append))
         except EngineError as error:
             self._ended.append(error)
 
@@ -175,15 +175,32 @@ def test_bytes_that_are_no_text_and_a_flood_of_them_harm_nothing(project: Pulumi
     flood = (
         r'[f.buffer.write(b"\xff\xfe caf\xe9 " + b"x" * 300_000 + b"\n") for f in (sys.stdout, sys.stderr)]'
     )
-    project.declare(
-        LAMP, inventory={"version": 1}, before=flood, after='pulumi.log.warn("a \\ud83d wo\\x1b[1mrd")'
-    )
+    project.declare(LAMP, inventory={"version": 1}, before=flood, after='pulumi.log.warn("a wo\\x1b[1mrd")')
     engine = project.engine()
     preview = engine.preview(project.program(create_stack=True))
     updated = engine.update(project.program(), preview, nothing)
     assert [change.name for change in updated.changes if change.type.endswith(":Resource")] == ["lamp"]
     assert updated.inventory == {"version": 1}
     assert all(message.isprintable() for message in (*preview.messages, *updated.messages))
+
+
+def test_a_stack_file_that_pulumi_reads_is_read(project: PulumiProject) -> None:
+    stack_file = project.checkout / "stacks" / "Pulumi.dev.yaml"
+    stack_file.write_text("config:\n  tiny:a: &a {b: 1.5}\n  tiny:c: *a\n")
+    project.declare(after='pulumi.export("inventory", pulumi.Config().require_object("c"))')
+    engine = project.engine()
+    updated = engine.update(project.program(), engine.preview(project.program(create_stack=True)), nothing)
+    assert updated.inventory == {"b": 1.5}
+
+
+def test_a_broken_stack_file_is_named(project: PulumiProject) -> None:
+    project.pulumi("stack", "init", "dev")
+    for stack in ("dev", "not-made-yet"):
+        (project.checkout / "stacks" / f"Pulumi.{stack}.yaml").write_text("config:\n  tiny:a: [1\n")
+        with pytest.raises(
+            ConfigError, match=rf"^stacks/Pulumi\.{stack}\.yaml:\d+:\d+: cannot read the YAML: "
+        ):
+            project.engine().preview(project.program(stack=stack, create_stack=True, work=stack))
 
 
 # -- secrets ---------------------------------------------------------------------------------------
@@ -215,10 +232,11 @@ def test_what_a_pass_writes_is_for_its_owner_alone(project: PulumiProject) -> No
     project.declare(LAMP)
     engine = project.engine()
     engine.update(project.program(), engine.preview(project.program(create_stack=True)), nothing)
-    for path in (project.work, project.root / "pulumi-home", project.state):
+    for path in (project.work, project.work / "project", project.root / "pulumi-home", project.state):
         assert stat.S_IMODE(path.stat().st_mode) == 0o700, path
-    open_to_others = [path for path in written(project.work) if path.stat().st_mode & 0o077]
-    assert open_to_others == []
+    kept = [path for path in project.work.iterdir() if path.is_file()]
+    assert {"01-preview.err", "03-preview.plan.json", "Pulumi.dev.yaml"} <= {path.name for path in kept}
+    assert [path for path in kept if path.stat().st_mode & 0o077] == []
 
 
 def test_a_secret_in_the_words_of_a_provider_is_not_passed_on(project: PulumiProject) -> None:
