@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import socket
 import subprocess
 from contextlib import closing
 from pathlib import Path
@@ -95,6 +96,13 @@ class SocketEndpoint:
         return None
 
     def _client(self, timeout: int) -> docker.DockerClient:
+        # Tried by hand first: where nobody listens, docker-py leaves its own socket open.
+        with closing(socket.socket(socket.AF_UNIX)) as tried:
+            tried.settimeout(timeout)
+            try:
+                tried.connect(self._address.removeprefix("unix://"))
+            except OSError as error:
+                raise EndpointError(_cause(error)) from error
         return docker.DockerClient(base_url=self._address, timeout=timeout, version="auto")
 
 
