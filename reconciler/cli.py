@@ -233,7 +233,7 @@ def update(context: typer.Context, environment: Environment, as_json: AsJson = F
 def watch(
     context: typer.Context,
     environments: Annotated[
-        list[str] | None, typer.Argument(metavar="ENV...", help="Only these environments; else all.")
+        list[str] | None, typer.Argument(metavar="ENV", help="Only these environments; else all.")
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="Look once at every environment, then end.")] = False,
     poll: Annotated[
