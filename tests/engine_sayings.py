@@ -228,8 +228,12 @@ ROWS = (
         said(VIOLATES, urn=f"urn:pulumi:dev::tiny::{PLAIN}::shelf"), retryable=True,
     ),
     Row(
-        "a step that no plan holds", finished(), PlanViolatedError, f"at lamp ({PLAIN})", "`ronron update ENV`",
-        said("create is not allowed by the plan: no steps were expected for this resource\n", urn=f"{PLACE}lamp"),
+        "a step that no plan holds", finished(), PlanViolatedError, f"at lamp ({PLAIN})",
+        "`ronron update ENV`",
+        said(
+            "create is not allowed by the plan: no steps were expected for this resource\n",
+            urn=f"{PLACE}lamp",
+        ),
         retryable=True,
     ),
     Row(
