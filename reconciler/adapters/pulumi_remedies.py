@@ -49,7 +49,8 @@ _KNOWN = (
         re.compile(
             r"host key verification failed|host key .* (?:mismatch|changed)|permission denied \(", re.I
         ),
-        "check the machine's ssh address, its host_key and your key with `ssh USER@MACHINE true`, then update again",
+        "check the machine's ssh address, its host_key and your key with "
+        "`ssh USER@MACHINE true`, then update again",
         retryable=False,
     ),
     _Known(
