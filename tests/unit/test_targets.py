@@ -44,6 +44,36 @@ def test_a_branch_cannot_change_the_policy() -> None:
     assert set(Targets(source, "HEAD", FILE)()) == {"staging"}
 
 
+def test_the_policy_may_be_trusted_on_another_branch() -> None:
+    source = a_source()
+    source.commit({FILE: "environments: {production: {reference: main}}\n"}, branch="trusted")
+    source.commit({"Pulumi.yaml": "name: y\nstackConfigDir: elsewhere\n"}, branch="trusted")
+    source.refresh()
+    (target,) = Targets(source, "trusted", FILE)().values()
+    assert (target.name, target.config_dir) == ("production", "elsewhere")
+
+
+def test_a_project_may_lie_below_the_top() -> None:
+    policy = "project: infra\n" + POLICY
+    source = a_source(**{FILE: policy, "infra/Pulumi.yaml": "name: y\n", "Pulumi.yaml": None})
+    (target,) = Targets(source, "HEAD", FILE)().values()
+    assert (target.project, target.config_dir) == ("infra", ".")
+
+
+def test_a_policy_that_went_wrong_is_told_at_every_look_until_it_is_mended() -> None:
+    source = a_source()
+    targets = Targets(source, "HEAD", FILE)
+    targets()
+    source.commit({FILE: "environments: {staging: {update: maybe}}\n"})
+    source.refresh()
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=FILE):
+            targets()
+    source.commit({FILE: POLICY})
+    source.refresh()
+    assert set(targets()) == {"staging"}
+
+
 @pytest.mark.parametrize("missing", [FILE, "Pulumi.yaml"])
 def test_a_missing_file_is_named_with_a_remedy(missing: str) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -56,7 +86,10 @@ def test_a_missing_file_is_named_with_a_remedy(missing: str) -> None:
     ("text", "found"),
     [
         pytest.param("name: x\n", ".", id="not said"),
+        pytest.param("name: x\nstackConfigDir:\n", ".", id="said with nothing"),
         pytest.param("name: x\nstackConfigDir: stacks\n", "stacks", id="said"),
+        pytest.param("name: x\nstackConfigDir: deploy/stacks\n", "deploy/stacks", id="further down"),
+        pytest.param("name: x\nstackConfigDir: a..b\n", "a..b", id="two dots in a name"),
     ],
 )
 def test_where_stack_files_lie(text: str, found: str) -> None:
@@ -64,7 +97,16 @@ def test_where_stack_files_lie(text: str, found: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["name: [", "- x\n", "stackConfigDir: /etc\n", "stackConfigDir: ../x\n", "stackConfigDir: 3\n"]
+    "text",
+    [
+        "name: [",
+        "- x\n",
+        "stackConfigDir: /etc\n",
+        "stackConfigDir: ../x\n",
+        "stackConfigDir: 3\n",
+        "stackConfigDir: a/../../x\n",
+        "stackConfigDir: ..\n",
+    ],
 )
 def test_a_project_file_that_makes_no_sense_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"Pulumi\.yaml"):
