@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -16,6 +17,7 @@ import pytest
 from reconciler.adapters.git_source import GitSource
 from reconciler.adapters.processes import LinuxProcesses
 from reconciler.core.errors import SourceError
+from tests.repositories import git
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -113,3 +115,20 @@ def refusal(look: Callable[[], object], kind: type[SourceError]) -> SourceError:
     assert "\n" not in f"{caught.value}{caught.value.hint}"
     assert "`" in caught.value.hint
     return caught.value
+
+
+def ends(holds: Callable[[], bool]) -> bool:
+    """Whether something that happens on its own has happened, at the latest in ten seconds."""
+    deadline = time.monotonic() + 10
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def is_whole(state: Path) -> bool:
+    """Whether the mirror has every object that its references need, by git's own check."""
+    mirror = (state / "mirror").resolve()
+    git("fsck", "--strict", "--connectivity-only", at=mirror)
+    return not [path for path in mirror.rglob("*") if path.suffix == ".lock" or path.name.startswith("tmp_")]
