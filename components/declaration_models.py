@@ -53,23 +53,23 @@ class Collective(Strict):
 class VirtualMachineImage(Strict):
     """The disk image that a virtual machine starts from."""
 
-    url: Line
-    checksum: Line
+    url: Line = Field(description="where it is downloaded from")
+    checksum: Line = Field(description="what must come")
 
 
 class VirtualMachine(Strict):
     """A virtual machine on Proxmox. Validated; this version cannot make one yet."""
 
-    node: Name
-    vm_id: Annotated[int, Field(ge=100, le=999_999_999)]
-    cores: Annotated[int, Field(ge=1, le=512)]
-    memory_mib: Mebibytes
-    disk_gib: Annotated[int, Field(ge=1, le=65_536)]
-    datastore: Line
-    bridge: Line
-    address: Line
-    gateway: Line
-    image: VirtualMachineImage
+    node: Name = Field(description="of the cluster")
+    vm_id: Annotated[int, Field(ge=100, le=999_999_999)] = Field(description="unique in the cluster")
+    cores: Annotated[int, Field(ge=1, le=512)] = Field(description="of the processor")
+    memory_mib: Mebibytes = Field(description="of memory")
+    disk_gib: Annotated[int, Field(ge=1, le=65_536)] = Field(description="of the disk")
+    datastore: Line = Field(description="where the disk is")
+    bridge: Line = Field(description="of the network")
+    address: Line = Field(description="with the length of the prefix, such as 192.0.2.11/24")
+    gateway: Line = Field(description="out of the network")
+    image: VirtualMachineImage = Field(description="the disk image it starts from: `url`, `checksum`")
 
 
 class Machine(Strict):
@@ -81,7 +81,10 @@ class Machine(Strict):
     host_key: HostKey | None = Field(
         default=None, description="public key of the ssh host; needed with ssh://"
     )
-    proxmox: VirtualMachine | None = None
+    proxmox: VirtualMachine | None = Field(
+        default=None,
+        description="a virtual machine to be made; checked, but this version makes none",
+    )
 
     @model_validator(mode="after")
     def _one_way_in(self) -> Self:
@@ -101,68 +104,76 @@ class Machine(Strict):
 class Edge(Strict):
     """The public door of each machine: Caddy."""
 
-    image: Image
+    image: Image = Field(description="Caddy, 2.6 or newer")
     tls: Literal["off", "internal", "acme"] = Field(
         default="acme",
         description="acme: public certificates; internal: an authority of its own; off: plain HTTP",
     )
-    http_port: Port = 80
-    https_port: Port = 443
-    bind: BindAddress = Field(default="127.0.0.1", description="the address that publishes the ports")
-    memory_mib: Mebibytes = 256
-    cpus: Cpus = 1.0
+    http_port: Port = Field(default=80, description="for plain HTTP; with TLS it only leads to the other one")
+    https_port: Port = Field(default=443, description="for HTTPS; unused with `tls: off`")
+    bind: BindAddress = Field(
+        default="127.0.0.1", description="the address that publishes the ports; 0.0.0.0 for everybody"
+    )
+    memory_mib: Mebibytes = Field(default=256, description="limit of memory, without swap")
+    cpus: Cpus = Field(default=1.0, description="limit of processor time, in processors")
 
 
 class DatabaseDefaults(Strict):
     """The PostgreSQL of every service that does not say otherwise."""
 
-    image: Image | None = None
-    memory_mib: Mebibytes = 512
-    cpus: Cpus = 1.0
+    image: Image | None = Field(
+        default=None, description="PostgreSQL from 12 on; its tag begins with the version"
+    )
+    memory_mib: Mebibytes = Field(default=512, description="limit of memory, without swap")
+    cpus: Cpus = Field(default=1.0, description="limit of processor time, in processors")
 
 
 class Database(Strict):
     """What differs from `ronron:database` for one service."""
 
-    image: Image | None = None
-    memory_mib: Mebibytes | None = None
-    cpus: Cpus | None = None
+    image: Image | None = Field(default=None, description="without it that of `ronron:database`")
+    memory_mib: Mebibytes | None = Field(default=None, description="likewise")
+    cpus: Cpus | None = Field(default=None, description="likewise")
 
 
 class DatabaseVariables(Strict):
     """The environment variables that tell a container where its database is."""
 
-    host: Variable | None = None
-    port: Variable | None = None
-    name: Variable | None = None
-    user: Variable | None = None
-    password: Variable | None = None
-    url: Variable | None = None
+    host: Variable | None = Field(default=None, description="of the database")
+    port: Variable | None = Field(default=None, description="of the database")
+    name: Variable | None = Field(default=None, description="of the database")
+    user: Variable | None = Field(default=None, description="of the database")
+    password: Variable | None = Field(default=None, description="of that user; a secret")
+    url: Variable | None = Field(default=None, description="all of these as `postgres://...`; a secret")
 
 
 class ContainerDatabase(Database):
     """A PostgreSQL for a service that is not in the catalogue."""
 
-    variables: DatabaseVariables = DatabaseVariables(
-        host="DATABASE_HOST",
-        port="DATABASE_PORT",
-        name="DATABASE_NAME",
-        user="DATABASE_USER",
-        password="DATABASE_PASSWORD",  # noqa: S106  # the name of a variable
-        url="DATABASE_URL",
+    variables: DatabaseVariables = Field(
+        default=DatabaseVariables(
+            host="DATABASE_HOST",
+            port="DATABASE_PORT",
+            name="DATABASE_NAME",
+            user="DATABASE_USER",
+            password="DATABASE_PASSWORD",  # noqa: S106  # the name of a variable
+            url="DATABASE_URL",
+        ),
+        description="the variables that tell the service: `host`, `port`, `name`, `user`, `password`, "
+        "`url`; only those that are named are set",
     )
 
 
 class BasicMembers(Strict):
     """One shared login; its password is the secret `ronron:members-password`."""
 
-    user: Login
+    user: Login = Field(description="the login that all members share")
 
 
 class ForwardMembers(Strict):
     """Another service is asked about each request."""
 
-    url: VerifyUrl
+    url: VerifyUrl = Field(description="asked with the headers of each request; 2xx lets it pass")
     copy_headers: tuple[Header, ...] = Field(
         default=(), description="headers of its answer, passed to the service"
     )
@@ -171,8 +182,8 @@ class ForwardMembers(Strict):
 class Members(Strict):
     """Who may enter a service that is `members_only`."""
 
-    basic: BasicMembers | None = None
-    forward_auth: ForwardMembers | None = None
+    basic: BasicMembers | None = Field(default=None, description="one shared login")
+    forward_auth: ForwardMembers | None = Field(default=None, description="or: another service is asked")
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -184,8 +195,8 @@ class Members(Strict):
 class Probe(Strict):
     """How to see from outside that a service does its work; the catalogue has a default for each kind."""
 
-    path: UrlPath | None = None
-    status: Statuses | None = None
+    path: UrlPath | None = Field(default=None, description="below the public address")
+    status: Statuses | None = Field(default=None, description="the status of a healthy answer, or several")
     contains: Line | None = Field(default=None, description="text that the answer must hold")
 
 
@@ -194,24 +205,24 @@ class _Service(Strict):
     hostname: Hostname | None = Field(
         default=None, description="public name; without one nobody outside gets in"
     )
-    image: Image
+    image: Image = Field(description="`repository:tag`; outside `local` stacks with `@sha256:digest`")
     members_only: bool = Field(default=False, description="the edge lets in only who ronron:members says")
     environment: dict[Variable, Text] = Field(
         default_factory=dict,
         description="plain variables; secret ones are keys ronron:<service>-secret-<NAME>",
     )
-    memory_mib: Mebibytes = 512
-    cpus: Cpus = 1.0
-    database: Database | None = None
-    probe: Probe = Probe()
+    memory_mib: Mebibytes = Field(default=512, description="limit of memory, without swap")
+    cpus: Cpus = Field(default=1.0, description="limit of processor time, in processors")
+    database: Database | None = Field(default=None, description="what differs from `ronron:database`")
+    probe: Probe = Field(default=Probe(), description="how to see from outside that it works")
 
 
 class EtherpadService(_Service):
     """Pads."""
 
-    kind: Literal["etherpad"]
-    hostname: Hostname
-    memory_mib: Mebibytes = 1024
+    kind: Literal["etherpad"] = Field(description="`etherpad`")
+    hostname: Hostname = Field(description="public name")
+    memory_mib: Mebibytes = Field(default=1024, description="limit of memory, without swap")
     title: Line = Field(default="Etherpad", description="the title of the pages")
     default_text: Page = Field(default="Welcome to this pad.", description="what a new pad holds")
 
@@ -219,34 +230,38 @@ class EtherpadService(_Service):
 class MattermostService(_Service):
     """Team chat."""
 
-    kind: Literal["mattermost"]
-    hostname: Hostname
-    memory_mib: Mebibytes = 2048
+    kind: Literal["mattermost"] = Field(description="`mattermost`")
+    hostname: Hostname = Field(description="public name")
+    memory_mib: Mebibytes = Field(default=2048, description="limit of memory, without swap")
 
 
 class KanboardService(_Service):
     """Task boards."""
 
-    kind: Literal["kanboard"]
-    hostname: Hostname
+    kind: Literal["kanboard"] = Field(description="`kanboard`")
+    hostname: Hostname = Field(description="public name")
 
 
 class ContainerService(_Service):
     """Anything that is not in the catalogue."""
 
-    kind: Literal["container"]
+    kind: Literal["container"] = Field(description="`container`")
     port: Port | None = Field(default=None, description="where it listens; needed with a hostname")
-    command: tuple[Text, ...] = ()
+    command: tuple[Text, ...] = Field(default=(), description="program and arguments, instead of the image's")
     volumes: dict[Name, AbsolutePath] = Field(
         default_factory=dict, description="every path that must last, by name"
     )
-    database: ContainerDatabase | None = None
+    database: ContainerDatabase | None = Field(
+        default=None, description="a PostgreSQL of its own; `{}` for one as `ronron:database` says"
+    )
     health: tuple[Text, ...] = Field(
         default=(), description="a test as in Docker: [CMD, program, argument...]"
     )
-    user: RunAs | None = None
-    read_only: bool = False
-    tmpfs: tuple[AbsolutePath, ...] = ()
+    user: RunAs | None = Field(default=None, description="user and group, instead of the image's")
+    read_only: bool = Field(default=False, description="nothing but volumes and `tmpfs` can be written to")
+    tmpfs: tuple[AbsolutePath, ...] = Field(
+        default=(), description="paths in memory, lost with the container"
+    )
     capabilities: tuple[Capability, ...] = Field(
         default=(), description="given back after all were taken away"
     )
@@ -280,28 +295,40 @@ KINDS: dict[str, type[Service]] = {
 class Keep(Strict):
     """How many snapshots stay."""
 
-    daily: Annotated[int, Field(ge=0, le=366)] = 7
-    weekly: Annotated[int, Field(ge=0, le=260)] = 4
-    monthly: Annotated[int, Field(ge=0, le=240)] = 6
+    daily: Annotated[int, Field(ge=0, le=366)] = Field(default=7, description="of as many days")
+    weekly: Annotated[int, Field(ge=0, le=260)] = Field(default=4, description="of as many weeks")
+    monthly: Annotated[int, Field(ge=0, le=240)] = Field(default=6, description="of as many months")
 
 
 class Backup(Strict):
     """Where snapshots go. Validated; this version does not make them yet."""
 
-    repository: Line
+    repository: Line = Field(description="where the snapshots go")
     schedule: Schedule = Field(description="five fields as in cron")
-    keep: Keep = Keep()
-    drill: Literal["daily", "weekly", "monthly"] = "weekly"
-    password: SecretHere
+    keep: Keep = Field(default=Keep(), description="how many of them stay: `daily`, `weekly`, `monthly`")
+    drill: Literal["daily", "weekly", "monthly"] = Field(
+        default="weekly", description="how often one is restored"
+    )
+    password: SecretHere = Field(description="of the repository; a secret")
 
 
 class Configuration(Strict):
     """All keys under `ronron:` that are not secrets."""
 
-    collective: Collective
-    machines: Annotated[dict[Name, Machine], Field(min_length=1)]
-    services: dict[Name, Annotated[Service, Field(discriminator="kind")]]
-    edge: Edge | None = None
-    database: DatabaseDefaults = DatabaseDefaults()
-    members: Members | None = None
-    backup: Backup | None = None
+    collective: Collective = Field(description="who hosts all this")
+    machines: Annotated[dict[Name, Machine], Field(min_length=1)] = Field(
+        description="the hosts that run Docker, by name"
+    )
+    services: dict[Name, Annotated[Service, Field(discriminator="kind")]] = Field(
+        description="what is hosted, by name"
+    )
+    edge: Edge | None = Field(
+        default=None, description="the public door of each machine; needed when a service has a hostname"
+    )
+    database: DatabaseDefaults = Field(
+        default=DatabaseDefaults(), description="the PostgreSQL of every service that does not say otherwise"
+    )
+    members: Members | None = Field(
+        default=None, description="who may enter what is `members_only`; needed when something is"
+    )
+    backup: Backup | None = Field(default=None, description="checked, and not acted upon by this version")

@@ -1,55 +1,71 @@
-"""docs/declaration.md names every key that a stack file may have, with its default."""
+"""docs/declaration.md and the schema for editors say what the models say."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
 
-from components import declaration_models
-from components.declaration_models import ContainerService, Edge
+from components import declaration_models, declaration_reference, editor_schema, stack_file
+from components.declaration import load
+from components.declared_values import Strict
+from components.required_secrets import MEMBERS_PASSWORD, ROLES
 
-PAGE = (Path(__file__).parents[2] / "docs" / "declaration.md").read_text()
-
-
-def models() -> Iterator[type[BaseModel]]:
-    for each in vars(declaration_models).values():
-        if (
-            isinstance(each, type)
-            and issubclass(each, BaseModel)
-            and each.__module__ == declaration_models.__name__
-        ):
-            yield each
+PAGE = declaration_reference.PAGE.read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+MODELS = {
+    name: model
+    for name, model in vars(declaration_models).items()
+    if isinstance(model, type) and issubclass(model, Strict) and model is not Strict and name[0] != "_"
+}
 
 
-KEYS = sorted({name for model in models() for name in model.model_fields})
+def test_the_tables_are_those_of_the_models() -> None:
+    again = "make them anew: python -m components.declaration_reference --write"
+    assert declaration_reference.filled(PAGE) == PAGE, again
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_every_key_is_documented(key: str) -> None:
-    assert re.search(rf"(`|ronron:|\b){key}\b[`:]?", PAGE), key
+@pytest.mark.parametrize("name", MODELS)
+def test_every_part_of_a_declaration_has_a_table(name: str) -> None:
+    assert name in declaration_reference.described(PAGE)
 
 
-@pytest.mark.parametrize(
-    ("model", "key"),
-    [(Edge, "tls"), (Edge, "http_port"), (Edge, "https_port"), (Edge, "bind")]
-    + [(ContainerService, key) for key in ("upload_mib", "start_seconds", "grace_seconds")],
-)
-def test_a_default_is_as_documented(model: type[BaseModel], key: str) -> None:
-    default = model.model_fields[key].default
-    assert default is not PydanticUndefined
-    assert re.search(rf"^\| `{key}` \| `?{re.escape(str(default))}`? \|", PAGE, re.MULTILINE)
+@pytest.mark.parametrize(("name", "model"), MODELS.items())
+def test_every_key_says_what_it_means(name: str, model: type[BaseModel]) -> None:
+    assert [key for key, declared in model.model_fields.items() if not declared.description] == []
 
 
-def test_every_row_of_a_table_names_a_key_that_is_there() -> None:
-    tables = PAGE.partition("## Secrets")[0]
-    named = {
-        word
-        for row in re.findall(r"^\| (`[^|]+) \|", tables, re.MULTILINE)
-        for word in re.findall(r"`(\w+)`", row)
-    }
-    assert named - set(KEYS) == set()
+@pytest.mark.parametrize("role", [*ROLES, "secret-<VARIABLE>"])
+def test_every_secret_of_a_service_is_documented(role: str) -> None:
+    assert f"| `<service>-{role}` |" in PAGE
+    assert f"| `{MEMBERS_PASSWORD}` |" in PAGE
+
+
+def test_every_kind_is_documented() -> None:
+    assert set(re.findall(r"### `kind: (\w+)`", PAGE)) == set(declaration_models.KINDS)
+
+
+def test_a_stale_table_is_seen() -> None:
+    stale = PAGE.replace("what people call the collective", "what it was called once")
+    assert stale != PAGE
+    assert declaration_reference.filled(stale) == PAGE
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_example_can_be_used(example: str, tmp_path: Path) -> None:
+    written = tmp_path / "Pulumi.local.yaml"
+    written.write_text(example)
+    read = stack_file.read(written, "local")
+    assert read.problems == ()
+    load(read.configuration, ask_for_secrets=False)
+
+
+def test_there_is_an_example() -> None:
+    assert len(EXAMPLES) == 1
+
+
+def test_the_schema_for_editors_is_one() -> None:
+    Draft202012Validator.check_schema(editor_schema.schema())
