@@ -109,7 +109,7 @@ def _begin(
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
+                process_group=0,  # no session of its own: Linux weighs niceness within a session only
             )
         except OSError as error:
             raise ToolchainError(f"cannot run {words[-1]}: {error.strerror}", hint) from error

@@ -6,14 +6,16 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolchain import commands, debian
+from toolchain import commands, debian, versions
 from toolchain.cache import Cache, Say
 from toolchain.errors import ToolchainError
 
@@ -80,11 +82,9 @@ def ask(host: str) -> Answer | Silence:
     import requests
 
     if host.startswith("unix://"):
-        socket = Path(host.removeprefix("unix://"))
-        if not socket.exists():
-            return Silence(f"no Docker engine answers: {socket} does not exist", INSTALL_REMEDY)
-        if not os.access(socket, os.R_OK | os.W_OK):
-            return Silence(f"the Docker engine at {socket} refuses this user", GROUP_REMEDY)
+        silence = _knock(Path(host.removeprefix("unix://")))
+        if silence:
+            return silence
     try:
         api = client(host, timeout=ANSWER_SECONDS)
         try:
@@ -97,6 +97,20 @@ def ask(host: str) -> Answer | Silence:
     return Answer(host, str(version["Version"]), str(version["ApiVersion"]))
 
 
+def _knock(address: Path) -> Silence | None:
+    try:
+        with socket.socket(socket.AF_UNIX) as made:
+            made.settimeout(ANSWER_SECONDS)
+            made.connect(str(address))
+    except FileNotFoundError:
+        return Silence(f"no Docker engine answers: {address} does not exist", INSTALL_REMEDY)
+    except PermissionError:
+        return Silence(f"the Docker engine at {address} refuses this user", GROUP_REMEDY)
+    except OSError as error:
+        return Silence(f"no Docker engine answers at unix://{address}: {error}", INSTALL_REMEDY)
+    return None
+
+
 def client(host: str, *, timeout: int) -> APIClient:
     """A connection to the engine at this address, in the newest API that both sides know.
 
@@ -105,13 +119,18 @@ def client(host: str, *, timeout: int) -> APIClient:
         timeout: seconds without a byte after which a call fails.
     """
     import docker
+    from docker.constants import DEFAULT_DOCKER_API_VERSION, MINIMUM_DOCKER_API_VERSION
     from docker.utils import kwargs_from_env
 
     settings: dict[str, Any] = dict(kwargs_from_env()) if host == os.environ.get("DOCKER_HOST") else {}
     settings["base_url"] = host
     if host.startswith("ssh://"):
         settings["use_ssh_client"] = True
-    return docker.APIClient(**settings, version="auto", timeout=timeout)
+    # Negotiated here and not by the library, whose half-made client keeps its connection where that fails.
+    with closing(docker.APIClient(**settings, version=MINIMUM_DOCKER_API_VERSION, timeout=timeout)) as asking:
+        served = str(asking.version(api_version=False)["ApiVersion"])
+    common = min(served, DEFAULT_DOCKER_API_VERSION, key=versions.parsed)
+    return docker.APIClient(**settings, version=common, timeout=timeout)
 
 
 def ensure(cache: Cache, say: Say, environ: Mapping[str, str] | None = None) -> Answer:
@@ -152,13 +171,14 @@ def _started(cache: Cache, say: Say) -> Answer:
     return start(["dockerd"], DEFAULT_HOST, log=log)
 
 
-def start(arguments: Sequence[str], host: str, *, log: Path) -> Answer:
+def start(arguments: Sequence[str], host: str, *, log: Path, seconds: float = START_SECONDS) -> Answer:
     """Start an engine that outlives this process and wait until it answers.
 
     Args:
         arguments: `dockerd` and its options.
         host: where it will answer.
         log: where its output goes.
+        seconds: within which it has to answer.
 
     Raises:
         ToolchainError: it ends or does not answer in time; a process that does not answer is stopped.
@@ -174,20 +194,22 @@ def start(arguments: Sequence[str], host: str, *, log: Path) -> Answer:
             start_new_session=True,
         )
     try:
-        return wait_for(host, process=process, log=log)
+        return wait_for(host, process=process, log=log, seconds=seconds)
     except ToolchainError:
         process.terminate()
         process.wait()
         raise
 
 
-def wait_for(host: str, *, process: subprocess.Popen[bytes] | None, log: Path) -> Answer:
+def wait_for(
+    host: str, *, process: subprocess.Popen[bytes] | None, log: Path, seconds: float = START_SECONDS
+) -> Answer:
     """Wait until an engine that is starting answers.
 
     Raises:
         ToolchainError: its process ended or the time is over.
     """
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = ask(host)
         if isinstance(found, Answer):
@@ -197,7 +219,7 @@ def wait_for(host: str, *, process: subprocess.Popen[bytes] | None, log: Path) -
             raise ToolchainError(text, "Mend what its log says, or install Docker Engine another way.")
         time.sleep(0.2)
     raise ToolchainError(
-        f"dockerd does not answer at {host} after {START_SECONDS:.0f} s\n{commands.tail(log)}",
+        f"dockerd does not answer at {host} after {seconds:.0f} s\n{commands.tail(log)}",
         "Mend what its log says and run it again.",
     )
 

@@ -358,8 +358,10 @@ def own(tmp_path: Path, here: Containers) -> Iterator[Recipe]:
     recipe.folder.mkdir()
     yield recipe
     here.remove_all()  # an image goes after the containers that use it
-    for image in here.client.images.list(filters={"label": f"ronron.test={here.prefix}"}):
+    label = f"ronron.test={here.prefix}"
+    for image in here.client.images.list(filters={"label": label}):
         here.client.images.remove(str(image.id), force=True)
+    here.client.images.prune(filters={"dangling": True, "label": label})  # the steps of a build that failed
 
 
 def write(recipe: Recipe, *steps: str) -> None:
