@@ -51,6 +51,8 @@ def place() -> Iterator[Path]:
 def test_an_engine_that_was_started_answers_and_outlives_whoever_started_it(place: Path) -> None:
     host = f"unix://{place}/sock"
     words = [
+        # A network of its own: a starting engine would remove the bridge of the machine's.
+        "unshare", "--net", "--",
         "dockerd", "--host", host, "--data-root", f"{place}/data", "--exec-root", f"{place}/exec",
         "--pidfile", f"{place}/pid", "--bridge", "none", "--iptables=false", "--ip6tables=false",
     ]  # fmt: skip
