@@ -209,7 +209,7 @@ class _Service(Strict):
     members_only: bool = Field(default=False, description="the edge lets in only who ronron:members says")
     environment: dict[Variable, Text] = Field(
         default_factory=dict,
-        description="plain variables; secret ones are keys ronron:<service>-secret-<NAME>",
+        description="plain variables; secret ones are keys `ronron:<service>-secret-<NAME>`",
     )
     memory_mib: Mebibytes = Field(default=512, description="limit of memory, without swap")
     cpus: Cpus = Field(default=1.0, description="limit of processor time, in processors")

@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import pulumi
 from pydantic import SecretStr
+from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from components import preflight, upgrades
 from components.declaration import SEALED, Declaration, DeclarationError, StackConfiguration, load
-from components.declaration_errors import NAMESPACE
+from components.declaration_errors import NAMESPACE, Problem
 from components.declaration_models import KanboardService
 
 _MESSAGE_WAS_SHOWN = 32
 """Exit code that tells the language host to add nothing of its own. Source: pulumi/pulumi, sdk/python/cmd/
 pulumi-language-python-exec, PYTHON_PROCESS_EXITED_AFTER_SHOWING_USER_ACTIONABLE_MESSAGE_CODE."""
+
+_TRIES = 15
+"""At 0.2 s this is 3 s: a state of a few MiB is written in far less."""
 
 
 @contextmanager
@@ -76,7 +80,40 @@ def last_inventory() -> object:
     Asked of the engine's own reader: unlike a StackReference it leaves no resource behind.
     """
     name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-    answer = pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": name}).value
+    return exported_inventory(
+        lambda: pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": name}).value
+    )
+
+
+def exported_inventory(read: Callable[[], object], pause: float = 0.2) -> object:
+    """The inventory among the outputs of a stack, read as often as is needed.
+
+    An update begins to write the stack's state while the program runs, and a backend of files takes the old
+    file away before it writes the new one: what is read meanwhile is absent or empty.
+
+    Args:
+        read: asks the engine.
+        pause: seconds between two tries.
+
+    Raises:
+        DeclarationError: it stays unreadable.
+    """
+    patient = Retrying(
+        stop=stop_after_attempt(_TRIES), wait=wait_fixed(pause), retry=retry_if_exception_type(Exception)
+    )
+    try:
+        answer = patient(read)
+    except RetryError as error:
+        cause = error.last_attempt.exception()
+        raise DeclarationError(
+            [
+                Problem(
+                    path=(),
+                    problem=f"cannot read which versions run, as this stack exported them last: {cause}",
+                    remedy="try again; if it stays so, look at the backend with `pulumi stack output`",
+                )
+            ]
+        ) from error
     outputs = answer.get("outputs") if isinstance(answer, Mapping) else None
     return outputs.get("inventory") if isinstance(outputs, Mapping) else None
 
