@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -86,7 +87,14 @@ def _one(serving: Daemon, connection: socket.socket) -> None:
     command = ["git", "daemon", "--inetd", "--export-all", "--log-destination=none"]
     with (
         connection,
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENVIRONMENT) as process,
+        subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=ENVIRONMENT,
+            # `git daemon` is a child of git, and has one of its own: they are ended together.
+            start_new_session=True,
+        ) as process,
     ):
         assert process.stdin is not None
         assert process.stdout is not None
@@ -102,7 +110,7 @@ def _one(serving: Daemon, connection: socket.socket) -> None:
                 connection.sendall(chunk)
                 sent += len(chunk)
             connection.shutdown(socket.SHUT_RDWR)
-        process.kill()
+        _end(process)
         question.join(30)
 
 
@@ -110,7 +118,13 @@ def _pump_in(connection: socket.socket, pipe: int, process: subprocess.Popen[byt
     with suppress(OSError):
         while chunk := connection.recv(1 << 14):
             os.write(pipe, chunk)
-    process.kill()
+    _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a server with all that it started; it is reaped later, so its number is still its own."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 @dataclass

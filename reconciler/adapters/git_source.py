@@ -271,7 +271,7 @@ class GitSource:
     def _gone(self, commit: str) -> RevisionNotFoundError:
         return RevisionNotFoundError(
             f"cannot find commit {commit} in {self.address}",
-            hint="it was taken away by a force-push: push it again on a branch, or follow another revision",
+            hint="it was taken away by a force-push: `git push origin COMMIT:refs/heads/NAME` brings it back",
         )
 
     @contextmanager

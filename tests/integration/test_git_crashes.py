@@ -130,14 +130,14 @@ def test_a_fetch_that_stalls_is_given_up_with_all_its_processes(
     assert is_whole(state)
 
 
-@pytest.mark.parametrize("when", range(8))
+@pytest.mark.parametrize("when", range(6))
 def test_a_source_that_is_killed_at_any_moment_leaves_a_mirror_that_works(
     repository: Repository, state: Path, when: int
 ) -> None:
     with running(LOOK, str(repository.path), state) as process:
         # The first look takes some 60 ms; this is how far it gets, not a wait for something.
         with suppress(subprocess.TimeoutExpired):
-            process.wait(0.005 + 0.01 * when)
+            process.wait(0.005 + 0.015 * when)
         process.kill()
     ours = source(repository.path, state)
     ours.refresh()
@@ -233,7 +233,8 @@ def test_locks_of_a_process_that_lives_are_respected(
         assert error.message == f"cannot look at {url}: another process has held {lock} all the time"
         assert f"`fuser -v {lock}`" in error.hint
         assert theirs.exists()
-        assert working_in(state) == before
+        assert before
+        assert before.items() <= working_in(state).items()
         assert process.poll() is None
         theirs.unlink()
         process.send_signal(signal.SIGINT)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.adapters.git_mirror import MOST_LOOSE
 from reconciler.core.errors import RevisionNotFoundError, SourceUnavailableError
 from tests.git_sources import CHECK_OUT, ends, is_whole, refusal, running, source
 from tests.repositories import Repository
@@ -149,25 +150,29 @@ def test_what_only_the_broken_mirror_had_is_told_as_gone(repository: Repository,
 def test_a_mirror_that_was_fetched_into_often_is_packed_and_forgets_nothing(
     repository: Repository, state: Path
 ) -> None:
+    # From 100 objects on a fetch keeps the pack that it got (fetch.unpackLimit).
+    repository.commit({str(number): f"{number}" for number in range(100)})
     old = repository.commit({"a": "old"}, branch="taken/away")
     ours = source(repository.path, state)
     ours.refresh()
     revision = ours.resolve("taken/away")
     repository.delete("refs/heads/taken/away")
-    # Git unpacks what has fewer than 100 objects (fetch.unpackLimit), so these stay loose until packed.
-    for turn in range(40):
-        repository.commit({f"{turn}/{number}": f"{turn}.{number}" for number in range(90)})
-        ours.refresh()
-        if list((state / "mirror" / "objects" / "pack").glob("*.pack")):
-            break
-    else:
-        pytest.fail("the mirror was never packed")
-    assert len(objects(state / "mirror")) < 10
+    # As many fetches leave them, of commits that were taken away too.
+    other = Repository.create(state.with_name("other.git"))
+    many = other.commit({str(number): f"{number}" for number in range(2 * MOST_LOOSE)})
+    pack = next((other.path / "objects" / "pack").glob("*.pack"))
+    mirror = Repository((state / "mirror").resolve())
+    mirror.git("unpack-objects", "-q", stdin=pack.read_bytes())
+    assert len(objects(mirror.path)) > 2 * MOST_LOOSE
+    repository.commit({"a": "b"})
+    assert ours.refresh()
+    assert len(objects(mirror.path)) < 10
+    assert mirror.git("cat-file", "-t", many) == "commit"
     assert ours.resolve("main").commit == repository.at("refs/heads/main")
     restarted = source(repository.path, state)
     assert revision.commit == old
     assert restarted.read(revision, "a") == "old"
-    repository.commit({"a": "b"})
+    repository.commit({"a": "c"})
     assert restarted.refresh()
     assert is_whole(state)
 
