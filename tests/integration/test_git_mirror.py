@@ -151,7 +151,7 @@ def test_a_mirror_that_was_fetched_into_often_is_packed_and_forgets_nothing(
     repository: Repository, state: Path
 ) -> None:
     # From 100 objects on a fetch keeps the pack that it got (fetch.unpackLimit).
-    repository.commit({str(number): f"{number}" for number in range(100)})
+    repository.commit({str(number): f"first {number}" for number in range(100)})
     old = repository.commit({"a": "old"}, branch="taken/away")
     ours = source(repository.path, state)
     ours.refresh()
