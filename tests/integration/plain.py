@@ -17,7 +17,8 @@ from docker.models.containers import Container
 from demo.pad import Pad
 from tests.end_to_end.collectives import Collective, Ran
 
-PATIENCE = 110
+PATIENCE = 240
+"""Seconds after which a call of the engine hangs; a busy machine needs a fifth of it."""
 ETHERPAD_SECRETS = ("pad-database-password", "pad-admin-password")
 
 

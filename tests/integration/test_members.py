@@ -11,6 +11,8 @@ import pytest
 from tests.end_to_end.collectives import Collective, Document, web
 from tests.integration.plain import PlainStack
 
+pytestmark = pytest.mark.timeout(300)
+
 BOARD, DOOR = "board.localhost", "door.localhost"
 
 ECHO = """
@@ -40,7 +42,6 @@ def runs(collective: Collective, caddyfile: str) -> Document:
     return {**web(collective.images, ""), "command": command, "health": ["CMD", "true"]}
 
 
-@pytest.mark.timeout(300)
 def test_only_members_get_in_by_a_shared_login_or_by_another_services_word(
     found: Callable[[], Collective],
 ) -> None:

@@ -13,6 +13,8 @@ from components.image_reference import ImageReference
 from tests.end_to_end.collectives import Collective, Document, Ran, Sealed
 from tests.integration.plain import ETHERPAD_SECRETS, PlainStack, etherpad
 
+pytestmark = pytest.mark.timeout(300)
+
 KEY_FILES = ("/opt/etherpad-lite/APIKEY.txt", "/opt/etherpad-lite/SESSIONKEY.txt")
 SCREEN = 24
 """Lines of the smallest terminal that is still around."""
@@ -135,7 +137,6 @@ def test_no_secret_is_in_clear_in_anything_that_the_engine_shows_or_keeps(
         assert not [path for path, text in kept if word in text]
 
 
-@pytest.mark.timeout(300)
 def test_a_new_title_replaces_the_pad_alone_and_every_pad_keeps_its_text_and_its_keys(
     live: PlainStack, declare: Callable[..., None], images: Mapping[str, str]
 ) -> None:
@@ -154,7 +155,6 @@ def test_a_new_title_replaces_the_pad_alone_and_every_pad_keeps_its_text_and_its
         assert keys == [live.inside("pad", "cat", file) for file in KEY_FILES]
 
 
-@pytest.mark.timeout(300)
 def test_a_service_that_is_no_longer_declared_is_kept_until_it_is_unprotected_and_its_data_even_then(
     live: PlainStack, declare: Callable[..., None]
 ) -> None:
