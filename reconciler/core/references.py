@@ -133,13 +133,13 @@ def _default(references: References) -> str:
 
 
 def _near(references: References, name: str) -> str:
-    if _HASH.fullmatch(name.removeprefix(BRANCHES)):
-        return "follow a branch or a tag, not a commit: `git tag -a NAME COMMIT && git push origin NAME`"
     if not name.startswith((BRANCHES, TAGS)):
         return f"use a branch or a tag: only {BRANCHES} and {TAGS} are followed"
     short = name.removeprefix(BRANCHES).removeprefix(TAGS)
     if name.startswith(BRANCHES) and TAGS + short in references.commits:
         return f"write `{TAGS}{short}` to follow the tag of that name"
+    if _HASH.fullmatch(short):
+        return "follow a branch or a tag, not a commit: `git tag -a NAME COMMIT && git push origin NAME`"
     by_short: dict[str, str] = {}
     for full in sorted(references.commits):
         by_short.setdefault(full.removeprefix(BRANCHES).removeprefix(TAGS), full)

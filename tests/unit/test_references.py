@@ -33,6 +33,7 @@ OURS = references(
     "refs/tags/v1.10.0",
     "refs/tags/v2.0.0-rc.1",
     "refs/tags/pad/v9",
+    "refs/tags/20261125",
 )
 
 
@@ -88,6 +89,7 @@ def test_a_reference_names_one_commit(reference: str, number: int) -> None:
         ("refs/heads/*", "cannot follow the pattern 'refs/heads/*'", "name one branch"),
         ("refs/tags/x*", "cannot find a tag that matches 'refs/tags/x*'", "the newest ones are"),
         ("0" * 40, "cannot find branch '0000", "follow a branch or a tag, not a commit: `git tag"),
+        ("20261125", "cannot find branch '20261125'", "write `refs/tags/20261125`"),
         ("0123abc", "cannot find branch '0123abc'", "not a commit"),
     ],
 )
