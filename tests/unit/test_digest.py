@@ -62,6 +62,18 @@ def test_a_name_that_only_looks_irrelevant_counts(name: str) -> None:
     assert apart(TOP | {name: "9"}) != apart()
 
 
+@pytest.mark.parametrize(
+    "name", ["settings.yaml", "Pulumi.txt", "Pulumi.d", "MyPulumi.other.yaml", "Pulumiyaml"]
+)
+def test_a_name_that_only_looks_like_a_stack_file_counts(name: str) -> None:
+    assert apart(TOP | {name: "9"}) != apart()
+    assert apart(stacks=STACKS | {name: "9"}) != apart()
+
+
+def test_a_name_that_is_no_text_counts_too() -> None:
+    assert apart(TOP | {"caf\udce9.py": "9"}) != apart(TOP | {"caf\udce8.py": "9"})
+
+
 def test_only_names_at_the_top_are_left_out() -> None:
     assert not any("/" in pattern for pattern in IRRELEVANT)
 
@@ -101,6 +113,19 @@ def test_stack_files_beside_the_program_are_told_apart() -> None:
     assert beside(top | {"Pulumi.yaml": "other"}) != beside(top)
     assert beside(top | {"__main__.py": "other"}) != beside(top)
     assert beside(top | {"environments.yaml": "other"}) == beside(top)
+    assert beside(top | {"README.md": "other"}) == beside(top)
+    assert beside(top | {"README.md": "9"}) == beside(top)
+
+
+@pytest.mark.parametrize("name", ["values.yaml", "pulumi.staging.yaml", "Pulumi.staging.json", "Pulumi.txt"])
+def test_what_only_looks_like_a_stack_file_counts(name: str) -> None:
+    assert beside(TOP | {name: "9"}) != beside(TOP)
+    assert apart(stacks=STACKS | {name: "9"}) != apart()
+
+
+def test_a_name_that_is_no_text_counts() -> None:
+    """As git gives it where its bytes are no UTF-8."""
+    assert apart(TOP | {"caf\udce9": "9"}) != apart()
 
 
 def test_stack_files_further_down_count_with_their_whole_tree() -> None:
