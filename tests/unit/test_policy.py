@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.policy import Window
+from reconciler.core.policy import Guard, OnFailure, Policy, Retry, Window
 from tests.values import HOUR, MINUTE, SECOND
 
 PARIS = "Europe/Paris"
@@ -33,6 +33,19 @@ def utc(text: str) -> datetime:
 EVENING = window("18:00", "23:00", MONDAY_TO_THURSDAY)
 NIGHT = window("22:00", "04:00", frozenset({4}))
 """From Friday's evening into Saturday's morning."""
+
+
+# -- what holds where nothing is said ----------------------------------------------------------------------
+
+
+def test_a_policy_that_says_nothing_more_is_the_careful_one() -> None:
+    careful = Policy(name="production", stack="production", reference="main")
+    assert (careful.after, careful.window) == (None, None)
+    assert careful.on_failure is OnFailure.HOLD
+    assert not careful.create_stack, "an empty stack by mistake would mean everything a second time"
+    assert careful.guard == Guard(deletes=None, replaces=None)
+    assert careful.retry == Retry(after=30 * SECOND, ceiling=HOUR, limit=5)
+    assert careful.probe_for == MINUTE
 
 
 # -- open and shut -----------------------------------------------------------------------------------------
