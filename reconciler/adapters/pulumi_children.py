@@ -46,6 +46,7 @@ class Command:
         log: path of the output files without their endings `.out` and `.err`.
         deadline: from the start to the first SIGINT.
         grace: from there to the second.
+        last_grace: from the second to SIGKILL.
     """
 
     argv: Sequence[str]
@@ -54,6 +55,7 @@ class Command:
     log: Path
     deadline: timedelta
     grace: timedelta = GRACE
+    last_grace: timedelta = SECOND_GRACE
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ class Children:
         try:
             if started is not None:
                 self._let_through(child, started)
-            self._see_to_its_end(child, command.grace)
+            self._see_to_its_end(child, command)
         except BaseException:
             # Our own thread is being torn down: the engine is not, it is asked to stop and left to it.
             if not child.asked:
@@ -197,16 +199,16 @@ class Children:
                 word.write(b"\n")
                 word.flush()
 
-    def _see_to_its_end(self, child: _Child, grace: timedelta) -> None:
+    def _see_to_its_end(self, child: _Child, command: Command) -> None:
         while not child.ended_within(_TICK):
             now = time.monotonic()
             match len(child.asked):
                 case 0 if now >= child.until:
                     child.timed_out = True
                     child.ask_to_stop()
-                case 1 if now >= child.asked[0] + grace.total_seconds():
+                case 1 if now >= child.asked[0] + command.grace.total_seconds():
                     child.ask_to_stop()
-                case 2 if now >= child.asked[1] + SECOND_GRACE.total_seconds():
+                case 2 if now >= child.asked[1] + command.last_grace.total_seconds():
                     return
 
     def _end(self, child: _Child) -> None:
