@@ -49,19 +49,22 @@ class DeclarationError(Exception):
         return render(self.problems)
 
 
-def render(problems: Sequence[Problem], places: Sequence[str] | None = None) -> str:
+def render(
+    problems: Sequence[Problem], places: Sequence[str] | None = None, subject: str = "this declaration"
+) -> str:
     """Show problems on one screen.
 
     Args:
         problems: what to show, at least one.
         places: one per problem, in the same order: the text to show before the key, such as `file:line: `.
+        subject: what holds them, for the first line.
     """
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    lines = [f"cannot use this declaration: {count}"]
+    lines = [f"cannot use {subject}: {count}"]
     for index, problem in enumerate(problems[:SHOWN_AT_MOST]):
         place = places[index] if places else ""
-        subject = f"{problem.key}: " if problem.key else ""
-        lines += [f"  {place}{subject}{problem.problem}", f"    -> {problem.remedy}"]
+        key = f"{problem.key}: " if problem.key else ""
+        lines += [f"  {place}{key}{problem.problem}", f"    -> {problem.remedy}"]
     hidden = len(problems) - SHOWN_AT_MOST
     if hidden > 0:
         lines.append(

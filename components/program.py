@@ -14,7 +14,7 @@ from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_a
 
 from components import preflight, upgrades
 from components.declaration import SEALED, Declaration, DeclarationError, StackConfiguration, load
-from components.declaration_errors import NAMESPACE, Problem
+from components.declaration_errors import NAMESPACE, Problem, render
 from components.declaration_models import KanboardService
 
 _MESSAGE_WAS_SHOWN = 32
@@ -33,7 +33,8 @@ def plain_refusals() -> Iterator[None]:
     except DeclarationError as error:
         if os.environ.get("RONRON_DEBUG") == "1":
             raise
-        pulumi.log.error(str(error))
+        # By its name alone: the engine does not tell where the stack file is.
+        pulumi.log.error(render(error.problems, subject=f"Pulumi.{pulumi.get_stack()}.yaml"))
         sys.exit(_MESSAGE_WAS_SHOWN)
 
 

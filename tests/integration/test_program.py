@@ -254,7 +254,7 @@ def assert_clean(ran: Ran, *words: str) -> None:
         assert word in ran.said, ran.said
     for noise in ("Traceback", 'File "', "unhandled exception", "pydantic"):
         assert noise not in ran.said, ran.said
-    message = ran.said[ran.said.rindex("cannot use this declaration") :].partition("\n\n")[0]
+    message = ran.said[ran.said.rindex("cannot use Pulumi.local.yaml: ") :].partition("\n\n")[0]
     assert len(message.splitlines()) <= SCREEN, ran.said
 
 
