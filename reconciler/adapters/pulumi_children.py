@@ -21,6 +21,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from reconciler.adapters import pulumi_gate
+from reconciler.core.errors import EngineError
 from reconciler.ports import Processes
 
 GRACE = timedelta(minutes=10)
@@ -28,6 +29,8 @@ GRACE = timedelta(minutes=10)
 second one would leave that in the state as pending (measured with Pulumi 3.274.1)."""
 SECOND_GRACE = timedelta(seconds=30)
 """From the second SIGINT to SIGKILL."""
+LAST_WAIT = timedelta(seconds=5)
+"""For processes that were killed: only one that hangs in the kernel needs more than milliseconds."""
 _TICK = 0.5
 
 HEAD = 64 * 1024
@@ -76,24 +79,38 @@ class Turn:
 
 
 class _Child:
-    def __init__(self, process: subprocess.Popen[bytes], deadline: timedelta) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], command: Command) -> None:
         self.process = process
-        self.until = time.monotonic() + deadline.total_seconds()
+        self.until = time.monotonic() + command.deadline.total_seconds()
         self.asked: list[float] = []
         self.timed_out = False
-        self._pidfd = os.pidfd_open(process.pid)
+        self._work = command.log.parent
+        self._pidfd: int | None = os.pidfd_open(process.pid)
+        # A signal handler may ask in the thread that holds it.
+        self._lock = threading.RLock()
 
     def ended_within(self, seconds: float) -> bool:
-        return bool(select.select([self._pidfd], [], [], seconds)[0])
+        return self._pidfd is None or bool(select.select([self._pidfd], [], [], seconds)[0])
 
-    def ask_to_stop(self) -> None:
-        """Send SIGINT to the engine alone: it sees to its plugins itself."""
-        self.asked.append(time.monotonic())
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._pidfd, signal.SIGINT)
+    def ask_to_stop(self, times: int = 1) -> None:
+        """Send SIGINT to the engine alone, which sees to its plugins itself; so many times in all at most."""
+        with self._lock:
+            if self._pidfd is None:
+                return
+            # Before the count, so that a signal handler that comes in between finds it.
+            self.asked.append(time.monotonic())
+            if len(self.asked) > times:
+                self.asked.pop()
+                return
+            note_asked(self._work, self.process.pid)
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGINT)
 
     def close(self) -> None:
-        os.close(self._pidfd)
+        with self._lock:
+            if self._pidfd is not None:
+                os.close(self._pidfd)
+            self._pidfd = None
 
 
 class Children:
@@ -126,7 +143,7 @@ class Children:
         with self._lock:
             for turn in self._turns:
                 turn.interrupted = True
-                if turn.child is not None and not turn.child.asked:
+                if turn.child is not None:
                     turn.child.ask_to_stop()
 
     def run(self, turn: Turn, command: Command, started: Callable[[int], None] | None = None) -> Ended | None:
@@ -155,8 +172,7 @@ class Children:
             self._see_to_its_end(child, command)
         except BaseException:
             # Our own thread is being torn down: the engine is not, it is asked to stop and left to it.
-            if not child.asked:
-                child.ask_to_stop()
+            child.ask_to_stop()
             child.close()
             raise
         finally:
@@ -167,6 +183,7 @@ class Children:
     @staticmethod
     def _start(argv: Sequence[str], command: Command, *, gated: bool) -> _Child:
         with (
+            written(command.log.parent),
             open(f"{command.log}.out", "wb", opener=_private) as out,
             open(f"{command.log}.err", "wb", opener=_private) as err,
         ):
@@ -180,7 +197,7 @@ class Children:
                 start_new_session=True,
                 umask=0o077,
             )
-        return _Child(process, command.deadline)
+        return _Child(process, command)
 
     @staticmethod
     def _let_through(child: _Child, started: Callable[[int], None]) -> None:
@@ -207,7 +224,7 @@ class Children:
                     child.timed_out = True
                     child.ask_to_stop()
                 case 1 if now >= child.asked[0] + command.grace.total_seconds():
-                    child.ask_to_stop()
+                    child.ask_to_stop(times=2)
                 case 2 if now >= child.asked[1] + command.last_grace.total_seconds():
                     return
 
@@ -226,6 +243,39 @@ class Children:
         child.close()
 
 
+def note_asked(work: Path, pid: int) -> None:
+    """Note that an engine was asked to stop; a full disk is no reason not to ask."""
+    with suppress(OSError):
+        (work / f"{pid}.asked").touch(mode=0o600)
+
+
+def was_asked(work: Path, pid: int) -> bool:
+    """Whether an engine was asked to stop, by us or by somebody who died since.
+
+    Another SIGINT would be a hard stop, and leave half done what it is at.
+    """
+    return (work / f"{pid}.asked").exists()
+
+
+@contextmanager
+def written(work: Path) -> Iterator[None]:
+    """A block that writes what the engine needs, or starts it.
+
+    Raises:
+        EngineError: in place of an OSError, such as a full disk or a directory that is gone.
+    """
+    try:
+        yield
+    except OSError as error:
+        failure = EngineError(
+            f"cannot start the engine: {error.strerror}",
+            where=str(error.filename or work),
+            hint=f"see that there is room on the disk with `df -h {work}`, then try again",
+        )
+        failure.retryable = True
+        raise failure from error
+
+
 def kill_orphans(processes: Processes, leader: int, home: Path) -> int:
     """Kill what an engine left that died under another owner; say how many that were.
 
@@ -241,12 +291,18 @@ def kill_orphans(processes: Processes, leader: int, home: Path) -> int:
 
 
 def _kill(pids: Iterable[int]) -> int:
-    killed = 0
+    """Kill processes, and see them dead: whoever comes next must not meet them still at work."""
+    killed = []
     for pid in pids:
         with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-            killed += 1
-    return killed
+            pidfd = os.pidfd_open(pid)
+            killed.append(pidfd)
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    until = time.monotonic() + LAST_WAIT.total_seconds()
+    for pidfd in killed:
+        select.select([pidfd], [], [], max(0.0, until - time.monotonic()))
+        os.close(pidfd)
+    return len(killed)
 
 
 def _environment_of(pid: int) -> list[bytes]:

@@ -225,7 +225,7 @@ def test_orphans_of_that_home_are_ended_and_no_others(tmp_path: Path) -> None:
         leader.kill()
         leader.wait()
         assert kill_orphans(PROCESSES, leader.pid, tmp_path) == 1
-        until(lambda: PROCESSES.mark_of(ours) is None, "the end of the orphan")
+        assert PROCESSES.mark_of(ours) is None
         assert PROCESSES.mark_of(other) is not None
         assert kill_orphans(PROCESSES, leader.pid, tmp_path) == 0
     finally:
