@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
 
+from reconciler.adapters.pulumi_children import written
 from reconciler.adapters.pulumi_command import EngineCommand, Finished
 from reconciler.adapters.pulumi_errors import explain
 from reconciler.adapters.pulumi_events import EventLog, read_events
@@ -49,7 +50,8 @@ class Call:
         self._command = command
         self._secrets = tuple(secrets)
         self._copies_config = copies_config
-        program.work.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with written(program.work):
+            program.work.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.project, directory = _project(program.directory)
         self._stack_file = f"Pulumi.{self.stack.rpartition('/')[2]}"
         self._config = program.work / f"{self._stack_file}.yaml"
@@ -57,9 +59,10 @@ class Call:
 
     def copy_config(self) -> None:
         """Take the stack file as it is in the checkout now."""
-        self._config.touch(mode=0o600)
         original = self._stack_file_in_checkout()
-        self._config.write_bytes(b"" if original is None else original.read_bytes())
+        with written(self.program.work):
+            self._config.touch(mode=0o600)
+            self._config.write_bytes(b"" if original is None else original.read_bytes())
 
     def preview(self) -> tuple[Finished, EventLog, Path]:
         """Run a preview; the path is that of its plan."""
@@ -90,9 +93,10 @@ class Call:
         place = self.program.work / "project"
         provider = None
         if self._copies_config:
-            place.mkdir(mode=0o700, exist_ok=True)
-            (place / "Pulumi.yaml").write_text(json.dumps({"name": self.project, "runtime": "python"}))
-            shutil.copyfile(self._config, place / self._config.name)
+            with written(place):
+                place.mkdir(mode=0o700, exist_ok=True)
+                (place / "Pulumi.yaml").write_text(json.dumps({"name": self.project, "runtime": "python"}))
+                shutil.copyfile(self._config, place / self._config.name)
             found = _SECRETS_PROVIDER.search(self._config.read_text(errors="replace"))
             provider = found["url"] if found and found["url"] not in {"default", "passphrase"} else None
         else:

@@ -15,7 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from reconciler.adapters.pulumi_call import SHORT, Call
-from reconciler.adapters.pulumi_children import GRACE, Children, Turn, kill_orphans
+from reconciler.adapters.pulumi_children import GRACE, Children, Turn, kill_orphans, note_asked, was_asked
 from reconciler.adapters.pulumi_command import EngineCommand, Finished
 from reconciler.adapters.pulumi_environment import environment, file_backend, prepare, secrets
 from reconciler.adapters.pulumi_errors import explain
@@ -140,7 +140,7 @@ class PulumiEngine:
 
     def settle(self, program: Program, left: ProcessMark | None) -> str:
         """See ports.Engine."""
-        found = [] if left is None else self._end_orphan(left, program.stack)
+        found = [] if left is None else self._end_orphan(left, program)
         with self._call(program, SHORT, PREVIEW_GRACE) as call:
             freed = self._free_dead_locks(call)
             if freed:
@@ -262,18 +262,18 @@ class PulumiEngine:
         call.cancel()
         return True
 
-    def _end_orphan(self, left: ProcessMark, stack: str) -> list[str]:
+    def _end_orphan(self, left: ProcessMark, program: Program) -> list[str]:
         alive = self._processes.alive(left)
         if alive is None:
             # Of another host; if it still works, its lock says so.
             return []
         found = []
         if alive:
-            self._ask_and_wait(left)
+            self._ask_and_wait(left, program.work)
             if self._processes.alive(left):
                 raise StackLockedError(
                     f"the engine of the last update still runs as process {left.pid}",
-                    where=f"stack {stack}",
+                    where=f"stack {program.stack}",
                     hint=f"wait for it; it was asked to stop. Look at it with `ps -fp {left.pid}`",
                 )
             found.append("stopped its engine, which was still running")
@@ -283,8 +283,8 @@ class PulumiEngine:
                 found.append(f"ended {orphans} processes that its engine had left")
         return found
 
-    def _ask_and_wait(self, left: ProcessMark) -> None:
-        """One SIGINT, and the time to end the operation under way."""
+    def _ask_and_wait(self, left: ProcessMark, work: Path) -> None:
+        """One SIGINT, unless it had one, and the time to end the operation under way."""
         try:
             pidfd = os.pidfd_open(left.pid)
         except ProcessLookupError:
@@ -292,7 +292,9 @@ class PulumiEngine:
         try:
             # Asked again: only now can the id no more be given to another process.
             if self._processes.alive(left):
-                signal.pidfd_send_signal(pidfd, signal.SIGINT)
+                if not was_asked(work, left.pid):
+                    note_asked(work, left.pid)
+                    signal.pidfd_send_signal(pidfd, signal.SIGINT)
                 select.select([pidfd], [], [], self._grace.total_seconds())
         finally:
             os.close(pidfd)

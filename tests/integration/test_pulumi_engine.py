@@ -203,6 +203,24 @@ def test_a_broken_stack_file_is_named(project: PulumiProject) -> None:
             project.engine().preview(project.program(stack=stack, create_stack=True, work=stack))
 
 
+# -- places that are not there ---------------------------------------------------------------------
+
+
+def test_a_place_that_cannot_be_written_is_told_and_not_raised_as_it_is(project: PulumiProject) -> None:
+    (project.root / "full").write_text("a file in the way")
+    with pytest.raises(EngineError, match="cannot start the engine: Not a directory") as caught:
+        project.engine().preview(project.program(work="full/of/it"))
+    assert "df -h" in caught.value.hint
+    assert caught.value.retryable
+
+
+def test_a_checkout_that_is_gone_is_told_and_not_raised_as_it_is(project: PulumiProject) -> None:
+    program = project.program().with_(directory=project.root / "gone")
+    with pytest.raises(EngineError, match="cannot start the engine: No such file") as caught:
+        project.engine().preview(program)
+    assert caught.value.where == str(project.root / "gone")
+
+
 # -- secrets ---------------------------------------------------------------------------------------
 
 
@@ -423,6 +441,22 @@ def test_the_engine_of_a_killed_reconciler_is_stopped_gently_and_its_work_kept(
     assert (state.resources, state.pending, project.locks()) == (1, (), [])
     updated = engine.update(project.program(), engine.preview(project.program()), nothing)
     assert [change.name for change in updated.changes if change.custom] == ["sofa"]
+    assert (project.world / "lamp").read_text() == "made\n"
+
+
+def test_an_engine_that_was_asked_to_stop_is_not_asked_again(
+    project: PulumiProject, orphaned: Orphaned
+) -> None:
+    mark, _ = orphaned()
+    impatient = project.engine(grace=timedelta(seconds=1))
+    for _ in range(2):
+        with pytest.raises(StackLockedError, match=f"process {mark.pid}") as caught:
+            impatient.settle(project.program(), mark)
+        assert "it was asked to stop" in caught.value.hint
+    project.let_go("lamp")
+    until(lambda: not PROCESSES.alive(mark), "the end of the engine")
+    # A second SIGINT would have left it half made.
+    assert impatient.settle(project.program(), mark) == "nothing of it was left"
     assert (project.world / "lamp").read_text() == "made\n"
 
 
