@@ -211,13 +211,13 @@ def test_a_checkout_in_which_the_engine_still_works_is_left_alone(
     with running(CHECK_OUT, str(repository.path), state) as process:
         assert process.stdout is not None
         directory = Path(process.stdout.readline().removesuffix("\n"))
-        with subprocess.Popen(["sleep", "600"], cwd=directory / "app") as engine:
+        # It ends when its input does, however this block is left.
+        with subprocess.Popen(["cat"], cwd=directory / "app", stdin=subprocess.PIPE) as engine:
             assert ends(lambda: Path(f"/proc/{engine.pid}/cwd").readlink() == directory / "app")
             process.send_signal(signal.SIGKILL)
             process.wait(10)
             source(repository.path, state).refresh()
             assert (directory / "Pulumi.yaml").is_file()
-            engine.kill()
     source(repository.path, state).refresh()
     assert left(state) == []
 
