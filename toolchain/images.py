@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 from toolchain import debian_base, docker_engine, image_build
 from toolchain.cache import Cache, Say, cache_root
 from toolchain.errors import ToolchainError
-from toolchain.image_recipes import CADDY, DEBIAN, DEBIAN_UPSTREAM, ETHERPAD, LOCAL, POSTGRES
+from toolchain.image_recipes import CADDY, DEBIAN, DEBIAN_UPSTREAM, ETHERPAD, LOCAL, POSTGRES, Recipe
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -80,10 +81,12 @@ def ensure_images(
             say("images: a registry of images answers; the engine pulls the upstream images")
             return {}
         _ensure_base(api, cache, host, say, fresh=fresh)
-        for recipe in (POSTGRES, CADDY, ETHERPAD):
-            with cache.lock(f"image-{recipe.context}", say=say):
-                if fresh or not image_build.is_current(api, recipe):
-                    image_build.build(api, recipe, cache=cache, say=say, fresh=fresh)
+    # They wait for packages most of the time, each in its turn.
+    on_base = (ETHERPAD, POSTGRES, CADDY)
+    with ThreadPoolExecutor(max_workers=len(on_base)) as pool:
+        builds = [pool.submit(_ensure_built, host, cache, say, recipe, fresh=fresh) for recipe in on_base]
+        for build in builds:
+            build.result()
     tags = {part: recipe.tag for part, recipe in LOCAL.items()}
     say(f"images: built here from packages, they are not the upstream ones: {', '.join(tags.values())}")
     return tags
@@ -112,6 +115,16 @@ def ensure_debian(cache: Cache | None = None, say: Say = print) -> str:
     with closing(docker_engine.client(answer.host, timeout=BUILD_SECONDS)) as api:
         _ensure_base(api, cache or Cache(cache_root()), answer.host, say, fresh=False)
     return DEBIAN.tag
+
+
+def _ensure_built(host: str, cache: Cache, say: Say, recipe: Recipe, *, fresh: bool) -> None:
+    # A connection is for one thread.
+    with (
+        cache.lock(f"image-{recipe.context}", say=say),
+        closing(docker_engine.client(host, timeout=BUILD_SECONDS)) as api,
+    ):
+        if fresh or not image_build.is_current(api, recipe):
+            image_build.build(api, recipe, cache=cache, say=say, fresh=fresh)
 
 
 def _ensure_base(api: APIClient, cache: Cache, host: str, say: Say, *, fresh: bool) -> None:
