@@ -151,7 +151,19 @@ def _members_only(edge: Edge, route: Route, members: Members) -> list[str]:
                 *([f"copy_headers {' '.join(forward.copy_headers)}"] if forward.copy_headers else []),
             ],
         ),
+        *(line for number, header in enumerate(forward.copy_headers) for line in _unanswered(number, header)),
         _proxy(route),
+    ]
+
+
+def _unanswered(number: int, header: str) -> list[str]:
+    """Take a header away that the verifier did not send.
+
+    Caddy 2.6.2 passes on the placeholder itself then: to the service, all without a name would be one person.
+    """
+    return [
+        f"@unanswered{number} header_regexp {header} ^[{{]http[.]reverse_proxy[.]",
+        f"request_header @unanswered{number} -{header}",
     ]
 
 

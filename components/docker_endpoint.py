@@ -17,7 +17,8 @@ from components.declaration_models import Machine
 from components.image_reference import ImageReference
 from components.ssh import SshAddress, ssh_options
 
-_ANSWER_SECONDS = 10
+_ANSWER_SECONDS = 30
+"""A Docker that is dead refuses at once; one that builds and removes much has been seen to take 15 s."""
 _REGISTRY_SECONDS = 30
 
 

@@ -17,7 +17,7 @@ from components.docker_endpoint import Endpoint, EndpointError, endpoint
 from components.image_reference import LOCAL_REPOSITORIES, ImageReference
 from components.resolved import Declaration, database_image, has_database
 
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 120.0
 """For all machines together; they are asked at the same time."""
 
 Images = dict[ImageReference, Path]
