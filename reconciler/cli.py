@@ -1,4 +1,4 @@
-"""The command `ronron`: wires the parts, prints what they say, and exits. Alone imports the adapters.
+"""The command `ronron`: has the parts wired, prints what they say, and exits.
 
 Exit codes: 0 done or nothing to do, 1 failed, 2 usage or configuration, 3 held for a person,
 4 busy: the stack is locked by another live process.
@@ -12,7 +12,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from types import FrameType
@@ -20,11 +19,6 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from reconciler.adapters.git_source import GitSource
-from reconciler.adapters.http_prober import HttpProber
-from reconciler.adapters.processes import LinuxProcesses
-from reconciler.adapters.sql_store import SqlStore
-from reconciler.adapters.system_clock import SystemClock
 from reconciler.core.errors import ConfigError, ReconcilerError
 from reconciler.core.model import SHORT, Pass, VerdictKind
 from reconciler.core.record import Suspension
@@ -32,11 +26,8 @@ from reconciler.core.redact import redact
 from reconciler.core.status import ExitCode, code_of, exit_code, exit_code_of, status
 from reconciler.doctor import examine
 from reconciler.loop import Loop, Result
-from reconciler.notations import nearest, quoted
-from reconciler.ports import Source
-from reconciler.reconcile import Ports, Target, look, reconcile
-from reconciler.settings import Settings, load_settings
-from reconciler.targets import Targets
+from reconciler.reconcile import look, reconcile
+from reconciler.settings import load_settings
 from reconciler.terminal import (
     Screen,
     show_explanation,
@@ -47,6 +38,7 @@ from reconciler.terminal import (
     show_status,
 )
 from reconciler.validate import check
+from reconciler.wiring import Options, errors, opened, source_of, targets_of, wired
 from toolchain.report import report
 
 
@@ -70,52 +62,6 @@ MaybeEnvironment = Annotated[str | None, typer.Argument(metavar="ENV", help="One
 AsJson = Annotated[bool, typer.Option("--json", help="Print facts as one JSON document.")]
 
 
-@dataclass
-class _Options:
-    """What stands before the command's name."""
-
-    repository: str | None = None
-    state: Path | None = None
-    debug: bool = False
-
-
-@dataclass
-class _Opened:
-    """What every command has: settings, records, a screen."""
-
-    settings: Settings
-    store: SqlStore
-    screen: Screen
-
-
-@dataclass
-class _Wired:
-    """All the parts, put together for one command."""
-
-    settings: Settings
-    ports: Ports
-    targets: Targets
-    screen: Screen
-
-    def target(self, name: str) -> Target:
-        """An environment of the policy as it stands in the source now.
-
-        Raises:
-            ConfigError: the policy has no such environment.
-            SourceError: the repository cannot be read.
-        """
-        self.ports.source.refresh()
-        targets = self.targets()
-        if name not in targets:
-            near = nearest(name, targets)
-            raise ConfigError(
-                f"cannot find the environment {quoted(name)}",
-                where=self.settings.policy_file,
-                hint=f"use {near}" if near else f"use one of: {', '.join(sorted(targets))}",
-            )
-        return targets[name]
-
-
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"ronron {metadata.version('ronron')}")
@@ -136,7 +82,7 @@ def _before(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    context.obj = _Options(repository, state, debug)
+    context.obj = Options(repository, state, debug)
 
 
 # -- looking ---------------------------------------------------------------------------------------
@@ -148,15 +94,15 @@ def preview(context: typer.Context, environment: Environment, as_json: AsJson = 
 
     With what is thought of it, and the plan that an approval would name.
     """
-    with _wired(context, as_json) as wired:
-        target = wired.target(environment)
-        revision = wired.ports.source.resolve(target.policy.reference)
+    with wired(context, as_json) as parts:
+        target = parts.target(environment)
+        revision = parts.ports.source.resolve(target.policy.reference)
         with (
-            wired.screen.working(f"previewing {environment}"),
+            parts.screen.working(f"previewing {environment}"),
             tempfile.TemporaryDirectory(prefix="ronron-preview-") as work,
         ):
-            computed, verdict = look(target, wired.ports, revision, Path(work))
-        show_preview(wired.screen, revision, computed, verdict)
+            computed, verdict = look(target, parts.ports, revision, Path(work))
+        show_preview(parts.screen, revision, computed, verdict)
         held = verdict.kind in {VerdictKind.NEEDS_APPROVAL, VerdictKind.FORBIDDEN}
         return ExitCode.HELD if held else ExitCode.DONE
 
@@ -169,11 +115,11 @@ def status_(
 
     Asks the records alone.
     """
-    with _opened(context, as_json) as opened:
-        store = opened.store
-        names = [environment] if environment else list(store.environments())
+    with opened(context, as_json) as parts:
+        store = parts.store
+        names = [parts.known(environment)] if environment else list(store.environments())
         statuses = [status(store.load(name), store.history(name)) for name in names]
-        show_status(opened.screen, statuses)
+        show_status(parts.screen, statuses)
         return exit_code(statuses)
 
 
@@ -185,8 +131,8 @@ def history(
     as_json: AsJson = False,
 ) -> ExitCode:
     """Show the passes that were made, the newest first."""
-    with _opened(context, as_json) as opened:
-        show_history(opened.screen, opened.store.history(environment, limit))
+    with opened(context, as_json) as parts:
+        show_history(parts.screen, parts.store.history(environment, limit))
         return ExitCode.DONE
 
 
@@ -196,12 +142,12 @@ def explain(context: typer.Context, environment: Environment, as_json: AsJson = 
 
     Asks the records alone.
     """
-    with _opened(context, as_json) as opened:
-        record = opened.store.load(environment)
-        passes = opened.store.history(environment, 3)
+    with opened(context, as_json) as parts:
+        record = parts.store.load(parts.known(environment))
+        passes = parts.store.history(environment, 3)
         decision = f"{record.decision.reason}: {record.decision.why}" if record.decision else ""
         how = status(record, passes)
-        show_explanation(opened.screen, how, decision, passes)
+        show_explanation(parts.screen, how, decision, passes)
         return exit_code([how])
 
 
@@ -214,18 +160,18 @@ def update(context: typer.Context, environment: Environment, as_json: AsJson = F
 
     Whatever the timer says; a window or a cooling down does not stop it, an approval that is missing does.
     """
-    with _wired(context, as_json) as wired:
-        target = wired.target(environment)
-        store = wired.ports.store
-        store.ask(environment, getpass.getuser(), wired.ports.clock.now())
-        with _stopping(wired.ports.engine.interrupt), wired.screen.working(f"updating {environment}"):
-            made = reconcile(target, wired.ports)
+    with wired(context, as_json) as parts:
+        target = parts.target(environment)
+        store = parts.ports.store
+        store.ask(environment, getpass.getuser(), parts.ports.clock.now())
+        with _stopping(parts.ports.engine.interrupt), parts.screen.working(f"updating {environment}"):
+            made = reconcile(target, parts.ports)
         if as_json:
-            wired.screen.json({"pass": made})
+            parts.screen.json({"pass": made})
         elif made.outcome is None:
-            wired.screen.print(f"{made.decision.reason}: {made.decision.why}")
+            parts.screen.print(f"{made.decision.reason}: {made.decision.why}")
         else:
-            wired.screen.print(f"{made.outcome.kind}: {made.outcome.message}")
+            parts.screen.print(f"{made.outcome.kind}: {made.outcome.message}")
         return exit_code_of(made.outcome, made.decision.reason)
 
 
@@ -245,24 +191,24 @@ def watch(
 
     Until it is told to stop: once to let passes end, twice to interrupt them.
     """
-    with _wired(context, as_json, poll=poll) as wired:
-        settings = wired.settings
+    with wired(context, as_json, poll=poll) as parts:
+        settings = parts.settings
         loop = Loop(
-            wired.ports,
-            wired.targets,
+            parts.ports,
+            parts.targets,
             settings.poll,
             settings.workers,
             settings.debug,
             frozenset(environments or ()),
         )
         looking = f"looking at {redact(settings.repository)}"
-        wired.screen.tell(
+        parts.screen.tell(
             "watch", looking if once else f"{looking} every {settings.poll.total_seconds():g} s"
         )
         with _stopping(loop.stop):
             results = loop.run(once=once)
         if as_json:
-            wired.screen.json({"results": {name: _as_fact(result) for name, result in results.items()}})
+            parts.screen.json({"results": {name: _as_fact(result) for name, result in results.items()}})
         return _worst(_code_of(result) for result in results.values()) if once else ExitCode.DONE
 
 
@@ -278,8 +224,8 @@ def approve(
 
     The next pass carries it out, if it is still the same.
     """
-    with _wired(context, as_json=False) as wired:
-        held = wired.ports.store.load(environment).held
+    with wired(context, as_json=False) as parts:
+        held = parts.ports.store.load(environment).held
         if held is None or held.forbidden:
             what = "is forbidden and waits for another revision" if held else "waits for no approval"
             raise ConfigError(f"{environment} {what}", hint=f"look at it with ronron explain {environment}")
@@ -288,8 +234,8 @@ def approve(
                 f"{environment} waits for another plan: {held.identity[:SHORT]}",
                 hint=f"look at it with ronron preview {environment}, then approve that one",
             )
-        wired.ports.store.approve(environment, held.identity, getpass.getuser(), wired.ports.clock.now())
-        wired.screen.print(f"approved plan {held.identity[:SHORT]}; the next pass carries it out")
+        parts.ports.store.approve(environment, held.identity, getpass.getuser(), parts.ports.clock.now())
+        parts.screen.print(f"approved plan {held.identity[:SHORT]}; the next pass carries it out")
         return ExitCode.DONE
 
 
@@ -300,23 +246,23 @@ def suspend(
     why: Annotated[str, typer.Option(help="For those who find it so.")] = "",
 ) -> ExitCode:
     """Leave an environment alone until it is resumed."""
-    with _wired(context, as_json=False) as wired:
-        name = wired.target(environment).name
-        with wired.ports.store.hold(wired.target(environment).policy.stack):
-            suspension = Suspension(by=getpass.getuser(), at=wired.ports.clock.now(), why=why)
-            wired.ports.store.save(wired.ports.store.load(name).with_(suspended=suspension))
-        wired.screen.print(f"suspended: {name}; go on with ronron resume {name}")
+    with wired(context, as_json=False) as parts:
+        name = parts.target(environment).name
+        with parts.ports.store.hold(parts.target(environment).policy.stack):
+            suspension = Suspension(by=getpass.getuser(), at=parts.ports.clock.now(), why=why)
+            parts.ports.store.save(parts.ports.store.load(name).with_(suspended=suspension))
+        parts.screen.print(f"suspended: {name}; go on with ronron resume {name}")
         return ExitCode.DONE
 
 
 @app.command()
 def resume(context: typer.Context, environment: Environment) -> ExitCode:
     """Go on after a suspension, a stall or failures."""
-    with _wired(context, as_json=False) as wired:
-        target = wired.target(environment)
-        with wired.ports.store.hold(target.policy.stack):
-            wired.ports.store.save(wired.ports.store.load(target.name).resumed())
-        wired.screen.print(f"resumed: {target.name}; the next pass goes on")
+    with wired(context, as_json=False) as parts:
+        target = parts.target(environment)
+        with parts.ports.store.hold(target.policy.stack):
+            parts.ports.store.save(parts.ports.store.load(target.name).resumed())
+        parts.screen.print(f"resumed: {target.name}; the next pass goes on")
         return ExitCode.DONE
 
 
@@ -326,13 +272,13 @@ def resume(context: typer.Context, environment: Environment) -> ExitCode:
 @app.command()
 def doctor(context: typer.Context, as_json: AsJson = False) -> ExitCode:
     """Say what this machine has and lacks."""
-    with _opened(context, as_json) as opened:
-        settings = opened.settings
-        with opened.screen.working("looking at this machine"):
+    with opened(context, as_json) as parts:
+        settings = parts.settings
+        with parts.screen.working("looking at this machine"):
             findings = examine(
-                settings, lambda: _source(settings), lambda source: _targets(source, settings)(), report
+                settings, lambda: source_of(settings), lambda source: targets_of(source, settings)(), report
             )
-        show_findings(opened.screen, findings)
+        show_findings(parts.screen, findings)
         return ExitCode.DONE if all(finding.good for finding in findings) else ExitCode.FAILED
 
 
@@ -348,68 +294,15 @@ def validate(
 
     Asks neither the engine nor the network; made for a CI job, too.
     """
-    options: _Options = context.obj
+    options: Options = context.obj
     screen = Screen(as_json=as_json)
-    with _errors(screen, options.debug):
+    with errors(screen, options.debug):
         problems = check(directory, load_settings(debug=options.debug or None).policy_file)
         show_problems(screen, problems)
         return ExitCode.USAGE if problems else ExitCode.DONE
 
 
-# -- wiring ----------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _opened(context: typer.Context, as_json: bool, **options: object) -> Iterator[_Opened]:
-    before: _Options = context.obj
-    screen = Screen(as_json=as_json)
-    with _errors(screen, before.debug):
-        given = {"repository": before.repository, "state": before.state, "debug": before.debug or None}
-        settings = load_settings(**given, **options)
-        screen.keep_secret(settings.secrets())
-        with SqlStore(settings.state, secrets=settings.secrets()) as store:
-            yield _Opened(settings, store, screen)
-
-
-@contextmanager
-def _wired(context: typer.Context, as_json: bool, **options: object) -> Iterator[_Wired]:
-    with _opened(context, as_json, **options) as opened:
-        # The Automation API takes most of a second to import, and the records are read without it.
-        from reconciler.adapters.pulumi_engine import PulumiEngine
-
-        settings = opened.settings
-        processes = LinuxProcesses()
-        source = _source(settings)
-        ports = Ports(
-            source=source,
-            engine=PulumiEngine(settings.engine(), processes),
-            store=opened.store,
-            prober=HttpProber(),
-            clock=SystemClock(),
-            processes=processes,
-            progress=opened.screen,
-            work=settings.state / "passes",
-        )
-        yield _Wired(settings, ports, _targets(source, settings), opened.screen)
-
-
-def _source(settings: Settings) -> GitSource:
-    return GitSource(settings.repository, settings.state, LinuxProcesses(), timeout=settings.git_timeout)
-
-
-def _targets(source: Source, settings: Settings) -> Targets:
-    return Targets(source, settings.policy_reference, settings.policy_file)
-
-
-@contextmanager
-def _errors(screen: Screen, debug: bool) -> Iterator[None]:
-    try:
-        yield
-    except ReconcilerError as error:
-        if debug:
-            raise
-        screen.error(error)
-        raise typer.Exit(code_of(error)) from error
+# -- ends ------------------------------------------------------------------------------------------
 
 
 @contextmanager

@@ -362,3 +362,17 @@ def test_problems_of_a_working_tree_are_listed_and_counted(ronron: Ronron, tmp_p
 
 def test_a_working_tree_that_is_not_there_is_a_usage_error(ronron: Ronron, tmp_path: Path) -> None:
     assert ronron("validate", "--directory", str(tmp_path / "none")).code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize("command", ["status", "explain"])
+def test_an_environment_without_a_record_is_refused_with_the_nearest_known_one(
+    ronron: Ronron, command: str
+) -> None:
+    said = ronron(command, "production")
+    assert said.code == ExitCode.USAGE
+    assert "run ronron update production first" in said.err
+    ronron.keep(SYNCED)
+    said = ronron(command, "prodction")
+    assert said.code == ExitCode.USAGE
+    assert "use production" in said.err
+    assert ronron(command, "production").code == ExitCode.DONE
