@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from reconciler.adapters.pulumi_events import Diagnostic
 
-_FRAME = re.compile(r'^\s+File "(?P<file>[^"]+)", line (?P<line>\d+)', re.M)
+# None of these may take line feeds at its beginning or look for its end without a limit: a flood of lines,
+# which any program can send, would then cost the square of its length.
+_FRAME = re.compile(r'^[ \t]+File "(?P<file>[^"]+)", line (?P<line>\d+)', re.M)
 _NOT_THE_PROGRAMS = re.compile(r"site-packages|/lib/python3|pulumi-language-python|<frozen|<string>")
 _AROUND = re.compile(
     r"^(?:Program failed with an unhandled exception:"
@@ -21,16 +23,18 @@ _EMPTY = re.compile(
 )
 # The bridge of Terraform providers repeats a cause with the place in its own source before it.
 _BRIDGE = re.compile(
-    r"^\s*(?:sdk-v2/provider2?\.go:\d+|/\S+provider2?\.go:\d+): sdk\.helper_schema: "
-    r"(?:[\s\S]*?: provider=\S+|.*)\s*$",
+    r"^[ \t]*(?:sdk-v2/provider2?\.go:\d+|/\S+provider2?\.go:\d+): sdk\.helper_schema: "
+    r"(?:[\s\S]{0,4000}?: provider=\S+|.*)[ \t\r]*$",
     re.M,
 )
 _LISTED = re.compile(
-    r"^\s*(?:\d+ errors? occurred:|\* )\s*(?:(?:creating|updating|deleting) urn:\S+: )?", re.M
+    r"^[ \t]*(?:(?:\d+ errors? occurred:|\* )[ \t]*(?:(?:creating|updating|deleting) urn:\S+: )?)+"
 )
 _ERROR = re.compile(r"^error: ", re.M)
 _STOPPED = ("KeyboardInterrupt", "no running event loop", "grpc: the client connection is closing")
 _MOST_LINES = 12
+_LONGEST_END = 64 * 1024
+"""Characters at each end of a text in which its cause is looked for."""
 
 
 class Words(NamedTuple):
@@ -42,6 +46,7 @@ class Words(NamedTuple):
 
 def last_words(text: str) -> Words:
     """The end of a text: of a Python traceback the exception alone, and the program's last frame."""
+    text = _ends(text)
     frames = list(_FRAME.finditer(text))
     if not frames:
         return Words("\n".join(_lines(text)[-_MOST_LINES:]).removeprefix("error: "))
@@ -62,11 +67,8 @@ def engine_words(text: str) -> str:
 def plain_cause(text: str) -> str:
     """The cause in one line, without what is wrapped around it."""
     found = []
-    for line in last_words(_BRIDGE.sub("", text)).message.splitlines():
-        bare = line
-        while (less := _LISTED.sub("", bare)) != bare:
-            bare = less
-        found.append(bare.removeprefix("error: ").strip())
+    for line in last_words(_BRIDGE.sub("", _ends(text))).message.splitlines():
+        found.append(_LISTED.sub("", line).removeprefix("error: ").strip())
     return "; ".join(dict.fromkeys(part for part in found if part))
 
 
@@ -104,3 +106,10 @@ def program_words(diagnostics: Iterable[Diagnostic]) -> Words | None:
 
 def _lines(text: str) -> list[str]:
     return [line.rstrip() for line in text.strip().splitlines() if line.strip()]
+
+
+def _ends(text: str) -> str:
+    """The text without the middle of a long one."""
+    if len(text) <= 2 * _LONGEST_END:
+        return text
+    return f"{text[:_LONGEST_END]}\n{text[-_LONGEST_END:]}"
