@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from pydantic import SecretStr
 
 from reconciler.adapters.processes import LinuxProcesses
 from reconciler.adapters.pulumi_engine import PulumiEngine
-from reconciler.core.model import Revision
+from reconciler.core.model import ProcessMark, Revision
 from reconciler.ports import Processes, Program
 from reconciler.settings import EngineSettings
 from reconciler.testing import Thing
@@ -211,6 +212,21 @@ class PulumiProject:
         """Whether the making of a thing has begun since `hold`."""
         return (self.world / f"{name}.begun").exists()
 
+    def await_begun(self, name: str) -> None:
+        """Wait until it has."""
+        until(lambda: self.begun(name), f"the making of {name}")
+
+    def left(self) -> list[int]:
+        """Processes that live and were started by an engine of this project, however far removed."""
+        mark = f"PULUMI_HOME={self.root / 'pulumi-home'}".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            # One that goes away while it is looked at is not left.
+            with suppress(OSError):
+                if entry.name.isdigit() and mark in (entry / "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+        return [pid for pid in found if LinuxProcesses().mark_of(pid) is not None]
+
     def pulumi(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """The engine by hand, as a maintainer has it in a clone."""
         pulumi = shutil.which("pulumi")
@@ -236,6 +252,10 @@ class PulumiProject:
     def locks(self) -> list[Path]:
         """The lock files of the backend."""
         return sorted((self.state / ".pulumi" / "locks").rglob("*.json"))
+
+
+def nothing(_: ProcessMark) -> None:
+    """What an owner does with a mark that it will not need."""
 
 
 def until(true: Callable[[], object], what: str) -> None:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import stat
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.processes import LinuxProcesses
 from reconciler.adapters.pulumi_engine import PulumiEngine
 from reconciler.core.errors import (
     ConfigError,
@@ -30,40 +25,17 @@ from reconciler.core.errors import (
 )
 from reconciler.core.model import Preview, ProcessMark, Updated
 from reconciler.testing import Thing
-from tests.pulumi_project import PASSPHRASE, PulumiProject, until
+from tests.pulumi_project import PASSPHRASE, PulumiProject, nothing, until
 
 pytestmark = pytest.mark.timeout(180)
 
-ROOT = Path(__file__).resolve().parents[2]
 LAMP, SOFA = Thing("lamp"), Thing("sofa", parent="lamp")
 SECRET = "tulips under the third stone"
-PROCESSES = LinuxProcesses()
-
-RECONCILER = """
-import json, pathlib, sys
-from reconciler.core.model import Preview
-from tests.pulumi_project import PulumiProject
-
-root, preview, waits = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "waits"
-project = PulumiProject.at(root)
-
-def started(mark):
-    (root / "mark.json").write_text(mark.model_dump_json())
-    if waits:
-        sys.stdin.read()
-
-project.engine().update(project.program(), Preview.model_validate_json(preview), started)
-"""
-"""A process that does what the reconciler does with an engine, and can be killed."""
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> PulumiProject:
     return PulumiProject(tmp_path)
-
-
-def nothing(_: ProcessMark) -> None:
-    """What an owner does with a mark that it will not need."""
 
 
 class Running:
@@ -100,22 +72,6 @@ def held(project: PulumiProject, name: str) -> Iterator[None]:
         project.let_go(name)
 
 
-def begun(project: PulumiProject, name: str) -> None:
-    until(lambda: project.begun(name), f"the making of {name}")
-
-
-def left_of(project: PulumiProject) -> list[int]:
-    """Processes that live and were started by an engine of this project, however far removed."""
-    mark = f"PULUMI_HOME={project.root / 'pulumi-home'}".encode()
-    found = []
-    for entry in Path("/proc").iterdir():
-        # One that goes away while it is looked at is not left.
-        with suppress(OSError):
-            if entry.name.isdigit() and mark in (entry / "environ").read_bytes().split(b"\0"):
-                found.append(int(entry.name))
-    return [pid for pid in found if PROCESSES.mark_of(pid) is not None]
-
-
 def written(directory: Path) -> dict[Path, bytes]:
     """All files below a directory, with what is in them."""
     return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
@@ -130,7 +86,7 @@ def test_an_update_that_takes_too_long_ends_what_it_is_at_and_nothing_more(proje
     preview = engine.preview(project.program(create_stack=True))
     with held(project, "lamp"):
         update = Running(project, engine, preview)
-        begun(project, "lamp")
+        project.await_begun("lamp")
         (up,) = project.work.glob("*-up.out")
         # A hard stop would never come to say so.
         until(lambda: b"ancel" in up.read_bytes(), "the engine's word that it was asked to stop")
@@ -141,7 +97,7 @@ def test_an_update_that_takes_too_long_ends_what_it_is_at_and_nothing_more(proje
     state = engine.state(project.program())
     assert (state.resources, state.pending) == (1, ())
     assert project.locks() == []
-    assert left_of(project) == []
+    assert project.left() == []
 
 
 def test_an_engine_that_does_not_stop_is_ended_with_all_that_it_started(project: PulumiProject) -> None:
@@ -150,11 +106,11 @@ def test_an_engine_that_does_not_stop_is_ended_with_all_that_it_started(project:
     preview = engine.preview(project.program(create_stack=True))
     with held(project, "lamp"):
         update = Running(project, engine, preview)
-        begun(project, "lamp")
+        project.await_begun("lamp")
         engine.interrupt()
         with pytest.raises(PendingOperationsError, match="lamp"):
             update.result()
-        assert left_of(project) == []
+        assert project.left() == []
     assert project.locks() == []
 
 
@@ -165,7 +121,7 @@ def test_a_preview_that_takes_too_long_leaves_no_process(project: PulumiProject)
     with pytest.raises(EngineTimeoutError) as caught:
         engine.preview(project.program())
     assert "RONRON_PREVIEW_DEADLINE" in caught.value.hint
-    until(lambda: left_of(project) == [], "the end of all that the preview started")
+    until(lambda: project.left() == [], "the end of all that the preview started")
 
 
 # -- what programs say -----------------------------------------------------------------------------
@@ -349,7 +305,7 @@ def test_a_stack_that_a_maintainer_updates_is_left_alone(project: PulumiProject)
             target=lambda: project.pulumi("up", "--yes", "--skip-preview", "--stack", "dev")
         )
         by_hand.start()
-        begun(project, "lamp")
+        project.await_begun("lamp")
         try:
             (lock,) = project.locks()
             owner = json.loads(lock.read_text())["pid"]
@@ -366,142 +322,3 @@ def test_a_stack_that_a_maintainer_updates_is_left_alone(project: PulumiProject)
             by_hand.join()
     assert (project.world / "lamp").read_text() == "made\n"
     assert engine.state(project.program()).pending == ()
-
-
-# -- our own death ---------------------------------------------------------------------------------
-
-
-class Reconciler:
-    """An update in a process of its own, that can be killed like one."""
-
-    def __init__(self, project: PulumiProject, preview: Preview, *, waits: bool = False) -> None:
-        self._project = project
-        self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                RECONCILER,
-                project.root,
-                preview.model_dump_json(),
-                "waits" if waits else "",
-            ],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-        )
-
-    def kill(self) -> ProcessMark:
-        """SIGKILL, and the mark that it wrote down."""
-        note = self._project.root / "mark.json"
-        until(lambda: note.exists() and note.read_text().endswith("}"), "the mark of the engine")
-        self.process.kill()
-        self.process.communicate()
-        return ProcessMark.model_validate_json(note.read_text())
-
-
-@pytest.fixture
-def orphaned(project: PulumiProject) -> Iterator[Callable[[], tuple[ProcessMark, PulumiEngine]]]:
-    """Kill a reconciler while its engine makes the lamp, and give what it wrote down and its successor."""
-    marks: list[ProcessMark] = []
-
-    def kill() -> tuple[ProcessMark, PulumiEngine]:
-        project.declare(LAMP, SOFA)
-        engine = project.engine()
-        preview = engine.preview(project.program(create_stack=True))
-        project.hold("lamp")
-        reconciler = Reconciler(project, preview)
-        begun(project, "lamp")
-        marks.append(reconciler.kill())
-        return marks[0], engine
-
-    yield kill
-    project.let_go("lamp")
-    for pid in left_of(project):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
-Orphaned = Callable[[], tuple[ProcessMark, PulumiEngine]]
-
-
-def test_the_engine_of_a_killed_reconciler_is_stopped_gently_and_its_work_kept(
-    project: PulumiProject, orphaned: Orphaned
-) -> None:
-    mark, engine = orphaned()
-    assert PROCESSES.alive(mark)
-    found: list[str] = []
-    settling = threading.Thread(target=lambda: found.append(engine.settle(project.program(), mark)))
-    settling.start()
-    (up,) = project.work.glob("*-up.out")
-    until(lambda: b"ancel" in up.read_bytes(), "the engine's word that it was asked to stop")
-    project.let_go("lamp")
-    settling.join()
-    assert found == ["stopped its engine, which was still running"]
-    assert left_of(project) == []
-    state = engine.state(project.program())
-    assert (state.resources, state.pending, project.locks()) == (1, (), [])
-    updated = engine.update(project.program(), engine.preview(project.program()), nothing)
-    assert [change.name for change in updated.changes if change.custom] == ["sofa"]
-    assert (project.world / "lamp").read_text() == "made\n"
-
-
-def test_an_engine_that_was_asked_to_stop_is_not_asked_again(
-    project: PulumiProject, orphaned: Orphaned
-) -> None:
-    mark, _ = orphaned()
-    impatient = project.engine(grace=timedelta(seconds=1))
-    for _ in range(2):
-        with pytest.raises(StackLockedError, match=f"process {mark.pid}") as caught:
-            impatient.settle(project.program(), mark)
-        assert "it was asked to stop" in caught.value.hint
-    project.let_go("lamp")
-    until(lambda: not PROCESSES.alive(mark), "the end of the engine")
-    # A second SIGINT would have left it half made.
-    assert impatient.settle(project.program(), mark) == "nothing of it was left"
-    assert (project.world / "lamp").read_text() == "made\n"
-
-
-def test_an_engine_that_survived_its_reconciler_may_end_by_itself(
-    project: PulumiProject, orphaned: Orphaned
-) -> None:
-    mark, engine = orphaned()
-    project.let_go("lamp")
-    until(lambda: not PROCESSES.alive(mark), "the end of the engine")
-    assert engine.settle(project.program(), mark) == "nothing of it was left"
-    assert engine.preview(project.program()).touching == ()
-
-
-def test_an_engine_killed_with_its_reconciler_is_cleaned_up_and_its_half_thing_named(
-    project: PulumiProject, orphaned: Orphaned
-) -> None:
-    mark, engine = orphaned()
-    os.kill(mark.pid, signal.SIGKILL)
-    until(lambda: not PROCESSES.alive(mark), "the end of the engine")
-    assert left_of(project), "its language host and provider go on"
-    for _ in range(2):
-        with pytest.raises(PendingOperationsError, match="lamp") as caught:
-            engine.settle(project.program(), mark)
-        assert "pulumi refresh --stack dev" in caught.value.hint
-    assert left_of(project) == []
-    assert project.locks() == []
-    # What the hint leads to, where the person has seen that there is no lamp.
-    assert not (project.world / "lamp").exists()
-    project.pulumi("refresh", "--yes", "--clear-pending-creates", "--stack", "dev")
-    assert engine.settle(project.program(), mark) == "nothing of it was left"
-    project.let_go("lamp")
-    engine.update(project.program(), engine.preview(project.program()), nothing)
-    assert (project.world / "lamp").read_text() == "made\n"
-
-
-def test_an_engine_whose_reconciler_died_before_it_wrote_that_down_never_begins(
-    project: PulumiProject,
-) -> None:
-    project.declare(LAMP)
-    engine = project.engine()
-    preview = engine.preview(project.program(create_stack=True))
-    mark = Reconciler(project, preview, waits=True).kill()
-    until(lambda: not PROCESSES.alive(mark), "the end of what would have been the engine")
-    assert engine.settle(project.program(), mark) == "nothing of it was left"
-    assert engine.state(project.program()).resources == 0
-    assert not project.begun("lamp")
-    engine.update(project.program(), preview, nothing)
-    assert (project.world / "lamp").read_text() == "made\n"
