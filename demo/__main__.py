@@ -20,13 +20,14 @@ def main(words: list[str]) -> int:
     console = Console(soft_wrap=True)
     places = Places.default()
     try:
-        require_engine()
         match words:
             case ["up"]:
+                require_engine()
                 port = choose_port()
                 refuse_taken_port(port, ours=_has_begun(places))
                 Story(places, console, port).run()
             case ["down"]:
+                require_engine()
                 take_down(places, lambda line: console.print(line, highlight=False))
             case ["env"]:
                 sys.stdout.write(shell_environment(places) + "\n")

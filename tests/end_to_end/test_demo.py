@@ -90,3 +90,14 @@ def test_the_demo_tells_its_story_and_leaves_nothing_when_it_is_taken_down(demo:
     assert not demo.things()
     assert not demo.root.exists()
     assert "nothing of the demo" in demo.run("down").stdout
+
+
+def test_the_shell_environment_of_the_demo_is_printed_in_a_shell_that_has_none_of_it(tmp_path: Path) -> None:
+    # As the front door says: eval "$(make -s demo-env)".
+    bare = {"PATH": os.defpath, "HOME": os.environ["HOME"], "RONRON_DEMO": str(tmp_path / "demo")}
+    printed = subprocess.run(
+        [sys.executable, "-m", "demo", "env"],
+        cwd=PROJECT, env=bare, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert f"export RONRON_STATE={tmp_path / 'demo' / 'state'}" in printed.stdout
+    assert "export PULUMI_STACK=local" in printed.stdout
