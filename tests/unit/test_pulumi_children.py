@@ -151,7 +151,11 @@ def test_a_child_that_never_stops_is_killed_with_all_that_it_started(tmp_path: P
 
 
 def test_a_deadline_ends_a_child(tmp_path: Path) -> None:
-    ended = run(python(tmp_path, "import time; time.sleep(60)", deadline=AT_ONCE))
+    # A shell lets what it runs in the background ignore SIGINT, and this child would inherit that.
+    command = python(
+        tmp_path, "import time; time.sleep(60)", deadline=AT_ONCE, grace=AT_ONCE, last_grace=AT_ONCE
+    )
+    ended = run(command)
     assert ended.timed_out
     assert not ended.interrupted
     assert ended.code != 0
