@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+
 from hypothesis import HealthCheck, settings
+
+# A shell lets what it runs in the background ignore SIGINT, and every process of the tests would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes tells how busy the machine is, and nothing about the code.
 settings.register_profile("ronron", deadline=None, suppress_health_check=[HealthCheck.too_slow])
