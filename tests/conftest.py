@@ -6,7 +6,7 @@ import signal
 
 from hypothesis import HealthCheck, settings
 
-# A shell lets what it runs in the background ignore SIGINT, and every process of the tests would inherit that.
+# A shell lets what it runs in the background ignore SIGINT, and every process of a test would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes tells how busy the machine is, and nothing about the code.

@@ -60,7 +60,8 @@ fi
 say "installing what requirements.lock pins into .venv"
 # Packages come from where pip and uv are told to look on this machine; what they are is fixed by the hashes.
 "$uv" venv --quiet --clear --no-project --python "$("$python" -c 'import sys; print(sys.executable)')" .venv
-export VIRTUAL_ENV=$PWD/.venv UV_LINK_MODE=${UV_LINK_MODE:-copy}
+# Compiled once here: each start of `ronron` and of a program of the engine would else compile for itself.
+export VIRTUAL_ENV=$PWD/.venv UV_LINK_MODE=${UV_LINK_MODE:-copy} UV_COMPILE_BYTECODE=1
 "$uv" pip sync --quiet --require-hashes requirements.lock ||
     stop "cannot install what requirements.lock pins" \
         "Check that a Python package index answers (uv: UV_DEFAULT_INDEX, SSL_CERT_FILE), and run this again."
