@@ -13,7 +13,8 @@ from pathlib import Path
 from threading import Event
 from typing import Protocol
 
-from reconciler.core.inventory import Probe
+from reconciler.core.backups import BackupStatus, DrillResult, Restored, Snapshot
+from reconciler.core.inventory import Inventory, Probe
 from reconciler.core.model import (
     Outcome,
     Pass,
@@ -219,6 +220,81 @@ class Prober(Protocol):
 
     def probe(self, service: str, probe: Probe) -> ProbeResult:
         """One try; never raises, and never takes longer than 10 seconds."""
+        ...
+
+
+class Backups(Protocol):
+    """The backup agents of an environment's services, and restores beside and over them.
+
+    Every method takes an inventory and the name of one of its services that has a backup. Calls may come
+    from several threads. Raises, from every method:
+        BackupError: the agent, its repository or the restore failed; carries the agent's own message and
+        remedy. AgentSilentError: the agent's container or its Docker does not answer.
+    """
+
+    def status(self, inventory: Inventory, service: str) -> BackupStatus:
+        """What the agent says of its repository and its last runs."""
+        ...
+
+    def snapshot(
+        self, inventory: Inventory, service: str, reason: str = "asked", revision: str | None = None
+    ) -> Snapshot:
+        """Take a snapshot and verify it; returns when both are done."""
+        ...
+
+    def snapshots(self, inventory: Inventory, service: str) -> tuple[Snapshot, ...]:
+        """Every whole snapshot, the newest first."""
+        ...
+
+    def restore(
+        self,
+        inventory: Inventory,
+        service: str,
+        snapshot: Snapshot,
+        *,
+        keep: bool = True,
+        told: Callable[[str], None],
+    ) -> Restored:
+        """Put a snapshot in the place of what a service has now.
+
+        What is there now becomes a snapshot first, while the service runs; the service is stopped, database
+        and files are restored beside the old ones and then take their place, and the same container is
+        started. The probe is the caller's, who fills `healthy` in.
+
+        Args:
+            inventory: of the environment.
+            service: its name there.
+            snapshot: what is put in place.
+            keep: False to do without a snapshot of what is there now, which may not be readable any more.
+            told: is given a line for each step.
+
+        Raises:
+            SnapshotUnfitError: it is another service's, of a newer major version of the database, or of a
+                newer version of the service than the one that runs; nothing was touched.
+        """
+        ...
+
+    def export(self, inventory: Inventory, service: str, snapshot: Snapshot, place: Path) -> None:
+        """Write what is in a snapshot into a new directory: manifest, dump and files.
+
+        Raises:
+            ConfigError: the place exists and is not empty.
+        """
+        ...
+
+    def drill(
+        self, inventory: Inventory, service: str, snapshot: Snapshot, told: Callable[[str], None]
+    ) -> DrillResult:
+        """Restore a snapshot into a throw-away place beside the running service, and prove it there.
+
+        Its own network without a way out, its own volumes and database, the service's own image on them.
+        Counts and a probe are compared; the result is told to the agent; everything is removed, also when
+        it fails or is interrupted. A drill that finds something wrong is a result, not an error.
+        """
+        ...
+
+    def keep(self, inventory: Inventory, service: str, bundle: Path) -> str:
+        """Put a tar of the reconciler's own store and states beside a service's snapshots; returns its id."""
         ...
 
 

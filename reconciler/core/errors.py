@@ -21,6 +21,9 @@
     + EngineTimeoutError         retryable
   x StoreError
     + RecordCorruptError
+  x BackupError                  an agent, its repository, a restore or a drill failed
+    + AgentSilentError           retryable: its container or its Docker does not answer
+    + SnapshotUnfitError         of another service, or of a newer version than the one that runs
 ```
 
 By *where* for readers, by `retryable` for the loop. A refusal (a verdict, a suspension, nothing to
@@ -180,3 +183,17 @@ class StoreError(ReconcilerError):
 
 class RecordCorruptError(StoreError):
     """A record is there, and it is not one of ours or of a newer version."""
+
+
+class BackupError(ReconcilerError):
+    """A backup agent, its repository, a restore or a drill failed; the message says how the service stands."""
+
+
+class AgentSilentError(BackupError):
+    """A backup agent's container, or the Docker that runs it, does not answer."""
+
+    retryable = True
+
+
+class SnapshotUnfitError(BackupError):
+    """A snapshot is another service's, or of a newer version than the one that runs; nothing was touched."""

@@ -31,9 +31,10 @@ class Collective(_Part):
 
 
 class Machine(_Part):
-    """A machine with Docker; `docker` is the address of its engine."""
+    """A machine with Docker; `docker` is the address of its engine, `host_key` what ssh must find there."""
 
     docker: str
+    host_key: str | None = None
 
 
 class Probe(_Part):
@@ -62,6 +63,38 @@ class Volume(_Part):
     holds: str
 
 
+class InsideProbe(_Part):
+    """How to see that a service does its work from within its own network, without the edge."""
+
+    port: int
+    path: str
+    status: tuple[int, ...] = Field(min_length=1)
+    contains: str | None
+
+
+class Backup(_Part):
+    """The backups of one service; see docs/backup-agent.md.
+
+    Args:
+        container: the agent's.
+        repository: where the snapshots go; no secret in it.
+        drill: how often one is restored: `daily`, `weekly` or `monthly`.
+        network: the service's private one.
+        volumes: physical names of the volumes of files, by role; the agent sees them as `/data/<role>`.
+        uploaded: files that were written into a container outside its volumes, by container: a copy of the
+            container needs them too.
+        probe: None for a service that answers no HTTP.
+    """
+
+    container: str
+    repository: str
+    drill: Literal["daily", "weekly", "monthly"]
+    network: str
+    volumes: dict[str, str]
+    uploaded: dict[str, tuple[str, ...]]
+    probe: InsideProbe | None
+
+
 class Service(_Part):
     """One service as it was last updated.
 
@@ -81,7 +114,7 @@ class Service(_Part):
     containers: tuple[str, ...]
     database: Database | None
     volumes: tuple[Volume, ...]
-    backup: object | None
+    backup: Backup | None
 
 
 class Inventory(_Part):
