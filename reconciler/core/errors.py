@@ -186,7 +186,7 @@ class RecordCorruptError(StoreError):
 
 
 class BackupError(ReconcilerError):
-    """A backup agent, its repository, a restore or a drill failed; the message says how the service stands."""
+    """A backup agent, its repository, a restore or a drill failed; it says how the service stands."""
 
 
 class AgentSilentError(BackupError):
