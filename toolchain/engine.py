@@ -71,13 +71,14 @@ def ensure(
         say=say,
     )
     if _in_cache(cache) is None:  # the official archive holds the language host too
-        cache.obtain(
+        built = cache.obtain(
             _host_key(),
             [HOST, HOST_SCRIPT],
             lambda folder: _build_host(cache, folder, say),
             piece="language host",
             say=say,
         )
+        _put_beside(cache, built, say)
     made = _in_cache(cache)
     if made is None:
         raise AssertionError("the cache has no engine although it was just made")
@@ -109,19 +110,25 @@ def on_machine(cache: Cache, environ: Mapping[str, str] | None = None) -> Engine
 
 
 def _in_cache(cache: Cache) -> Engine | None:
-    folder = cache.find(_engine_key(), [ENGINE])
+    folder = cache.find(_engine_key(), [ENGINE, HOST, HOST_SCRIPT])
     if folder is None:
         return None
     # The official archive comes with the language host of the same version.
-    beside = folder if (folder / HOST).is_file() and (folder / HOST_SCRIPT).is_file() else None
-    host = beside or cache.find(_host_key(), [HOST, HOST_SCRIPT])
-    if host is None:
-        return None
-    engine_from, host_from = cache.origin(folder), cache.origin(host)
+    built = cache.find(_host_key(), [HOST, HOST_SCRIPT])
+    engine_from, host_from = cache.origin(folder), cache.origin(built or folder)
     return _pieces(
         folder / ENGINE, engine_from.version, _where(engine_from.origin),
-        host / HOST, host_from.version, _where(host_from.origin),
+        folder / HOST, host_from.version, _where(host_from.origin),
     )  # fmt: skip
+
+
+def _put_beside(cache: Cache, built: Path, say: Say) -> None:
+    """Put the language host where the engine looks first: taken from PATH, each command would warn of it."""
+    with cache.lock(_engine_key(), say=say):
+        for name in (HOST_SCRIPT, HOST):
+            place = cache.root / _engine_key() / name
+            if not place.exists():
+                place.hardlink_to(built / name)
 
 
 def _pieces(
