@@ -1,11 +1,4 @@
-"""What both doubles do: keep rows in PostgreSQL and files in a volume, and answer over HTTP.
-
-GET  <health path>          200 while the database answers, else 500
-POST /double/rows           the body becomes a row; 201
-GET  /double/rows           every row, as a JSON list in order of writing
-PUT  /double/files/<name>   the body becomes a file of the data volume; 201
-GET  /double/files/<name>   that file
-"""
+"""What both doubles do: keep rows in PostgreSQL and files in a volume, and answer over HTTP."""
 
 from __future__ import annotations
 
@@ -14,30 +7,38 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import ClassVar
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import psycopg2
 from psycopg2 import sql
+from psycopg2.extras import RealDictCursor
 
-MOST_BYTES = 10_000_000
-FILE = re.compile(r"/double/files/([a-z0-9._-]{1,60})")
+MOST_BYTES = 64_000_000
+
+Row = dict[str, Any]
 
 
-class Rows:
-    """A table in the service's database; each call connects anew, as a database may be restarted."""
+class NotThereError(Exception):
+    """Nothing has this id."""
 
-    def __init__(self, url: str, table: str) -> None:
-        self._url, self._table = url, table
 
-    def wait(self, seconds: float) -> None:
-        """Wait for the database and make the table."""
+class Database:
+    """The service's database; each call connects anew, as a database may be restarted, or be another."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def wait(self, schema: str, seconds: float) -> None:
+        """Wait for the database and make the tables that are not there."""
         until = time.monotonic() + seconds
         while True:
             try:
-                self._run("CREATE TABLE IF NOT EXISTS {} (id serial PRIMARY KEY, text text NOT NULL)")
+                self.rows(schema)
             except psycopg2.OperationalError:
                 if time.monotonic() > until:
                     raise
@@ -48,74 +49,115 @@ class Rows:
     def answers(self) -> bool:
         """Whether the database does."""
         try:
-            self._run("SELECT 1")
+            self.rows("SELECT 1")
         except psycopg2.Error:
             return False
         return True
 
-    def add(self, text: str) -> None:
-        """Write one row."""
-        self._run("INSERT INTO {} (text) VALUES (%s)", text)
-
-    def all(self) -> list[str]:
-        """Every row, in order of writing."""
-        return [row[0] for row in self._run("SELECT text FROM {} ORDER BY id")]
-
-    def _run(self, statement: str, *values: str) -> list[tuple[str, ...]]:
+    def rows(self, statement: str | sql.Composed, *values: object) -> list[Row]:
+        """Run one statement in a transaction of its own; the rows that it gives."""
         connection = psycopg2.connect(self._url, connect_timeout=5)
         try:
-            with connection, connection.cursor() as cursor:
-                cursor.execute(sql.SQL(statement).format(sql.Identifier(self._table)), values)
-                return list(cursor.fetchall()) if cursor.description else []
+            with connection, connection.cursor(cursor_factory=RealDictCursor) as cursor:
+                cursor.execute(statement, values or None)
+                return [dict(row) for row in cursor.fetchall()] if cursor.description else []
         finally:
             connection.close()
 
+    def one(self, statement: str | sql.Composed, *values: object) -> Row:
+        """The one row that a statement gives.
+
+        Raises:
+            NotThereError: it gives none.
+        """
+        found = self.rows(statement, *values)
+        if not found:
+            raise NotThereError
+        return found[0]
+
+    def insert(self, table: str, **row: object) -> Row:
+        """Write one row; the whole of it, with what the database adds."""
+        statement = sql.SQL("INSERT INTO {} ({}) VALUES ({}) RETURNING *").format(
+            sql.Identifier(table),
+            sql.SQL(", ").join(map(sql.Identifier, row)),
+            sql.SQL(", ").join([sql.Placeholder()] * len(row)),
+        )
+        return self.one(statement, *row.values())
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a visitor sent; `words` are the parts of the path that its route leaves open."""
+
+    words: tuple[str, ...]
+    query: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as a document."""
+        return json.loads(self.body)
+
+
+Route = tuple[str, str, Callable[[Request], object]]
+"""Method, regular expression of the whole path, and what is done: bytes as they are, all else as JSON."""
+
 
 def serve(
-    port: int, health: str, rows: Rows, data: Path, title: str, started: Callable[[], None] = lambda: None
+    port: int,
+    health: str,
+    database: Database,
+    schema: str,
+    routes: Sequence[Route],
+    title: str,
+    started: Callable[[], None] = lambda: None,
 ) -> None:
     """Answer until told to stop; `started` is called when the port is taken and before the first answer."""
+    known = [(method, re.compile(path), do) for method, path, do in routes]
 
     class Double(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        routes: ClassVar[dict[str, str]] = {}
 
         def do_GET(self) -> None:
-            file = FILE.fullmatch(self.path)
-            if self.path == health:
-                good = rows.answers()
-                self._answer(200 if good else 500, b'{"status":"OK"}' if good else b'{"status":"UNHEALTHY"}')
-            elif self.path == "/double/rows":
-                self._answer(200, json.dumps(rows.all()).encode())
-            elif file and (data / file[1]).is_file():
-                self._answer(200, (data / file[1]).read_bytes())
-            elif self.path == "/":
-                self._answer(200, f"<title>{title}</title>".encode())
-            else:
-                self._answer(404, b"")
+            self._do("GET")
 
         def do_POST(self) -> None:
-            body = self._body()
-            if self.path != "/double/rows":
-                self._answer(404, b"")
+            self._do("POST")
+
+        def _do(self, method: str) -> None:
+            body = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), MOST_BYTES))
+            asked = urlsplit(self.path)
+            if asked.path == health:
+                good = database.answers()
+                self._answer(200 if good else 500, {"status": "OK" if good else "UNHEALTHY"})
                 return
-            rows.add(body.decode())
-            self._answer(201, b"")
-
-        def do_PUT(self) -> None:
-            body, file = self._body(), FILE.fullmatch(self.path)
-            if not file:
-                self._answer(404, b"")
+            if asked.path == "/":
+                self._answer(200, f"<title>{title}</title>".encode())
                 return
-            (data / file[1]).write_bytes(body)
-            self._answer(201, b"")
+            for known_method, path, do in known:
+                match = path.fullmatch(asked.path)
+                if match and known_method == method:
+                    self._try(do, Request(match.groups(), dict(parse_qsl(asked.query)), body))
+                    return
+            self._answer(404, {"message": "no such call"})
 
-        def _body(self) -> bytes:
-            length = int(self.headers.get("Content-Length") or 0)
-            return self.rfile.read(min(length, MOST_BYTES))
+        def _try(self, do: Callable[[Request], object], request: Request) -> None:
+            try:
+                answer = do(request)
+            except NotThereError:
+                self._answer(404, {"message": "not there"})
+            except (KeyError, ValueError, psycopg2.DataError, psycopg2.IntegrityError) as error:
+                self._answer(400, {"message": repr(error)})
+            except (OSError, psycopg2.Error) as error:
+                traceback.print_exc()
+                self._answer(500, {"message": repr(error)})
+            else:
+                self._answer(200, answer)
 
-        def _answer(self, code: int, body: bytes) -> None:
+        def _answer(self, code: int, answer: object) -> None:
+            body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             self.send_response(code)
+            kind = "application/octet-stream" if isinstance(answer, bytes) else "application/json"
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -123,5 +165,5 @@ def serve(
     server = ThreadingHTTPServer(("0.0.0.0", port), Double)  # noqa: S104  # inside its container
     started()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    rows.wait(60)
+    database.wait(schema, 60)
     server.serve_forever()

@@ -1,20 +1,14 @@
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
+from tests.double_images import ensure_doubles
 from tests.end_to_end.collectives import PROJECT, Collective, Sealed, seal
-from toolchain import docker_engine, image_build
-from toolchain.cache import Cache, cache_root
-from toolchain.image_recipes import DEBIAN, Recipe
-from toolchain.images import ensure_debian, local_images
-
-DOUBLES = PROJECT / "tests" / "doubles"
+from toolchain.images import local_images
 
 
 @pytest.fixture(scope="session")
@@ -39,25 +33,7 @@ def images() -> Mapping[str, str]:
 @pytest.fixture(scope="session")
 def doubles() -> Mapping[str, str]:
     """Doubles of Mattermost and Kanboard, by kind; kept between runs as long as nothing in them changes."""
-    ensure_debian()
-    contract = (DOUBLES / "contract.py").read_bytes()
-    tags = {"mattermost": "mattermost-double:11.7.3", "kanboard": "kanboard-double:1.2.53"}
-    found = docker_engine.find()
-    assert isinstance(found, docker_engine.Answer)
-    with closing(docker_engine.client(found.host, timeout=600)) as api:
-        for kind, tag in tags.items():
-            recipe = Recipe(
-                kind,
-                f"ronron-local/{tag}",
-                base=DEBIAN,
-                contexts=DOUBLES,
-                parameters=hashlib.sha256(contract).hexdigest(),
-            )
-            if not image_build.is_current(api, recipe):
-                image_build.build(
-                    api, recipe, cache=Cache(cache_root()), say=print, more_files={"contract.py": contract}
-                )
-    return {kind: f"ronron-local/{tag}" for kind, tag in tags.items()}
+    return ensure_doubles()
 
 
 Found = Callable[[], Collective]

@@ -7,6 +7,7 @@ import pytest
 
 from demo.pad import Pad
 from tests.end_to_end.collectives import Collective, Document
+from tests.end_to_end.visitors import Board, Chat
 
 SECRETS = (
     "pad-database-password", "pad-admin-password", "chat-database-password", "board-database-password",
@@ -47,12 +48,12 @@ def test_pad_chat_and_board_live_side_by_side_and_keep_what_is_written(
 
     pad = Pad("pad.localhost", collective.port, f"{collective.name}-local-pad")
     pad.write("minutes", "what we said")
-    chat, board = "chat.localhost", "board.localhost"
-    assert collective.ask("POST", chat, "/double/rows", content="hello").status_code == 201
-    assert collective.ask("PUT", chat, "/double/files/cat.png", content=b"a cat").status_code == 201
-    assert collective.ask("POST", board, "/double/rows", content="clean up", auth=member).status_code == 201
-    assert collective.get(board, "/double/rows").status_code == 401, "the board is for members"
-    assert collective.get(board, "/double/rows", auth=("members", "guess-after-guess")).status_code == 401
+    chat, board = Chat(collective), Board(collective, login=member)
+    channel, project = chat.settle(), board.settle()
+    post = chat.write(channel, "hello", cat_png=b"a cat")
+    task = board.write(project, "clean up", list_txt=b"a broom")
+    assert collective.get(board.hostname).status_code == 401, "the board is for members"
+    assert collective.get(board.hostname, auth=("members", "guess-after-guess")).status_code == 401
 
     before = collective.containers()
     assert set(before) == {f"local-{each}" for each in (
@@ -67,9 +68,11 @@ def test_pad_chat_and_board_live_side_by_side_and_keep_what_is_written(
     assert {name for name in before if before[name] != after[name]} == {"local-chat"}
 
     assert pad.text("minutes").strip() == "what we said"
-    assert collective.get(chat, "/double/rows").json() == ["hello"]
-    assert collective.get(chat, "/double/files/cat.png").content == b"a cat"
-    assert collective.get(board, "/double/rows", auth=member).json() == ["clean up"]
+    assert chat.messages(channel) == ["hello"]
+    assert chat.attachments(post) == {"cat.png": b"a cat"}
+    assert board.titles(project) == ["clean up"]
+    assert board.owner(task) == "ana"
+    assert board.attachments(task) == {"list.txt": b"a broom"}
 
     again = collective.ronron("update", "local")
     assert again.code == 0, again.said
