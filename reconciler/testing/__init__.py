@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reconciler.testing.backups import FakeAgent, FakeBackups
 from reconciler.testing.clock import NOON, FakeClock
 from reconciler.testing.engine import (
     EngineKilled,
@@ -21,6 +22,8 @@ __all__ = [
     "NOON",
     "Answer",
     "EngineKilled",
+    "FakeAgent",
+    "FakeBackups",
     "FakeClock",
     "FakeEngine",
     "FakeProber",
