@@ -70,7 +70,7 @@ def refuse_newer(snapshot: Snapshot, name: str, service: Service) -> None:
             f"cannot restore snapshot {snapshot.id[:SHORT]}: it is of PostgreSQL {snapshot.database.major},"
             f" {service.database.major} is running",
             where=name,
-            hint=f"declare an image of PostgreSQL {snapshot.database.major} for it, update, and restore again",
+            hint=f"declare an image of PostgreSQL {snapshot.database.major}, update, and restore again",
         )
     if newer(snapshot.version, service.version):
         raise SnapshotUnfitError(
