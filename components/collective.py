@@ -6,16 +6,17 @@ from collections.abc import Callable, Mapping
 
 import pulumi
 
-from components import required_secrets
+from components import agent_files, backup_hook, required_secrets
 from components.caddyfile import Route
 from components.docker_host import DockerHost, DockerHostArgs
 from components.edge import Edge, EdgeArgs
 from components.preflight import used_machines
 from components.resolved import EDGE, Declaration, ResolvedService, resolve
-from components.service import Service, ServiceArgs
+from components.service import Service, ServiceArgs, ServiceBackup
 
 SecretSource = Callable[[str], pulumi.Output[str]]
-"""From the key of a secret, without the namespace, to its value as a secret output."""
+"""From the key of a secret, without the namespace, to its value as a secret output; `backup.<role>` for those
+inside `ronron:backup`."""
 
 
 def make(declaration: Declaration, secret: SecretSource, secret_keys: Mapping[str, object]) -> None:
@@ -29,11 +30,18 @@ def make(declaration: Declaration, secret: SecretSource, secret_keys: Mapping[st
         secret: where secrets come from.
         secret_keys: all keys that are secrets, needed or not.
     """
+    hook = backup_hook.register(declaration)
+    built: dict[tuple[str, str], pulumi.Resource] = {}
     hosts = {name: _host(declaration, name) for name in used_machines(declaration)}
     made: dict[str, list[tuple[ResolvedService, Service]]] = {name: [] for name in hosts}
     for resolved in resolve(declaration):
         machine = resolved.declared.machine
-        made[machine].append((resolved, _service(declaration, resolved, hosts[machine], secret, secret_keys)))
+        base = (machine, str(resolved.backup.base)) if resolved.backup else None
+        backup = _backup(declaration, resolved, secret, hook, built.get(base) if base else None)
+        service = _service(declaration, resolved, hosts[machine], secret, secret_keys, backup)
+        if base is not None and service.backup is not None:
+            built[base] = service.backup.image
+        made[machine].append((resolved, service))
     for machine, services in made.items():
         _edge(declaration, machine, hosts[machine], services, secret)
 
@@ -51,6 +59,7 @@ def _service(
     host: DockerHost,
     secret: SecretSource,
     secret_keys: Mapping[str, object],
+    backup: ServiceBackup | None,
 ) -> Service:
     name = resolved.name
     variables = required_secrets.secret_variables(name, secret_keys)
@@ -61,8 +70,31 @@ def _service(
             secrets={role: secret(f"{name}-{role}") for role in resolved.roles},
             variables={variable: secret(key) for variable, key in variables.items()},
             labels=_labels(declaration),
+            backup=backup,
         ),
         opts=pulumi.ResourceOptions(providers={"docker": host.provider}),
+    )
+
+
+def _backup(
+    declaration: Declaration,
+    resolved: ResolvedService,
+    secret: SecretSource,
+    hook: pulumi.ResourceHook,
+    built_before: pulumi.Resource | None,
+) -> ServiceBackup | None:
+    backup = resolved.backup
+    if backup is None:
+        return None
+    return ServiceBackup(
+        document=agent_files.document(declaration, resolved, backup),
+        secrets={
+            role: secret(required_secrets.backup_key(role))
+            for role in required_secrets.BACKUP_ROLES
+            if getattr(backup.declared, role) is not None
+        },
+        hook=hook,
+        built_before=built_before,
     )
 
 

@@ -29,6 +29,15 @@ class Mount:
 
     volume: pulumi.Input[str]
     path: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class HostDirectory:
+    """A directory of the machine and where it goes; Docker makes it where it is not there."""
+
+    host_path: str
+    path: str
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,7 @@ class ContainerArgs:
         name: the physical name.
         environment: `NAME=value`; secret ones as secret outputs.
         uploads: files written before the start.
+        hostname: None for one of Docker's own.
         wait_seconds: how long the first start may take until it is healthy.
         grace_seconds: how long a clean stop may take; unset, the provider would kill at once.
         shm_mib: size of /dev/shm; None for Docker's default.
@@ -63,7 +73,7 @@ class ContainerArgs:
     grace_seconds: int
     environment: Sequence[pulumi.Input[str]] = ()
     uploads: Sequence[docker.ContainerUploadArgs] = ()
-    mounts: Sequence[Mount] = ()
+    mounts: Sequence[Mount | HostDirectory] = ()
     ports: Sequence[docker.ContainerPortArgs] = ()
     user: str | None = None
     command: Sequence[str] = ()
@@ -71,6 +81,7 @@ class ContainerArgs:
     read_only: bool = False
     tmpfs: Mapping[str, str] = field(default_factory=dict)
     shm_mib: int | None = None
+    hostname: str | None = None
 
 
 def require_provider(component: pulumi.ComponentResource) -> None:
@@ -95,6 +106,39 @@ def image(name: str, reference: ImageReference, parent: pulumi.Resource) -> dock
         name=str(reference),
         keep_locally=True,
         opts=pulumi.ResourceOptions(parent=parent),
+    )
+
+
+def built_image(
+    name: str,
+    physical_name: str,
+    context: str,
+    arguments: Mapping[str, str],
+    parent: pulumi.Resource,
+    depends_on: Sequence[pulumi.Resource],
+) -> docker.RemoteImage:
+    """An image that is built on the machine from a directory beside the program; left there afterwards.
+
+    Args:
+        name: of the resource.
+        physical_name: repository and tag; must differ wherever what is built differs.
+        context: the directory, relative to the program's: every input of a build replaces the image, and each
+            checkout has another absolute path.
+        arguments: of the build.
+        parent: of the resource.
+        depends_on: what must be there before, such as the image that this one is built from.
+    """
+    return docker.RemoteImage(
+        name,
+        name=physical_name,
+        keep_locally=True,
+        build=docker.RemoteImageBuildArgs(
+            context=context,
+            build_args=dict(arguments),
+            # buildx is a program that need not be where the engine is.
+            use_legacy_builder=True,
+        ),
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=list(depends_on)),
     )
 
 
@@ -132,12 +176,14 @@ def container(
     args: ContainerArgs,
     parent: pulumi.Resource,
     depends_on: Sequence[pulumi.Resource] = (),
+    hooks: pulumi.ResourceHookBinding | None = None,
 ) -> docker.Container:
     """A container with limits, without privileges, that stops cleanly and is healthy before others go on."""
     return docker.Container(
         name,
         name=args.name,
         image=args.image,
+        hostname=args.hostname,
         envs=list(args.environment),
         uploads=list(args.uploads),
         labels=[docker.ContainerLabelArgs(label=k, value=v) for k, v in sorted(args.labels.items())],
@@ -160,10 +206,7 @@ def container(
             docker.ContainerNetworksAdvancedArgs(name=each.network, aliases=list(each.aliases))
             for each in args.networks
         ],
-        volumes=[
-            docker.ContainerVolumeArgs(volume_name=each.volume, container_path=each.path)
-            for each in args.mounts
-        ],
+        volumes=[_mounted(each) for each in args.mounts],
         ports=list(args.ports) or None,
         healthcheck=_healthcheck(args.health) if args.health else None,
         # Waiting without a health check is an error.
@@ -178,6 +221,7 @@ def container(
             # The name is fixed, so the new one cannot be made beside the old one.
             delete_before_replace=True,
             replace_on_changes=list(REPLACED_FOR),
+            hooks=hooks,
         ),
     )
 
@@ -192,6 +236,14 @@ def go_duration(seconds: int) -> str:
     if hours:
         return f"{hours}h{minutes}m{rest}s"
     return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+
+
+def _mounted(mount: Mount | HostDirectory) -> docker.ContainerVolumeArgs:
+    if isinstance(mount, HostDirectory):
+        return docker.ContainerVolumeArgs(host_path=mount.host_path, container_path=mount.path)
+    return docker.ContainerVolumeArgs(
+        volume_name=mount.volume, container_path=mount.path, read_only=True if mount.read_only else None
+    )
 
 
 def _healthcheck(health: Health) -> docker.ContainerHealthcheckArgs:

@@ -20,7 +20,9 @@ from components.containers import (
 )
 from components.resolved import DATABASE, ResolvedDatabase
 
-_PASSWORD_FILE = "/run/postgresql-password"  # noqa: S105  # a path
+PASSWORD_FILE = "/run/postgresql-password"  # noqa: S105  # a path
+"""Written into the container, where its entrypoint looks for it."""
+
 _POSTGRES_USER_ID = "999"
 """Of the official Debian-based images. Their entrypoint is root and can read the file whoever owns it."""
 
@@ -41,33 +43,37 @@ class DatabaseArgs:
     network: pulumi.Input[str]
     """The private network of the service."""
     labels: Mapping[str, str]
+    hooks: pulumi.ResourceHookBinding | None = None
+    """What happens before the container changes."""
 
 
 class Database(pulumi.ComponentResource):
     """One PostgreSQL for one service, on the service's private network only."""
 
     container: docker.Container
+    image: docker.RemoteImage
 
     def __init__(self, name: str, args: DatabaseArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("chatons:index:Database", name, {}, opts)
         require_provider(self)
         resolved = args.resolved
         volume = data_volume(name, resolved.volume.name, parent=self)
+        self.image = image(name, resolved.image, parent=self)
         self.container = container(
             name,
             ContainerArgs(
                 name=resolved.container,
-                image=image(name, resolved.image, parent=self).image_id,
+                image=self.image.image_id,
                 labels={**args.labels, "ronron.role": DATABASE},
                 networks=[Attachment(args.network, (DATABASE,))],
                 environment=[
                     f"POSTGRES_DB={resolved.address.name}",
-                    f"POSTGRES_PASSWORD_FILE={_PASSWORD_FILE}",
+                    f"POSTGRES_PASSWORD_FILE={PASSWORD_FILE}",
                     f"POSTGRES_USER={resolved.address.user}",
                 ],
                 uploads=[
                     docker.ContainerUploadArgs(
-                        file=_PASSWORD_FILE,
+                        file=PASSWORD_FILE,
                         content=pulumi.Output.secret(args.password),
                         permissions="0400",
                         owner=_POSTGRES_USER_ID,
@@ -98,5 +104,6 @@ class Database(pulumi.ComponentResource):
                 grace_seconds=_GRACE_SECONDS,
             ),
             parent=self,
+            hooks=args.hooks,
         )
         self.register_outputs({"container": self.container.name, "volume": volume.name})

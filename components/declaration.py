@@ -27,12 +27,14 @@ class StackConfiguration:
         project: name of the project, the first part of every physical name.
         values: what is written in plain; `SEALED` stands where a secret is written inside a value.
         secrets: the keys that are secrets, with their value where it is known. Never shown, never stored.
+        backup_secrets: the values of the secrets inside `backup`, where they are known.
     """
 
     stack: str
     project: str = NAMESPACE
     values: Mapping[str, object] = field(default_factory=dict)
     secrets: Mapping[str, SecretStr | None] = field(default_factory=dict)
+    backup_secrets: Mapping[str, SecretStr] = field(default_factory=dict)
 
 
 def load(configuration: StackConfiguration, *, ask_for_secrets: bool = True) -> Declaration:
@@ -69,7 +71,9 @@ def _top_level(configuration: StackConfiguration, services: Mapping[str, object]
     for key in configuration.values:
         if key in Configuration.model_fields:
             continue
-        if required_secrets.is_secret_key(key, services):
+        if key in _FORGOTTEN_PATHS:
+            yield _forgotten_path(configuration.stack, key)
+        elif required_secrets.is_secret_key(key, services):
             yield Problem(
                 path=(key,),
                 problem="this is a secret in plain text",
@@ -79,8 +83,23 @@ def _top_level(configuration: StackConfiguration, services: Mapping[str, object]
         else:
             yield _unknown_key((key,), _known_top_level(services))
     for key in configuration.secrets if readable else ():
-        if key not in Configuration.model_fields and not required_secrets.is_secret_key(key, services):
+        if key in _FORGOTTEN_PATHS:
+            yield _forgotten_path(configuration.stack, key)
+        elif key not in Configuration.model_fields and not required_secrets.is_secret_key(key, services):
             yield _unknown_key((key,), _known_top_level(services))
+
+
+_FORGOTTEN_PATHS = {required_secrets.backup_key(role): role for role in required_secrets.BACKUP_ROLES}
+
+
+def _forgotten_path(stack: str, key: str) -> Problem:
+    role = _FORGOTTEN_PATHS[key]
+    return Problem(
+        path=(key,),
+        problem=f"this is a key of its own, called {key!r}, and not `{role}` of `backup`",
+        remedy=f"remove it with `pulumi config rm {NAMESPACE}:{key} --stack {stack}`, and set it again with "
+        f"--path: {required_secrets.backup_command(stack, role)}",
+    )
 
 
 def _known_top_level(services: Mapping[str, object]) -> list[str]:
@@ -165,6 +184,13 @@ def _missing_secrets(configuration: StackConfiguration, declaration: Declaration
                 problem=f"missing secret: {secret.purpose}",
                 remedy=required_secrets.command(configuration.stack, secret.key),
             )
+    for role in required_secrets.backup_roles(declaration):
+        if getattr(declaration.backup, role) is None:
+            yield Problem(
+                path=("backup", role),
+                problem=f"missing secret: {required_secrets.BACKUP_ROLES[role]}",
+                remedy=required_secrets.backup_command(configuration.stack, role),
+            )
 
 
 def _unfit(configuration: StackConfiguration, services: Mapping[str, object]) -> Iterator[Problem]:
@@ -173,6 +199,10 @@ def _unfit(configuration: StackConfiguration, services: Mapping[str, object]) ->
             problem = required_secrets.unfit(key, secret, configuration.stack)
             if problem is not None:
                 yield problem
+    for role, secret in configuration.backup_secrets.items():
+        problem = required_secrets.unfit_for_backup(role, secret, configuration.stack)
+        if problem is not None:
+            yield problem
 
 
 def _problems(error: ValidationError, path: Path) -> Iterator[Problem]:

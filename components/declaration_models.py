@@ -9,6 +9,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from components.backup_models import Backup, Keep
+from components.backup_values import RelativePath
 from components.declared_values import (
     AbsolutePath,
     BindAddress,
@@ -28,9 +30,7 @@ from components.declared_values import (
     Page,
     Port,
     RunAs,
-    Schedule,
     Seconds,
-    SecretHere,
     Statuses,
     Strict,
     Text,
@@ -39,6 +39,8 @@ from components.declared_values import (
     VerifyUrl,
     refuse,
 )
+
+__all__ = ["Backup", "Keep"]
 
 
 class Collective(Strict):
@@ -215,6 +217,11 @@ class _Service(Strict):
     cpus: Cpus = Field(default=1.0, description="limit of processor time, in processors")
     database: Database | None = Field(default=None, description="what differs from `ronron:database`")
     probe: Probe = Field(default=Probe(), description="how to see from outside that it works")
+    backup: bool = Field(default=True, description="false takes it out of `ronron:backup`")
+    snapshot_before_update: bool = Field(
+        default=True,
+        description="false lets it be changed without a snapshot; to mend a service that cannot be backed up",
+    )
 
 
 class EtherpadService(_Service):
@@ -254,6 +261,10 @@ class ContainerService(_Service):
     database: ContainerDatabase | None = Field(
         default=None, description="a PostgreSQL of its own; `{}` for one as `ronron:database` says"
     )
+    sqlite: dict[Name, tuple[RelativePath, ...]] = Field(
+        default_factory=dict,
+        description="databases of SQLite, by volume, as paths inside it: snapshots hold a whole copy of each",
+    )
     health: tuple[Text, ...] = Field(
         default=(), description="a test as in Docker: [CMD, program, argument...]"
     )
@@ -280,6 +291,12 @@ class ContainerService(_Service):
                 "`health` is not a test",
                 'write it as in Docker, such as ["CMD", "wget", "-q", "-O-", "http://..."]',
             )
+        for volume in self.sqlite:
+            if volume not in self.volumes:
+                refuse(
+                    f"`sqlite` names the volume {volume!r}, which is not among `volumes`",
+                    "write it as it is called there",
+                )
         return self
 
 
@@ -290,26 +307,6 @@ KINDS: dict[str, type[Service]] = {
     "kanboard": KanboardService,
     "container": ContainerService,
 }
-
-
-class Keep(Strict):
-    """How many snapshots stay."""
-
-    daily: Annotated[int, Field(ge=0, le=366)] = Field(default=7, description="of as many days")
-    weekly: Annotated[int, Field(ge=0, le=260)] = Field(default=4, description="of as many weeks")
-    monthly: Annotated[int, Field(ge=0, le=240)] = Field(default=6, description="of as many months")
-
-
-class Backup(Strict):
-    """Where snapshots go. Validated; this version does not make them yet."""
-
-    repository: Line = Field(description="where the snapshots go")
-    schedule: Schedule = Field(description="five fields as in cron")
-    keep: Keep = Field(default=Keep(), description="how many of them stay: `daily`, `weekly`, `monthly`")
-    drill: Literal["daily", "weekly", "monthly"] = Field(
-        default="weekly", description="how often one is restored"
-    )
-    password: SecretHere = Field(description="of the repository; a secret")
 
 
 class Configuration(Strict):
@@ -331,4 +328,6 @@ class Configuration(Strict):
     members: Members | None = Field(
         default=None, description="who may enter what is `members_only`; needed when something is"
     )
-    backup: Backup | None = Field(default=None, description="checked, and not acted upon by this version")
+    backup: Backup | None = Field(
+        default=None, description="where snapshots of every service go; without it there are none"
+    )

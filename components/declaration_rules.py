@@ -10,17 +10,24 @@ from components.declaration_errors import Path, Problem, unknown
 from components.declaration_models import ContainerService
 from components.image_reference import LOCAL_REPOSITORIES, ImageReference
 from components.resolved import (
+    BACKUP,
     EDGE,
     Declaration,
+    agent_base,
+    base_path,
     container_names,
     database_image,
     describe,
     has_database,
+    is_backed_up,
     volume_names,
 )
 
 _OLDEST_POSTGRESQL = 12
 """The official images before 12 are not rebuilt any more, and nothing in the catalogue runs on them."""
+
+_LONGEST_HOSTNAME = 63
+"""Of one label. Source: RFC 1035, 2.3.4; Linux takes 64."""
 
 _PRIVATE_DOMAINS = ("localhost", "local", "internal", "test", "invalid")
 """Top-level names that no public authority certifies. Source: RFC 6761, RFC 6762, ICANN 2024.07.29.06."""
@@ -47,6 +54,8 @@ def images(declaration: Declaration) -> Iterator[tuple[Path, ImageReference]]:
         yield ("edge", "image"), declaration.edge.image
     if declaration.database.image is not None:
         yield ("database", "image"), declaration.database.image
+    if declaration.backup is not None and declaration.backup.image is not None:
+        yield ("backup", "image"), declaration.backup.image
     for name, service in declaration.services.items():
         yield ("services", name, "image"), service.image
         if service.database is not None and service.database.image is not None:
@@ -231,6 +240,50 @@ def _database_images(declaration: Declaration) -> Iterator[Problem]:
             return
 
 
+def _agents_on_debian(declaration: Declaration) -> Iterator[Problem]:
+    for name in declaration.services:
+        base = agent_base(declaration, name) if is_backed_up(declaration, name) else None
+        if base is not None and "alpine" in (base.tag or ""):
+            yield Problem(
+                path=base_path(declaration, name),
+                problem=f"backups of {name} would be made by {str(base)!r}, and they need Debian's packages",
+                remedy="use the same version without -alpine, such as postgres:15.14; move data by a dump",
+            )
+
+
+def _short_hostnames_of_agents(declaration: Declaration) -> Iterator[Problem]:
+    for name in declaration.services:
+        hostname = declaration.name(name, BACKUP)
+        if is_backed_up(declaration, name) and len(hostname) > _LONGEST_HOSTNAME:
+            yield Problem(
+                path=("services", name),
+                problem=f"its backups would be made on {hostname}, which is longer than a name may be: "
+                f"{_LONGEST_HOSTNAME}",
+                remedy="give the service, the stack or the project a shorter name",
+            )
+
+
+def _sqlite_in_snapshots(declaration: Declaration) -> Iterator[Problem]:
+    for name, service in declaration.services.items():
+        if isinstance(service, ContainerService) and service.sqlite and not service.backup:
+            yield Problem(
+                path=("services", name, "sqlite"),
+                problem="this is about snapshots, and `backup: false` takes none",
+                remedy="remove one of the two",
+            )
+
+
+def _agent_images(declaration: Declaration) -> Iterator[Problem]:
+    for name in declaration.services:
+        if is_backed_up(declaration, name) and agent_base(declaration, name) is None:
+            yield Problem(
+                path=("backup", "image"),
+                problem=f"{name} has no database whose image its backups could be made with",
+                remedy="add `image`, a PostgreSQL on Debian such as postgres:15.14, or set `backup: false`",
+            )
+            return
+
+
 _RULES: tuple[Callable[[Declaration], Iterator[Problem]], ...] = (
     _unique_hostnames,
     _unique_names,
@@ -241,10 +294,14 @@ _RULES: tuple[Callable[[Declaration], Iterator[Problem]], ...] = (
     _pinned_images,
     _readable_database_versions,
     _certifiable,
+    _agents_on_debian,
+    _short_hostnames_of_agents,
+    _sqlite_in_snapshots,
 )
 _RULES_ABOUT_ABSENCE: tuple[Callable[[Declaration], Iterator[Problem]], ...] = (
     _known_machines,
     _edge_for_hostnames,
     _members_for_members_only,
     _database_images,
+    _agent_images,
 )

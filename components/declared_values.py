@@ -279,9 +279,6 @@ RunAs = Annotated[
         "write a name or number, such as 1000:1000",
     ),
 ]
-Schedule = Annotated[
-    str, Matching(r"(?:[\d*/,a-zA-Z-]+ ){4}[\d*/,a-zA-Z-]+", "a schedule", "write five fields, as in cron")
-]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Mebibytes = Annotated[int, Field(ge=16, le=1_048_576)]
 Cpus = Annotated[float, Field(ge=0.05, le=256)]

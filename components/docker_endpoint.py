@@ -1,17 +1,20 @@
-"""Questions to the Docker of a machine, asked before anything is changed. Read only."""
+"""What the program itself asks of the Docker of a machine, before the engine changes anything there."""
 
 from __future__ import annotations
 
+import re
 import shlex
 import socket
 import subprocess
+from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import docker
 import requests
-from docker.errors import APIError, DockerException, ImageNotFound
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from components.declaration_models import Machine
 from components.image_reference import ImageReference
@@ -20,10 +23,32 @@ from components.ssh import SshAddress, ssh_options
 _ANSWER_SECONDS = 30
 """A Docker that is dead refuses at once; one that builds and removes much has been seen to take 15 s."""
 _REGISTRY_SECONDS = 30
+_LARGEST = 1_048_576
+"""Bytes of an answer that are kept; an agent's answer is a thousandth of it."""
+_SSH_FAILED = 255
 
 
 class EndpointError(Exception):
     """The question got no answer; the text says why, in a few words."""
+
+
+class NoContainerError(EndpointError):
+    """There is no container of that name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    """What a program did inside a container: exit code and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def last_words(self) -> str:
+        """The last line that it wrote to its standard error, or else to its standard output."""
+        lines = [line.strip() for line in (self.err or self.out).splitlines() if line.strip()]
+        return lines[-1][:300] if lines else ""
 
 
 class Endpoint(Protocol):
@@ -48,6 +73,19 @@ class Endpoint(Protocol):
 
         Raises:
             EndpointError: Docker itself does not answer.
+        """
+
+    def run_inside(self, container: str, command: Sequence[str], seconds: float) -> Ran:
+        """Run a program inside a running container, to its end.
+
+        Args:
+            container: its name.
+            command: program and arguments; no shell reads them there.
+            seconds: how long it may be silent; whoever needs a deadline for all of it sets one beside.
+
+        Raises:
+            NoContainerError: there is none of that name.
+            EndpointError: Docker does not answer, or the container does not run.
         """
 
 
@@ -96,6 +134,25 @@ class SocketEndpoint:
             raise EndpointError(_cause(error)) from error
         return None
 
+    def run_inside(self, container: str, command: Sequence[str], seconds: float) -> Ran:
+        """See Endpoint."""
+        out, err = bytearray(), bytearray()
+        try:
+            with closing(self._client(int(seconds))) as client:
+                started = client.api.exec_create(container, list(command))["Id"]
+                for written, complained in client.api.exec_start(started, stream=True, demux=True):
+                    _collect(out, written)
+                    _collect(err, complained)
+                code = client.api.exec_inspect(started)["ExitCode"]
+        except NotFound as error:
+            raise NoContainerError(_first_line(str(error.explanation or error))) from error
+        except APIError as error:
+            raise EndpointError(_first_line(str(error.explanation or error))) from error
+        except (DockerException, requests.RequestException) as error:
+            raise EndpointError(_cause(error)) from error
+        # None where the container died under it.
+        return Ran(code=-1 if code is None else int(code), out=_text(out), err=_text(err))
+
     def _client(self, timeout: int) -> docker.DockerClient:
         # Tried by hand first: where nobody listens, docker-py leaves its own socket open.
         with closing(socket.socket(socket.AF_UNIX)) as tried:
@@ -130,7 +187,19 @@ class SshEndpoint:
         answer = self._ask(["docker", "manifest", "inspect", str(image)], _REGISTRY_SECONDS)
         return None if answer.returncode == 0 else _first_line(answer.stderr) or "no reason was given"
 
-    def _ask(self, command: list[str], timeout: int) -> subprocess.CompletedProcess[str]:
+    def run_inside(self, container: str, command: Sequence[str], seconds: float) -> Ran:
+        """See Endpoint."""
+        answer = self._ask(["docker", "exec", container, *command], seconds)
+        if answer.returncode != 0 and not answer.stdout.strip():
+            reason = _first_line(answer.stderr)
+            if re.search("no such container", reason, re.IGNORECASE):
+                raise NoContainerError(reason)
+            # 255 is ssh's own; Docker says of itself that it answers.
+            if answer.returncode == _SSH_FAILED or reason.startswith(("Error", "Cannot connect")):
+                raise EndpointError(reason or f"ssh ended with {answer.returncode}")
+        return Ran(code=answer.returncode, out=answer.stdout[:_LARGEST], err=answer.stderr[:_LARGEST])
+
+    def _ask(self, command: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
         # The shared connection's socket lives there, and ssh gives up when the directory is missing.
         Path.home().joinpath(".ssh").mkdir(mode=0o700, exist_ok=True)
         address = self._address
@@ -148,7 +217,17 @@ class SshEndpoint:
         except FileNotFoundError as error:
             raise EndpointError("there is no program `ssh` here") from error
         except subprocess.TimeoutExpired as error:
-            raise EndpointError(f"no answer within {timeout} seconds") from error
+            raise EndpointError(f"no answer within {timeout:g} seconds") from error
+
+
+def _collect(whole: bytearray, part: bytes | None) -> None:
+    """Keep what a program writes, up to the largest answer; the rest is let go."""
+    if part:
+        whole.extend(part[: max(0, _LARGEST - len(whole))])
+
+
+def _text(whole: bytearray) -> str:
+    return whole.decode(errors="replace")
 
 
 def _cause(error: BaseException) -> str:

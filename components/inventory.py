@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.resolved import SERVICE_TYPE, Declaration, ResolvedService, resolve
+from components.database import PASSWORD_FILE
+from components.resolved import SERVICE_TYPE, Declaration, ResolvedBackup, ResolvedService, resolve
 
 VERSION = 1
 
@@ -25,7 +26,7 @@ def inventory(declaration: Declaration) -> dict[str, Any]:
             "country": collective.country,
         },
         "machines": {
-            name: {"docker": machine.docker}
+            name: {"docker": machine.docker, "host_key": machine.host_key}
             for name, machine in sorted(declaration.machines.items())
             if machine.docker is not None
         },
@@ -59,5 +60,28 @@ def _service(declaration: Declaration, service: ResolvedService) -> dict[str, An
         if database
         else None,
         "volumes": [{"name": v.name, "path": v.path, "holds": v.holds} for v in volumes],
-        "backup": None,
+        "backup": _backup(service, service.backup) if service.backup else None,
+    }
+
+
+def _backup(service: ResolvedService, backup: ResolvedBackup) -> dict[str, Any]:
+    database, probe = service.database, backup.probe
+    uploaded = {service.container: [file.path for file in service.description.files]}
+    if database is not None:
+        uploaded[database.container] = [PASSWORD_FILE]
+    return {
+        "container": backup.container,
+        "repository": backup.repository,
+        "drill": backup.declared.drill,
+        "network": service.network,
+        "volumes": {volume.role: volume.name for volume in backup.files},
+        "uploaded": {container: files for container, files in uploaded.items() if files},
+        "probe": {
+            "port": service.description.port,
+            "path": probe.url,
+            "status": list(probe.status),
+            "contains": probe.contains,
+        }
+        if probe
+        else None,
     }

@@ -15,7 +15,14 @@ from components.declaration_errors import Path, Problem
 from components.declaration_models import Machine
 from components.docker_endpoint import Endpoint, EndpointError, endpoint
 from components.image_reference import LOCAL_REPOSITORIES, ImageReference
-from components.resolved import Declaration, database_image, has_database
+from components.resolved import (
+    Declaration,
+    agent_base,
+    base_path,
+    database_image,
+    has_database,
+    is_backed_up,
+)
 
 DEADLINE_SECONDS = 120.0
 """For all machines together; they are asked at the same time."""
@@ -76,6 +83,10 @@ def images(declaration: Declaration, machine: str) -> Images:
             found.setdefault(
                 database, ("services", name, "database", "image") if own else ("database", "image")
             )
+        base = agent_base(declaration, name) if is_backed_up(declaration, name) else None
+        if base is not None:
+            # What an agent is built from; the agent's own image no registry has.
+            found.setdefault(base, base_path(declaration, name))
         if service.hostname is not None and declaration.edge is not None:
             found.setdefault(declaration.edge.image, ("edge", "image"))
     return found

@@ -16,6 +16,7 @@ from components import preflight, upgrades
 from components.declaration import SEALED, Declaration, DeclarationError, StackConfiguration, load
 from components.declaration_errors import NAMESPACE, Problem, render
 from components.declaration_models import KanboardService
+from components.required_secrets import BACKUP_ROLES
 
 _MESSAGE_WAS_SHOWN = 32
 """Exit code that tells the language host to add nothing of its own. Source: pulumi/pulumi, sdk/python/cmd/
@@ -43,6 +44,7 @@ def configuration() -> StackConfiguration:
     sealed = set(pulumi.runtime.get_config_secret_keys_env())
     values: dict[str, object] = {}
     secrets: dict[str, SecretStr | None] = {}
+    backup_secrets: dict[str, SecretStr] = {}
     for full_key, text in pulumi.runtime.get_config_env().items():
         namespace, _, key = full_key.partition(":")
         if namespace != NAMESPACE:
@@ -50,14 +52,18 @@ def configuration() -> StackConfiguration:
         if full_key not in sealed:
             values[key] = _value(text)
         elif key == "backup":
-            values[key] = _with_sealed_password(_value(text))
+            values[key], backup_secrets = sealed_backup(_value(text))
         elif text.startswith("{"):
             # A mapping with a secret somewhere inside: the engine does not tell where.
             values[key] = SEALED
         else:
             secrets[key] = SecretStr(text)
     return StackConfiguration(
-        stack=pulumi.get_stack(), project=pulumi.get_project(), values=values, secrets=secrets
+        stack=pulumi.get_stack(),
+        project=pulumi.get_project(),
+        values=values,
+        secrets=secrets,
+        backup_secrets=backup_secrets,
     )
 
 
@@ -120,13 +126,30 @@ def exported_inventory(read: Callable[[], object], pause: float = 0.2) -> object
 
 
 def secret(key: str) -> pulumi.Output[str]:
-    """The value of a secret, as a secret output."""
+    """The value of a secret, as a secret output.
+
+    Args:
+        key: without the namespace; `backup.<role>` for one inside `ronron:backup`.
+    """
+    inside, _, role = key.partition(".")
+    if inside == "backup" and role in BACKUP_ROLES:
+        whole: pulumi.Output[dict[str, str]] = pulumi.Config(NAMESPACE).require_secret_object(inside)
+        return whole.apply(lambda declared: str(declared[role]))
     return pulumi.Config(NAMESPACE).require_secret(key)
 
 
+def sealed_backup(value: object) -> tuple[object, dict[str, SecretStr]]:
+    """`ronron:backup` with what must be a secret sealed, and the secrets by role.
+
+    The engine tells that there is a secret somewhere inside, not where, and hands out all of it in clear.
+    """
+    if not isinstance(value, Mapping):
+        return value, {}
+    found = {role: SecretStr(value[role]) for role in BACKUP_ROLES if isinstance(value.get(role), str)}
+    return {**value, **dict.fromkeys(found, SEALED)}, found
+
+
 def _warn(declared: Declaration) -> None:
-    if declared.backup is not None:
-        pulumi.log.warn(f"{NAMESPACE}:backup is declared, and this version makes no backups yet")
     for name, service in sorted(declared.services.items()):
         if isinstance(service, KanboardService) and not service.members_only:
             pulumi.log.warn(
@@ -139,9 +162,3 @@ def _value(text: str) -> object:
         return json.loads(text) if text.startswith(("{", "[")) else text
     except json.JSONDecodeError:
         return text
-
-
-def _with_sealed_password(value: object) -> object:
-    if isinstance(value, Mapping) and "password" in value:
-        return {**value, "password": SEALED}
-    return value

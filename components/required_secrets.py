@@ -15,6 +15,13 @@ from components.resolved import Declaration, describe, has_database
 MEMBERS_PASSWORD = "members-password"  # noqa: S105  # the name of a key
 ROLES = (DATABASE_PASSWORD, ADMIN_PASSWORD)
 
+BACKUP_ROLES = {
+    "password": "the password of the repository of backups",
+    "login": "the login at the repository of backups, `user:password` or `key:secret`",
+    "ssh_key": "the private ssh key for the repository of backups",
+}
+"""What stands as a secret inside `ronron:backup`, and what it opens."""
+
 _BCRYPT_LIMIT = 72
 """bcrypt looks at no more bytes than this, and Caddy refuses longer ones."""
 _DATABASE_PASSWORD = re.compile(r"(?!0[xX])(?=.*[A-Za-z].*[A-Za-z])[A-Za-z0-9._~-]{12,128}", re.ASCII)
@@ -31,6 +38,25 @@ class SecretKey:
 def command(stack: str, key: str) -> str:
     """The command that sets a secret."""
     return f"pulumi config set --secret {NAMESPACE}:{key} --stack {stack}"
+
+
+def backup_command(stack: str, role: str) -> str:
+    """The command that sets a secret inside `ronron:backup`."""
+    given = " < KEYFILE" if role == "ssh_key" else ""
+    return f"pulumi config set --secret --path '{NAMESPACE}:backup.{role}' --stack {stack}{given}"
+
+
+def backup_key(role: str) -> str:
+    """The key of a secret inside `ronron:backup`, for who asks for its value."""
+    return f"backup.{role}"
+
+
+def backup_roles(declaration: Declaration) -> list[str]:
+    """The secrets that backups cannot do without, in order."""
+    if declaration.backup is None:
+        return []
+    more = {"sftp": ["ssh_key"], "s3": ["login"]}.get(declaration.backup.repository.way, [])
+    return ["password", *more]
 
 
 def required(declaration: Declaration) -> Iterator[SecretKey]:
@@ -95,3 +121,21 @@ def unfit(key: str, secret: SecretStr, stack: str) -> Problem | None:
             remedy=f"make one: openssl rand -hex 24 | {command(stack, key)}",
         )
     return None
+
+
+def unfit_for_backup(role: str, secret: SecretStr, stack: str) -> Problem | None:
+    """What is wrong with the value of a secret inside `ronron:backup`, without telling the value."""
+    value = secret.get_secret_value().strip("\n")
+    if role == "ssh_key":
+        wrong = None if "PRIVATE KEY" in value else "this is no private ssh key"
+    elif not value or not value.isprintable():
+        wrong = "this secret is empty or holds line ends or control characters"
+    elif role == "login" and not re.fullmatch(r"[^:]+:.+", value):
+        wrong = "this is no login: user and password, or key and secret, with a colon between"
+    else:
+        wrong = None
+    if wrong is None:
+        return None
+    return Problem(
+        path=("backup", role), problem=wrong, remedy=f"set it again: {backup_command(stack, role)}"
+    )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from components import catalogue
+from components.backup_values import Repository
 from components.catalogue.description import DATABASE_PASSWORD, DatabaseAddress, Description, Surroundings
 from components.declaration_models import (
     Backup,
@@ -24,6 +25,7 @@ from components.declaration_models import (
 )
 from components.image_reference import ImageReference
 
+BACKUP = "backup"
 EDGE = "edge"
 DATABASE = "database"
 SERVICE_TYPE = "chatons:index:Service"
@@ -84,10 +86,38 @@ class ResolvedProbe:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ResolvedBackup:
+    """The backups of one service.
+
+    Attributes:
+        declared: what all services have in common.
+        repository: where its own snapshots go, for people.
+        inside: the same, for restic in the agent's container.
+        base: the image that the agent is built from.
+        container: of the agent.
+        volume: where the agent keeps what it must remember.
+        files: the volumes whose files are in each snapshot.
+        sqlite: databases of SQLite among them, as the agent sees them.
+        probe: a request from within the service's network, its URL without host; None where nothing answers.
+    """
+
+    declared: Backup
+    repository: str
+    inside: str
+    base: ImageReference
+    container: str
+    volume: str
+    files: tuple[Volume, ...]
+    sqlite: tuple[str, ...]
+    probe: ResolvedProbe | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ResolvedService:
     """One service with nothing left open.
 
     Attributes:
+        backup: None where nothing is kept of it.
         open_paths: paths that the edge serves to strangers although the service is for members only.
     """
 
@@ -98,6 +128,7 @@ class ResolvedService:
     container: str
     network: str
     volumes: tuple[Volume, ...]
+    backup: ResolvedBackup | None
     url: str | None
     probe: ResolvedProbe | None
     open_paths: tuple[str, ...]
@@ -160,13 +191,50 @@ def volume_names(declaration: Declaration, name: str) -> list[str]:
     roles = [storage.name for storage in describe(declaration, name).storages]
     if has_database(declaration.services[name]):
         roles.append(DATABASE)
+    if is_backed_up(declaration, name):
+        roles.append(BACKUP)
     return [declaration.name(name, role) for role in roles]
 
 
 def container_names(declaration: Declaration, name: str) -> list[str]:
     """The physical names of all containers of one service."""
-    roles = [(name,), (name, DATABASE)] if has_database(declaration.services[name]) else [(name,)]
+    roles: list[tuple[str, ...]] = [(name,)]
+    if has_database(declaration.services[name]):
+        roles.append((name, DATABASE))
+    if is_backed_up(declaration, name):
+        roles.append((name, BACKUP))
     return [declaration.name(*parts) for parts in roles]
+
+
+def is_backed_up(declaration: Declaration, name: str) -> bool:
+    """Whether snapshots of a service are taken: it has something worth keeping, and nobody took it out."""
+    service = declaration.services[name]
+    if declaration.backup is None or not service.backup:
+        return False
+    return has_database(service) or any(
+        storage.in_snapshots for storage in describe(declaration, name).storages
+    )
+
+
+def agent_base(declaration: Declaration, name: str) -> ImageReference | None:
+    """What the agent of a service is built from: the image of its database, so that the versions fit."""
+    if has_database(declaration.services[name]):
+        return database_image(declaration, name)
+    return (
+        declaration.backup.image
+        if declaration.backup and declaration.backup.image
+        else declaration.database.image
+    )
+
+
+def base_path(declaration: Declaration, name: str) -> tuple[str, ...]:
+    """The key that decides what the agent of a service is built from."""
+    service = declaration.services[name]
+    if service.database is not None and service.database.image is not None:
+        return ("services", name, "database", "image")
+    if not has_database(service) and declaration.backup is not None and declaration.backup.image is not None:
+        return ("backup", "image")
+    return ("database", "image")
 
 
 def _address(name: str) -> DatabaseAddress:
@@ -179,6 +247,10 @@ def _service(declaration: Declaration, name: str) -> ResolvedService:
     description = describe(declaration, name)
     url = public_url(declaration.edge, service.hostname)
     probe, open_paths = _probe(declaration, service, description, url)
+    volumes = tuple(
+        Volume(role=s.name, name=declaration.name(name, s.name), path=s.path, holds="files")
+        for s in description.storages
+    )
     return ResolvedService(
         name=name,
         declared=service,
@@ -186,10 +258,8 @@ def _service(declaration: Declaration, name: str) -> ResolvedService:
         database=_database(declaration, name) if has_database(service) else None,
         container=declaration.name(name),
         network=declaration.name(name),
-        volumes=tuple(
-            Volume(role=s.name, name=declaration.name(name, s.name), path=s.path, holds="files")
-            for s in description.storages
-        ),
+        volumes=volumes,
+        backup=_backup(declaration, name, description, volumes),
         url=url,
         probe=probe,
         open_paths=open_paths,
@@ -211,6 +281,36 @@ def _database(declaration: Declaration, name: str) -> ResolvedDatabase:
         address=_address(name),
         container=declaration.name(name, DATABASE),
         volume=Volume(role=DATABASE, name=volume, path=data_path(major), holds="database"),
+    )
+
+
+def _backup(
+    declaration: Declaration, name: str, description: Description, volumes: tuple[Volume, ...]
+) -> ResolvedBackup | None:
+    declared, base = declaration.backup, agent_base(declaration, name)
+    if declared is None or base is None or not is_backed_up(declaration, name):
+        return None
+    repository: Repository = declared.repository
+    scope, service = declaration.name(), declaration.services[name]
+    kept = {storage.name for storage in description.storages if storage.in_snapshots}
+    asked = service.probe
+    # Past the edge no door is closed: what a stranger is told there says nothing of what is told here.
+    status = description.probe.status if service.members_only else asked.status or description.probe.status
+    answers = service.hostname is not None and description.port is not None
+    return ResolvedBackup(
+        declared=declared,
+        repository=repository.part(scope, name),
+        inside=repository.inside(scope, name),
+        base=base,
+        container=declaration.name(name, BACKUP),
+        volume=declaration.name(name, BACKUP),
+        files=tuple(volume for volume in volumes if volume.role in kept),
+        sqlite=tuple(
+            f"/data/{role}/{path}" for role, paths in sorted(description.sqlite.items()) for path in paths
+        ),
+        probe=ResolvedProbe(url=asked.path or description.probe.path, status=status, contains=asked.contains)
+        if answers
+        else None,
     )
 
 

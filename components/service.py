@@ -1,4 +1,4 @@
-"""One service: its network, its database, its volumes, its container."""
+"""One service: its network, its database, its volumes, the agent of its backups, its container."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pulumi
 import pulumi_docker as docker
 
+from components.backup import Backup, BackupArgs
 from components.catalogue.description import DATABASE_PASSWORD, Template
 from components.containers import (
     Attachment,
@@ -20,7 +21,21 @@ from components.containers import (
     require_provider,
 )
 from components.database import Database, DatabaseArgs
-from components.resolved import DATABASE, SERVICE_TYPE, ResolvedService
+from components.resolved import BACKUP, DATABASE, SERVICE_TYPE, ResolvedService
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceBackup:
+    """What a service whose snapshots are taken is given for its agent."""
+
+    document: str
+    """The agent's configuration, in clear."""
+    secrets: Mapping[str, pulumi.Output[str]]
+    """`password`, and as far as they are needed `login` and `ssh_key`."""
+    hook: pulumi.ResourceHook
+    """Takes a snapshot before a container with data changes."""
+    built_before: pulumi.Resource | None = None
+    """Another agent's image from the same base on the same machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +48,8 @@ class ServiceArgs:
     variables: Mapping[str, pulumi.Output[str]] = field(default_factory=dict)
     """Secret environment variables of the user's own, by name."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    backup: ServiceBackup | None = None
+    """None where no snapshots are taken."""
 
 
 class Service(pulumi.ComponentResource):
@@ -41,26 +58,29 @@ class Service(pulumi.ComponentResource):
     network: pulumi.Output[str]
     """Physical name of the private network."""
     container: docker.Container
+    backup: Backup | None
+    """The agent; None where no snapshots are taken."""
 
     def __init__(self, name: str, args: ServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(SERVICE_TYPE, name, {}, opts)
         require_provider(self)
         resolved, description = args.resolved, args.resolved.description
         declared = resolved.declared
-        labels = {**args.labels, "ronron.service": name}
+        labels = {**args.labels, "ronron.service": name, "ronron.machine": declared.machine}
         network = private_network(name, resolved.network, parent=self)
         self.network = network.name
         database = self._database(name, args, labels)
-        mounts = [
-            Mount(data_volume(f"{name}-{volume.role}", volume.name, parent=self).name, volume.path)
+        volumes = {
+            volume.role: data_volume(f"{name}-{volume.role}", volume.name, parent=self).name
             for volume in resolved.volumes
-        ]
+        }
+        self.backup = self._backup(name, args, labels, volumes, database)
         self.container = container(
             name,
             ContainerArgs(
                 name=resolved.container,
                 image=image(name, declared.image, parent=self).image_id,
-                labels={**labels, "ronron.role": "service"},
+                labels={**labels, **_told_before_a_change(resolved), "ronron.role": "service"},
                 networks=[Attachment(self.network)],
                 environment=_environment(args),
                 uploads=[
@@ -71,7 +91,7 @@ class Service(pulumi.ComponentResource):
                     )
                     for file in description.files
                 ],
-                mounts=mounts,
+                mounts=[Mount(volumes[volume.role], volume.path) for volume in resolved.volumes],
                 user=description.user,
                 command=description.command,
                 capabilities=description.capabilities,
@@ -84,7 +104,13 @@ class Service(pulumi.ComponentResource):
                 grace_seconds=description.grace_seconds,
             ),
             parent=self,
-            depends_on=[database.container] if database else [],
+            # Behind the agent: when the service goes the agent is still there, and one that was broken is
+            # mended before it is asked.
+            depends_on=[
+                *([database.container] if database else []),
+                *([self.backup.container] if self.backup else []),
+            ],
+            hooks=_hooks(args),
         )
         self.register_outputs({"container": self.container.name, "network": self.network})
 
@@ -98,9 +124,52 @@ class Service(pulumi.ComponentResource):
                 password=args.secrets[DATABASE_PASSWORD],
                 network=self.network,
                 labels=labels,
+                hooks=_hooks(args),
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )
+
+    def _backup(
+        self,
+        name: str,
+        args: ServiceArgs,
+        labels: Mapping[str, str],
+        volumes: Mapping[str, pulumi.Input[str]],
+        database: Database | None,
+    ) -> Backup | None:
+        resolved, given = args.resolved.backup, args.backup
+        if resolved is None or given is None:
+            return None
+        secrets = dict(given.secrets)
+        if database is not None:
+            secrets["database"] = args.secrets[DATABASE_PASSWORD]
+        return Backup(
+            f"{name}-{BACKUP}",
+            BackupArgs(
+                resolved=resolved,
+                document=given.document,
+                secrets=secrets,
+                volumes=volumes,
+                network=self.network,
+                database=database.container if database else None,
+                database_image=database.image if database else None,
+                built_before=given.built_before,
+                labels=labels,
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+
+def _hooks(args: ServiceArgs) -> pulumi.ResourceHookBinding | None:
+    if args.backup is None:
+        return None
+    return pulumi.ResourceHookBinding(before_update=[args.backup.hook], before_delete=[args.backup.hook])
+
+
+def _told_before_a_change(resolved: ResolvedService) -> dict[str, str]:
+    """What a snapshot says of the version that it was taken of: read from the container that goes."""
+    image = resolved.declared.image
+    return {"ronron.image": str(image), "ronron.version": image.version}
 
 
 def _environment(args: ServiceArgs) -> list[pulumi.Input[str]]:

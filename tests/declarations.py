@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from components.declaration import Declaration, DeclarationError, StackConfiguration, load
+from components.declaration import SEALED, Declaration, DeclarationError, StackConfiguration, load
 from components.declaration_errors import Problem
 
 Document = dict[str, Any]
@@ -56,6 +56,16 @@ SECRETS = (
     "pad-database-password", "pad-admin-password", "team-database-password", "board-database-password",
     "wiki-database-password", "members-password",
 )  # fmt: skip
+
+BACKUP: Document = {
+    "repository": "/srv/backups", "schedule": "0 3 * * *", "password": SEALED,
+}  # fmt: skip
+"""Of every service that has something to keep."""
+OFF_SITE: Document = {
+    "repository": "sftp://backup@vault.test.example:2222//srv/backups", "schedule": "30 2 * * *",
+    "host_key": HOST_KEY, "password": SEALED, "ssh_key": SEALED, "promise": "2d", "append_only": True,
+}  # fmt: skip
+"""The same by ssh to another host."""
 
 ABSENT = object()
 """Put in the place of a value, it takes the key away."""

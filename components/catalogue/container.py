@@ -47,4 +47,5 @@ def describe(service: ContainerService, surroundings: Surroundings) -> Descripti
         upload_mib=service.upload_mib,
         start_seconds=service.start_seconds,
         grace_seconds=service.grace_seconds,
+        sqlite={name: paths for name, paths in sorted(service.sqlite.items()) if paths},
     )

@@ -52,10 +52,20 @@ class Template:
 
 @dataclass(frozen=True)
 class Storage:
-    """A path that must outlive every container; kept in a named volume."""
+    """A path that must outlive every container; kept in a named volume.
+
+    Attributes:
+        in_snapshots: False where what is in it is made anew, or is worth nothing on another day.
+    """
 
     name: str
     path: str
+    in_snapshots: bool = True
+
+
+def rows_of(*tables: str) -> dict[str, str]:
+    """Questions that count the rows of tables, by the name of the table."""
+    return {table: f"select count(*) from {table}" for table in tables}  # noqa: S608  # names in the catalogue
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +147,9 @@ class Description:
         upload_mib: largest request body that the edge passes on.
         start_seconds: how long the first start may take until it is healthy.
         grace_seconds: how long a clean stop may take.
+        counts: questions in SQL that count the rows that matter, by what they are; without any, every table
+            is counted. They are asked of the database at each snapshot, and of what was restored from it.
+        sqlite: databases of SQLite, as paths inside a volume, by name of the storage.
     """
 
     port: int | None
@@ -154,6 +167,8 @@ class Description:
     upload_mib: int = 64
     start_seconds: int = 180
     grace_seconds: int = 30
+    counts: Mapping[str, str] = field(default_factory=dict)
+    sqlite: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def roles(self) -> frozenset[str]:

@@ -87,5 +87,12 @@ def describe(service: EtherpadService, surroundings: Surroundings) -> Descriptio
                 "r=>process.exit(r.statusCode===200?0:1)).on('error',()=>process.exit(1))",
             )
         ),
+        # A pad has a row of its own, and one for each revision and each line of its chat.
+        # Source: ether/etherpad, `src/node/db/Pad.ts` and `AuthorManager.ts` (`.js` at v1.8.14); ueberdb2's
+        # `databases/postgres_db` for the table.
+        counts={
+            "pads": "select count(*) from store where key like 'pad:%' and key not like 'pad:%:%'",
+            "authors": "select count(*) from store where key like 'globalAuthor:%'",
+        },
         probe=ProbeDefault(path=status_path if service.members_only else "/", open=service.members_only),
     )

@@ -12,6 +12,7 @@ from components.catalogue.description import (
     Storage,
     Surroundings,
     Template,
+    rows_of,
 )
 from components.declaration_models import KanboardService
 
@@ -43,9 +44,12 @@ def describe(service: KanboardService, surroundings: Surroundings) -> Descriptio
         storages=(
             Storage("data", "/var/www/app/data"),
             Storage("plugins", "/var/www/app/plugins"),
-            Storage("ssl", "/etc/nginx/ssl"),
+            # A certificate that the image makes for itself where there is none; the edge has the real one.
+            Storage("ssl", "/etc/nginx/ssl", in_snapshots=False),
         ),
         health=Health(test=("CMD", "curl", "-fsS", "-o", "/dev/null", f"http://127.0.0.1{status_path}")),
+        # Source: kanboard/kanboard, `app/Schema/Postgres.php`.
+        counts=rows_of("projects", "tasks", "users", "comments", "task_has_files"),
         probe=ProbeDefault(path=status_path, open=True),
         # The image itself stops at 32 MiB.
         upload_mib=32,

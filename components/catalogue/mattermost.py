@@ -12,6 +12,7 @@ from components.catalogue.description import (
     Storage,
     Surroundings,
     Template,
+    rows_of,
 )
 from components.declaration_models import MattermostService
 
@@ -42,12 +43,14 @@ def describe(_service: MattermostService, surroundings: Surroundings) -> Descrip
         storages=(
             Storage("config", "/mattermost/config"),
             Storage("data", "/mattermost/data"),
-            Storage("logs", "/mattermost/logs"),
+            Storage("logs", "/mattermost/logs", in_snapshots=False),
             Storage("plugins", "/mattermost/plugins"),
             Storage("client-plugins", "/mattermost/client/plugins"),
         ),
         # Newer images hold no shell and no curl; `mmctl` is in old and new ones.
         health=Health(test=("CMD", "/mattermost/bin/mmctl", "system", "status", "--local"), timeout=10),
+        # Source: mattermost/mattermost, `server/channels/db/migrations/postgres`.
+        counts=rows_of("users", "teams", "channels", "posts", "fileinfo"),
         probe=ProbeDefault(path="/api/v4/system/ping", open=True),
         upload_mib=128,
         start_seconds=300,

@@ -21,7 +21,17 @@ from components.resolved import SERVICE_TYPE
 from reconciler.core.errors import ConfigError
 from reconciler.core.inventory import VERSION as READ
 from reconciler.core.inventory import Inventory, read_inventory
-from tests.declarations import HOST_KEY, PASSWORD, Document, Edits, configuration, declaration, pinned
+from tests.declarations import (
+    BACKUP,
+    HOST_KEY,
+    OFF_SITE,
+    PASSWORD,
+    Document,
+    Edits,
+    configuration,
+    declaration,
+    pinned,
+)
 from tests.programs import run
 
 SCHEMA: Document = json.loads(
@@ -41,6 +51,15 @@ DECLARED: dict[str, Edits] = {
     "a machine by ssh": {HERE: {"docker": "ssh://tech@old.test.example", "host_key": HOST_KEY}},
     "public certificates": {("edge",): {"image": "caddy:2.10.2", "bind": "192.0.2.11"}},
     "a newer database": {("database", "image"): "postgres:18.1-alpine"},
+    "backups": {("backup",): BACKUP},
+    "backups elsewhere, of an old Etherpad": {
+        ("backup",): OFF_SITE,
+        ("services", "pad", "image"): "etherpad/etherpad:1.8.14",
+    },
+    "backups of a container that answers nobody": {
+        ("backup",): BACKUP,
+        WIKI: {"kind": "container", "machine": "here", "image": "job:1", "volumes": {"work": "/work"}},
+    },
 }
 
 
@@ -218,7 +237,7 @@ def test_the_reader_knows_exactly_what_the_schema_describes() -> None:
 # -- what is no inventory is refused ---------------------------------------------------------------
 
 
-ALL = written()
+ALL = written({("backup",): BACKUP, ("services", "pad", "image"): "etherpad/etherpad:1.8.14"})
 KEYS = [path for path in places(ALL) if isinstance(path[-1], str) and "properties" in schema_at(path[:-1])]
 
 
@@ -232,7 +251,8 @@ def test_a_key_that_is_missing_is_refused_by_both(path: tuple[str | int, ...]) -
     del parent(document, path)[path[-1]]
     assert refusals(document)
     # Without its component, every change counts as one of the service: safe, so it may be missing.
-    assert is_readable(document) == (path[-1] == "resource")
+    # A machine by its socket alone has no key, and earlier inventories told none.
+    assert is_readable(document) == (path[-1] in ("resource", "host_key"))
 
 
 @pytest.mark.parametrize(
@@ -240,7 +260,7 @@ def test_a_key_that_is_missing_is_refused_by_both(path: tuple[str | int, ...]) -
 )
 def test_a_value_of_another_kind_is_refused_by_both(path: tuple[str | int, ...]) -> None:
     document = copy.deepcopy(ALL)
-    for stranger in (["?"], {"?": "?"}, 1.5):
+    for stranger in (["?"], {"?": 1.5}, 1.5):
         if isinstance(parent(document, path)[path[-1]], type(stranger)):
             continue
         parent(document, path)[path[-1]] = stranger

@@ -32,7 +32,6 @@ TAKEN = [
     (values.UrlPath, "/"), (values.UrlPath, "/api/v4/ping?a=b"),
     (values.Login, "membres"),
     (values.RunAs, "1000:1000"), (values.RunAs, "www-data"),
-    (values.Schedule, "0 3 * * *"), (values.Schedule, "*/5 1-3 * * mon"),
     (values.Port, 1), (values.Port, 65535),
     (values.Mebibytes, 16),
     (values.Cpus, 0.05),
@@ -69,7 +68,6 @@ NOT_TAKEN = [
     (values.UrlPath, "health"), (values.UrlPath, "/a b"), (values.UrlPath, "/{x}"), (values.UrlPath, "/a\n"),
     (values.Login, "a b"), (values.Login, ""), (values.Login, "a\nb"), (values.Login, "-a"),
     (values.RunAs, "a b"), (values.RunAs, ""),
-    (values.Schedule, "0 3 * *"), (values.Schedule, "daily"), (values.Schedule, "0 3 * * * *"),
     (values.Port, 0), (values.Port, 65536), (values.Mebibytes, 15), (values.Cpus, 0), (values.Seconds, 0),
     (values.Line, "two\nlines"), (values.Line, "a" * 201), (values.Page, "a\0b"),
 ]  # fmt: skip
