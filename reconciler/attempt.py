@@ -28,7 +28,8 @@ from reconciler.core.model import (
 from reconciler.core.outcomes import failed, held, seen, summarize
 from reconciler.core.policy import Guard, OnFailure, Policy, UpdateMode
 from reconciler.core.record import Record
-from reconciler.ports import Clock, Engine, Prober, Processes, Program, Progress, Source, Store
+from reconciler.ports import Backups, Clock, Engine, Prober, Processes, Program, Progress, Source, Store
+from reconciler.snapshots import taken_before, touched_with_backup
 
 PROBE_EVERY = 1.0
 """Seconds between two tries of a probe: a container that has just started answers within a few."""
@@ -46,6 +47,7 @@ class Ports:
     engine: Engine
     store: Store
     prober: Prober
+    backups: Backups
     clock: Clock
     processes: Processes
     progress: Progress
@@ -84,8 +86,24 @@ def digest_at(target: Target, ports: Ports, revision: Revision) -> str:
 
 
 @contextmanager
-def prepared(target: Target, ports: Ports, revision: Revision, digest: str, work: Path) -> Iterator[Program]:
+def prepared(
+    target: Target,
+    ports: Ports,
+    revision: Revision,
+    digest: str,
+    work: Path,
+    *,
+    running: Revision | None = None,
+) -> Iterator[Program]:
     """A program ready to be run: checked out for the block, with a private directory that stays.
+
+    Args:
+        target: the environment.
+        ports: everything outside.
+        revision: what is checked out.
+        digest: of what the environment depends on there.
+        work: the private directory.
+        running: what is live before, where anybody knows.
 
     Raises:
         SourceError: it cannot be checked out.
@@ -99,6 +117,7 @@ def prepared(target: Target, ports: Ports, revision: Revision, digest: str, work
             revision=revision,
             digest=digest,
             create_stack=target.policy.create_stack,
+            running=running.commit if running is not None else None,
         )
 
 
@@ -127,20 +146,32 @@ class Attempt:
         self._digest = digest
         self._work = work
         self._disturbed = False
+        self._touched: set[str] = set()
+        self._started = ports.clock.now()
 
     def run(self) -> Outcome:
         """Preview, judge, update and probe the wanted revision; go back where the policy says so."""
         try:
-            outcome = self._bring(self._revision, self._digest, self._target.policy)
+            outcome = self._bring(
+                self._revision, self._digest, self._target.policy, running=self.record.current
+            )
         except ReconcilerError as error:
             outcome = failed(error)
         if outcome.kind is OutcomeKind.FAILED and self._can_go_back:
-            return self._go_back(outcome)
-        return outcome
+            outcome = self._go_back(outcome)
+        taken = taken_before(
+            self._target.name,
+            self._touched,
+            self.record.inventory,
+            self._started,
+            self._ports.backups,
+            self._ports.progress,
+        )
+        return outcome.with_(snapshots=taken) if taken else outcome
 
-    def _bring(self, revision: Revision, digest: str, policy: Policy) -> Outcome:
+    def _bring(self, revision: Revision, digest: str, policy: Policy, *, running: Revision | None) -> Outcome:
         """Bring the stack to a revision; raises a ReconcilerError or returns an outcome."""
-        with prepared(self._target, self._ports, revision, digest, self._work) as program:
+        with prepared(self._target, self._ports, revision, digest, self._work, running=running) as program:
             preview = self._ports.engine.preview(program)
             self._tell(f"preview: {summarize(preview)}")
             verdict = judge(preview, policy, self._ports.store.approvals(self._target.name))
@@ -166,6 +197,7 @@ class Attempt:
 
     def _update(self, program: Program, preview: Preview, verdict: Verdict) -> Outcome:
         self._disturbed = True
+        self._touched |= touched_with_backup(preview.changes, self.record.inventory)
         updated = self._ports.engine.update(program, preview, self._note_engine)
         for change in updated.changes:
             if change.custom:
@@ -236,7 +268,9 @@ class Attempt:
         # A rollback is the policy's own wish, so it needs no approval; data and machines still do.
         policy = self._target.policy.with_(update=UpdateMode.AUTOMATIC, guard=Guard())
         try:
-            outcome = self._bring(healthy, digest_at(self._target, self._ports, healthy), policy)
+            digest = digest_at(self._target, self._ports, healthy)
+            # What came of the revision that failed is what a snapshot would be of.
+            outcome = self._bring(healthy, digest, policy, running=self._revision)
         except ReconcilerError as error:
             outcome = failed(error)
         if outcome.kind in {OutcomeKind.UPDATED, OutcomeKind.UNCHANGED}:

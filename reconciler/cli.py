@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from types import FrameType
@@ -82,7 +83,8 @@ def _before(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    context.obj = Options(repository, state, debug)
+    given: Options = context.obj or Options()
+    context.obj = replace(given, repository=repository, state=state, debug=debug)
 
 
 # -- looking ---------------------------------------------------------------------------------------

@@ -13,9 +13,10 @@ from pathlib import Path
 from threading import Event
 from typing import Protocol
 
-from reconciler.core.backups import BackupStatus, DrillResult, Restored, Snapshot
+from reconciler.core.backups import BackupStatus, DrillResult, KeptBundle, Restored, SeenBackup, Snapshot
 from reconciler.core.inventory import Inventory, Probe
 from reconciler.core.model import (
+    Commit,
     Outcome,
     Pass,
     Preview,
@@ -94,6 +95,8 @@ class Program(Value):
         revision: what the checkout holds.
         digest: see `core.digest.digest`; goes into the preview's identity.
         create_stack: make the stack where the backend has none.
+        running: the commit that is live before this, where anybody knows; the program sees it as
+            `RONRON_REVISION`, so that a snapshot taken before an update can say what it is of.
     """
 
     directory: Path
@@ -102,6 +105,7 @@ class Program(Value):
     revision: Revision
     digest: str
     create_stack: bool = False
+    running: Commit | None = None
 
 
 class Engine(Protocol):
@@ -140,6 +144,25 @@ class Engine(Protocol):
         """What the backend holds of the stack; `exists` is false where there is none."""
         ...
 
+    def export(self, program: Program) -> str | None:
+        """The whole state as a JSON document of the engine's own; None where there is no such stack.
+
+        Secrets in it are encrypted.
+        """
+        ...
+
+    def restore(self, program: Program, state: str) -> None:
+        """Put an exported state into a stack that is not there, or is empty; the stack is made for it.
+
+        Args:
+            program: its stack file has to be the one that the state was made with.
+            state: what `export` gave.
+
+        Raises:
+            ConfigError: the stack has resources already; nothing was changed.
+        """
+        ...
+
     def settle(self, program: Program, left: ProcessMark | None) -> str:
         """Clean up after an update whose owner died, and say in one sentence what was found.
 
@@ -173,7 +196,23 @@ class Store(Protocol):
         ...
 
     def save(self, record: Record) -> None:
-        """Write a record."""
+        """Write a record.
+
+        Of a record that is there, `backups` and `kept` stay as they are, whatever this one says: they are
+        written by `see`, while a pass has its own record in hand. So in `finish`.
+        """
+        ...
+
+    def see(self, environment: str, backups: Mapping[str, SeenBackup], kept: KeptBundle | None) -> None:
+        """Write what was seen of the backups of an environment into its record, and nothing else."""
+        ...
+
+    def copy(self, place: Path) -> None:
+        """Write everything that is here, as it is at one moment, into a new file for us alone.
+
+        Raises:
+            StoreError: it cannot be written, or the database is a server's, which has its own backups.
+        """
         ...
 
     def begin(self, pass_: Pass) -> int:

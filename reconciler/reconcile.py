@@ -90,7 +90,9 @@ def look(target: Target, ports: Ports, revision: Revision, work: Path) -> tuple[
     Raises:
         SourceError, EngineError: it cannot be previewed.
     """
-    with prepared(target, ports, revision, digest_at(target, ports, revision), work) as program:
+    running = ports.store.load(target.name).current
+    digest = digest_at(target, ports, revision)
+    with prepared(target, ports, revision, digest, work, running=running) as program:
         preview = ports.engine.preview(program)
         return preview, judge(preview, target.policy, ports.store.approvals(target.name))
 
@@ -159,7 +161,7 @@ def _carry_out(target: Target, ports: Ports, record: Record, wanted: _Wanted) ->
     started = _as_pass(target, ports, wanted)
     number = ports.store.begin(started)
     running = Running(pass_id=number, revision=wanted.revision, owner=ports.processes.mark())
-    intent = record.attempting(running, started.started, wanted.request)
+    intent = record.attempting(running, started.started, wanted.request).with_(stack=target.policy.stack)
     intent = intent.deciding(wanted.decision, started.started)
     ports.store.save(intent)
     ports.progress.tell(target.name, f"{wanted.decision.reason}: {wanted.decision.why}")

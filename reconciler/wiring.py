@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import typer
 
 from reconciler.adapters.git_source import GitSource
-from reconciler.adapters.http_prober import HttpProber
 from reconciler.adapters.processes import LinuxProcesses
 from reconciler.adapters.sql_store import SqlStore
-from reconciler.adapters.system_clock import SystemClock
 from reconciler.core.errors import ConfigError, ReconcilerError
 from reconciler.core.status import code_of
 from reconciler.notations import nearest, quoted
+from reconciler.outside import Outside
 from reconciler.ports import Source
 from reconciler.reconcile import Ports, Target
 from reconciler.settings import Settings, load_settings
@@ -24,22 +23,24 @@ from reconciler.targets import Targets
 from reconciler.terminal import Screen
 
 
-@dataclass
+@dataclass(frozen=True)
 class Options:
-    """What stands before the command's name."""
+    """What stands before the command's name, and how to get outside."""
 
     repository: str | None = None
     state: Path | None = None
     debug: bool = False
+    outside: Outside = field(default_factory=Outside)
 
 
 @dataclass
 class Opened:
-    """What every command has: settings, records, a screen."""
+    """What every command has: settings, records, a screen, and ways to the outside that it may need."""
 
     settings: Settings
     store: SqlStore
     screen: Screen
+    outside: Outside
 
     def known(self, name: str) -> str:
         """The name of an environment of which there is a record.
@@ -96,7 +97,7 @@ def opened(context: typer.Context, as_json: bool, **options: object) -> Iterator
         settings = load_settings(**given, **options)
         screen.keep_secret(settings.secrets())
         with SqlStore(settings.state, secrets=settings.secrets()) as store:
-            yield Opened(settings, store, screen)
+            yield Opened(settings, store, screen, before.outside)
 
 
 @contextmanager
@@ -113,8 +114,9 @@ def wired(context: typer.Context, as_json: bool, **options: object) -> Iterator[
             source=source,
             engine=PulumiEngine(settings.engine(), processes),
             store=parts.store,
-            prober=HttpProber(),
-            clock=SystemClock(),
+            prober=parts.outside.prober(),
+            backups=parts.outside.backups(),
+            clock=parts.outside.clock(),
             processes=processes,
             progress=parts.screen,
             work=settings.state / "passes",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+from reconciler.core.backups import Condition, ConditionKind, KeptBundle, SeenBackup
 from reconciler.core.model import (
     Change,
     Decision,
@@ -55,6 +56,21 @@ OURS = ProcessMark(host="pica01", boot="1", pid=41, started=7)
 RUNNING = Running(pass_id=17, revision=NEW, owner=OURS)
 HELD = Held(revision=NEW, identity=PLAN, why="it would delete 1 resource", since=NOON)
 SUSPENSION = Suspension(by="ada", at=NOON, why="moving house")
+
+SEEN = SeenBackup(
+    service="pad",
+    newest="5" * 64,
+    taken=NOON - HOUR,
+    drilled=NOON - 2 * HOUR,
+    drill_passed=True,
+    conditions=(
+        Condition(
+            service="pad", kind=ConditionKind.STALE_LOCK, message="a lock was left", hint="ronron backup now"
+        ),
+    ),
+    looked_at=NOON,
+)
+KEPT_BUNDLE = KeptBundle(service="pad", id="6" * 64, at=NOON)
 
 CONTAINER = "docker:index/container:Container"
 VOLUME = "docker:index/volume:Volume"

@@ -10,6 +10,7 @@ from reconciler.core.policy import Policy
 from reconciler.core.record import Record
 from reconciler.reconcile import Ports, Target, reconcile
 from reconciler.testing import (
+    FakeBackups,
     FakeClock,
     FakeEngine,
     FakeProber,
@@ -25,13 +26,19 @@ PROJECT = {"Pulumi.yaml": "name: fake\nruntime: python\n", "__main__.py": "first
 COMPONENT = "urn:pulumi:production::fake::ronron:components:Service::pad"
 
 
-def inventory(*, url: str = URL, resource: str | None = COMPONENT) -> dict[str, object]:
-    """An inventory with one service, the pad."""
+BACKUP: dict[str, object] = {
+    "container": "fake-production-pad-backup", "repository": "/srv/backups/fake-production/pad",
+    "drill": "weekly", "network": "fake-production-pad", "volumes": {}, "uploaded": {}, "probe": None,
+}  # fmt: skip
+
+
+def inventory(*, url: str = URL, resource: str | None = COMPONENT, backup: bool = False) -> dict[str, object]:
+    """An inventory with one service, the pad, and its backups where it is to have some."""
     pad = {
         "kind": "etherpad", "version": "1.8.14", "image": "pad:1.8.14", "image_digest": None,
         "machine": "here", "resource": resource, "url": url,
         "probe": {"url": url, "status": [200], "contains": None},
-        "containers": ["pad"], "database": None, "volumes": [], "backup": None,
+        "containers": ["pad"], "database": None, "volumes": [], "backup": BACKUP if backup else None,
     }  # fmt: skip
     return {
         "version": 1,
@@ -74,6 +81,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.engine = FakeEngine(self.processes)
+        self.backups = FakeBackups(self.clock)
 
     @property
     def ports(self) -> Ports:
@@ -82,6 +90,7 @@ class World:
             engine=self.engine,
             store=self.store,
             prober=self.prober,
+            backups=self.backups,
             clock=self.clock,
             processes=self.processes,
             progress=self.progress,
@@ -92,10 +101,10 @@ class World:
     def record(self) -> Record:
         return self.store.load(self.policy.name)
 
-    def push(self, title: str, *, fails: str = "", **declared: object) -> Revision:
-        """Push a commit whose program makes a pad with a title."""
+    def push(self, title: str, *, fails: str = "", backup: bool = False, **declared: object) -> Revision:
+        """Push a commit whose program makes a pad with a title, and with backups where it is to have some."""
         commit = self.source.commit({**PROJECT, "__main__.py": f"{title} {len(self.source.checked_out)}"})
-        self.engine.declare(commit, *pad(title, fails=fails), inventory=inventory(), **declared)  # type: ignore[arg-type]
+        self.engine.declare(commit, *pad(title, fails=fails), inventory=inventory(backup=backup), **declared)  # type: ignore[arg-type]
         return Revision(reference="main", commit=commit)
 
     def go(self) -> Pass:

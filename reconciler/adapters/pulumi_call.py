@@ -113,6 +113,11 @@ class Call:
         Raises:
             EngineError: the backend does not give it.
         """
+        text = self.export_text()
+        return None if text is None else ExportedState(text)
+
+    def export_text(self) -> str | None:
+        """The same as the engine writes it."""
         file = Path(f"{self._command.next_log('stack export')}.state.json")
         finished = self._command.launch(
             "stack export",
@@ -122,7 +127,7 @@ class Call:
         )
         try:
             if finished.code == 0:
-                return ExportedState(file.read_text(errors="replace"))
+                return file.read_text(errors="replace")
         except FileNotFoundError:
             pass
         finally:
@@ -131,6 +136,28 @@ class Call:
         if isinstance(error, StackNotFoundError):
             return None
         raise error
+
+    def import_text(self, state: str) -> None:
+        """Put an exported state into the stack, which is there.
+
+        Raises:
+            EngineError: the backend does not take it.
+        """
+        file = Path(f"{self._command.next_log('stack import')}.state.json")
+        with written(self.program.work):
+            file.touch(mode=0o600)
+            file.write_text(state)
+        try:
+            finished = self._command.launch(
+                "stack import",
+                *("--stack", self.stack, "--file", str(file)),
+                cwd=self.program.directory,
+                deadline=SHORT,
+            )
+        finally:
+            file.unlink(missing_ok=True)
+        if finished.code != 0:
+            raise self.error(finished, EventLog())
 
     def cancel(self) -> None:
         """Remove all locks of the stack; only for a backend that is no directory, and only with proof.

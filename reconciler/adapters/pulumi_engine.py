@@ -25,6 +25,7 @@ from reconciler.adapters.pulumi_remedies import DOCTOR
 from reconciler.adapters.pulumi_state import INVENTORY, ExportedState
 from reconciler.core.digest import identity
 from reconciler.core.errors import (
+    ConfigError,
     EngineError,
     EngineMissingError,
     PendingOperationsError,
@@ -138,6 +139,29 @@ class PulumiEngine:
             exported = call.export()
             return StackState(exists=False) if exported is None else exported.stack()
 
+    def export(self, program: Program) -> str | None:
+        """See ports.Engine; as `pulumi stack export` gives it."""
+        with self._call(program, SHORT, PREVIEW_GRACE) as call:
+            return call.export_text()
+
+    def restore(self, program: Program, state: str) -> None:
+        """See ports.Engine; by `pulumi stack import`, which keeps the secrets of the state as they are."""
+        wanted = ExportedState(state)
+        with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE) as call:
+            there = call.export()
+            if there is not None and not there.is_empty:
+                if there == wanted:
+                    return
+                raise ConfigError(
+                    f"cannot restore the stack {program.stack}: it has resources already",
+                    hint="if the backend was not lost, leave it as it is; else name an empty one with"
+                    " PULUMI_BACKEND_URL",
+                )
+            call.copy_config()
+            if there is None:
+                call.create()
+            call.import_text(state)
+
     def settle(self, program: Program, left: ProcessMark | None) -> str:
         """See ports.Engine."""
         found = [] if left is None else self._end_orphan(left, program)
@@ -170,14 +194,16 @@ class PulumiEngine:
     def _call_in(self, turn: Turn, program: Program, deadline: timedelta, grace: timedelta) -> Call:
         return Call(
             program,
-            self._command(turn, program.work, deadline, grace),
+            self._command(turn, program.work, deadline, grace, program.running),
             self._secrets(),
             # Pulumi's own service keeps the secrets itself; every other backend needs a salt or a key.
             copies_config=not self._settings.backend_url.startswith(("https://", "http://")),
         )
 
-    def _command(self, turn: Turn, work: Path, deadline: timedelta, grace: timedelta) -> EngineCommand:
-        seen = environment(self._settings, self._inherited)
+    def _command(
+        self, turn: Turn, work: Path, deadline: timedelta, grace: timedelta, running: str | None = None
+    ) -> EngineCommand:
+        seen = environment(self._settings, self._inherited, running)
         executable = shutil.which("pulumi", path=seen.get("PATH", os.defpath))
         if executable is None:
             raise EngineMissingError("cannot find the engine: there is no `pulumi` on PATH", hint=DOCTOR)

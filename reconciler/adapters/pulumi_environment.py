@@ -47,7 +47,13 @@ _SECRET_NAME = re.compile(r"token|secret|passw|passphrase|key|credential", re.IG
 _LARGEST_PASSPHRASE = 64 * 1024
 
 
-def environment(settings: EngineSettings, inherited: Mapping[str, str]) -> dict[str, str]:
+REVISION = "RONRON_REVISION"
+"""The commit that is live before a preview or an update: the program's hooks say what a snapshot is of."""
+
+
+def environment(
+    settings: EngineSettings, inherited: Mapping[str, str], running: str | None = None
+) -> dict[str, str]:
     """The whole environment of the engine; the program gets the same.
 
     Where we run from a virtual environment that is not activated, its directory goes first on PATH: the
@@ -56,12 +62,15 @@ def environment(settings: EngineSettings, inherited: Mapping[str, str]) -> dict[
     Args:
         settings: the engine's.
         inherited: the reconciler's own environment.
+        running: the commit that is live before, where anybody knows; see `REVISION`.
     """
     allowed = ALLOWED | set(settings.pass_environment)
     chosen = {name: value for name, value in inherited.items() if name in allowed}
     if sys.prefix != sys.base_prefix and "VIRTUAL_ENV" not in inherited:
         chosen["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), chosen.get("PATH", os.defpath)])
     chosen |= SET
+    if running is not None:
+        chosen[REVISION] = running
     chosen["PULUMI_HOME"] = str(settings.home)
     chosen["PULUMI_BACKEND_URL"] = settings.backend_url
     if settings.passphrase is not None:

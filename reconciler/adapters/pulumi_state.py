@@ -49,6 +49,19 @@ class ExportedState:
             inventory=self._outputs().get(INVENTORY),
         )
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing in it but Pulumi's own."""
+        return not self._pending and all(belongs_to_pulumi(_type(one)) for one in self._resources)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ExportedState):
+            return NotImplemented
+        return (self._resources, self._pending) == (other._resources, other._pending)
+
+    def __hash__(self) -> int:
+        return hash(tuple(_urn(one) for one in self._resources))
+
     def agrees(self, done: Iterable[Change]) -> bool:
         """Whether it holds what an update says that it did: the made is there, the deleted is not."""
         there = {_urn(one) for one in self._resources if not _is_leaving(one)}

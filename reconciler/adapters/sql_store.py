@@ -6,8 +6,9 @@ here. Locks of stacks are files: they hold on one machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -31,7 +32,8 @@ from reconciler.adapters.sql_connections import BUSY_SECONDS, file_engine, serve
 from reconciler.adapters.sql_failures import another_opens, store_error
 from reconciler.adapters.sql_schema import APPROVALS, PASSES, RECORDS, REQUESTS, migrate
 from reconciler.adapters.stack_lock import stack_lock
-from reconciler.core.errors import RecordCorruptError
+from reconciler.core.backups import KeptBundle, SeenBackup
+from reconciler.core.errors import RecordCorruptError, StoreError
 from reconciler.core.kept import as_kept
 from reconciler.core.model import Outcome, Pass, Request, Value
 from reconciler.core.record import Record
@@ -122,6 +124,35 @@ class SqlStore:
         """See ports.Store."""
         with self._transaction(self._writing, f"write the record of {record.environment}") as connection:
             self._put(connection, record)
+
+    def see(self, environment: str, backups: Mapping[str, SeenBackup], kept: KeptBundle | None) -> None:
+        """See ports.Store."""
+        with self._transaction(self._writing, f"write the backups of {environment}") as connection:
+            before = self._there(connection, environment) or Record(environment=environment)
+            self._write(connection, before.with_(backups=dict(backups), kept=kept))
+
+    def copy(self, place: Path) -> None:
+        """See ports.Store; by SQLite's backup API, which leaves nothing of a write under way behind."""
+        if self._reading.dialect.name != "sqlite":
+            raise StoreError(
+                "cannot copy the store: it is in a database server",
+                where=self._place,
+                hint="back that server up by its own means, such as pg_dump",
+            )
+        try:
+            # Made here, so that it never is readable by others.
+            place.touch(mode=0o600, exist_ok=False)
+            with (
+                closing(sqlite3.connect(self._place, timeout=BUSY_SECONDS)) as source,
+                closing(sqlite3.connect(place)) as copy,
+            ):
+                source.backup(copy)
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(
+                f"cannot copy the store: {getattr(error, 'strerror', None) or error}",
+                where=str(place),
+                hint="see that there is room on the disk, and no such file yet",
+            ) from error
 
     # -- history ---------------------------------------------------------------------------------------
 
@@ -239,7 +270,20 @@ class SqlStore:
         except SQLAlchemyError as error:
             raise store_error(error, doing, self._place) from error
 
+    def _there(self, connection: Connection, environment: str) -> Record | None:
+        """The record as it is now, kept from others until the transaction ends."""
+        document = connection.scalar(
+            select(RECORDS.c.document).where(RECORDS.c.environment == environment).with_for_update()
+        )
+        return None if document is None else self._parse(Record, document, f"the record of {environment}")
+
     def _put(self, connection: Connection, record: Record) -> None:
+        there = self._there(connection, record.environment)
+        if there is not None:
+            record = record.with_(backups=there.backups, kept=there.kept)
+        self._write(connection, record)
+
+    def _write(self, connection: Connection, record: Record) -> None:
         document = as_kept(record, self._secrets).model_dump_json()
         where = RECORDS.c.environment == record.environment
         if connection.execute(update(RECORDS).where(where).values(document=document)).rowcount:

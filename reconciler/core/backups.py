@@ -118,6 +118,7 @@ class ConditionKind(StrEnum):
     OVERDUE = "backup overdue"
     BACKUP_FAILED = "backup failed"
     SHRUNK = "backup shrunk"
+    ODD_TIME = "odd time"
     PRUNE_FAILED = "prune failed"
     CHECK_FAILED = "check failed"
     CHECK_OVERDUE = "check overdue"
@@ -140,6 +141,42 @@ class Condition(Value):
     kind: ConditionKind
     message: str
     hint: str
+
+
+class SeenBackup(Value):
+    """What was last seen of the backups of one service: what stands in the record.
+
+    Args:
+        service: its name in the inventory.
+        newest: id of the newest good snapshot, in full; None where there is none.
+        taken: when that was.
+        drilled: when the newest drill ended; None where there was none.
+        drill_passed: what it found; None while it runs, or after its process died.
+        conditions: what is wrong, in the order of `ConditionKind`.
+        looked_at: when the agent was last asked; None for one that never was.
+    """
+
+    service: str
+    newest: str | None = None
+    taken: Instant | None = None
+    drilled: Instant | None = None
+    drill_passed: bool | None = None
+    conditions: tuple[Condition, ...] = ()
+    looked_at: Instant | None = None
+
+
+class KeptBundle(Value):
+    """The newest copy of the reconciler's own store and states.
+
+    Args:
+        service: beside whose snapshots it lies.
+        id: of the snapshot that holds it.
+        at: when it was made.
+    """
+
+    service: str
+    id: str
+    at: Instant
 
 
 class DrillResult(Value):

@@ -318,6 +318,13 @@ class ProbeResult(Value):
     detail: str
 
 
+class TakenSnapshot(Value):
+    """A snapshot that was taken before an update: of which service, and its id in full."""
+
+    service: str
+    id: str
+
+
 class Outcome(Value):
     """What one pass did, for the record, the history and the people.
 
@@ -333,6 +340,7 @@ class Outcome(Value):
         busy: another live process holds the stack; nothing was done and nothing counts as a failure.
         adopted: the engine was not started: the revision changes nothing the environment depends on.
         restored: the revision that a rollback went back to.
+        snapshots: of the touched services, taken before anything was changed.
     """
 
     kind: OutcomeKind
@@ -346,6 +354,7 @@ class Outcome(Value):
     busy: bool = False
     adopted: bool = False
     restored: Revision | None = None
+    snapshots: tuple[TakenSnapshot, ...] = ()
 
 
 class Pass(Value):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
+from pydantic import Field
+
+from reconciler.core.backups import KeptBundle, SeenBackup
 from reconciler.core.model import (
     Decision,
     Instant,
@@ -61,6 +65,7 @@ class Record(Value):
     Args:
         version: of this document; another one is refused.
         environment: its name.
+        stack: the name of its stack, as the newest pass knew it; None where none has said it.
         suspended: by whom, or None.
         attempted: the revision that the newest pass wanted.
         updated: the revision that the stack was last brought to, and when.
@@ -75,10 +80,13 @@ class Record(Value):
         served: number of the last request that was served.
         decision: the last one, with its time: what `explain` answers from.
         inventory: the stack output `inventory` after the last pass that read one.
+        backups: what was last seen of the backups, by service. Only `Store.see` writes it and `kept`.
+        kept: the newest copy of the reconciler's own store and states, or None.
     """
 
     version: Literal[1] = 1
     environment: str
+    stack: str | None = None
     suspended: Suspension | None = None
     attempted: Revision | None = None
     attempted_at: Instant | None = None
@@ -99,6 +107,8 @@ class Record(Value):
     decision: Decision | None = None
     decided_at: Instant | None = None
     inventory: object | None = None
+    backups: Mapping[str, SeenBackup] = Field(default_factory=dict)
+    kept: KeptBundle | None = None
 
     @property
     def verified(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import IntEnum, StrEnum
 
+from reconciler.core.backups import KeptBundle, SeenBackup
 from reconciler.core.errors import (
     ConfigError,
     EngineMissingError,
@@ -13,7 +14,7 @@ from reconciler.core.errors import (
     RevisionNotFoundError,
     StackLockedError,
 )
-from reconciler.core.inventory import read_inventory
+from reconciler.core.inventory import Inventory, read_inventory
 from reconciler.core.model import Instant, Outcome, OutcomeKind, Pass, ProbeResult, Reason, Revision, Value
 from reconciler.core.record import Record
 
@@ -64,6 +65,9 @@ class EnvironmentStatus(Value):
         live: the revision that is live, and since when.
         wanted: the revision that the last pass wanted, where it is another one.
         services: by name.
+        backups: what was last seen of the services that have one, by name; a condition there makes no
+            environment failing.
+        kept: the newest copy of the reconciler's own store and states.
         last: the newest pass.
         removed: it is in the store and no longer in the policy.
     """
@@ -76,6 +80,8 @@ class EnvironmentStatus(Value):
     since: Instant | None = None
     wanted: Revision | None = None
     services: tuple[ServiceStatus, ...] = ()
+    backups: tuple[SeenBackup, ...] = ()
+    kept: KeptBundle | None = None
     last: Pass | None = None
     removed: bool = False
 
@@ -109,6 +115,7 @@ def status(record: Record, passes: Sequence[Pass], *, removed: bool = False) -> 
     state, why = _state(record)
     last = passes[0] if passes else None
     wanted = record.attempted if record.attempted != record.current else None
+    inventory = _inventory(record)
     return EnvironmentStatus(
         name=record.environment,
         state=state,
@@ -117,7 +124,9 @@ def status(record: Record, passes: Sequence[Pass], *, removed: bool = False) -> 
         live=record.current,
         since=record.updated_at,
         wanted=wanted,
-        services=_services(record, passes),
+        services=_services(inventory, passes),
+        backups=_backups(inventory, record),
+        kept=record.kept,
         last=last,
         removed=removed,
     )
@@ -204,12 +213,24 @@ def _hint(record: Record, state: State, last: Pass | None) -> str:
             return ""
 
 
-def _services(record: Record, passes: Sequence[Pass]) -> tuple[ServiceStatus, ...]:
+def _inventory(record: Record) -> Inventory | None:
     try:
-        inventory = read_inventory(record.inventory)
+        return read_inventory(record.inventory)
     except ConfigError:
         # The pass that met it has failed and says so; everything else is still worth showing.
-        return ()
+        return None
+
+
+def _backups(inventory: Inventory | None, record: Record) -> tuple[SeenBackup, ...]:
+    services = inventory.services if inventory is not None else {}
+    return tuple(
+        record.backups.get(name, SeenBackup(service=name))
+        for name, service in sorted(services.items())
+        if service.backup is not None
+    )
+
+
+def _services(inventory: Inventory | None, passes: Sequence[Pass]) -> tuple[ServiceStatus, ...]:
     if inventory is None:
         return ()
     probes = _last_probes(passes)

@@ -7,16 +7,14 @@ from reconciler.testing.clock import NOON, FakeClock
 from reconciler.testing.engine import (
     EngineKilled,
     FakeEngine,
-    FakeProgram,
-    FakeStack,
     ReconcilerKilled,
-    Thing,
 )
 from reconciler.testing.prober import Answer, FakeProber
 from reconciler.testing.processes import FakeProcesses
 from reconciler.testing.progress import RecordingProgress
 from reconciler.testing.source import FakeSource
 from reconciler.testing.store import MemoryStore
+from reconciler.testing.things import FakeProgram, FakeStack, Thing
 
 __all__ = [
     "NOON",

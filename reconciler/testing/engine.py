@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import json
+from collections.abc import Callable
+from dataclasses import asdict
 
 from reconciler.core.digest import identity
 from reconciler.core.errors import (
+    ConfigError,
     EngineError,
     EngineInterruptedError,
     PassphraseError,
@@ -20,6 +22,7 @@ from reconciler.core.errors import (
 from reconciler.core.model import QUIET, Change, Operation, Preview, ProcessMark, StackState, Updated
 from reconciler.ports import Program
 from reconciler.testing.processes import FakeProcesses
+from reconciler.testing.things import FakeProgram, FakeStack, Thing, changes_of
 
 
 class EngineKilled(BaseException):
@@ -36,50 +39,6 @@ class ReconcilerKilled(BaseException):
     def __init__(self, *, engine_too: bool = False) -> None:
         super().__init__(engine_too)
         self.engine_too = engine_too
-
-
-@dataclass(frozen=True)
-class Thing:
-    """A resource that a fake program makes.
-
-    Args:
-        name: its logical name.
-        inputs: by property name.
-        type: its type token.
-        custom: false for a component.
-        parent: the name of another thing of the program.
-        replace_on: properties whose change makes a new one of it.
-        fails: what its provider says when it is made or changed; empty where that works.
-    """
-
-    name: str
-    inputs: Mapping[str, object] = field(default_factory=dict)
-    type: str = "fake:index:Thing"
-    custom: bool = True
-    parent: str | None = None
-    replace_on: frozenset[str] = frozenset()
-    fails: str = ""
-
-
-@dataclass(frozen=True)
-class FakeProgram:
-    """What a fake program does when it is run: it raises, or makes things and exports an inventory."""
-
-    things: tuple[Thing, ...] = ()
-    inventory: object | None = None
-    messages: tuple[str, ...] = ()
-    raises: str = ""
-
-
-@dataclass
-class FakeStack:
-    """A stack as the fake backend holds it; a lock is the process that holds it."""
-
-    passphrase: str
-    things: dict[str, Thing] = field(default_factory=dict)
-    inventory: object | None = None
-    pending: list[str] = field(default_factory=list)
-    lock: ProcessMark | None = None
 
 
 class FakeEngine:
@@ -106,6 +65,8 @@ class FakeEngine:
         self.stacks = stacks if stacks is not None else {}
         self.calls: list[str] = []
         """What was asked for, in order: the method and the stack, such as `preview staging`."""
+        self.running: list[str | None] = []
+        """The commit that was live before each preview and update, as the program is told it."""
         self._passphrase = passphrase
         self._version = engine_version
         self._programs: dict[str, FakeProgram] = {}
@@ -142,6 +103,7 @@ class FakeEngine:
     def preview(self, program: Program) -> Preview:
         """See ports.Engine."""
         self._call("preview", program)
+        self.running.append(program.running)
         wanted = self._wanted(program)
         if program.stack not in self.stacks and program.create_stack:
             self.stacks[program.stack] = FakeStack(self._passphrase)
@@ -152,7 +114,7 @@ class FakeEngine:
                 where=program.stack,
                 hint="mend the program, and try it with `pulumi preview`",
             )
-        changes = _all_changes(program.stack, stack, wanted)
+        changes = changes_of(program.stack, stack, wanted)
         name = identity(program.revision.commit, program.digest, self._version, changes)
         self._plans[name] = wanted
         return Preview(changes=changes, identity=name, resources=len(stack.things), messages=wanted.messages)
@@ -160,6 +122,7 @@ class FakeEngine:
     def update(self, program: Program, preview: Preview, started: Callable[[ProcessMark], None]) -> Updated:
         """See ports.Engine."""
         self._call("update", program)
+        self.running.append(program.running)
         stack = self._stack(program)
         self._free_dead_lock(stack)
         _refuse_locked(program, stack)
@@ -206,6 +169,42 @@ class FakeEngine:
             resources=len(stack.things),
             pending=tuple(stack.pending),
             inventory=stack.inventory,
+        )
+
+    def export(self, program: Program) -> str | None:
+        """See ports.Engine; things and inventory as JSON."""
+        self._call("export", program)
+        stack = self.stacks.get(program.stack)
+        if stack is None:
+            return None
+        things = [
+            {**asdict(thing), "replace_on": sorted(thing.replace_on), "inputs": dict(thing.inputs)}
+            for thing in stack.things.values()
+        ]
+        return json.dumps({"things": things, "inventory": stack.inventory, "pending": stack.pending})
+
+    def restore(self, program: Program, state: str) -> None:
+        """See ports.Engine."""
+        self._call("restore", program)
+        there = self.stacks.get(program.stack)
+        if there is not None and there.things:
+            raise ConfigError(
+                f"cannot restore the stack {program.stack}: it has {len(there.things)} resources already",
+                hint="leave it as it is, or destroy it first",
+            )
+        try:
+            document = json.loads(state)
+            things = [
+                Thing(**{**thing, "replace_on": frozenset(thing["replace_on"])})
+                for thing in document["things"]
+            ]
+        except (ValueError, TypeError, KeyError) as error:
+            raise EngineError("cannot read the exported state", hint="export it again") from error
+        self.stacks[program.stack] = FakeStack(
+            self._passphrase,
+            things={thing.name: thing for thing in things},
+            inventory=document["inventory"],
+            pending=document["pending"],
         )
 
     def settle(self, program: Program, left: ProcessMark | None) -> str:
@@ -258,7 +257,7 @@ class FakeEngine:
 
     def _carry_out(self, program: Program, preview: Preview, stack: FakeStack) -> tuple[Change, ...]:
         wanted = self._plans.get(preview.identity)
-        now = _all_changes(program.stack, stack, self._wanted(program))
+        now = changes_of(program.stack, stack, self._wanted(program))
         if wanted is None or wanted != self._wanted(program) or now != preview.changes:
             raise PlanViolatedError("the update would not do what was previewed", where=program.stack)
         self._running, self._asked_to_stop = True, False
@@ -320,63 +319,3 @@ def _refuse_pending(program: Program, stack: FakeStack) -> None:
         raise PendingOperationsError(
             f"an earlier update died while it was {', '.join(creates)}", where=program.stack
         )
-
-
-def _all_changes(stack: str, there: FakeStack, wanted: FakeProgram) -> tuple[Change, ...]:
-    changes = _changes(stack, there.things, wanted.things)
-    if there.inventory == wanted.inventory:
-        return changes
-    # As the real one: outputs belong to the stack itself, and a change of them alone is one.
-    urn = f"urn:pulumi:{stack}::fake::pulumi:pulumi:Stack::fake-{stack}"
-    outputs = Change(urn=urn, operation=Operation.UPDATE, custom=False, properties=("inventory",))
-    return (outputs, *changes)
-
-
-def _changes(stack: str, there: Mapping[str, Thing], wanted: tuple[Thing, ...]) -> tuple[Change, ...]:
-    new = {thing.name: thing for thing in wanted}
-    changes: list[Change] = []
-    for thing in wanted:
-        old = there.get(thing.name)
-        plain = Change(
-            urn=_urn(stack, thing), operation=Operation.SAME, ancestors=_above(stack, thing, new),
-            custom=thing.custom,
-        )  # fmt: skip
-        if old is None:
-            changes.append(plain.with_(operation=Operation.CREATE))
-            continue
-        differ = tuple(
-            sorted(
-                key for key in {*old.inputs, *thing.inputs} if old.inputs.get(key) != thing.inputs.get(key)
-            )
-        )
-        if thing.replace_on & set(differ):
-            steps = (Operation.CREATE_REPLACEMENT, Operation.REPLACE, Operation.DELETE_REPLACED)
-            changes += [plain.with_(operation=step, properties=differ) for step in steps]
-        elif differ:
-            changes.append(plain.with_(operation=Operation.UPDATE, properties=differ))
-        else:
-            changes.append(plain)
-    for name, old in reversed(list(there.items())):
-        if name not in new:
-            changes.append(
-                Change(
-                    urn=_urn(stack, old),
-                    operation=Operation.DELETE,
-                    ancestors=_above(stack, old, there),
-                    custom=old.custom,
-                )
-            )
-    return tuple(changes)
-
-
-def _urn(stack: str, thing: Thing) -> str:
-    return f"urn:pulumi:{stack}::fake::{thing.type}::{thing.name}"
-
-
-def _above(stack: str, thing: Thing, others: Mapping[str, Thing]) -> tuple[str, ...]:
-    found: list[str] = []
-    parent = others.get(thing.parent or "")
-    while parent is not None:
-        found.append(_urn(stack, parent))
-        parent = others.get(parent.parent or "")
-    return tuple(found)

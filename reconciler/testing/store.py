@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
-from reconciler.core.errors import ReconcilerError, RecordCorruptError, StackLockedError
+from reconciler.core.backups import KeptBundle, SeenBackup
+from reconciler.core.errors import ReconcilerError, RecordCorruptError, StackLockedError, StoreError
 from reconciler.core.kept import as_kept
 from reconciler.core.model import Outcome, Pass, Request
 from reconciler.core.record import Record
@@ -52,6 +55,31 @@ class MemoryStore:
         """See ports.Store."""
         with self._turn():
             self._put(record)
+
+    def see(self, environment: str, backups: Mapping[str, SeenBackup], kept: KeptBundle | None) -> None:
+        """See ports.Store."""
+        with self._turn():
+            before = self._records.get(environment, Record(environment=environment))
+            after = as_kept(before.with_(backups=dict(backups), kept=kept))
+            self._records[environment] = after
+            self.saved.append(after)
+
+    def copy(self, place: Path) -> None:
+        """See ports.Store; a JSON document here."""
+        with self._turn():
+            kept = {
+                "records": [record.model_dump(mode="json") for record in self._records.values()],
+                "passes": [made.model_dump(mode="json") for made in self._passes.values()],
+            }
+        try:
+            place.touch(mode=0o600, exist_ok=False)
+            place.write_text(json.dumps(kept))
+        except OSError as error:
+            raise StoreError(
+                f"cannot copy the store: {error.strerror}",
+                where=str(place),
+                hint="name a file that is not there",
+            ) from error
 
     def begin(self, pass_: Pass) -> int:
         """See ports.Store."""
@@ -123,6 +151,9 @@ class MemoryStore:
 
     def _put(self, record: Record) -> None:
         kept = as_kept(record)
+        there = self._records.get(record.environment)
+        if there is not None:
+            kept = kept.with_(backups=there.backups, kept=there.kept)
         self._records[record.environment] = kept
         self.saved.append(kept)
 

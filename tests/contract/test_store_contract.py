@@ -11,7 +11,7 @@ from typing import Protocol
 import pytest
 
 from reconciler.adapters.sql_store import SqlStore
-from reconciler.core.errors import RecordCorruptError, StackLockedError
+from reconciler.core.errors import RecordCorruptError, StackLockedError, StoreError
 from reconciler.core.kept import LONGEST
 from reconciler.core.model import Decision, Outcome, OutcomeKind, Reason
 from reconciler.core.record import Record
@@ -21,11 +21,13 @@ from tests.values import (
     FAILED,
     FRESH,
     HELD,
+    KEPT_BUNDLE,
     MINUTE,
     NEW_DIGEST,
     OTHER_PLAN,
     PLAN,
     RUNNING,
+    SEEN,
     SUSPENSION,
     SYNCED,
     UPDATED,
@@ -70,7 +72,10 @@ FULL = FAILED.with_(
     served=3,
     decision=Decision(reason=Reason.COOLING_DOWN, why="one failure", look_again=NOON + MINUTE),
     decided_at=NOON,
+    stack="production",
     inventory={"version": 1, "services": {"pad": {"ports": [80, 443], "url": None, "up": True}}},
+    backups={"pad": SEEN},
+    kept=KEPT_BUNDLE,
 )
 
 # -- records -----------------------------------------------------------------------------------------------
@@ -87,7 +92,40 @@ def test_a_record_is_loaded_as_it_was_saved(store: Store) -> None:
     store.save(FULL)
     assert store.load("production") == FULL
     store.save(SYNCED)
-    assert store.load("production") == SYNCED
+    assert store.load("production") == SYNCED.with_(backups={"pad": SEEN}, kept=KEPT_BUNDLE)
+
+
+def test_what_is_seen_of_the_backups_changes_nothing_else(store: Store) -> None:
+    store.save(FAILED)
+    store.see("production", {"pad": SEEN}, KEPT_BUNDLE)
+    assert store.load("production") == FAILED.with_(backups={"pad": SEEN}, kept=KEPT_BUNDLE)
+    store.see("production", {}, None)
+    assert store.load("production") == FAILED
+
+
+def test_a_pass_that_ends_keeps_what_was_seen_of_the_backups_meanwhile(store: Store) -> None:
+    store.save(SYNCED)
+    number = store.begin(begun())
+    store.see("production", {"pad": SEEN}, KEPT_BUNDLE)
+    store.finish(number, UPDATED, NOON, SYNCED.with_(backups={"board": SEEN}))
+    assert store.load("production").backups == {"pad": SEEN}
+    assert store.load("production").kept == KEPT_BUNDLE
+
+
+def test_what_is_seen_of_the_backups_is_kept_without_secrets(store: Store) -> None:
+    said = SEEN.conditions[0].with_(message="cannot reach rest:https://ada:hunter22@backup.example/")
+    store.see("production", {"pad": SEEN.with_(conditions=(said,))}, None)
+    assert "hunter22" not in store.load("production").model_dump_json()
+
+
+def test_a_copy_is_a_new_file_for_us_alone(store: Store, tmp_path: Path) -> None:
+    store.save(SYNCED)
+    place = tmp_path / "copy"
+    store.copy(place)
+    assert place.stat().st_size > 0
+    assert place.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(StoreError, match="cannot copy the store"):
+        store.copy(place)
 
 
 def test_environments_are_named_in_order_and_know_nothing_of_each_other(store: Store) -> None:

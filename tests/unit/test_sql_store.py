@@ -27,7 +27,7 @@ from reconciler.core.errors import RecordCorruptError, StackLockedError, StoreEr
 from reconciler.core.model import Outcome, OutcomeKind
 from reconciler.core.record import Record
 from reconciler.testing import NOON
-from tests.values import FAILED, FRESH, SYNCED, UPDATED, begun
+from tests.values import FAILED, FRESH, PLAN, SYNCED, UPDATED, begun
 
 ROOT = Path(__file__).parents[2]
 
@@ -530,3 +530,21 @@ def test_a_killed_owner_gives_its_stack_back_though_its_children_live(tmp_path: 
         with store.hold("org/picasoft/production"):
             note = json.loads((tmp_path / "locks" / "stack-org%2Fpicasoft%2Fproduction.lock").read_text())
         assert note["pid"] == os.getpid()
+
+
+# -- copies ------------------------------------------------------------------------------------------------
+
+
+def test_a_copy_opens_as_a_store_and_has_all_that_was_written(tmp_path: Path) -> None:
+    with SqlStore(tmp_path / "state") as store:
+        store.save(SYNCED)
+        store.finish(store.begin(begun()), UPDATED, NOON, SYNCED)
+        store.approve("production", PLAN, "ada", NOON)
+        (tmp_path / "copied").mkdir()
+        # The write-ahead log is not copied: what is in it has to be in the copy all the same.
+        assert (tmp_path / "state/store.db-wal").stat().st_size > 0
+        store.copy(tmp_path / "copied/store.db")
+    with SqlStore(tmp_path / "copied") as copied:
+        assert copied.load("production") == SYNCED
+        assert [made.outcome for made in copied.history()] == [UPDATED]
+        assert copied.approvals("production") == {PLAN}
