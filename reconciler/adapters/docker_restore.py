@@ -1,0 +1,190 @@
+"""Puts a snapshot in the place of what a service has; see ports.Backups.restore.
+
+Until the restored database takes its name, a failure starts the service again. Each step may be done again:
+what a killed restore has left is removed by the next one, or made anew by the agent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import docker
+
+from reconciler.adapters import docker_copies as copies
+from reconciler.adapters.docker_agent import Agent
+from reconciler.adapters.docker_connection import translated
+from reconciler.adapters.docker_copies import Attributes
+from reconciler.adapters.docker_places import networks_of, restorer
+from reconciler.core.backups import Restored, Snapshot
+from reconciler.core.errors import BackupError
+from reconciler.core.inventory import Backup, Service
+from reconciler.core.model import SHORT
+from reconciler.core.restores import differences, listed, refuse_newer, refuse_stranger, remark
+
+LABEL = "ronron.restore"
+"""On what a restore makes; the value is the name of the service's container, which no two services share."""
+
+
+def service_container(service: Service, backup: Backup) -> str:
+    """The container of a service that is neither its database nor its agent.
+
+    Raises:
+        BackupError: the inventory names none.
+    """
+    others = {backup.container, service.database.container if service.database else ""}
+    for container in service.containers:
+        if container not in others:
+            return container
+    raise BackupError(
+        "cannot find the service's container in the inventory",
+        hint="update the environment, so that its inventory is whole",
+    )
+
+
+@dataclass
+class Restoring:
+    """One restore.
+
+    Args:
+        client: of the Docker that the service is on.
+        name: of the service.
+        service: as the inventory has it.
+        backup: as the inventory has it.
+        snapshot: what is put in place.
+        told: is given a line for each step.
+    """
+
+    client: docker.DockerClient
+    name: str
+    service: Service
+    backup: Backup
+    snapshot: Snapshot
+    told: Callable[[str], None]
+
+    def run(self, *, keep: bool) -> Restored:
+        """Do it. Errors as in ports.Backups.restore."""
+        refuse_stranger(self.snapshot, self.name, self.service)
+        refuse_newer(self.snapshot, self.name, self.service)
+        warning = remark(self.snapshot, self.name, self.service)
+        if warning:
+            self.told(warning)
+        attributes = copies.inspected_agent(self.client, self.backup.container)
+        container = service_container(self.service, self.backup)
+        original = copies.inspected(self.client, container)
+        self._sweep(container)
+        kept = self._keep(attributes) if keep else None
+        counts = self._replace(attributes, container)
+        self.told(f"starting {self.name} again")
+        self._await(container, original, kept)
+        return Restored(
+            service=self.name,
+            snapshot=self.snapshot.id,
+            kept=kept,
+            counts=dict(counts),
+            promised=dict(self.snapshot.counts),
+            healthy=None,
+            detail=f"{listed(counts)}, as the snapshot promises",
+        )
+
+    def _sweep(self, container: str) -> None:
+        left: list[str] = []
+        copies.sweep(self.client, f"{LABEL}={container}", left)
+        if left:
+            self.told(f"removed what an interrupted restore has left: {', '.join(left)}")
+
+    def _keep(self, agent: Attributes) -> str:
+        self.told(f"taking a snapshot of what {self.name} holds now")
+        taken = Agent(self.client, agent["Id"], self.name).now("restore", None)
+        self.told(f"kept it as {taken.id[:SHORT]}: {listed(taken.counts)}")
+        return taken.id
+
+    def _replace(self, agent: Attributes, container: str) -> Mapping[str, int]:
+        """Put the snapshot in place while the service is stopped; it is started in any case."""
+        done: list[str] = []
+        try:
+            with translated(self.name, self.service.machine, "restore"):
+                self.told(f"stopping {self.name}")
+                copies.stop(self.client, container)
+                with self._restorer(agent, container) as hands:
+                    return self._put(hands, done)
+        except BackupError as error:
+            error.message = (
+                f"cannot restore snapshot {self.snapshot.id[:SHORT]}: {error.message}; {self._stands(done)}"
+            )
+            error.where = self.name
+            raise
+        finally:
+            self._start(container)
+
+    def _start(self, container: str) -> None:
+        try:
+            with translated(self.name, self.service.machine, "start"):
+                copies.start(self.client, container)
+        except BackupError as error:
+            raise BackupError(
+                f"cannot start {self.name} again: {error.message}",
+                where=self.name,
+                hint=f"start it on {self.service.machine}: docker start {container}",
+            ) from error
+
+    @contextmanager
+    def _restorer(self, agent: Attributes, container: str) -> Iterator[Agent]:
+        label = {LABEL: container}
+        try:
+            made = restorer(
+                self.client,
+                agent,
+                copies.own_name(container, "restore"),
+                volumes=self.backup.volumes,
+                labels=label,
+                networks=networks_of(agent, self.backup.network),
+            )
+            yield Agent(self.client, made, self.name)
+        finally:
+            copies.sweep(self.client, f"{LABEL}={container}")
+
+    def _put(self, hands: Agent, done: list[str]) -> Mapping[str, int]:
+        counts: Mapping[str, int] = {}
+        database = self.service.database
+        beside = f"{database.name}_restoring" if database else ""
+        if database:
+            self.told(f"restoring the database {database.name} beside the old one")
+            counts = hands.put_database(self.snapshot.id, beside)
+            differ = differences(self.snapshot.counts, counts)
+            if differ:
+                raise BackupError(
+                    f"it gives {differ}", hint=f"restore another snapshot: ronron backup list ENV {self.name}"
+                )
+        if self.backup.volumes:
+            self.told(f"restoring {self.snapshot.files.count} files")
+            hands.put_files(self.snapshot.id)
+            done.append("files")
+        if database:
+            self.told("putting the restored database in place")
+            hands.swap(beside)
+            done.append("database")
+        return counts
+
+    def _stands(self, done: list[str]) -> str:
+        """What a service is started with after a failure."""
+        if not done:
+            return f"{self.name} is started again on what it had"
+        if self.service.database and "database" not in done:
+            return (
+                f"{self.name} is started again with the snapshot's files and the database that it had,"
+                " and another restore begins anew"
+            )
+        return f"everything is in place, and {self.name} is started"
+
+    def _await(self, container: str, original: Attributes, kept: str | None) -> None:
+        try:
+            copies.await_healthy(self.client, container, copies.start_seconds(original))
+        except BackupError as error:
+            back = f"; what was there before is snapshot {kept[:SHORT]}" if kept else ""
+            raise BackupError(
+                f"{error.message}: snapshot {self.snapshot.id[:SHORT]} is in place{back}",
+                where=self.name,
+                hint=error.hint,
+            ) from error
