@@ -1,0 +1,1 @@
+"""What is built here: the backup agent."""

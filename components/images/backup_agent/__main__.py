@@ -1,0 +1,132 @@
+"""The command `ronron-agent`: words in, one JSON document out, plain lines on standard error."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from . import commands
+from .commands import Agent
+from .configuration import Places
+from .errors import AgentError, Stopped, redacted
+
+DONE, FAILED, MISUNDERSTOOD = 0, 1, 2
+REASONS = ("asked", "schedule", "update", "restore")
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their words."""
+    whole = argparse.ArgumentParser(prog="ronron-agent", description="The backup agent of one service.")
+    sub = whole.add_subparsers(dest="command", required=True)
+    for name in ("serve", "health", "list", "status", "check", "prune", "drilled", "counts"):
+        sub.add_parser(name)
+    now = sub.add_parser("now")
+    now.add_argument("--reason", choices=REASONS, required=True)
+    now.add_argument("--revision")
+    now.add_argument("--running", help="JSON: version, image, image_digest")
+    put = sub.add_parser("put")
+    put.add_argument("--snapshot", required=True)
+    where = put.add_mutually_exclusive_group(required=True)
+    where.add_argument("--into", metavar="DATABASE")
+    where.add_argument("--files", action="store_true")
+    swap = sub.add_parser("swap")
+    swap.add_argument("--from", dest="restored", metavar="DATABASE", required=True)
+    export = sub.add_parser("export")
+    export.add_argument("--snapshot", required=True)
+    keep = sub.add_parser("keep")
+    keep.add_argument("name")
+    probe = sub.add_parser("probe")
+    probe.add_argument("url")
+    probe.add_argument("--host")
+    probe.add_argument("--status", type=int, action="append", default=[])
+    probe.add_argument("--contains")
+    return whole
+
+
+def main(words: Sequence[str] | None = None, places: Places | None = None) -> int:
+    """Run one command; its exit code."""
+    given = parser().parse_args(words)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    # Files that are made here hold a service's content.
+    os.umask(0o077)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _stopped)
+    agent = Agent(places or Places())
+    try:
+        document = _done(agent, given)
+    except AgentError as error:
+        return _failed(agent, error)
+    except Stopped:
+        return _failed(agent, AgentError("failed", "cannot finish: it was stopped", "Run it again"))
+    except Exception as error:
+        # Whoever called reads a document, whatever happened.
+        logging.getLogger("ronron-agent").debug("", exc_info=True)
+        return _failed(
+            agent,
+            AgentError(
+                "failed",
+                f"cannot finish: {type(error).__name__}: {error}",
+                "Run it again, and report it with this line",
+            ),
+        )
+    if document is not None:
+        sys.stdout.write(json.dumps(document) + "\n")
+        sys.stdout.flush()
+    return DONE
+
+
+def _done(agent: Agent, given: argparse.Namespace) -> Any:
+    match given.command:
+        case "serve":
+            from .serve import serve
+
+            serve(agent.configuration, agent.places, agent.journal)
+            return None
+        case "health":
+            from .serve import alive
+
+            if not alive(agent.places):
+                raise AgentError(
+                    "failed", "cannot find the schedule: nobody serves it", "Restart this container"
+                )
+            return {"serving": True}
+        case "now":
+            return commands.now(agent, reason=given.reason, revision=given.revision, running=given.running)
+        case "list":
+            return commands.listed(agent)
+        case "status":
+            return commands.looked(agent)
+        case "check":
+            return commands.check(agent)
+        case "prune":
+            return commands.prune(agent)
+        case "drilled":
+            return commands.drilled(agent, sys.stdin.read(commands.LARGEST_RESULT))
+    raise AssertionError(given.command)
+
+
+def _failed(agent: Agent, error: AgentError) -> int:
+    document = error.document()
+    try:
+        words: Sequence[str] = agent.secrets.words
+    except AgentError:
+        words = ()
+    shown = {key: redacted(value, words) for key, value in document.items()}
+    sys.stdout.write(json.dumps({"error": shown}) + "\n")
+    sys.stderr.write(f"{shown['message']}\n{shown['hint']}\n")
+    return FAILED
+
+
+def _stopped(*_: object) -> NoReturn:
+    raise Stopped
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""The manifest of a snapshot: what was running, what is in it, what a restore must have. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .configuration import Configuration, Running
+from .errors import AgentError
+
+FORMAT = 1
+LARGEST = 4 * 1024 * 1024
+NAME = "manifest.json"
+DUMP = "/database.pgdump"
+
+
+@dataclass(frozen=True)
+class SqliteCopy:
+    """A copy of a SQLite file, and what the original was like.
+
+    Attributes:
+        path: of the original, `/data/<role>/...`.
+        copy: path in the snapshot.
+        uid, gid, mode: of the original.
+    """
+
+    path: str
+    copy: str
+    uid: int
+    gid: int
+    mode: int
+
+
+@dataclass(frozen=True)
+class Dumped:
+    """The database in a snapshot; `bytes` is the size of the dump."""
+
+    major: int
+    server_version: str
+    name: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a snapshot says of itself; see SNAPSHOT in docs/backup-agent.md."""
+
+    run: str
+    taken: str
+    reason: str
+    project: str
+    stack: str
+    service: str
+    kind: str
+    running: Running
+    revision: str | None
+    database_id: str | None
+    database: Dumped | None
+    counts: Mapping[str, int]
+    files: int
+    bytes: int
+    seconds: float
+    sqlite: tuple[SqliteCopy, ...] = ()
+    volumes: tuple[str, ...] = ()
+    format: int = field(default=FORMAT)
+
+
+def written(manifest: Manifest) -> bytes:
+    """The document, as it is kept in the snapshot."""
+    return (json.dumps(_document(manifest), indent=2, sort_keys=True) + "\n").encode()
+
+
+def read(text: bytes) -> dict[str, Any]:
+    """The document in a snapshot.
+
+    Raises:
+        AgentError: `corrupt`: it is none, or one of a version that is not known here.
+    """
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise _corrupt(f"it is no JSON: {error}") from error
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise _corrupt("it is of another format")
+    missing = sorted(_KEYS - document.keys())
+    if missing:
+        raise _corrupt(f"it has no {', '.join(missing)}")
+    return document
+
+
+def snapshot(identity: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    """SNAPSHOT of the contract, for the restic snapshot that holds this manifest."""
+    return {"id": identity, **{key: document.get(key) for key in _SHOWN}}
+
+
+def refuse_foreign(document: Mapping[str, Any], configuration: Configuration) -> None:
+    """See that a snapshot may be restored here.
+
+    Raises:
+        AgentError: `other-service`, or `newer-database`.
+    """
+    found = tuple(document.get(key) for key in ("project", "stack", "service"))
+    here = (configuration.project, configuration.stack, configuration.service)
+    if found != here:
+        raise AgentError(
+            "other-service",
+            f"cannot restore a snapshot of {'/'.join(str(part) for part in found)} into {'/'.join(here)}",
+            "Choose a snapshot of this service: ronron backup list",
+        )
+    database = document.get("database")
+    if database is not None and configuration.database is not None:
+        major = int(database["major"])
+        if major > configuration.database.major:
+            raise AgentError(
+                "newer-database",
+                f"cannot restore a dump of PostgreSQL {major} into PostgreSQL {configuration.database.major}",
+                f"Declare an image of PostgreSQL {major} for this service first, or choose an older snapshot",
+            )
+
+
+_SHOWN = (
+    "database_id",
+    "run",
+    "taken",
+    "reason",
+    "service",
+    "kind",
+    "version",
+    "image",
+    "image_digest",
+    "revision",
+    "database",
+    "counts",
+    "files",
+    "seconds",
+)
+_KEYS = frozenset({*_SHOWN, "project", "stack", "sqlite"})
+
+
+def _document(manifest: Manifest) -> dict[str, Any]:
+    database = manifest.database
+    return {
+        "format": manifest.format,
+        "run": manifest.run,
+        "taken": manifest.taken,
+        "reason": manifest.reason,
+        "project": manifest.project,
+        "stack": manifest.stack,
+        "service": manifest.service,
+        "kind": manifest.kind,
+        "version": manifest.running.version,
+        "image": manifest.running.image,
+        "image_digest": manifest.running.image_digest,
+        "revision": manifest.revision,
+        "database_id": manifest.database_id,
+        "database": None if database is None else asdict(database),
+        "counts": dict(manifest.counts),
+        "files": {"count": manifest.files, "bytes": manifest.bytes},
+        "seconds": round(manifest.seconds, 1),
+        "sqlite": [asdict(one) for one in manifest.sqlite],
+        "volumes": list(manifest.volumes),
+    }
+
+
+def _corrupt(why: str) -> AgentError:
+    return AgentError(
+        "corrupt",
+        f"cannot read the manifest of a snapshot: {why}",
+        "Choose another snapshot, and check the repository: ronron backup list",
+    )

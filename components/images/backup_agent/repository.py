@@ -1,0 +1,232 @@
+"""The repository of a service: made when there is none, its locks, its snapshots."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from . import manifest
+from .configuration import Configuration, Places
+from .errors import AgentError
+from .journal import Journal
+from .restic import LONG_SECONDS, QUICK_SECONDS, Restic, meaning
+from .retention import Half
+
+STALE = timedelta(minutes=30)
+"""Restic refreshes a lock every five minutes; after thirty it calls it stale. Source: its lock.go."""
+
+
+class Repository:
+    """A repository, and what the agent remembers of it.
+
+    Args:
+        restic: on that repository.
+        configuration: of the agent.
+        journal: where manifests are kept; None in a throw-away container.
+        places: of the agent.
+    """
+
+    def __init__(
+        self, restic: Restic, configuration: Configuration, places: Places, journal: Journal | None
+    ) -> None:
+        self.restic = restic
+        self._configuration = configuration
+        self._journal = journal
+        self._manifest_path = str(places.stage / manifest.NAME)
+
+    # It being there
+
+    def ensure(self) -> None:
+        """Make it where the backend clearly says that there is none, and it never held anything of ours.
+
+        Raises:
+            AgentError: `unreachable`, `wrong-password`, `full`, ...; also where it once
+                was and is gone: more often a disk that is not mounted than a wish to begin again.
+        """
+        verb = "open the repository"
+        known = f"repository {self.restic.repository}"
+        if self._journal is not None and self._journal.fact(known):
+            return
+        ended = self.restic.ended("cat", "config", "--no-lock", verb=verb)
+        if ended.code != 0:
+            if meaning(ended.code, ended.said) is not None:
+                raise self.restic.failure(verb, ended)
+            self.restic.output("init", "--repository-version", "2", verb="make the repository")
+        if self._journal is not None:
+            self._journal.remember(known, "made" if ended.code else "found")
+
+    # Locks
+
+    def locks(self, *, seconds: float = QUICK_SECONDS) -> list[dict[str, Any]]:
+        """The locks in it, the oldest first, as STATUS has them."""
+        found = []
+        for identity in self._lock_ids(seconds):
+            # One that went away since was the lock of a process that ended well.
+            ended = self.restic.ended(
+                "cat", "lock", identity, "--no-lock", seconds=seconds, verb="read a lock"
+            )
+            if ended.code != 0:
+                continue
+            lock = json.loads(ended.output)
+            since = instant(str(lock["time"]))
+            found.append(
+                {
+                    "id": identity,
+                    "host": str(lock.get("hostname", "")),
+                    "pid": int(lock.get("pid", 0)),
+                    "since": since.isoformat(timespec="seconds"),
+                    "stale": datetime.now(UTC) - since > STALE,
+                }
+            )
+        return sorted(found, key=lambda lock: str(lock["since"]))
+
+    def unlock(self) -> None:
+        """Remove the locks whose owner is dead, and no others; only while the agent's own lock is held.
+
+        With that held, nothing of this container works in the repository: a lock with its host name is
+        that of a process that was killed. Restic cannot know, where another process has the
+        old one's id now. Of other hosts' locks restic removes those that were not refreshed for half an hour.
+        """
+        locks = self.locks()
+        if not locks:
+            return
+        if all(lock["host"] == socket.gethostname() or lock["stale"] for lock in locks):
+            self.restic.output("unlock", "--remove-all", verb="remove stale locks")
+        else:
+            self.restic.output("unlock", verb="remove stale locks")
+
+    def _lock_ids(self, seconds: float) -> list[str]:
+        if self.restic.repository.startswith("/"):
+            # A look into the folder is a hundred times faster than a restic that opens the repository.
+            try:
+                return sorted(os.listdir(Path(self.restic.repository) / "locks"))  # noqa: PTH208
+            except OSError:
+                return []
+        output = self.restic.output("list", "locks", "--no-lock", seconds=seconds, verb="look for locks")
+        return re.findall(r"\b[0-9a-f]{64}\b", output.decode())
+
+    # Snapshots
+
+    def halves(self, *words: str, seconds: float = QUICK_SECONDS) -> list[Half]:
+        """The restic snapshots that this service's agent has made, the oldest first."""
+        output = self.restic.output(
+            "snapshots", "--json", "--no-lock", "--host", self._configuration.host, *words,
+            seconds=seconds, verb="read the snapshots",
+        )  # fmt: skip
+        return sorted(_halves(json.loads(output) or []), key=lambda half: half.taken)
+
+    def manifest(self, identity: str) -> dict[str, Any]:
+        """The manifest in a half with files.
+
+        Raises:
+            AgentError: `corrupt`, or the repository's own trouble.
+        """
+        found = self._journal.manifest(identity) if self._journal is not None else None
+        if found is not None:
+            return found
+        document = manifest.read(self.manifest_text(identity))
+        if self._journal is not None:
+            self._journal.keep_manifest(identity, document)
+        return document
+
+    def manifest_text(self, identity: str) -> bytes:
+        """The manifest in a half with files, as it is there now."""
+        return self.restic.output(
+            "dump", "--no-lock", identity, self._manifest_path, verb=f"read the manifest of {identity[:8]}"
+        )
+
+    def whole(self, *, newest: int | None = None, seconds: float = QUICK_SECONDS) -> list[dict[str, Any]]:
+        """SNAPSHOT of each whole snapshot, the newest first; of so many at most."""
+        halves = self.halves(seconds=seconds)
+        found: list[dict[str, Any]] = []
+        for half, dump in whole(halves)[:newest]:
+            document = {**self.manifest(half.id), "database_id": None if dump is None else dump.id}
+            found.append(manifest.snapshot(half.id, document))
+        if self._journal is not None and newest is None:
+            self._journal.forget_manifests({half.id for half in halves})
+        return found
+
+    def chosen(self, identity: str) -> tuple[Half, Half | None, dict[str, Any]]:
+        """Both halves and the manifest of a whole snapshot, by its id or the beginning of it.
+
+        Raises:
+            AgentError: `no-snapshot`, also for one that has lost a half; `other-service`.
+        """
+        if not re.fullmatch(r"[0-9a-f]{8,64}", identity):
+            raise _unknown(identity)
+        output = self.restic.output("snapshots", "--json", "--no-lock", verb="read the snapshots")
+        rows = json.loads(output) or []
+        pairs = [pair for pair in whole(_halves(rows)) if pair[0].id.startswith(identity)]
+        if len(pairs) != 1:
+            raise _unknown(identity)
+        half, dump = pairs[0]
+        host = next(str(row.get("hostname")) for row in rows if row["id"] == half.id)
+        document = self.manifest(half.id)
+        manifest.refuse_foreign(document, self._configuration)
+        if host != self._configuration.host:
+            raise AgentError(
+                "other-service",
+                f"cannot restore the snapshot {identity[:8]}: {host} made it, not {self._configuration.host}",
+                "Choose a snapshot of this service: ronron backup list",
+            )
+        return half, dump, document
+
+    def forget(self, identities: Iterable[str], verb: str = "remove snapshots") -> None:
+        """Remove these restic snapshots; what they held is freed by the next prune."""
+        words = list(identities)
+        if words:
+            self.restic.output("forget", *words, seconds=LONG_SECONDS, verb=verb)
+
+
+def whole(halves: Iterable[Half]) -> list[tuple[Half, Half | None]]:
+    """Halves that belong together, the newest first: files, and the dump where there is one. Pure."""
+    known = list(halves)
+    dumps = {half.run: half for half in known if not half.files and half.run}
+    pairs = [
+        (half, dumps.get(half.run) if half.paired else None)
+        for half in known
+        if half.files and half.run and (not half.paired or half.run in dumps)
+    ]
+    return sorted(pairs, key=lambda pair: pair[0].taken, reverse=True)
+
+
+def instant(text: str) -> datetime:
+    """A moment as restic writes it, with nanoseconds."""
+    match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,6})?\d*(Z|[+-]\d\d:\d\d)", text)
+    if match is None:
+        raise ValueError(f"{text!r} is no moment")
+    zone = "+00:00" if match[3] == "Z" else match[3]
+    return datetime.fromisoformat(f"{match[1]}{(match[2] or '.0').ljust(7, '0')}{zone}").astimezone(UTC)
+
+
+def _halves(rows: Iterable[Mapping[str, Any]]) -> list[Half]:
+    found = []
+    for row in rows:
+        tags = row.get("tags") or []
+        if "files" not in tags and "database" not in tags:
+            continue
+        run = next((tag[4:] for tag in tags if tag.startswith("run:")), "")
+        found.append(
+            Half(
+                id=str(row["id"]),
+                run=run,
+                files="files" in tags,
+                paired="paired" in tags,
+                taken=instant(str(row["time"])),
+            )
+        )
+    return found
+
+
+def _unknown(identity: str) -> AgentError:
+    return AgentError(
+        "no-snapshot",
+        f"cannot find the snapshot {identity[:64]!r}: it is not there, or not whole",
+        "Choose one of those that are there: ronron backup list",
+    )

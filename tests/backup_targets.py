@@ -1,0 +1,315 @@
+"""A backup agent on a real Docker engine, with a real PostgreSQL and what else a test backs up or into.
+
+`agent_image` and `here` are fixtures: import them into a conftest.py or a test's module.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import secrets
+import tarfile
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from docker.models.containers import Container
+
+from tests.containers import Containers, containers_of_a_test, runs, said, until
+from toolchain import docker_engine, image_build
+from toolchain.cache import Cache, cache_root
+from toolchain.image_recipes import POSTGRES
+from toolchain.images import ensure_images
+
+CONTEXT = Path(__file__).parents[1] / "components" / "images" / "backup_agent"
+LABEL = "ronron.agent"
+PASSWORD = "pass word'$x:\\"
+REPOSITORY_PASSWORD = "a repository's password"
+HARDENED: dict[str, Any] = {
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges:true"],
+    "mem_limit": "256m",
+    "memswap_limit": "256m",
+}
+AGENT: dict[str, Any] = {
+    **HARDENED,
+    "cap_add": ["CAP_DAC_READ_SEARCH"],
+    "tmpfs": {"/var/lib/postgresql/data": ""},
+    "init": True,
+}
+"""How the program runs an agent."""
+RESTORER: dict[str, Any] = {
+    **AGENT,
+    "cap_add": ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER"],
+}
+"""How the reconciler runs the throw-away containers that restore."""
+
+
+def build_agent(base: str) -> str:
+    """Build the agent's image on a database's image, unless it is there; its tag.
+
+    The tag says what it was made from, so the same files on the same base are built once on a machine.
+    """
+    found = docker_engine.find()
+    assert isinstance(found, docker_engine.Answer), found
+    archive = image_build.context_archive(CONTEXT, {})
+    with closing(docker_engine.client(found.host, timeout=900)) as api:
+        base_id = image_build.id_of(api, base)
+        made_from = hashlib.sha256(archive + str(base_id or base).encode()).hexdigest()[:16]
+        tag = f"ronron-local/backup-agent:test-{made_from}"
+        if image_build.id_of(api, tag) is None:
+            messages = api.build(
+                fileobj=io.BytesIO(archive),
+                custom_context=True,
+                tag=tag,
+                buildargs={"BASE": base},
+                labels={LABEL: base},
+                rm=True,
+                forcerm=True,
+                decode=True,
+            )
+            text = [str(message.get("stream") or message.get("error") or "") for message in messages]
+            assert image_build.id_of(api, tag), "".join(text)[-3000:]
+            _forget_older(api, base, tag)
+    return tag
+
+
+def _forget_older(api: docker.APIClient, base: str, tag: str) -> None:
+    for image in api.images(filters={"label": f"{LABEL}={base}"}):
+        for name in image["RepoTags"] or []:
+            if name != tag and name.startswith("ronron-local/backup-agent:test-"):
+                image_build.forget_replaced(api, image["Id"], tag)
+
+
+@pytest.fixture(scope="session")
+def postgres_image() -> str:
+    """The database's image; built here where no registry has it."""
+    found = docker_engine.find()
+    assert isinstance(found, docker_engine.Answer), found
+    ensure_images(Cache(cache_root()), found.host, print, always=True)
+    return POSTGRES.tag
+
+
+@pytest.fixture(scope="session")
+def agent_image(postgres_image: str) -> str:
+    """The agent's image, on the database's."""
+    return build_agent(postgres_image)
+
+
+@pytest.fixture
+def here() -> Iterator[Containers]:
+    """Containers, volumes and networks of one test."""
+    yield from containers_of_a_test()
+
+
+@dataclass
+class Served:
+    """A service's database, its volumes, and its agent.
+
+    Attributes:
+        here: what they are made with.
+        image: the agent's.
+        network: the private one.
+        database: the container with PostgreSQL; None where there is none.
+        agent: the agent's container.
+        document: its configuration.
+        volumes: physical names by role.
+        state: the name of the agent's own volume.
+        repository: the name of the volume with a local repository.
+    """
+
+    here: Containers
+    image: str
+    network: str
+    document: dict[str, Any]
+    volumes: Mapping[str, str]
+    state: str
+    repository: str
+    secrets: dict[str, str]
+    database: Container | None = None
+    agent: Container = field(init=False)
+
+    def start(self, **options: Any) -> Container:
+        """Start an agent; another one replaces the last, with the same volumes and host name."""
+        if hasattr(self, "agent"):
+            self.agent.remove(force=True)
+        self.agent = self.made(AGENT, "ro", hostname=f"{self.document['host']}-backup", **options)
+        return self.agent
+
+    def restorer(self, **changes: Any) -> Container:
+        """A throw-away container of the agent's image with writable volumes, which does nothing by itself."""
+        return self.made(RESTORER, "rw", command=["sleep", "3600"], document={**self.document, **changes})
+
+    def made(
+        self,
+        options: Mapping[str, Any],
+        mode: str,
+        *,
+        command: list[str] | None = None,
+        document: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> Container:
+        """A container of the agent's image with configuration and secrets."""
+        volumes = {name: {"bind": f"/data/{role}", "mode": mode} for role, name in self.volumes.items()}
+        volumes[self.repository] = {"bind": "/repository", "mode": "rw"}
+        if mode == "ro":
+            volumes[self.state] = {"bind": "/var/lib/ronron-agent", "mode": "rw"}
+        wanted = {**options, "volumes": volumes, "network": self.network, **more}
+        made = self.here.create(self.image, command, **wanted)
+        text = json.dumps(document or self.document).encode()
+        assert made.put_archive("/etc", packed({"ronron-agent.json": text}))
+        secret = {name: text.encode() for name, text in self.secrets.items()}
+        assert made.put_archive("/run/ronron-agent", packed(secret, mode=0o400))
+        made.start()
+        return made
+
+    def in_volume(self, role: str, script: str) -> str:
+        """Run a shell script in a volume, as root; what it says."""
+        code, text = self.here.output(
+            self.image, ["sh", "-ec", script], volumes={self.volumes[role]: {"bind": "/put", "mode": "rw"}},
+            working_dir="/put",
+        )  # fmt: skip
+        assert code == 0, text
+        return text
+
+    def sql(self, text: str, name: str | None = None) -> str:
+        """Run SQL in the service's database; what it says."""
+        assert self.database is not None
+        code, output = runs(
+            self.database,
+            "psql",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-qAtX",
+            "-U",
+            "pad",
+            "-d",
+            name or "pad",
+            "-c",
+            text,
+        )
+        assert code == 0, output
+        return output.strip()
+
+
+def packed(files: Mapping[str, bytes], mode: int = 0o644) -> bytes:
+    """A tar of files of root."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as opened:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(content), mode
+            opened.addfile(member, io.BytesIO(content))
+    return archive.getvalue()
+
+
+def served(
+    here: Containers,
+    image: str,
+    postgres: str | None,
+    *,
+    roles: tuple[str, ...] = ("var",),
+    secrets_given: Mapping[str, str] | None = None,
+    **changes: Any,
+) -> Served:
+    """A service with a database `pad`, whose table `store` has three rows, and files; its agent is started.
+
+    Args:
+        here: what the test makes.
+        image: the agent's.
+        postgres: the database's image; None for a service with files only.
+        roles: of its volumes.
+        secrets_given: besides the passwords.
+        changes: of the agent's document.
+    """
+    network = here.network()
+    alias = f"database-{secrets.token_hex(3)}"
+    database = None
+    if postgres is not None:
+        database = here.start(
+            postgres,
+            network=network,
+            hostname=alias,
+            environment={"POSTGRES_USER": "pad", "POSTGRES_PASSWORD": PASSWORD, "POSTGRES_DB": "pad"},
+        )
+        alias = str(database.name)
+        ready = ("psql", "-h", "127.0.0.1", "-qAtX", "-U", "pad", "-d", "pad", "-c", "select 1")
+        started = database
+        until(lambda: runs(started, *ready, environment={"PGPASSWORD": PASSWORD})[0] == 0, started)
+    document: dict[str, Any] = {
+        "version": 1,
+        "project": "ronron",
+        "stack": "test",
+        "service": "pad",
+        "kind": "etherpad",
+        "running": {"version": "3.3.1", "image": "etherpad/etherpad:3.3.1", "image_digest": None},
+        "repository": "/repository",
+        "ssh": None,
+        "host": "ronron-test-pad",
+        "database": database and {"host": alias, "port": 5432, "name": "pad", "user": "pad", "major": 15},
+        "counts": {"pads": "select count(*) from store"} if database else {},
+        "volumes": {role: f"/data/{role}" for role in roles},
+        "sqlite": [],
+        "exclude": [],
+        "schedule": "0 3 * * *",
+        "keep": {"daily": 7, "weekly": 4, "monthly": 6},
+        "forget": True,
+        "check": "weekly",
+        "drill": "weekly",
+        "promise_hours": None,
+        **changes,
+    }
+    given = {"repository-password": REPOSITORY_PASSWORD, "database-password": PASSWORD}
+    made = Served(
+        here=here,
+        image=image,
+        network=network,
+        document=document,
+        volumes={role: here.volume() for role in roles},
+        state=here.volume(),
+        repository=here.volume(),
+        secrets={**given, **(secrets_given or {})},
+        database=database,
+    )
+    if database is not None:
+        made.sql("create table store (key text primary key, value text)")
+        made.sql("insert into store select 'pad:' || n, 'text of ' || n from generate_series(1, 3) n")
+    made.start()
+    return made
+
+
+def asks(container: Container, *words: str, stdin: str | None = None) -> tuple[int, dict[str, Any]]:
+    """Run a command of the agent as program and reconciler do: exit code and document."""
+    command = ["ronron-agent", *words]
+    if stdin is not None:
+        command = ["sh", "-c", f'printf %s "$RONRON_TEST" | ronron-agent {" ".join(words)}']
+    done = container.exec_run(command, demux=True, environment={"RONRON_TEST": stdin or ""})
+    output, errors = done.output
+    try:
+        return int(done.exit_code or 0), json.loads(bytes(output or b""))
+    except ValueError as error:
+        raise AssertionError(
+            f"{words}: {done.exit_code}: {output!r} {errors!r}\n{said(container)}"
+        ) from error
+
+
+def does(container: Container, *words: str, stdin: str | None = None) -> dict[str, Any]:
+    """Run a command of the agent that must be done; its document."""
+    code, document = asks(container, *words, stdin=stdin)
+    assert code == 0, document
+    return document
+
+
+def refuses(container: Container, *words: str) -> dict[str, Any]:
+    """Run a command of the agent that must fail; its error."""
+    code, document = asks(container, *words)
+    assert code == 1, document
+    assert set(document) == {"error"}
+    assert set(document["error"]) == {"code", "message", "hint"}
+    error: dict[str, Any] = document["error"]
+    return error
