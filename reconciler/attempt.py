@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from reconciler.core.digest import digest as digest_of
 from reconciler.core.errors import ReconcilerError
-from reconciler.core.inventory import Inventory, Service, read_inventory, reprobed, touched
+from reconciler.core.inventory import Inventory, Probe, Service, read_inventory, reprobed, touched
 from reconciler.core.judge import judge
 from reconciler.core.model import (
     Outcome,
@@ -119,6 +119,15 @@ def prepared(
             create_stack=target.policy.create_stack,
             running=running.commit if running is not None else None,
         )
+
+
+def probe_until(name: str, probe: Probe, until: datetime, prober: Prober, clock: Clock) -> ProbeResult:
+    """Ask a service until it is healthy, or the time has come: one that has just started needs a while."""
+    while True:
+        result = prober.probe(name, probe)
+        if result.healthy or clock.now() >= until:
+            return result
+        clock.wait(PROBE_EVERY)
 
 
 class Attempt:
@@ -241,11 +250,7 @@ class Attempt:
     def _probe_one(self, name: str, service: Service, until: datetime) -> ProbeResult | None:
         if service.probe is None:
             return None
-        while True:
-            result = self._ports.prober.probe(name, service.probe)
-            if result.healthy or self._ports.clock.now() >= until:
-                return result
-            self._ports.clock.wait(PROBE_EVERY)
+        return probe_until(name, service.probe, until, self._ports.prober, self._ports.clock)
 
     # -- going back --------------------------------------------------------------------------------
 

@@ -202,6 +202,8 @@ def watch(
             settings.workers,
             settings.debug,
             frozenset(environments or ()),
+            redact(settings.repository),
+            settings.backup_look,
         )
         looking = f"looking at {redact(settings.repository)}"
         parts.screen.tell(

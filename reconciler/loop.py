@@ -10,11 +10,13 @@ import random
 import threading
 import traceback
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from reconciler.care import keep_ourselves, look_after, make_drill
+from reconciler.core.backups import DrillResult
 from reconciler.core.decide import backoff
 from reconciler.core.errors import ConfigError, ReconcilerError, SourceError, StackLockedError
 from reconciler.core.model import Outcome, OutcomeKind, Pass
@@ -42,6 +44,8 @@ class Loop:
         workers: how many environments may be worked on at once; one stack is never worked on twice.
         debug: tell tracebacks of what nobody expected.
         only: names of the environments to work on; empty for all.
+        repository: the source's address without credentials, for our own backup.
+        backup_look: time from one look at the backups of an environment to the next.
     """
 
     ports: Ports
@@ -50,10 +54,16 @@ class Loop:
     workers: int = 4
     debug: bool = False
     only: frozenset[str] = frozenset()
+    repository: str = ""
+    backup_look: timedelta = timedelta(minutes=15)
     _stop: threading.Event = field(default_factory=threading.Event)
     _wake: threading.Event = field(default_factory=threading.Event)
     _passes: dict[str, Future[Result]] = field(default_factory=dict)
-    _said: dict[str, str] = field(default_factory=dict)
+    _care: dict[str, Future[None]] = field(default_factory=dict)
+    _cared: dict[str, datetime] = field(default_factory=dict)
+    _updated: set[str] = field(default_factory=set)
+    _said: dict[tuple[str, str], str] = field(default_factory=dict)
+    _targets: Mapping[str, Target] = field(default_factory=dict)
     _removed: set[str] = field(default_factory=set)
     _blind: int = 0
 
@@ -64,14 +74,20 @@ class Loop:
             What became of each environment last; an error of the source or the policy under `EVERYWHERE`.
         """
         results: dict[str, Result] = {}
-        with ThreadPoolExecutor(self.workers, thread_name_prefix="pass") as pool:
+        with (
+            # One thread of its own: drills are made one at a time, and no pass waits for an agent.
+            ThreadPoolExecutor(1, thread_name_prefix="care") as carers,
+            ThreadPoolExecutor(self.workers, thread_name_prefix="pass") as pool,
+        ):
             while not self._stop.is_set():
                 # Cleared before the look: whatever happens from here on earns another one.
                 self._wake.clear()
-                error = self._look(pool)
+                error = self._look(pool, carers)
                 if once:
                     if error is not None:
                         results[EVERYWHERE] = error
+                    wait(self._passes.values())
+                    self._look_after(carers)
                     break
                 self.ports.clock.wait(self._pause(), until=self._wake)
             self._announce_drain()
@@ -90,7 +106,7 @@ class Loop:
 
     # -- one look ----------------------------------------------------------------------------------
 
-    def _look(self, pool: ThreadPoolExecutor) -> ReconcilerError | None:
+    def _look(self, pool: ThreadPoolExecutor, carers: ThreadPoolExecutor) -> ReconcilerError | None:
         try:
             self.ports.source.refresh()
             targets = self.targets()
@@ -102,6 +118,8 @@ class Loop:
         self._blind = 0
         self._unsay(EVERYWHERE)
         self._report_removed(targets)
+        self._targets = targets
+        self._look_after(carers)
         for name, target in targets.items():
             if self.only and name not in self.only:
                 continue
@@ -109,6 +127,42 @@ class Loop:
                 self._passes[name] = pool.submit(self._pass, target)
                 self._passes[name].add_done_callback(self._after)
         return None
+
+    def _look_after(self, carers: ThreadPoolExecutor) -> None:
+        """Look at the backups of the environments that have had a pass here, where it is time."""
+        now = self.ports.clock.now()
+        for name, target in self._targets.items():
+            made, cared = self._passes.get(name), self._cared.get(name)
+            if made is None or not made.done() or (name in self._care and not self._care[name].done()):
+                continue
+            if cared is None or now - cared >= self.backup_look or name in self._updated:
+                self._cared[name] = now
+                self._care[name] = carers.submit(self._after_pass, target, self._targets)
+
+    def _after_pass(self, target: Target, targets: Mapping[str, Target]) -> None:
+        """Look at the backups, keep our own, make a drill; nothing of it may end a pass or the loop."""
+        name = target.name
+        updated = name in self._updated
+        self._updated.discard(name)
+        steps: tuple[tuple[str, Callable[[], object]], ...] = (
+            ("look at the backups", lambda: look_after(name, self.ports, self.ports.clock.now())),
+            (
+                "keep the reconciler's own backup",
+                lambda: keep_ourselves(target, targets, self.ports, self.repository, updated=updated),
+            ),
+            ("make a drill", lambda: make_drill(target, self.ports, self._stop.is_set)),
+        )
+        for what, step in steps:
+            try:
+                done = step()
+            except ReconcilerError as error:
+                self._say(name, error, about=what)
+            except Exception as error:  # noqa: BLE001 - as for a pass
+                self._say(name, self._told(error), about=what)
+            else:
+                self._unsay(name, about=what)
+                if isinstance(done, DrillResult):
+                    look_after(name, self.ports, self.ports.clock.now())
 
     def _refuse_unknown(self, targets: Mapping[str, Target]) -> None:
         unknown = sorted(self.only - set(targets))
@@ -146,15 +200,20 @@ class Loop:
         result = future.result()
         outcome = result.outcome if isinstance(result, Pass) else None
         if outcome is not None and outcome.kind is not OutcomeKind.INTERRUPTED:
+            if isinstance(result, Pass) and outcome.kind in {OutcomeKind.UPDATED, OutcomeKind.ROLLED_BACK}:
+                self._updated.add(result.environment)
             self._wake.set()
 
-    def _unexpected(self, target: Target, error: Exception) -> ReconcilerError:
+    def _told(self, error: Exception) -> ReconcilerError:
         text = (
             "".join(traceback.format_exception(error)) if self.debug else f"{type(error).__name__}: {error}"
         )
-        told = ReconcilerError(
+        return ReconcilerError(
             f"internal error: {text}", hint="run again with --debug and report what it says"
         )
+
+    def _unexpected(self, target: Target, error: Exception) -> ReconcilerError:
+        told = self._told(error)
         self._say(target.name, told)
         with suppress(ReconcilerError):  # a store that fails now leaves a pass that the next one recovers
             self._close(target, told)
@@ -175,17 +234,18 @@ class Loop:
 
     # -- saying a thing once -----------------------------------------------------------------------
 
-    def _say(self, name: str, error: ReconcilerError) -> None:
-        if self._said.get(name) == str(error):
+    def _say(self, name: str, error: ReconcilerError, about: str = "") -> None:
+        key = (name, about)
+        if self._said.get(key) == str(error):
             return
-        self._said[name] = str(error)
-        self._tell(name, f"{_word(error)}: {error}")
+        self._said[key] = str(error)
+        self._tell(name, f"cannot {about}: {error}" if about else f"{_word(error)}: {error}")
         if error.hint:
             self._tell(name, f"what to do: {error.hint}")
 
-    def _unsay(self, name: str) -> None:
-        if self._said.pop(name, None) is not None:
-            self._tell(name, "that is over: it works again")
+    def _unsay(self, name: str, about: str = "") -> None:
+        if self._said.pop((name, about), None) is not None:
+            self._tell(name, f"that is over: can {about} again" if about else "that is over: it works again")
 
     def _tell(self, name: str, line: str) -> None:
         self.ports.progress.tell(name, line)

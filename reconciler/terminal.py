@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pydantic import BaseModel
 from rich.console import Console
@@ -19,6 +19,7 @@ from reconciler.core.errors import Problem, ReconcilerError
 from reconciler.core.model import SHORT, Change, Operation, Pass, Preview, Revision, Verdict, VerdictKind
 from reconciler.core.redact import redact, redact_document
 from reconciler.core.status import EnvironmentStatus, Finding, State
+from reconciler.terminal_backups import backup_lines, kept_line
 
 COLOURS = {
     "updated": "green",
@@ -38,6 +39,9 @@ COLOURS = {
     "interrupted": "yellow",
     "busy": "yellow",
     "suspended": "yellow",
+    "restored": "green",
+    "drill passed": "green",
+    "drill failed": "bold red",
     "what to do": "cyan",
 }
 """The colour of the word that a line begins with; everything else stays as the terminal has it."""
@@ -191,6 +195,12 @@ def show_status(screen: Screen, statuses: Sequence[EnvironmentStatus]) -> None:
                 f"  service  {escape(service.name)}  {escape(about)}  {escape(service.url or '-')}  {word}"
                 f" [dim]{escape(service.detail)}[/]"
             )
+        now = datetime.now(UTC)
+        for seen in environment.backups:
+            for line in backup_lines(seen, now):
+                screen.facts.print(line)
+        if environment.kept is not None:
+            screen.print(kept_line(environment.kept, now))
         if environment.hint:
             screen.facts.print(f"  [cyan]what to do[/]  {escape(environment.hint)}")
 
@@ -235,6 +245,8 @@ def show_explanation(
             screen.print(f"  verdict   {made.outcome.verdict.kind}: {made.outcome.verdict.why}")
         for line in change_lines(made.outcome.changes):
             screen.facts.print(f"  change    {line}")
+        for taken in made.outcome.snapshots:
+            screen.print(f"  snapshot  {taken.id[:SHORT]} of {taken.service}, taken before the update")
         for probe in made.outcome.probes:
             word = "healthy" if probe.healthy else "unhealthy"
             screen.print(f"  probe     {probe.service} {word}: {probe.detail}")
