@@ -1,0 +1,390 @@
+"""What everything that knows of backups does; see ports.Backups. The real one has a real agent beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from reconciler.adapters.docker_backups import DockerBackups
+from reconciler.core.errors import AgentSilentError, BackupError, ConfigError, SnapshotUnfitError
+from reconciler.core.inventory import Inventory
+from reconciler.ports import Backups
+from reconciler.testing import FakeBackups
+from tests.backed_up import NAME, BackedUp, backed_up
+from tests.backup_targets import agent_image, postgres_image
+from tests.double_images import ensure_doubles
+
+__all__ = ["agent_image", "postgres_image"]
+
+pytestmark = pytest.mark.timeout(300)
+
+
+class World(Protocol):
+    """A service that a test owns, and what knows of its backups. It is used by one test after the other."""
+
+    backups: Backups
+    inventory: Inventory
+
+    def write(self) -> None:
+        """Let the service hold more rows than before."""
+        ...
+
+    def rows(self) -> dict[str, int]:
+        """What it holds now."""
+        ...
+
+    def silence(self) -> None:
+        """Let its agent not answer any more."""
+        ...
+
+    def wake(self) -> None:
+        """Let it answer again."""
+        ...
+
+
+class FakeWorld:
+    """Counts in memory."""
+
+    def __init__(self, inventory: Inventory) -> None:
+        self.fake = FakeBackups()
+        self.backups: Backups = self.fake
+        self.inventory = inventory
+        self.fake.agent(NAME).rows = {"tasks": 1, "projects": 1}
+
+    def write(self) -> None:
+        agent = self.fake.agent(NAME)
+        agent.rows = {what: count + 1 for what, count in agent.rows.items()}
+
+    def rows(self) -> dict[str, int]:
+        return dict(self.fake.agent(NAME).rows)
+
+    def silence(self) -> None:
+        self.fake.agent(NAME).silent = True
+
+    def wake(self) -> None:
+        self.fake.agent(NAME).silent = False
+
+
+class RealWorld:
+    """Containers on a real Docker."""
+
+    def __init__(self, board: BackedUp) -> None:
+        self.board = board
+        self.backups: Backups = DockerBackups()
+        self.inventory = board.inventory
+
+    def write(self) -> None:
+        self.board.write()
+
+    def rows(self) -> dict[str, int]:
+        return self.board.rows()
+
+    def silence(self) -> None:
+        self.board.agent.stop(timeout=10)
+
+    def wake(self) -> None:
+        self.board.agent.start()
+
+
+PLAIN = Inventory.model_validate(
+    {
+        "version": 1,
+        "collective": {"name": "Test", "domain": "test.example", "contact": "a@b.c", "country": "FR"},
+        "machines": {"here": {"docker": "unix:///var/run/docker.sock"}},
+        "services": {
+            NAME: {
+                "kind": "kanboard",
+                "version": "1.2.53",
+                "image": "kanboard/kanboard:v1.2.53",
+                "image_digest": None,
+                "machine": "here",
+                "url": "https://board.test.example",
+                "probe": None,
+                "containers": ["test-board", "test-board-database", "test-board-backup"],
+                "database": {
+                    "engine": "postgresql",
+                    "major": 15,
+                    "image": "postgres:15",
+                    "container": "test-board-database",
+                    "name": NAME,
+                },
+                "volumes": [],
+                "backup": {
+                    "container": "test-board-backup",
+                    "repository": "/repository",
+                    "drill": "weekly",
+                    "network": "test-board",
+                    "volumes": {"data": "test-board-data"},
+                    "uploaded": {},
+                    "probe": None,
+                },
+            }
+        },
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def real(postgres_image: str, agent_image: str) -> Iterator[RealWorld]:
+    with backed_up(postgres_image, agent_image, ensure_doubles()["kanboard"]) as board:
+        yield RealWorld(board)
+
+
+@pytest.fixture(params=["fake", "docker"])
+def world(request: pytest.FixtureRequest) -> World:
+    if request.param == "fake":
+        return FakeWorld(PLAIN)
+    real: RealWorld = request.getfixturevalue("real")
+    return real
+
+
+def nobody(line: str) -> None:
+    """For who does not want to be told."""
+
+
+def test_a_snapshot_says_what_it_is_of_and_what_is_in_it(world: World) -> None:
+    world.write()
+    commit = "2e3" + "0" * 37
+    taken = world.backups.snapshot(world.inventory, NAME, "update", commit)
+    assert (taken.service, taken.kind, taken.version) == (NAME, "kanboard", "1.2.53")
+    assert (taken.reason, taken.revision) == ("update", commit)
+    assert taken.counts == world.rows()
+    assert taken.counts["tasks"] >= 1
+    assert taken.database is not None
+    assert taken.database.major == 15
+    assert taken.database.bytes > 0
+    assert taken.taken.utcoffset() == timedelta(0)
+
+
+def test_a_snapshot_that_nobody_gave_a_reason_for_was_asked_for(world: World) -> None:
+    taken = world.backups.snapshot(world.inventory, NAME)
+    assert (taken.reason, taken.revision) == ("asked", None)
+
+
+def test_snapshots_are_listed_with_the_newest_first(world: World) -> None:
+    first = world.backups.snapshot(world.inventory, NAME)
+    world.write()
+    second = world.backups.snapshot(world.inventory, NAME)
+    listed = world.backups.snapshots(world.inventory, NAME)
+    assert listed[:2] == (second, first)
+    status = world.backups.status(world.inventory, NAME)
+    assert status.snapshots[:2] == (second, first)
+    assert (status.service, status.reachable, status.trouble) == (NAME, True, None)
+    run = status.runs["backup"]
+    assert run is not None
+    assert run.ok is True
+
+
+def test_a_restore_brings_back_what_was_there_and_keeps_what_it_replaces(world: World) -> None:
+    world.write()
+    wanted = world.backups.snapshot(world.inventory, NAME)
+    before = world.rows()
+    world.write()
+    world.write()
+    replaced = world.rows()
+    told: list[str] = []
+    restored = world.backups.restore(world.inventory, NAME, wanted, told=told.append)
+    assert world.rows() == before
+    assert restored.snapshot == wanted.id
+    assert dict(restored.counts) == dict(restored.promised) == before
+    assert restored.healthy is None
+    assert told
+    assert all("\n" not in line for line in told)
+    kept = world.backups.snapshots(world.inventory, NAME)[0]
+    assert (kept.id, kept.reason) == (restored.kept, "restore")
+    back = world.backups.restore(world.inventory, NAME, kept, told=nobody)
+    assert world.rows() == replaced
+    assert back.kept not in {None, kept.id}
+
+
+def test_a_restore_can_do_without_keeping_what_is_there(world: World) -> None:
+    world.write()
+    wanted = world.backups.snapshot(world.inventory, NAME)
+    restored = world.backups.restore(world.inventory, NAME, wanted, keep=False, told=nobody)
+    assert restored.kept is None
+    assert world.backups.snapshots(world.inventory, NAME)[0] == wanted
+
+
+def test_another_services_snapshot_is_refused(world: World) -> None:
+    taken = world.backups.snapshot(world.inventory, NAME)
+    before = world.rows()
+    for stranger in (
+        taken.model_copy(update={"service": "pad"}),
+        taken.model_copy(update={"kind": "etherpad"}),
+        taken.model_copy(update={"database": None}),
+    ):
+        with pytest.raises(SnapshotUnfitError, match="cannot restore snapshot"):
+            world.backups.restore(world.inventory, NAME, stranger, told=nobody)
+        with pytest.raises(SnapshotUnfitError, match="cannot restore snapshot"):
+            world.backups.drill(world.inventory, NAME, stranger, nobody)
+    assert world.rows() == before
+    assert world.backups.snapshots(world.inventory, NAME)[0] == taken
+
+
+def test_a_snapshot_of_a_newer_version_is_refused_with_the_remedy(world: World) -> None:
+    taken = world.backups.snapshot(world.inventory, NAME)
+    newer = taken.model_copy(update={"version": "1.2.100", "image": "kanboard/kanboard:v1.2.100"})
+    with pytest.raises(SnapshotUnfitError, match=r"1\.2\.100, 1\.2\.53 is running") as refused:
+        world.backups.restore(world.inventory, NAME, newer, told=nobody)
+    assert "kanboard/kanboard:v1.2.100" in refused.value.hint
+    assert world.backups.snapshots(world.inventory, NAME)[0] == taken, "nothing was touched"
+
+
+def test_a_snapshot_of_a_newer_database_is_refused(world: World) -> None:
+    taken = world.backups.snapshot(world.inventory, NAME)
+    assert taken.database is not None
+    newer = taken.model_copy(update={"database": taken.database.model_copy(update={"major": 17})})
+    with pytest.raises(SnapshotUnfitError, match="of PostgreSQL 17, 15 is running"):
+        world.backups.restore(world.inventory, NAME, newer, told=nobody)
+    assert world.backups.snapshots(world.inventory, NAME)[0] == taken, "nothing was touched"
+
+
+def test_a_snapshot_of_an_older_version_is_restored_and_that_is_said(world: World) -> None:
+    taken = world.backups.snapshot(world.inventory, NAME)
+    older = taken.model_copy(update={"version": "1.2.9"})
+    told: list[str] = []
+    world.backups.restore(world.inventory, NAME, older, keep=False, told=told.append)
+    assert any("1.2.9" in line and "will migrate" in line for line in told)
+
+
+def test_a_restore_that_gives_other_rows_than_promised_is_undone(world: World) -> None:
+    taken = world.backups.snapshot(world.inventory, NAME)
+    before = world.rows()
+    more = {**taken.counts, "tasks": taken.counts["tasks"] + 5}
+    with pytest.raises(BackupError, match=f"{before['tasks']} tasks instead of {before['tasks'] + 5}"):
+        world.backups.restore(
+            world.inventory, NAME, taken.model_copy(update={"counts": more}), keep=False, told=nobody
+        )
+    assert world.rows() == before
+
+
+def test_a_drill_proves_a_snapshot_and_is_remembered(world: World) -> None:
+    world.write()
+    taken = world.backups.snapshot(world.inventory, NAME)
+    world.write()
+    before = world.rows()
+    told: list[str] = []
+    result = world.backups.drill(world.inventory, NAME, taken, told.append)
+    assert result.passed, result.detail
+    assert (result.service, result.snapshot) == (NAME, taken.id)
+    assert dict(result.counts) == dict(result.promised) == dict(taken.counts)
+    assert result.probe
+    assert result.started <= result.finished
+    assert told[-1] == result.detail
+    assert world.rows() == before
+    run = world.backups.status(world.inventory, NAME).runs["drill"]
+    assert run is not None
+    assert (run.ok, run.error, run.started) == (True, None, result.started)
+
+
+def test_a_drill_that_finds_other_rows_is_a_result_and_is_remembered(world: World) -> None:
+    taken = world.backups.snapshot(world.inventory, NAME)
+    more = taken.model_copy(update={"counts": {**taken.counts, "tasks": taken.counts["tasks"] + 5}})
+    result = world.backups.drill(world.inventory, NAME, more, nobody)
+    assert not result.passed
+    found = taken.counts["tasks"]
+    assert result.detail == f"{found} tasks instead of {found + 5}"
+    run = world.backups.status(world.inventory, NAME).runs["drill"]
+    assert run is not None
+    assert run.ok is False
+    assert run.error is not None
+    assert run.error.message == result.detail
+
+
+def test_a_drill_of_what_a_newer_version_wrote_fails_before_anything_is_made(world: World) -> None:
+    taken = world.backups.snapshot(world.inventory, NAME)
+    result = world.backups.drill(world.inventory, NAME, taken.model_copy(update={"version": "2.0"}), nobody)
+    assert not result.passed
+    assert "2.0, 1.2.53 is running" in result.detail
+
+
+def test_a_drill_of_a_snapshot_that_is_not_there_fails(world: World) -> None:
+    taken = world.backups.snapshot(world.inventory, NAME)
+    result = world.backups.drill(
+        world.inventory, NAME, taken.model_copy(update={"id": "f" * 64, "run": "f" * 32}), nobody
+    )
+    assert not result.passed
+    assert result.detail
+
+
+def test_a_restore_of_a_snapshot_that_is_not_there_changes_nothing(world: World) -> None:
+    taken = world.backups.snapshot(world.inventory, NAME)
+    before = world.rows()
+    gone = taken.model_copy(update={"id": "f" * 64, "run": "f" * 32})
+    with pytest.raises(BackupError) as failed:
+        world.backups.restore(world.inventory, NAME, gone, keep=False, told=nobody)
+    assert failed.value.hint
+    assert world.rows() == before
+
+
+def test_an_export_is_a_new_directory_with_everything(world: World, tmp_path: Path) -> None:
+    taken = world.backups.snapshot(world.inventory, NAME)
+    place = tmp_path / "some" / "place"
+    world.backups.export(world.inventory, NAME, taken, place)
+    assert {each.name for each in place.iterdir()} == {"manifest.json", "database.pgdump", "data"}
+    assert (place / "database.pgdump").stat().st_size > 0
+    assert [each.name for each in place.parent.iterdir()] == ["place"], "nothing is left beside it"
+
+
+def test_an_export_into_a_place_with_something_in_it_is_refused(world: World, tmp_path: Path) -> None:
+    taken = world.backups.snapshot(world.inventory, NAME)
+    (tmp_path / "mine").write_text("precious")
+    for place in (tmp_path, tmp_path / "mine"):
+        with pytest.raises(ConfigError, match="the place is not empty"):
+            world.backups.export(world.inventory, NAME, taken, place)
+    assert (tmp_path / "mine").read_text() == "precious"
+
+
+def test_an_export_of_what_is_not_there_leaves_nothing_behind(world: World, tmp_path: Path) -> None:
+    taken = world.backups.snapshot(world.inventory, NAME)
+    gone = taken.model_copy(update={"id": "f" * 64, "run": "f" * 32})
+    with pytest.raises(BackupError) as failed:
+        world.backups.export(world.inventory, NAME, gone, tmp_path / "place")
+    assert failed.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_of_the_reconciler_is_kept_beside_the_snapshots(world: World, tmp_path: Path) -> None:
+    before = world.backups.snapshots(world.inventory, NAME)
+    bundle = tmp_path / "bundle.tar"
+    bundle.write_bytes(b"a bundle" * 100_000)
+    kept = world.backups.keep(world.inventory, NAME, bundle)
+    assert len(kept) == 64
+    assert world.backups.snapshots(world.inventory, NAME) == before, "it is none of the service's"
+
+
+def test_an_agent_that_does_not_answer_is_silent_whatever_it_is_asked(world: World, tmp_path: Path) -> None:
+    taken = world.backups.snapshot(world.inventory, NAME)
+    bundle = tmp_path / "bundle.tar"
+    bundle.write_bytes(b"x")
+    world.silence()
+    try:
+        for ask in (
+            lambda: world.backups.status(world.inventory, NAME),
+            lambda: world.backups.snapshot(world.inventory, NAME),
+            lambda: world.backups.snapshots(world.inventory, NAME),
+            lambda: world.backups.restore(world.inventory, NAME, taken, told=nobody),
+            lambda: world.backups.drill(world.inventory, NAME, taken, nobody),
+            lambda: world.backups.export(world.inventory, NAME, taken, tmp_path / "place"),
+            lambda: world.backups.keep(world.inventory, NAME, bundle),
+        ):
+            with pytest.raises(AgentSilentError) as silent:
+                ask()
+            assert silent.value.retryable
+            assert silent.value.hint
+    finally:
+        world.wake()
+
+
+def test_a_service_without_backups_is_told_so(world: World) -> None:
+    board = world.inventory.services[NAME].model_copy(update={"backup": None})
+    without = world.inventory.model_copy(update={"services": {NAME: board}})
+    with pytest.raises(BackupError, match="cannot find backups of board: none are declared"):
+        world.backups.status(without, NAME)
+    with pytest.raises(BackupError, match="cannot find the service pad in the inventory") as unknown:
+        world.backups.snapshots(world.inventory, "pad")
+    assert "board" in unknown.value.hint
