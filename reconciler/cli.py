@@ -20,6 +20,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from reconciler.cli_backups import register
 from reconciler.core.errors import ConfigError, ReconcilerError
 from reconciler.core.model import SHORT, Pass, VerdictKind
 from reconciler.core.record import Suspension
@@ -57,6 +58,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+register(app)
 
 Environment = Annotated[str, typer.Argument(metavar="ENV", help="Name of an environment of the policy.")]
 MaybeEnvironment = Annotated[str | None, typer.Argument(metavar="ENV", help="One environment; else all.")]

@@ -112,6 +112,12 @@ def sound(status: BackupStatus, now: datetime) -> tuple[Snapshot, ...]:
     return tuple(sorted(good, key=lambda one: one.taken, reverse=True))
 
 
+def believable(snapshots: Iterable[Snapshot], now: datetime) -> list[Snapshot]:
+    """Snapshots that do not claim to be of the future, the newest first."""
+    good = [one for one in snapshots if one.taken <= now + SKEW]
+    return sorted(good, key=lambda one: one.taken, reverse=True)
+
+
 def seen(
     status: BackupStatus, now: datetime, environment: str = "ENV", container: str = "CONTAINER"
 ) -> SeenBackup:
