@@ -9,12 +9,13 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn, cast
 
 from . import commands
 from .commands import Agent
 from .configuration import Places
 from .errors import AgentError, Stopped, redacted
+from .probe import probed
 
 DONE, FAILED, MISUNDERSTOOD = 0, 1, 2
 REASONS = ("asked", "schedule", "update", "restore")
@@ -109,7 +110,35 @@ def _done(agent: Agent, given: argparse.Namespace) -> Any:
             return commands.prune(agent)
         case "drilled":
             return commands.drilled(agent, sys.stdin.read(commands.LARGEST_RESULT))
+        case "put" if given.files:
+            return commands.put_files(agent, identity=given.snapshot)
+        case "put":
+            return commands.put_into(agent, identity=given.snapshot, name=given.into)
+        case "swap":
+            return commands.swap(agent, name=given.restored)
+        case "counts":
+            return commands.counts(agent)
+        case "export":
+            # The tar takes the place of the document.
+            commands.export(agent, identity=given.snapshot, sink=cast(IO[bytes], _Tar()))
+            sys.stdout.buffer.flush()
+            return None
+        case "keep":
+            return commands.keep(agent, name=given.name, source=sys.stdin.fileno())
+        case "probe":
+            return probed(given.url, host=given.host, status=given.status, contains=given.contains)
     raise AssertionError(given.command)
+
+
+class _Tar:
+    """Standard output for a tar; knows whether it has begun."""
+
+    began = False
+
+    def write(self, block: bytes) -> int:
+        """Write all of it."""
+        _Tar.began = True
+        return sys.stdout.buffer.write(block)
 
 
 def _failed(agent: Agent, error: AgentError) -> int:
@@ -119,7 +148,9 @@ def _failed(agent: Agent, error: AgentError) -> int:
     except AgentError:
         words = ()
     shown = {key: redacted(value, words) for key, value in document.items()}
-    sys.stdout.write(json.dumps({"error": shown}) + "\n")
+    if not _Tar.began:
+        # Behind a broken tar, nobody would find it.
+        sys.stdout.write(json.dumps({"error": shown}) + "\n")
     sys.stderr.write(f"{shown['message']}\n{shown['hint']}\n")
     return FAILED
 

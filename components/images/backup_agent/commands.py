@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import IO, Any
 
 from . import configuration as configurations
-from . import retain, snapshot, status
+from . import export as exports
+from . import postgres, restore_database, restore_files, retain, snapshot, status
 from .configuration import Configuration, Places, Secrets, neighbour
 from .errors import AgentError
 from .journal import Journal
@@ -175,6 +176,47 @@ def drilled(agent: Agent, text: str) -> dict[str, Any]:
     return {"remembered": True}
 
 
+def put_into(agent: Agent, *, identity: str, name: str) -> dict[str, Any]:
+    """A dump becomes a database; run in a throw-away container."""
+    repository = agent.repository(remembers=False)
+    found = restore_database.put(
+        repository, agent.configuration, agent.secrets, agent.places, identity=identity, name=name
+    )
+    return {"counts": found}
+
+
+def put_files(agent: Agent, *, identity: str) -> dict[str, Any]:
+    """Files take the place of the old ones; run in a throw-away container."""
+    return restore_files.put(agent.repository(remembers=False), agent.configuration, identity)
+
+
+def swap(agent: Agent, *, name: str) -> dict[str, Any]:
+    """A restored database gets the service's name; run in a throw-away container."""
+    restore_database.swap(agent.configuration, agent.secrets, name)
+    return {"swapped": True}
+
+
+def counts(agent: Agent) -> dict[str, Any]:
+    """Of the service's own database, now."""
+    database = agent.configuration.database
+    if database is None:
+        return {"counts": {}}
+    return {"counts": postgres.counts(database, agent.secrets, agent.configuration.counts)}
+
+
+def export(agent: Agent, *, identity: str, sink: IO[bytes]) -> None:
+    """Everything in a snapshot, as a tar."""
+    exports.export(agent.repository(remembers=False), identity, sink)
+
+
+def keep(agent: Agent, *, name: str, source: int) -> dict[str, Any]:
+    """What the reconciler gives, in the neighbour repository."""
+    agent.places.stage.mkdir(parents=True, exist_ok=True, mode=0o700)
+    repository = agent.repository(beside=True)
+    repository.ensure()
+    return {"id": exports.keep(repository.restic, agent.configuration, name, source)}
+
+
 def told(line: str) -> None:
     """A line about a step."""
     sys.stderr.write(f"{line}\n")
@@ -190,6 +232,3 @@ def _retention(agent: Agent) -> None:
         agent.journal.begin("prune")
         agent.journal.end("prune", error, {})
         told(f"retention: {error.message}")
-
-
-Command = Callable[..., Mapping[str, Any]]

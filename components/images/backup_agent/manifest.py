@@ -24,6 +24,7 @@ class SqliteCopy:
         path: of the original, `/data/<role>/...`.
         copy: path in the snapshot.
         uid, gid, mode: of the original.
+        bytes: of the copy.
     """
 
     path: str
@@ -31,6 +32,7 @@ class SqliteCopy:
     uid: int
     gid: int
     mode: int
+    bytes: int
 
 
 @dataclass(frozen=True)

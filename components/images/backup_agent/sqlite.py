@@ -49,7 +49,12 @@ def copied(path: str, folder: Path) -> SqliteCopy:
     except (OSError, sqlite3.Error) as error:
         raise _unreadable(path, str(error)) from error
     return SqliteCopy(
-        path=path, copy=str(copy), uid=about.st_uid, gid=about.st_gid, mode=about.st_mode & 0o7777
+        path=path,
+        copy=str(copy),
+        uid=about.st_uid,
+        gid=about.st_gid,
+        mode=about.st_mode & 0o7777,
+        bytes=copy.stat().st_size,
     )
 
 
