@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import wait
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -11,15 +12,16 @@ from threading import Event
 
 import pytest
 
+from reconciler.core.backups import BackupStatus
 from reconciler.core.errors import ConfigError, ReconcilerError, SourceUnavailableError
-from reconciler.core.inventory import Probe
+from reconciler.core.inventory import Inventory, Probe, read_inventory
 from reconciler.core.model import OutcomeKind, Pass, ProbeResult, Reason
 from reconciler.core.policy import Policy, Promotion
 from reconciler.core.record import Record
 from reconciler.loop import EVERYWHERE, SLOWEST, Loop
 from reconciler.reconcile import Target
-from reconciler.testing import FakeClock, FakeProber
-from tests.worlds import World
+from reconciler.testing import FakeBackups, FakeClock, FakeProber
+from tests.worlds import World, inventory
 
 POLL = timedelta(seconds=30)
 
@@ -50,8 +52,7 @@ class ScriptedClock(FakeClock):
 
 def let_passes_end(loop: Loop) -> None:
     """So that a test sees one order only: the passes of a look end before the next look."""
-    for future in loop._passes.values():
-        future.result()
+    wait([*loop._passes.values(), *loop._care.values()])
 
 
 def a_loop(world: World, *names: str, **changes: object) -> Loop:
@@ -244,3 +245,98 @@ def test_stopping_lets_a_pass_end_and_stopping_again_interrupts_it(world: World)
     loop.run(once=False)
     assert "interrupt" in world.engine.calls
     assert world.record.running is None
+
+
+# -- backups between passes --------------------------------------------------------------------------------
+
+
+def asked(world: World, what: str = "status") -> int:
+    return world.backups.calls.count(f"{what} pad")
+
+
+def test_the_backups_are_looked_at_after_a_pass_and_then_now_and_then(world: World) -> None:
+    world.push("one", backup=True)
+    script(world, *[lambda: None] * 75)
+    a_loop(world).run()
+    # At once, and after a quarter of an hour and half an hour. Whether a drill is due is asked with it.
+    assert asked(world) == 2 * 3
+    assert world.record.backups["pad"].looked_at is not None
+
+
+def test_our_own_backup_is_kept_after_each_update(world: World) -> None:
+    world.push("one", backup=True)
+    script(world, lambda: world.push("two", backup=True), lambda: None)
+    a_loop(world, repository="https://git.example/infra.git").run()
+    assert asked(world, "keep") == 2
+    assert world.record.kept is not None
+
+
+def test_once_looks_at_the_backups_too(world: World) -> None:
+    world.push("one", backup=True)
+    a_loop(world).run(once=True)
+    assert world.record.backups["pad"].looked_at is not None
+    assert asked(world, "keep") == 1
+
+
+def test_a_drill_that_is_due_is_made_by_the_watcher_and_seen(world: World) -> None:
+    world.push("one", backup=True)
+    inventory_ = read_inventory(inventory(backup=True))
+    assert inventory_ is not None
+    world.backups.snapshot(inventory_, "pad")
+    world.clock.advance(timedelta(days=1))
+    a_loop(world).run(once=True)
+    assert asked(world, "drill") == 1
+    assert world.record.backups["pad"].drill_passed is True
+
+
+def test_an_agent_in_trouble_stops_no_pass_and_is_said_once(world: World) -> None:
+    world.push("one", backup=True)
+    world.backups.agent("pad").silent = True
+    script(world, *[lambda: None] * 31, lambda: world.push("two", backup=True), lambda: None)
+    a_loop(world).run()
+    assert [made.outcome.kind for made in world.store.history() if made.outcome] == [OutcomeKind.UPDATED] * 2
+    lines = world.progress.of("production")
+    assert sum(line.startswith("agent silent: pad: ") for line in lines) == 1
+    assert sum(line.startswith("cannot keep the reconciler's own backup: ") for line in lines) == 1
+
+
+def test_what_nobody_expected_of_an_agent_is_told_and_ends_nothing(world: World) -> None:
+    class Surprising(FakeBackups):
+        def status(self, inventory: Inventory, service: str) -> BackupStatus:
+            raise ZeroDivisionError(f"surprise of {service} among {len(inventory.services)}")
+
+    world.push("one", backup=True)
+    world.backups = Surprising(world.clock)
+    results = a_loop(world).run(once=True)
+    assert isinstance(results["production"], Pass)
+    told = world.told()
+    assert "cannot look at the backups: internal error: ZeroDivisionError: surprise of pad among 1" in told
+    assert "Traceback" not in told
+    assert asked(world, "keep") == 1
+
+
+def test_a_pass_does_not_wait_for_an_agent(world: World) -> None:
+    """The agent answers only once the pass of the second push has ended."""
+    second = threading.Event()
+
+    class Slow(FakeBackups):
+        def status(self, inventory: Inventory, service: str) -> BackupStatus:
+            assert second.wait(20)
+            return super().status(inventory, service)
+
+    world.backups = Slow(world.clock)
+    world.push("one", backup=True)
+    loop = a_loop(world)
+    assert isinstance(world.clock, ScriptedClock)
+
+    def passes_end() -> None:
+        wait(loop._passes.values())
+        if len(world.store.history()) == 2:
+            second.set()
+
+    world.clock.before_next_look = passes_end
+    script(world, lambda: world.push("two", backup=True), lambda: None)
+    loop.run()
+    assert second.is_set()
+    assert len(world.store.history()) == 2
+    assert world.record.backups["pad"].looked_at is not None
