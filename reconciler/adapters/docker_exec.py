@@ -52,6 +52,7 @@ class Execution:
         self._response: Any = None
         self._sock: socket.socket | None = None
         self._reader: BufferedReader | None = None
+        self._fed = False
 
     def start(self, *, with_input: bool) -> None:
         """Start it.
@@ -89,6 +90,7 @@ class Execution:
         """Give it all of this as its standard input, and the end of it."""
         if self._sock is None:
             raise RuntimeError("feed() before start()")
+        self._fed = True
         try:
             while chunk := source.read(_CHUNK):
                 self._sock.settimeout(self._left())
@@ -142,6 +144,9 @@ class Execution:
             except TimeoutError as error:
                 raise self._late() from error
             except OSError as error:
+                if self._fed:
+                    # It ended before it had read its input: Docker then resets the connection.
+                    return None
                 raise silent(self._container, "the connection broke off") from error
             if not chunk:
                 return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -350,8 +351,10 @@ def test_an_export_of_what_is_not_there_leaves_nothing_behind(world: World, tmp_
 
 def test_a_bundle_of_the_reconciler_is_kept_beside_the_snapshots(world: World, tmp_path: Path) -> None:
     before = world.backups.snapshots(world.inventory, NAME)
+    (tmp_path / "records.sqlite").write_bytes(b"a record" * 100_000)
     bundle = tmp_path / "bundle.tar"
-    bundle.write_bytes(b"a bundle" * 100_000)
+    with tarfile.open(bundle, "w") as opened:
+        opened.add(tmp_path / "records.sqlite", "records.sqlite")
     kept = world.backups.keep(world.inventory, NAME, bundle)
     assert len(kept) == 64
     assert world.backups.snapshots(world.inventory, NAME) == before, "it is none of the service's"
