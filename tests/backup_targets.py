@@ -10,10 +10,12 @@ import io
 import json
 import secrets
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any
 
 import docker
@@ -121,6 +123,8 @@ class Served:
         volumes: physical names by role.
         state: the name of the agent's own volume.
         repository: the name of the volume with a local repository.
+        secrets: the agent's, by the name of their file.
+        more_volumes: as Docker takes them.
     """
 
     here: Containers
@@ -132,6 +136,7 @@ class Served:
     repository: str
     secrets: dict[str, str]
     database: Container | None = None
+    more_volumes: dict[str, dict[str, str]] = field(default_factory=dict)
     agent: Container = field(init=False)
 
     def start(self, **options: Any) -> Container:
@@ -157,6 +162,7 @@ class Served:
         """A container of the agent's image with configuration and secrets."""
         volumes = {name: {"bind": f"/data/{role}", "mode": mode} for role, name in self.volumes.items()}
         volumes[self.repository] = {"bind": "/repository", "mode": "rw"}
+        volumes.update(self.more_volumes)
         if mode == "ro":
             volumes[self.state] = {"bind": "/var/lib/ronron-agent", "mode": "rw"}
         wanted = {**options, "volumes": volumes, "network": self.network, **more}
@@ -303,6 +309,76 @@ def does(container: Container, *words: str, stdin: str | None = None) -> dict[st
     code, document = asks(container, *words, stdin=stdin)
     assert code == 0, document
     return document
+
+
+def exported(container: Container, snapshot: str) -> bytes:
+    """The tar of a snapshot."""
+    done = container.exec_run(["ronron-agent", "export", "--snapshot", snapshot], stderr=False)
+    assert done.exit_code == 0
+    assert isinstance(done.output, bytes)
+    return done.output
+
+
+_PROCESSES = """
+import json, os
+found = {}
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    try:
+        words = open(f"/proc/{pid}/cmdline", "rb").read().split(b"\\0")
+        state = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0]
+    except OSError:
+        continue
+    if words[0] and state != "Z" and int(pid) != os.getpid():
+        found[pid] = b" ".join(words).decode().strip()
+print(json.dumps(found))
+"""
+
+
+def processes(container: Container) -> dict[int, str]:
+    """The processes of a container: command lines by process id there."""
+    code, text = runs(container, "python3", "-c", _PROCESSES)
+    assert code == 0, text
+    return {int(pid): words for pid, words in json.loads(text).items()}
+
+
+def begun(container: Container, *words: str) -> Callable[[], tuple[int, dict[str, Any]]]:
+    """Begin a command of the agent; gives what waits for its end."""
+    answers: SimpleQueue[tuple[int, bytes]] = SimpleQueue()
+
+    def run() -> None:
+        done = container.exec_run(["ronron-agent", *words], stderr=False)
+        assert isinstance(done.output, bytes)
+        answers.put((-1 if done.exit_code is None else done.exit_code, done.output))
+
+    Thread(target=run, daemon=True).start()
+
+    def ended() -> tuple[int, dict[str, Any]]:
+        code, text = answers.get(timeout=100)
+        return code, json.loads(text) if text else {}
+
+    return ended
+
+
+def running(container: Container, *needles: str, seconds: float = 60) -> int:
+    """Wait until a process runs whose command line has all of these words; its process id there."""
+    found: list[int] = []
+
+    def there() -> bool:
+        found[:] = [
+            pid
+            for pid, line in processes(container).items()
+            if all(needle in line for needle in needles) and "setpriv" not in line
+        ]
+        return bool(found)
+
+    until(there, container, seconds=seconds)
+    return found[0]
+
+
+def killed(container: Container, pid: int) -> None:
+    """Kill -9 a process of a container."""
+    code, text = runs(container, "sh", "-c", f"kill -9 {pid}")
+    assert code == 0, text
 
 
 def refuses(container: Container, *words: str) -> dict[str, Any]:

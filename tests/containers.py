@@ -30,9 +30,10 @@ class Containers:
         self._made += 1
         return f"{self.prefix}-{what}-{self._made}"
 
-    def volume(self) -> str:
+    def volume(self, **options: Any) -> str:
         """The name of a new volume."""
-        return str(self.client.volumes.create(self._name("volume"), labels={"ronron.test": self.prefix}).name)
+        labels = {"ronron.test": self.prefix}
+        return str(self.client.volumes.create(self._name("volume"), labels=labels, **options).name)
 
     def network(self) -> str:
         """The name of a new network, from which nothing outside is reached."""

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 
-from tests.backup_targets import agent_image, does, here, postgres_image, refuses, served
-from tests.containers import Containers
+from tests.backup_targets import (
+    PASSWORD,
+    REPOSITORY_PASSWORD,
+    agent_image,
+    asks,
+    does,
+    exported,
+    here,
+    postgres_image,
+    refuses,
+    served,
+)
+from tests.containers import Containers, runs, until
 
 __all__ = ["agent_image", "here", "postgres_image"]
 
@@ -44,7 +56,8 @@ def test_a_restore_puts_back_what_was_there_with_owners_and_modes(
     pad = served(here, agent_image, postgres_image, roles=("var", "more"))
     pad.in_volume(
         "var",
-        "mkdir -p deep; printf 1234 > deep/file; ln -s deep/file link; chown -R 1234:4321 .; chmod 0750 deep; chmod 0711 .",
+        "mkdir -p deep; printf 1234 > deep/file; ln -s deep/file link; chown -R 1234:4321 .; "
+        "chmod 0750 deep; chmod 0711 .",
     )
     pad.in_volume("more", "printf x > .hidden")
     pad.sql("create index on store (value); create table other (n int primary key)")
@@ -77,12 +90,10 @@ def test_what_a_snapshot_holds_comes_out_as_a_tar(
     here: Containers, agent_image: str, postgres_image: str
 ) -> None:
     pad = served(here, agent_image, postgres_image, sqlite=["/data/var/app.sqlite"])
-    script = "import sqlite3; c = sqlite3.connect('app.sqlite'); c.execute('create table t (n)'); c.execute('insert into t values (7)'); c.commit()"
+    script = "import sqlite3; c = sqlite3.connect('app.sqlite'); c.execute('create table t (n)'); c.commit()"
     pad.in_volume("var", f'mkdir d; printf 12 > d/f; python3 -c "{script}"; chown 7:8 app.sqlite')
     taken = does(pad.agent, "now", "--reason", "asked")["snapshot"]
-    done = pad.agent.exec_run(["ronron-agent", "export", "--snapshot", taken["id"]], demux=True)
-    assert done.exit_code == 0, done.output[1]
-    with tarfile.open(fileobj=io.BytesIO(done.output[0])) as archive:
+    with tarfile.open(fileobj=io.BytesIO(exported(pad.agent, taken["id"]))) as archive:
         names = archive.getnames()
         assert set(names) == {
             "manifest.json",
@@ -99,3 +110,227 @@ def test_what_a_snapshot_holds_comes_out_as_a_tar(
         assert content.startswith(b"PGDMP")
         assert archive.getmember("data/var/app.sqlite").uid == 7
     assert refuses(pad.agent, "export", "--snapshot", "0" * 64)["code"] == "no-snapshot"
+
+
+def test_what_two_agents_keep_is_never_taken_for_each_others(
+    here: Containers, agent_image: str, postgres_image: str
+) -> None:
+    pad = served(here, agent_image, postgres_image)
+    taken = does(pad.agent, "now", "--reason", "asked")["snapshot"]
+    other = pad.restorer(service="other", host="ronron-test-other")
+    assert refuses(other, "put", "--snapshot", taken["id"], "--files")["code"] == "other-service"
+    assert refuses(other, "put", "--snapshot", taken["id"], "--into", "restored")["code"] == "other-service"
+    older = pad.restorer(database={**pad.document["database"], "major": 14})
+    error = refuses(older, "put", "--snapshot", taken["id"], "--into", "restored")
+    assert error["code"] == "newer-database"
+    assert "PostgreSQL 15" in error["message"]
+    same = pad.restorer()
+    for name in ("pad", "postgres", "template1"):
+        assert refuses(same, "put", "--snapshot", taken["id"], "--into", name)["code"] == "failed"
+    assert refuses(same, "swap", "--from", "nothing")["code"] == "failed"
+    assert refuses(same, "put", "--snapshot", "ffffffff", "--files")["code"] == "no-snapshot"
+    assert pad.sql("select count(*) from store") == "3"
+
+
+def test_a_wrong_password_is_told_and_nothing_is_touched(
+    here: Containers, agent_image: str, postgres_image: str
+) -> None:
+    pad = served(here, agent_image, postgres_image)
+    taken = does(pad.agent, "now", "--reason", "asked")["snapshot"]
+    pad.secrets["repository-password"] = "not this one"
+    pad.start()
+    assert refuses(pad.agent, "now", "--reason", "update")["code"] == "wrong-password"
+    status = does(pad.agent, "status")
+    assert (status["reachable"], status["trouble"]["code"]) == (False, "wrong-password")
+    assert status["runs"]["backup"]["error"]["code"] == "wrong-password"
+    # What the journal knows is still told.
+    assert status["snapshots"] == [taken]
+    pad.secrets["repository-password"] = REPOSITORY_PASSWORD
+    pad.start()
+    assert does(pad.agent, "list") == {"snapshots": [taken]}
+
+
+def test_a_repository_that_is_gone_is_not_begun_again(
+    here: Containers, agent_image: str, postgres_image: str
+) -> None:
+    pad = served(here, agent_image, None)
+    does(pad.agent, "now", "--reason", "asked")
+    pad.repository = here.volume()
+    pad.start()
+    error = refuses(pad.agent, "now", "--reason", "asked")
+    assert error["code"] == "unreachable"
+    assert "there is no repository" in error["message"]
+    assert here.output(agent_image, ["ls", "-A", "/r"], volumes={pad.repository: {"bind": "/r"}}) == (0, "")
+
+
+def test_a_full_target_keeps_the_last_snapshot(here: Containers, agent_image: str) -> None:
+    pad = served(here, agent_image, None)
+    pad.repository = here.volume(driver_opts={"type": "tmpfs", "device": "tmpfs", "o": "size=6m"})
+    pad.start()
+    taken = does(pad.agent, "now", "--reason", "asked")["snapshot"]
+    pad.in_volume("var", "head -c 20000000 /dev/urandom > big")
+    assert refuses(pad.agent, "now", "--reason", "asked")["code"] == "full"
+    assert does(pad.agent, "list") == {"snapshots": [taken]}
+    pad.in_volume("var", "rm big")
+    does(pad.agent, "prune")
+    assert len(does(pad.agent, "now", "--reason", "asked")["snapshot"]["id"]) == 64
+
+
+def test_a_damaged_pack_is_found_by_a_round_of_checks(here: Containers, agent_image: str) -> None:
+    pad = served(here, agent_image, None)
+    pad.in_volume("var", "head -c 100000 /dev/urandom > file")
+    does(pad.agent, "now", "--reason", "asked")
+    assert does(pad.agent, "check") == {"checked": "1/10"}
+    assert does(pad.agent, "check") == {"checked": "2/10"}
+    damage = "f=$(ls -S /repository/data/*/* | head -1); chmod u+w $f; "
+    damage += "printf damaged | dd of=$f bs=1 seek=500 conv=notrunc"
+    assert runs(pad.agent, "sh", "-ec", damage)[0] == 0
+    answers = [asks(pad.agent, "check") for _ in range(10)]
+    failed = [document["error"] for code, document in answers if code]
+    assert {error["code"] for error in failed} == {"corrupt"}
+    # The part is not done before it is well: the same one is read again until somebody has mended it.
+    status = does(pad.agent, "status")
+    assert status["runs"]["check"]["error"]["code"] == "corrupt"
+
+
+def test_a_database_that_refuses_is_told_and_its_snapshot_does_not_count(
+    here: Containers, agent_image: str, postgres_image: str
+) -> None:
+    pad = served(here, agent_image, postgres_image)
+    assert pad.database is not None
+    pad.database.stop(timeout=5)
+    error = refuses(pad.agent, "now", "--reason", "update")
+    assert error["code"] == "database-refused"
+    assert PASSWORD not in str(error)
+    assert does(pad.agent, "list") == {"snapshots": []}
+    pad.database.start()
+    started = pad.database
+    until(lambda: runs(started, "pg_isready", "-h", "127.0.0.1")[0] == 0, started)
+    pad.secrets["database-password"] = "wrong"
+    pad.start()
+    assert refuses(pad.agent, "now", "--reason", "update")["code"] == "database-refused"
+
+
+def test_a_count_that_is_no_number_is_told(here: Containers, agent_image: str, postgres_image: str) -> None:
+    pad = served(here, agent_image, postgres_image, counts={"pads": "select key from store"})
+    assert refuses(pad.agent, "now", "--reason", "asked")["code"] == "failed"
+    pad.document["counts"] = {"pads": "select nothing from nowhere"}
+    pad.start()
+    assert refuses(pad.agent, "now", "--reason", "asked")["code"] == "database-refused"
+    pad.document["counts"] = {}
+    pad.start()
+    assert does(pad.agent, "now", "--reason", "asked")["snapshot"]["counts"] == {"public.store": 3}
+
+
+def test_prune_takes_what_is_old_or_has_lost_its_other_half_and_frees_the_space(
+    here: Containers, agent_image: str
+) -> None:
+    pad = served(here, agent_image, None, keep={"daily": 0, "weekly": 0, "monthly": 1})
+    taken = does(pad.agent, "now", "--reason", "asked")["snapshot"]
+    by_hand = (
+        "export RESTIC_REPOSITORY=/repository RESTIC_PASSWORD_FILE=/run/ronron-agent/repository-password; "
+    )
+    lone = "head -c 3000000 /dev/urandom | restic backup --stdin --stdin-filename /database.pgdump "
+    lone += "--host ronron-test-pad --tag database --tag run:lone"
+    old = (
+        'for d in 01 02; do restic backup /etc/hostname --host ronron-test-pad --time "2026-01-$d 03:00:00" '
+    )
+    old += "--tag files --tag run:old$d; done"
+    foreign = "restic backup /etc/hosts --host somebody --time '2020-01-01 00:00:00'"
+    for script in (lone, old, foreign):
+        code, text = runs(pad.agent, "sh", "-ec", by_hand + script)
+        assert code == 0, text
+    size = "du -s /repository | cut -f1"
+    before = int(runs(pad.agent, "sh", "-c", size)[1])
+    assert does(pad.agent, "prune") == {"removed": ["lone", "old01", "old02"]}
+    assert int(runs(pad.agent, "sh", "-c", size)[1]) < before - 2500
+    code, text = runs(pad.agent, "sh", "-c", by_hand + "restic snapshots --json --no-lock")
+    left = json.loads(text)
+    # What others keep in this repository is none of the agent's.
+    assert {row["hostname"] for row in left} == {"ronron-test-pad", "somebody"}
+    assert [row["id"] for row in left if row["hostname"] == "ronron-test-pad"] == [taken["id"]]
+    assert does(pad.agent, "status")["runs"]["prune"]["ok"] is True
+
+
+def test_sqlite_is_copied_whole_while_it_is_written_to(here: Containers, agent_image: str) -> None:
+    pad = served(here, agent_image, None, sqlite=["/data/var/app.sqlite"])
+    missing = refuses(pad.agent, "now", "--reason", "asked")
+    assert missing["code"] == "source-unreadable"
+    write = (
+        "import sqlite3, time; c = sqlite3.connect('/put/app.sqlite'); c.execute('pragma journal_mode=wal'); "
+    )
+    write += "c.execute('create table t (a, b)'); c.commit(); open('/put/begun', 'w').close()\n"
+    write += "while True:\n for n in 1, 2: c.execute('insert into t values (?, 1)', (n,))\n c.commit()"
+    volumes = {pad.volumes["var"]: {"bind": "/put", "mode": "rw"}}
+    writer = here.start(agent_image, ["python3", "-c", write], volumes=volumes)
+    until(lambda: runs(writer, "test", "-e", "/put/begun")[0] == 0, writer)
+    taken = does(pad.agent, "now", "--reason", "asked")["snapshot"]
+    # Killed, so that the log stays and nobody has mended the file: it opens read-only no more.
+    writer.kill()
+    pad.in_volume("var", "rm -f app.sqlite-shm; chown 33:33 app.sqlite; chmod 0640 app.sqlite")
+    again = does(pad.agent, "now", "--reason", "asked")["snapshot"]
+    look = "import sqlite3; c = sqlite3.connect('app.sqlite'); print(c.execute('pragma integrity_check')"
+    look += ".fetchone()[0], c.execute('select count(*) % 2, count(*) > 1 from t').fetchone())"
+    for snapshot in (taken, again):
+        pad.in_volume("var", "rm -f app.sqlite*")
+        does(pad.restorer(), "put", "--snapshot", snapshot["id"], "--files")
+        assert pad.in_volume("var", f'python3 -c "{look}"') == "ok (0, 1)\n"
+    assert pad.in_volume("var", "stat -c '%u:%g %a' app.sqlite; ls -A") == "33:33 640\napp.sqlite\nbegun\n"
+
+
+def test_a_bundle_is_kept_beside_the_services_and_half_a_tar_is_not(
+    here: Containers, agent_image: str
+) -> None:
+    pad = served(here, agent_image, None)
+    pad.more_volumes[here.volume()] = {"bind": "/reconciler", "mode": "rw"}
+    pad.start()
+    script = "tar c /etc/hostname | ronron-agent keep ronron.tar"
+    code, text = runs(pad.agent, "sh", "-c", script)
+    assert code == 0, text
+    assert (
+        runs(pad.agent, "sh", "-c", "tar c /etc/hostname | head -c 700 | ronron-agent keep ronron.tar")[0]
+        == 1
+    )
+    assert runs(pad.agent, "sh", "-c", "ronron-agent keep ronron.tar < /dev/null")[0] == 1
+    by_hand = "export RESTIC_REPOSITORY=/reconciler "
+    by_hand += "RESTIC_PASSWORD_FILE=/run/ronron-agent/repository-password; restic --no-lock "
+    assert len(json.loads(runs(pad.agent, "sh", "-c", by_hand + "snapshots --json")[1])) == 1
+    code, text = runs(pad.agent, "sh", "-c", by_hand + "dump latest /ronron.tar | tar t")
+    assert (code, text) == (0, "etc/hostname\n")
+
+
+def test_a_probe_judges_an_answer(here: Containers, agent_image: str) -> None:
+    pad = served(here, agent_image, None)
+    page = "mkdir /www; echo 'hello there' > /www/page; exec python3 -m http.server 8000 -d /www"
+    web = here.start(agent_image, ["sh", "-c", page], network=pad.network)
+    until(lambda: does(pad.agent, "probe", f"http://{web.name}:8000/page")["healthy"], web)
+    url = f"http://{web.name}:8000"
+    assert does(pad.agent, "probe", f"{url}/page", "--contains", "hello")["healthy"] is True
+    assert (
+        does(pad.agent, "probe", f"{url}/page", "--contains", "bye")["detail"] == "200 without the text 'bye'"
+    )
+    assert does(pad.agent, "probe", f"{url}/none")["detail"] == "404 instead of 200"
+    assert does(pad.agent, "probe", f"{url}/none", "--status", "200", "--status", "404")["healthy"] is True
+    assert does(pad.agent, "probe", "http://nowhere.invalid/")["healthy"] is False
+    assert refuses(pad.agent, "probe", "file:///etc/passwd")["code"] == "failed"
+
+
+def test_a_drill_is_remembered(here: Containers, agent_image: str) -> None:
+    pad = served(here, agent_image, None)
+    result = {
+        "started": "2026-11-25T10:00:00+00:00",
+        "finished": "2026-11-25T10:01:00+00:00",
+        "passed": False,
+    }
+    told = json.dumps({**result, "detail": "its counts fell"})
+    assert does(pad.agent, "drilled", stdin=told) == {"remembered": True}
+    run = does(pad.agent, "status")["runs"]["drill"]
+    assert (run["ok"], run["error"]["message"]) == (False, "its counts fell")
+    assert does(pad.agent, "drilled", stdin=json.dumps({**result, "passed": True})) == {"remembered": True}
+    assert does(pad.agent, "status")["runs"]["drill"]["ok"] is True
+
+
+def test_words_that_are_not_understood_end_with_2(here: Containers, agent_image: str) -> None:
+    pad = served(here, agent_image, None)
+    for words in (["nonsense"], ["now"], ["now", "--reason", "whim"], ["put", "--snapshot", "1"]):
+        assert runs(pad.agent, "ronron-agent", *words)[0] == 2
