@@ -154,12 +154,14 @@ class Engine(Protocol):
     def restore(self, program: Program, state: str) -> None:
         """Put an exported state into a stack that is not there, or is empty; the stack is made for it.
 
+        One that has just the same resources stays as it is.
+
         Args:
             program: its stack file has to be the one that the state was made with.
             state: what `export` gave.
 
         Raises:
-            ConfigError: the stack has resources already; nothing was changed.
+            ConfigError: the stack has other resources; nothing was changed.
         """
         ...
 

@@ -29,6 +29,7 @@ class World(Protocol):
     @property
     def engine(self) -> Engine: ...
     def another_engine(self, passphrase: str = ...) -> Engine: ...
+    def engine_elsewhere(self) -> Engine: ...
     def declare(self, *things: Thing, inventory: object | None = None, raises: str = "") -> None: ...
     def program(self, *, create_stack: bool = False, commit: str = COMMIT) -> Program: ...
     def live(self) -> None: ...
@@ -44,9 +45,16 @@ class FakeWorld:
         self.processes = FakeProcesses()
         self.engine = FakeEngine(self.processes, passphrase=PASSPHRASE)
         self._work = Path("/nonexistent")
+        self._elsewhere: FakeEngine | None = None
 
     def another_engine(self, passphrase: str = PASSPHRASE) -> Engine:
         return FakeEngine(self.processes, stacks=self.engine.stacks, passphrase=passphrase)
+
+    def engine_elsewhere(self) -> Engine:
+        if self._elsewhere is None:
+            self._elsewhere = FakeEngine(self.processes, passphrase=PASSPHRASE)
+            self._elsewhere.declare(COMMIT, RED, inventory={"version": 1})
+        return self._elsewhere
 
     def declare(self, *things: Thing, inventory: object | None = None, raises: str = "") -> None:
         self.engine.declare(COMMIT, *things, inventory=inventory, raises=raises)
@@ -94,6 +102,12 @@ class RealWorld:
 
     def another_engine(self, passphrase: str = PASSPHRASE) -> Engine:
         return self.project.engine(self.project.settings(passphrase=passphrase))
+
+    def engine_elsewhere(self) -> Engine:
+        """One on a backend that is empty at first, with a home of its own: a new machine."""
+        home = self.project.root / "elsewhere"
+        settings = self.project.settings(home=home / "pulumi-home", backend_url=f"file://{home}/state")
+        return self.project.engine(settings)
 
     def declare(self, *things: Thing, inventory: object | None = None, raises: str = "") -> None:
         after = f"raise ValueError({raises!r})" if raises else ""

@@ -150,7 +150,8 @@ class PulumiEngine:
         with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE) as call:
             there = call.export()
             if there is not None and not there.is_empty:
-                if there == wanted:
+                if there.holds() == wanted.holds():
+                    # A recovery that was broken off is made again; what is there may even be newer.
                     return
                 raise ConfigError(
                     f"cannot restore the stack {program.stack}: it has resources already",

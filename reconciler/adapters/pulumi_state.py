@@ -54,13 +54,9 @@ class ExportedState:
         """Whether there is nothing in it but Pulumi's own."""
         return not self._pending and all(belongs_to_pulumi(_type(one)) for one in self._resources)
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, ExportedState):
-            return NotImplemented
-        return (self._resources, self._pending) == (other._resources, other._pending)
-
-    def __hash__(self) -> int:
-        return hash(tuple(_urn(one) for one in self._resources))
+    def holds(self) -> frozenset[tuple[str, str]]:
+        """Every resource by its URN and the provider's own id; times and ciphertexts are left out."""
+        return frozenset((_urn(one), str(one.get("id") or "")) for one in self._resources)
 
     def agrees(self, done: Iterable[Change]) -> bool:
         """Whether it holds what an update says that it did: the made is there, the deleted is not."""

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.core.errors import (
+    ConfigError,
+    EngineError,
     EngineInterruptedError,
     PassphraseError,
     PendingOperationsError,
@@ -283,3 +285,47 @@ def test_a_lock_whose_owner_is_not_proven_dead_stays(live: World, owner: str) ->
     preview = live.engine.preview(live.program())
     with pytest.raises(StackLockedError):
         live.update(preview)
+
+
+# -- the way back --------------------------------------------------------------------------------------
+
+
+def test_a_stack_that_is_not_there_has_no_state_to_export(world: World) -> None:
+    assert world.engine.export(world.program()) is None
+
+
+def test_an_exported_state_makes_another_backend_know_everything(live: World) -> None:
+    exported = live.engine.export(live.program())
+    assert exported is not None
+    there = live.engine_elsewhere()
+    there.restore(live.program(), exported)
+    state = there.state(live.program())
+    assert (state.exists, state.resources, state.inventory) == (True, 1, {"version": 1})
+    preview = there.preview(live.program())
+    assert preview.touching == ()
+
+
+def test_a_state_is_put_back_once_more_without_harm(live: World) -> None:
+    exported = live.engine.export(live.program())
+    assert exported is not None
+    there = live.engine_elsewhere()
+    there.restore(live.program(), exported)
+    there.restore(live.program(), exported)
+    assert there.state(live.program()).resources == 1
+
+
+def test_a_stack_with_other_resources_is_never_written_over(live: World) -> None:
+    exported = live.engine.export(live.program())
+    assert exported is not None
+    live.declare(RED, LAMP, inventory={"version": 1})
+    live.update(live.engine.preview(live.program()))
+    with pytest.raises(ConfigError, match="resources already"):
+        live.engine.restore(live.program(), exported)
+    assert live.engine.state(live.program()).resources == 2
+
+
+def test_what_is_no_exported_state_is_refused(live: World) -> None:
+    there = live.engine_elsewhere()
+    with pytest.raises(EngineError, match="cannot read the exported state"):
+        there.restore(live.program(), '{"things": 1, "deployment": 1}')
+    assert there.state(live.program()).exists is False

@@ -52,7 +52,8 @@ class ScriptedClock(FakeClock):
 
 def let_passes_end(loop: Loop) -> None:
     """So that a test sees one order only: the passes of a look end before the next look."""
-    wait([*loop._passes.values(), *loop._care.values()])
+    wait(loop._passes.values())
+    wait(loop._care.values())
 
 
 def a_loop(world: World, *names: str, **changes: object) -> Loop:

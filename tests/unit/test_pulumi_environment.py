@@ -52,6 +52,12 @@ def test_a_variable_of_the_reconciler_does_not_reach_the_program(tmp_path: Path,
     assert "theirs" not in environment(settings(tmp_path), {name: "theirs"}).values()
 
 
+def test_the_program_is_told_what_was_live_before(tmp_path: Path) -> None:
+    inherited = {"RONRON_REVISION": "theirs"}
+    assert environment(settings(tmp_path), inherited, "c" * 40)["RONRON_REVISION"] == "c" * 40
+    assert "RONRON_REVISION" not in environment(settings(tmp_path), inherited)
+
+
 def test_what_the_settings_name_is_passed_on(tmp_path: Path) -> None:
     named = settings(tmp_path, pass_environment=("PROXMOX_VE_API_TOKEN", "NOT_THERE"))
     seen = environment(named, {"PROXMOX_VE_API_TOKEN": "pve", "PROXMOX_VE_PASSWORD": "other"})

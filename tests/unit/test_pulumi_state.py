@@ -95,3 +95,29 @@ def test_a_state_agrees_with_what_was_done(done: list[tuple[str, Operation]], ag
 def test_the_old_half_of_a_replacement_is_not_there_any_more() -> None:
     state = exported(resource(LAMP, delete=True))
     assert state.agrees([Change(urn=LAMP, operation=Operation.CREATE_REPLACEMENT)]) is False
+
+
+@pytest.mark.parametrize(
+    ("resources", "empty"),
+    [
+        pytest.param((), True, id="nothing"),
+        pytest.param((resource(STACK), resource(PROVIDER)), True, id="the engine's own"),
+        pytest.param((resource(STACK), resource(LAMP)), False, id="a resource"),
+        pytest.param((resource(LAMP, delete=True),), False, id="one that is leaving"),
+    ],
+)
+def test_what_is_empty_may_be_written_over(resources: tuple[object, ...], empty: bool) -> None:
+    assert exported(*resources).is_empty is empty
+
+
+def test_an_operation_that_did_not_end_is_not_nothing() -> None:
+    pending = [{"resource": resource(LAMP), "type": "creating"}]
+    assert exported(resource(STACK), pending=pending).is_empty is False
+
+
+def test_the_same_resources_are_known_by_their_ids_and_not_by_their_secrets() -> None:
+    one = exported(resource(LAMP, id="lamp-1", modified="2026-11-25", outputs={"key": SECRET}))
+    same = exported(resource(LAMP, id="lamp-1", modified="2026-11-26"))
+    another = exported(resource(LAMP, id="lamp-2"))
+    assert one.holds() == same.holds()
+    assert one.holds() != another.holds()
