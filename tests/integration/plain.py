@@ -24,9 +24,14 @@ ETHERPAD_SECRETS = ("pad-database-password", "pad-admin-password")
 
 @dataclass(frozen=True)
 class PlainStack:
-    """The stack `local` of a collective, updated by `pulumi` itself."""
+    """The stack `local` of a collective, updated by `pulumi` itself.
+
+    Attributes:
+        checkout: where; None for the collective's working copy.
+    """
 
     collective: Collective
+    checkout: Path | None = None
 
     @property
     def backend(self) -> Path:
@@ -54,7 +59,7 @@ class PlainStack:
         """Run the engine to its end."""
         done = subprocess.run(
             ["pulumi", *words, "--non-interactive", "--color", "never"],
-            cwd=self.collective.tree,
+            cwd=self.checkout or self.collective.tree,
             env=self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,

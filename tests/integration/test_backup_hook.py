@@ -1,0 +1,346 @@
+"""A snapshot before each change, on the real engine and a real Docker; the agent is a stand-in."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from tests.end_to_end.collectives import PROJECT, Collective, Document, Ran, Sealed, web
+from tests.integration.plain import PlainStack
+
+pytestmark = pytest.mark.timeout(300)
+
+STAND_IN = PROJECT / "tests" / "stand_in_agent"
+SECRETS = ("site-database-password",)
+SITE, DATABASE, AGENT = "local-site", "local-site-database", "local-site-backup"
+MEMORY = 64
+
+
+def snapshot_of(text: str) -> str:
+    """The short id of a snapshot that was taken while the site answered with a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def said_of(text: str) -> str:
+    """What the engine shows of it."""
+    return f"snapshot {snapshot_of(text)} of site was taken before it changes"
+
+
+class BackedUp:
+    """A stack with a site, its database and its agent."""
+
+    def __init__(self, stack: PlainStack) -> None:
+        self.stack = stack
+        self.collective = stack.collective
+
+    def site(self, text: str, **more: object) -> Document:
+        """The site that answers with a text."""
+        usual = {
+            **web(self.collective.images, text),
+            "hostname": "site.localhost",
+            "volumes": {"pages": "/srv/pages"},
+            "database": {},
+            "memory_mib": MEMORY,
+        }
+        return {"site": {**usual, **more}}
+
+    def declare(self, services: Document, *, backup: bool = True) -> None:
+        """Write the stack file."""
+        more: dict[str, Any] = {"members": {"basic": {"user": "members"}}}
+        if backup:
+            more["backup"] = {
+                "repository": str(self.collective.root / "repository"),
+                "schedule": "0 3 * * *",
+                "password": {"secure": self.collective.sealed.secure},
+                "image": self.collective.images["postgres"],
+            }
+        self.collective.declare(services, *(SECRETS if services else ()), **more)
+
+    def up(self) -> Ran:
+        """Update, and expect that it goes well."""
+        ran = self.stack.up()
+        assert ran.code == 0, ran.said
+        return ran
+
+    def ids(self) -> dict[str, str]:
+        """The containers of the site, by what they are."""
+        return {name: id_ for name, id_ in self.collective.containers().items() if "site" in name}
+
+    def answers(self) -> str:
+        """What the site says."""
+        return self.collective.get("site.localhost").text
+
+    def asked(self) -> list[str]:
+        """What the agent was asked so far."""
+        return self.stack.inside("site-backup", "cat", "/var/lib/ronron-agent/asked").splitlines()
+
+    def fail(self, fails: bool) -> None:
+        """Let snapshots fail, or not any more."""
+        words = ("touch",) if fails else ("rm", "-f")
+        self.stack.inside("site-backup", *words, "/var/lib/ronron-agent/fail")
+
+    def unprotect(self) -> None:
+        """Let go of the volumes, as a person does who means it."""
+        assert self.stack.pulumi("state", "unprotect", "--all", "--yes", "--stack", "local").code == 0
+
+
+@pytest.fixture(scope="module")
+def founded(
+    tmp_path_factory: pytest.TempPathFactory, sealed: Sealed, images: Mapping[str, str]
+) -> Iterator[BackedUp]:
+    collective = Collective(tmp_path_factory.mktemp("hook") / "collective", sealed, images)
+    context = collective.tree / "components" / "images" / "backup_agent"
+    shutil.rmtree(context, ignore_errors=True)
+    shutil.copytree(STAND_IN, context)
+    live = BackedUp(PlainStack(collective))
+    live.declare(live.site("one"))
+    try:
+        live.stack.begin()
+        live.up()
+        yield live
+    finally:
+        collective.remove()
+        remove_agent_images(collective)
+
+
+def remove_agent_images(collective: Collective) -> None:
+    """Remove what was built from the stand-in, which the engine leaves on the machine."""
+    ran = PlainStack(collective).pulumi("stack", "export", "--stack", "local")
+    names = {word.split('"')[0] for word in ran.out.split('"name": "')[1:] if word.startswith("ronron-backup-")}
+    with closing(docker.from_env()) as engine:
+        for name in names:
+            engine.images.remove(name, force=True)
+
+
+@pytest.fixture
+def live(founded: BackedUp) -> Iterator[BackedUp]:
+    """The site that answers `one`, whatever a test before has left."""
+    yield founded
+    founded.declare(founded.site("one"))
+    founded.up()
+
+
+@pytest.fixture
+def missing_agent(founded: BackedUp) -> Callable[[], None]:
+    def remove() -> None:
+        with closing(docker.from_env()) as engine:
+            engine.containers.get(f"{founded.collective.name}-{AGENT}").remove(force=True)
+
+    return remove
+
+
+# -- what there is -------------------------------------------------------------------------------------
+
+
+def test_the_agent_is_built_from_the_database_and_confined(live: BackedUp) -> None:
+    agent = live.stack.inspect("site-backup")
+    assert agent["Config"]["Hostname"] == f"{live.collective.name}-{AGENT}"
+    assert agent["HostConfig"]["CapDrop"] == ["ALL"]
+    assert agent["HostConfig"]["CapAdd"] == ["CAP_DAC_READ_SEARCH"]
+    assert agent["HostConfig"]["Memory"] == agent["HostConfig"]["MemorySwap"] == 256 * 1024**2
+    mounts = {each["Destination"]: each for each in agent["Mounts"]}
+    own = live.collective.name
+    assert {path: (each.get("Name"), each["RW"]) for path, each in mounts.items()} == {
+        "/var/lib/ronron-agent": (f"{own}-{AGENT}", True),
+        "/data/pages": (f"{own}-local-site-pages", False),
+        "/repository": (None, True),
+    }
+    assert mounts["/repository"]["Source"] == str(live.collective.root / "repository" / f"{own}-local" / "site")
+    assert live.stack.inside("site-backup", "pg_dump", "--version").startswith("pg_dump (PostgreSQL) 15")
+
+
+def test_secrets_reach_the_agent_as_files_for_root_alone(live: BackedUp) -> None:
+    clear = live.collective.sealed.clear
+    for name in ("repository-password", "database-password"):
+        path = f"/run/ronron-agent/{name}"
+        assert live.stack.inside("site-backup", "cat", path).strip() == clear
+        assert live.stack.inside("site-backup", "stat", "-c", "%a %u:%g", path).strip() == "400 0:0"
+    assert clear not in live.stack.inside("site-backup", "cat", "/etc/ronron-agent.json")
+    assert clear not in str(live.stack.inspect("site-backup")["Config"])
+    shown = live.stack.pulumi("stack", "export", "--stack", "local").said
+    assert "ronron-backup-agent:" in shown, "it is the state that is looked through"
+    assert clear not in shown
+
+
+def test_no_other_checkout_shows_a_change(live: BackedUp, tmp_path: Path) -> None:
+    assert live.stack.changes() == set()
+    elsewhere = tmp_path / "deeper" / "checkout"
+    shutil.copytree(live.collective.tree, elsewhere)
+    cache = elsewhere / "components" / "images" / "backup_agent" / "__pycache__"
+    cache.mkdir()
+    (cache / "x.pyc").write_bytes(b"x")
+    assert replace(live.stack, checkout=elsewhere).changes() == set()
+
+
+def test_another_agent_replaces_itself_and_nothing_else(live: BackedUp) -> None:
+    program = live.collective.tree / "components" / "images" / "backup_agent" / "ronron-agent"
+    before, was = live.ids(), program.read_text()
+    program.write_text(was + "# changed\n")
+    try:
+        assert live.stack.changes() == {"RemoteImage site-backup", "Container site-backup"}
+        live.up()
+        after = live.ids()
+        assert {name for name in before if before[name] != after[name]} == {AGENT}
+    finally:
+        program.write_text(was)
+
+
+# -- a snapshot comes first ----------------------------------------------------------------------------
+
+
+def test_a_snapshot_is_taken_while_the_old_version_runs(live: BackedUp) -> None:
+    before = live.ids()
+    live.declare(live.site("two"))
+    ran = live.up()
+    assert said_of("one") in ran.said
+    assert live.answers() == "two"
+    assert live.ids()[SITE] != before[SITE]
+    assert "--reason update" in live.asked()[-1]
+    assert '"version": "2.6.2"' in live.asked()[-1]
+
+
+def test_without_a_snapshot_the_old_version_stays(live: BackedUp) -> None:
+    before = live.ids()
+    live.fail(True)
+    live.declare(live.site("two"))
+    ran = live.stack.up()
+    assert ran.code != 0
+    assert "cannot take a snapshot of site before it changes: cannot write to /repository" in ran.said
+    assert "free some space there" in ran.said
+    assert "snapshot_before_update: false" in ran.said
+    assert live.ids() == before
+    assert live.answers() == "one"
+    live.fail(False)
+    assert said_of("one") in live.up().said
+    assert live.answers() == "two"
+
+
+def test_a_change_in_place_is_preceded_by_a_snapshot_too(live: BackedUp) -> None:
+    before = live.ids()
+    live.declare(live.site("one", memory_mib=MEMORY + 8))
+    ran = live.up()
+    assert said_of("one") in ran.said
+    assert live.ids() == before
+    assert live.stack.inspect("site")["HostConfig"]["Memory"] == (MEMORY + 8) * 1024**2
+
+
+def test_one_snapshot_serves_all_containers_of_a_service(live: BackedUp) -> None:
+    asked = len(live.asked())
+    live.declare(live.site("two", database={"memory_mib": 300, "cpus": 0.5}))
+    before = live.ids()
+    ran = live.up()
+    assert said_of("one") in ran.said
+    after = live.ids()
+    assert {name for name in before if before[name] != after[name]} == {SITE, DATABASE}
+    assert len(live.asked()) == asked + 1
+
+
+def test_where_nothing_changes_no_snapshot_is_taken(live: BackedUp) -> None:
+    asked = live.asked()
+    live.declare({**live.site("one"), "other": web(live.collective.images, "other")})
+    ran = live.up()
+    assert "snapshot" not in ran.said
+    assert live.asked() == asked
+
+
+def test_a_preview_takes_no_snapshot(live: BackedUp) -> None:
+    asked = live.asked()
+    live.declare(live.site("two"))
+    assert "Container site" in live.stack.changes()
+    assert live.asked() == asked
+
+
+def test_a_plan_that_was_judged_is_preceded_by_a_snapshot(live: BackedUp, tmp_path: Path) -> None:
+    live.declare(live.site("two"))
+    plan = str(tmp_path / "plan.json")
+    previewed = live.stack.pulumi("preview", "--save-plan", plan, "--stack", "local")
+    assert previewed.code == 0, previewed.said
+    ran = live.stack.pulumi("up", "--yes", "--skip-preview", "--plan", plan, "--stack", "local")
+    assert ran.code == 0, ran.said
+    assert said_of("one") in ran.said
+    assert live.answers() == "two"
+
+
+def test_the_revision_is_passed_on(live: BackedUp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RONRON_REVISION", "c0ffee" * 6 + "abcd")
+    live.declare(live.site("two"))
+    live.up()
+    assert f"--revision {'c0ffee' * 6}abcd" in live.asked()[-1]
+
+
+# -- what stands in the way -----------------------------------------------------------------------------
+
+
+def test_an_agent_that_is_gone_is_said_and_nothing_changes(
+    live: BackedUp, missing_agent: Callable[[], None]
+) -> None:
+    missing_agent()
+    before = live.ids()
+    live.declare(live.site("two"))
+    ran = live.stack.up()
+    assert ran.code != 0
+    assert f"there is no container {live.collective.name}-{AGENT} on here" in ran.said
+    assert "make the update that only adds the backup first" in ran.said
+    assert live.ids() == before
+    # As the remedy for what somebody removed by hand: look, then update.
+    refreshed = live.stack.pulumi("refresh", "--yes", "--stack", "local")
+    assert refreshed.code == 0, refreshed.said
+    assert said_of("one") in live.up().said
+
+
+def test_a_broken_service_can_be_changed_without_a_snapshot_on_request(live: BackedUp) -> None:
+    live.fail(True)
+    live.declare(live.site("two", snapshot_before_update=False))
+    ran = live.up()
+    assert "site changes WITHOUT a snapshot" in ran.said
+    assert live.answers() == "two"
+    live.fail(False)
+
+
+# -- what goes -------------------------------------------------------------------------------------------
+
+
+def test_a_service_that_is_declared_no_more_goes_after_a_snapshot_and_its_volumes_stay(live: BackedUp) -> None:
+    volumes = live.stack.volumes()
+    live.declare({})
+    live.unprotect()
+    live.fail(True)
+    ran = live.stack.up()
+    assert ran.code != 0
+    assert "cannot take a snapshot of site" in ran.said
+    assert live.answers() == "one"
+    live.fail(False)
+    assert said_of("one") in live.up().said
+    assert live.ids() == {}
+    assert live.stack.volumes() == volumes
+
+
+def test_a_stack_that_is_destroyed_is_in_a_snapshot_first(live: BackedUp) -> None:
+    volumes = live.stack.volumes()
+    live.unprotect()
+    ran = live.stack.pulumi("destroy", "--yes", "--run-program", "--stack", "local")
+    assert ran.code == 0, ran.said
+    assert said_of("one") in ran.said
+    assert live.collective.containers() == {}
+    assert live.stack.volumes() == volumes
+
+
+def test_a_service_that_is_taken_out_of_the_backups_changes_without_one(live: BackedUp) -> None:
+    live.declare(live.site("two", backup=False))
+    live.up()
+    assert AGENT not in live.ids()
+    assert live.answers() == "two"
+    live.declare(live.site("two"))
+    before = live.ids()
+    ran = live.up()
+    assert "snapshot" not in ran.said, "the update that only adds the backup changes nothing else"
+    after = live.ids()
+    assert {name: after[name] for name in before} == before
