@@ -97,6 +97,11 @@ class Collective:
         return self.root / "state"
 
     @property
+    def snapshots(self) -> Path:
+        """Where the backups of its services go, as `backup` declares it; what is in it is root's."""
+        return self.root / "snapshots"
+
+    @property
     def environment(self) -> dict[str, str]:
         """In which `ronron` is about this collective."""
         return {
@@ -157,6 +162,17 @@ class Collective:
         config.update({f"ronron:{key}": value for key, value in more.items()})
         config.update({f"ronron:{key}": {"secure": self.sealed.secure} for key in secret_keys})
         self.write(f"stacks/Pulumi.{stack}.yaml", {"encryptionsalt": self.sealed.salt, "config": config})
+
+    def backup(self, **more: object) -> Document:
+        """`ronron:backup`, into a directory of this machine."""
+        return {
+            "repository": str(self.snapshots),
+            # Once a year: what a test sees is what it has asked for.
+            "schedule": "0 3 1 1 *",
+            "promise": "26h",
+            "password": {"secure": self.sealed.secure},
+            **more,
+        }
 
     def push(self, subject: str = "Change it") -> str:
         """Commit everything and push it; returns the commit."""
@@ -238,6 +254,27 @@ class Collective:
             for volume in engine.volumes.list():
                 if str(volume.name).startswith(mine):
                     volume.remove()
+            if self.snapshots.exists():
+                empty(engine, str(self.snapshots), self.images["edge"])
+
+
+def empty(engine: docker.DockerClient, place: str, image: str) -> None:
+    """Remove everything in a volume, or in a directory whose files may be root's.
+
+    Args:
+        engine: where it is.
+        place: name of the volume, or path of the directory.
+        image: what is run for it; anything with `find`.
+    """
+    engine.containers.run(
+        image,
+        entrypoint=["find", "/place", "-mindepth", "1", "-delete"],
+        command=[],
+        user="0:0",
+        network_mode="none",
+        volumes={place: {"bind": "/place", "mode": "rw"}},
+        remove=True,
+    )
 
 
 def web(images: Mapping[str, str], text: str, *, healthy: bool = True, first_sleep: int = 0) -> Document:
