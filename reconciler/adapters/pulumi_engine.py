@@ -154,7 +154,7 @@ class PulumiEngine:
                     # A recovery that was broken off is made again; what is there may even be newer.
                     return
                 raise ConfigError(
-                    f"cannot restore the stack {program.stack}: it has resources already",
+                    f"cannot restore the stack {program.stack}: it has other resources",
                     hint="if the backend was not lost, leave it as it is; else name an empty one with"
                     " PULUMI_BACKEND_URL",
                 )

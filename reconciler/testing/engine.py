@@ -191,7 +191,7 @@ class FakeEngine:
             if self.export(program) == state:
                 return
             raise ConfigError(
-                f"cannot restore the stack {program.stack}: it has {len(there.things)} resources already",
+                f"cannot restore the stack {program.stack}: it has other resources",
                 hint="leave it as it is, or destroy it first",
             )
         try:

@@ -319,7 +319,7 @@ def test_a_stack_with_other_resources_is_never_written_over(live: World) -> None
     assert exported is not None
     live.declare(RED, LAMP, inventory={"version": 1})
     live.update(live.engine.preview(live.program()))
-    with pytest.raises(ConfigError, match="resources already"):
+    with pytest.raises(ConfigError, match="it has other resources"):
         live.engine.restore(live.program(), exported)
     assert live.engine.state(live.program()).resources == 2
 
