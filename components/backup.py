@@ -10,7 +10,6 @@ import pulumi
 import pulumi_docker as docker
 
 from components import agent_files
-from components.backup_values import INSIDE
 from components.catalogue.description import Health
 from components.containers import (
     Attachment,
@@ -95,7 +94,7 @@ class Backup(pulumi.ComponentResource):
                         Mount(args.volumes[volume.role], f"{agent_files.DATA}/{volume.role}", read_only=True)
                         for volume in resolved.files
                     ),
-                    *_repository(resolved),
+                    *(HostDirectory(path, inside) for inside, path in sorted(resolved.directories.items())),
                 ],
                 # Root reads every file of the service, whoever owns it, and changes none.
                 user="0:0",
@@ -134,10 +133,3 @@ def _uploads(args: BackupArgs) -> list[docker.ContainerUploadArgs]:
 
 def _major(resolved: ResolvedBackup) -> int:
     return resolved.base.numbers[0] if resolved.base.numbers else 0
-
-
-def _repository(resolved: ResolvedBackup) -> list[HostDirectory]:
-    """The service's own part of a repository that is a directory of the machine, and nothing more of it."""
-    if resolved.declared.repository.way != "local":
-        return []
-    return [HostDirectory(resolved.repository, INSIDE)]

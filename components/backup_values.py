@@ -14,6 +14,10 @@ from components.declared_values import REFUSED, Matching
 
 INSIDE = "/repository"
 """Where the agent has the directory of a repository that is a local path."""
+RECONCILER = "reconciler"
+"""The part of a repository that belongs to no service: what watches the stack keeps its own store there."""
+RECONCILER_INSIDE = "/reconciler"
+"""Where the agent has the directory of that part."""
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST = rf"(?P<host>{_LABEL}(?:\.{_LABEL})*)"

@@ -6,6 +6,7 @@ import ipaddress
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
+from components.backup_values import RECONCILER
 from components.declaration_errors import Path, Problem, unknown
 from components.declaration_models import ContainerService
 from components.image_reference import LOCAL_REPOSITORIES, ImageReference
@@ -263,6 +264,15 @@ def _short_hostnames_of_agents(declaration: Declaration) -> Iterator[Problem]:
             )
 
 
+def _free_part_of_the_repository(declaration: Declaration) -> Iterator[Problem]:
+    if RECONCILER in declaration.services and is_backed_up(declaration, RECONCILER):
+        yield Problem(
+            path=("services", RECONCILER),
+            problem=f"its snapshots would go where what watches this stack keeps its own: {RECONCILER}",
+            remedy="choose another name for the service, or set `backup: false` for it",
+        )
+
+
 def _sqlite_in_snapshots(declaration: Declaration) -> Iterator[Problem]:
     for name, service in declaration.services.items():
         if isinstance(service, ContainerService) and service.sqlite and not service.backup:
@@ -296,6 +306,7 @@ _RULES: tuple[Callable[[Declaration], Iterator[Problem]], ...] = (
     _certifiable,
     _agents_on_debian,
     _short_hostnames_of_agents,
+    _free_part_of_the_repository,
     _sqlite_in_snapshots,
 )
 _RULES_ABOUT_ABSENCE: tuple[Callable[[Declaration], Iterator[Problem]], ...] = (

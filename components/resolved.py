@@ -6,12 +6,12 @@ Names of containers, networks and volumes are public: people and backups address
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from components import catalogue
-from components.backup_values import Repository
+from components.backup_values import INSIDE, RECONCILER, RECONCILER_INSIDE, Repository
 from components.catalogue.description import DATABASE_PASSWORD, DatabaseAddress, Description, Surroundings
 from components.declaration_models import (
     Backup,
@@ -93,6 +93,7 @@ class ResolvedBackup:
         declared: what all services have in common.
         repository: where its own snapshots go, for people.
         inside: the same, for restic in the agent's container.
+        directories: directories of the machine that the agent writes to, by where it has them.
         base: the image that the agent is built from.
         container: of the agent.
         volume: where the agent keeps what it must remember.
@@ -104,6 +105,7 @@ class ResolvedBackup:
     declared: Backup
     repository: str
     inside: str
+    directories: Mapping[str, str]
     base: ImageReference
     container: str
     volume: str
@@ -301,6 +303,12 @@ def _backup(
         declared=declared,
         repository=repository.part(scope, name),
         inside=repository.inside(scope, name),
+        directories={
+            INSIDE: repository.part(scope, name),
+            RECONCILER_INSIDE: repository.part(scope, RECONCILER),
+        }
+        if repository.way == "local"
+        else {},
         base=base,
         container=declaration.name(name, BACKUP),
         volume=declaration.name(name, BACKUP),

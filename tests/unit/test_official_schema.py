@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from components.containers import REPLACED_FOR
 from components.declaration_models import KINDS
-from tests.declarations import EVERY_KIND, HOST_KEY, declaration
+from tests.declarations import BACKUP, EVERY_KIND, HOST_KEY, declaration
 from tests.programs import CONTAINER, PROVIDER, Program, Registered, run
 
 FILE = Path(__file__).parents[1] / "official_schema.yaml"
@@ -48,6 +48,7 @@ def program() -> Program:
     return run(
         declaration(
             {
+                ("backup",): BACKUP,
                 ("machines", "old"): {"docker": "ssh://tech@old.test.example", "host_key": HOST_KEY},
                 ("services", "attic"): {
                     **EVERY_KIND["services"]["pad"], "machine": "old", "hostname": "attic.test.example",
