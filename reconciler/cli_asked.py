@@ -122,8 +122,8 @@ def _names(environment: str, inventory: Inventory, service: str | None) -> tuple
     if not having or (service is not None and service not in having):
         raise ConfigError(
             f"cannot find backups of {service or environment}: none are declared",
-            hint="declare ronron:backup with a repository in the stack file (docs/declaration.md), push it,"
-            f" and run ronron update {environment}",
+            hint="declare ronron:backup with a repository in the stack file (docs/declaration.md), and no"
+            f" `backup: false` at the service; then push it, and run ronron update {environment}",
         )
     return (service,) if service is not None else having
 

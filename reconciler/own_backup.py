@@ -25,8 +25,8 @@ from reconciler.core.model import Instant, Revision, Value
 from reconciler.core.policy import Policy
 from reconciler.ports import Program
 
-NAME = "reconciler.tar"
-"""The bundle's file name; the agent keeps it under this."""
+NAME = "reconciler"
+"""The bundle's file name, as an agent keeps it."""
 
 STORE = "store.db"
 MANIFEST = "manifest.json"
@@ -276,14 +276,15 @@ def _checked_out(target: Target, ports: Ports, revision: Revision, work: Path) -
 
 
 def _found(place: Path) -> Path:
+    """The bundle: the path itself, or the only tar in the directory that restic has filled."""
     if place.is_file():
         return place
-    found = sorted(place.rglob("*.tar")) if place.is_dir() else []
+    found = sorted(file for file in place.rglob("*") if file.is_file() and tarfile.is_tarfile(file))
     if len(found) == 1:
         return found[0]
-    what = f"{len(found)} bundles are there" if found else "there is none"
+    what = f"{len(found)} of them are there" if found else "there is none"
     raise ConfigError(
         f"cannot find the bundle: {what}",
         where=str(place),
-        hint=f"name the file itself; it is called {NAME}",
+        hint=f"name the file itself; the agents keep it as `{NAME}`",
     )

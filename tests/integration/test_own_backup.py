@@ -282,5 +282,9 @@ def test_a_directory_without_a_bundle_names_what_it_looks_for(collective: Collec
     place = collective.root / "empty"
     place.mkdir()
     code, said = collective.machine("second").ronron("recover", str(place))
-    assert (code, NAME in said) == (ExitCode.USAGE, True)
+    assert code == ExitCode.USAGE
     assert "cannot find the bundle: there is none" in said
+    for name in ("one", "two"):
+        (place / name).write_bytes(a_tar(other=b"{}"))
+    code, said = collective.machine("second").ronron("recover", str(place))
+    assert (code, "2 of them are there" in said) == (ExitCode.USAGE, True)
