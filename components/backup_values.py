@@ -152,7 +152,7 @@ def schedule(text: str) -> str:
     chosen = [_field(word, *field) for word, field in zip(fields, _FIELDS, strict=True)]
     days, months = chosen[2], chosen[3]
     # As in cron, a day of the week beside it makes up for a day that does not come.
-    if fields[4].startswith("*") and all(min(days) > _LONGEST_MONTHS[month - 1] for month in months):
+    if fields[4] == "*" and all(min(days) > _LONGEST_MONTHS[month - 1] for month in months):
         _refuse(f"{text!r} never comes: no such month has that day", "choose a day that there is")
     return " ".join(fields)
 
@@ -175,6 +175,11 @@ def _field(word: str, name: str, lowest: int, highest: int) -> set[int]:
             _refuse(
                 f"{part!r} is no {name} of a schedule",
                 f"use numbers from {lowest} to {highest}, the lower one first",
+            )
+        if match["step"] and step > end - begin:
+            _refuse(
+                f"{part!r} is no {name} of a schedule: its step leads out of its range",
+                "leave the step out, or make it smaller",
             )
         found |= set(range(begin, end + 1, step))
     return found

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
 
 from components.declaration_errors import Problem
 from components.declaration_models import Machine
-from components.docker_endpoint import Endpoint, EndpointError
+from components.docker_endpoint import Endpoint, EndpointError, Ran
 from components.image_reference import ImageReference
 from components.preflight import images, problems, used_machines
 from components.resolved import Declaration
 from components.ssh import SshAddress, ssh_options
-from tests.declarations import EVERY_KIND, HOST_KEY, declaration
+from tests.declarations import BACKUP, EVERY_KIND, HOST_KEY, declaration
 
 ELSEWHERE = {"docker": "ssh://tech@old.test.example", "host_key": HOST_KEY}
 JOB = {"kind": "container", "machine": "old", "image": "job:1"}
@@ -59,6 +59,10 @@ class ToldDocker:
         """See Endpoint."""
         self.asked.append(str(image))
         return self.refused.get(str(image))
+
+    def run_inside(self, container: str, command: Sequence[str], seconds: float) -> Ran:
+        """See Endpoint."""
+        raise AssertionError(f"nothing runs in {container} before an update: {command}, {seconds}")
 
 
 def found(declared: Declaration, *dockers: tuple[str, ToldDocker], deadline: float = 30) -> list[Problem]:
@@ -246,3 +250,16 @@ def test_the_same_stack_has_the_same_options_for_everybody() -> None:
 
 def test_every_kind_is_declared_on_the_machine_that_is_asked() -> None:
     assert {service["machine"] for service in EVERY_KIND["services"].values()} == {"here"}
+
+
+def test_what_an_agent_is_built_from_is_there_and_its_own_image_needs_no_registry() -> None:
+    files = {"kind": "container", "machine": "here", "image": "files:1", "volumes": {"kept": "/kept"}}
+    wanted = images(
+        declaration({("backup",): {**BACKUP, "image": "debian:12"}, ("services",): {"files": files}}), "here"
+    )
+    assert {str(image): path for image, path in wanted.items()} == {
+        "files:1": ("services", "files", "image"), "debian:12": ("backup", "image"),
+    }  # fmt: skip
+    common = images(declaration({("backup",): BACKUP, ("services",): {"files": files}}), "here")
+    assert ("database", "image") in common.values()
+    assert not [image for image in wanted if "backup-agent" in str(image)]
