@@ -38,7 +38,7 @@ _SERVICE = "service"
 _NOT_OF_THE_SNAPSHOT = frozenset({"wrong-password", "unreachable", "full", "locked", "busy"})
 """Codes of agents' errors that say nothing of the snapshot: the drill did not take place."""
 
-_ANSWER_SECONDS = 60.0
+_ANSWER_SECONDS = 20.0
 """A service that Docker calls healthy may still migrate at its first request (Kanboard does)."""
 
 

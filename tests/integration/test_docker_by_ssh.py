@@ -1,0 +1,152 @@
+"""Backups of a service on a machine that is reached by ssh: a real sshd in front of a real Docker."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.adapters.docker_backups import DockerBackups
+from reconciler.core.errors import AgentSilentError, BackupError
+from reconciler.core.inventory import Inventory
+from tests.backed_up import NAME, BackedUp, backed_up
+from tests.backup_targets import agent_image, postgres_image
+from tests.double_images import ensure_doubles
+from tests.ssh_to_docker import Sshd, new_key, ssh_agent, sshd
+
+__all__ = ["agent_image", "postgres_image"]
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.timeout(300)
+
+CONNECTS = """
+import sys, time
+from pathlib import Path
+from reconciler.adapters.docker_connection import connected
+from reconciler.core.inventory import Inventory
+inventory = Inventory.model_validate_json(sys.argv[1])
+with connected(inventory, "board", inventory.services["board"], "look at") as client:
+    client.version()
+    print(Path("/proc/thread-self/children").read_text(), flush=True)
+    time.sleep(60)
+"""
+"""A reconciler of its own, to be killed while it is connected."""
+
+
+@pytest.fixture(scope="module")
+def board(postgres_image: str, agent_image: str) -> Iterator[BackedUp]:
+    with backed_up(postgres_image, agent_image, ensure_doubles()["kanboard"]) as made:
+        made.write("over there")
+        yield made
+
+
+@pytest.fixture(scope="module")
+def machine(board: BackedUp) -> Iterator[Sshd]:
+    with tempfile.TemporaryDirectory(prefix="ronron-test-") as place:
+        yield sshd(board.here, Path(place))
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="ronron-test-") as made:  # a socket's path has to be short
+        yield Path(made)
+
+
+@pytest.fixture
+def let_in(place: Path, machine: Sshd, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with ssh_agent(place, machine.key) as socket:
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
+        yield
+
+
+def reached(board: BackedUp, address: str, host_key: str | None) -> Inventory:
+    """The board's inventory, with another way to its machine."""
+    document = board.inventory.model_dump(mode="json")
+    document["machines"] = {"here": {"docker": address, "host_key": host_key}}
+    return Inventory.model_validate(document)
+
+
+def test_everything_goes_through_ssh(board: BackedUp, machine: Sshd, let_in: None, tmp_path: Path) -> None:
+    inventory, backups = reached(board, machine.address, machine.host_key), DockerBackups()
+    taken = backups.snapshot(inventory, NAME, "asked", None)
+    assert taken.counts["tasks"] == len(board.titles())
+    assert backups.snapshots(inventory, NAME)[0] == taken
+    assert backups.status(inventory, NAME).reachable
+
+    backups.export(inventory, NAME, taken, tmp_path / "place")
+    assert (tmp_path / "place" / "database.pgdump").stat().st_size == taken.database.bytes  # type: ignore[union-attr]
+
+    (tmp_path / "records").write_bytes(b"a record" * 100_000)
+    bundle = tmp_path / "bundle.tar"
+    subprocess.run(["tar", "-cf", str(bundle), "-C", str(tmp_path), "records"], check=True, timeout=30)
+    assert re.fullmatch("[0-9a-f]{8,64}", backups.keep(inventory, NAME, bundle))
+
+    board.write("after the snapshot")
+    restored = backups.restore(inventory, NAME, taken, keep=False, told=[].append)
+    assert dict(restored.counts) == dict(taken.counts)
+    assert board.titles() == ["over there"]
+
+
+def test_a_connection_leaves_nothing_behind(
+    board: BackedUp, machine: Sshd, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = set(Path(tempfile.gettempdir()).glob("ronron-*"))
+    with ssh_agent(place, machine.key) as socket:
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
+        children = Path("/proc/thread-self/children").read_text()
+        DockerBackups().status(reached(board, machine.address, machine.host_key), NAME)
+        assert Path("/proc/thread-self/children").read_text() == children
+    assert set(Path(tempfile.gettempdir()).glob("ronron-*")) == before
+
+
+def test_another_host_key_than_the_pinned_one_is_refused(
+    board: BackedUp, machine: Sshd, let_in: None, place: Path
+) -> None:
+    other = new_key(place / "other").with_suffix(".pub").read_text().split()
+    with pytest.raises(AgentSilentError, match="it shows another host key than the declared one") as refused:
+        DockerBackups().status(reached(board, machine.address, " ".join(other[:2])), NAME)
+    assert "declare the new `host_key`" in refused.value.hint
+
+
+def test_a_machine_that_lets_nobody_in_is_told_in_sshs_own_words(
+    board: BackedUp, machine: Sshd, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ssh_agent(place) as socket:
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
+        with pytest.raises(AgentSilentError, match="Permission denied"):
+            DockerBackups().status(reached(board, machine.address, machine.host_key), NAME)
+
+
+def test_a_machine_that_does_not_listen_is_told_in_sshs_own_words(board: BackedUp, machine: Sshd) -> None:
+    nowhere = machine.address.replace(":2222", ":2223")
+    with pytest.raises(AgentSilentError, match="Connection refused"):
+        DockerBackups().status(reached(board, nowhere, machine.host_key), NAME)
+
+
+@pytest.mark.parametrize("address", ["tcp://192.0.2.1:2375", "ssh://192.0.2.1", "ssh://tech@192.0.2.1"])
+def test_a_way_that_is_not_safe_is_no_way(board: BackedUp, address: str) -> None:
+    with pytest.raises(BackupError, match="that is no unix:///path, nor ssh://user@host with a host key"):
+        DockerBackups().status(reached(board, address, None), NAME)
+
+
+def test_ssh_ends_with_a_reconciler_that_is_killed(board: BackedUp, machine: Sshd, let_in: None) -> None:
+    inventory = reached(board, machine.address, machine.host_key)
+    words = [sys.executable, "-c", CONNECTS, inventory.model_dump_json()]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        ssh = int(child.stdout.readline())
+        assert Path(f"/proc/{ssh}/comm").read_text().strip() == "ssh"
+        os.kill(child.pid, signal.SIGKILL)
+    end = time.monotonic() + 30
+    while Path(f"/proc/{ssh}").exists() and "State:\tZ" not in Path(f"/proc/{ssh}/status").read_text():
+        assert time.monotonic() < end
+        time.sleep(0.05)
