@@ -351,6 +351,7 @@ def test_an_export_of_what_is_not_there_leaves_nothing_behind(world: World, tmp_
 
 
 def test_a_bundle_of_the_reconciler_is_kept_beside_the_snapshots(world: World, tmp_path: Path) -> None:
+    world.backups.snapshot(world.inventory, NAME)
     before = world.backups.snapshots(world.inventory, NAME)
     (tmp_path / "records.sqlite").write_bytes(b"a record" * 100_000)
     bundle = tmp_path / "bundle.tar"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,69 @@ def test_a_restore_that_is_killed_anywhere_is_done_by_the_next_one(
     assert board.titles() == ["before the fire"]
     assert board.picture(file) == PICTURE
     assert board.left() == []
+
+
+@dataclass
+class Interrupting:
+    """Is told what happens, and does something at one line: a Ctrl-C, unless it is said otherwise.
+
+    Args:
+        line: begins so.
+        does: what.
+    """
+
+    line: str
+    does: Callable[[], None] | None = None
+
+    def __call__(self, line: str) -> None:
+        if line.startswith(self.line):
+            if self.does is None:
+                raise KeyboardInterrupt
+            self.does()
+
+
+@pytest.mark.parametrize("line", ["stopping", "restoring the database", "restoring 1 files"])
+def test_an_interrupted_restore_starts_the_service_again(
+    board: BackedUp, backups: DockerBackups, line: str
+) -> None:
+    file = board.write("a task", PICTURE)
+    taken = backups.snapshot(board.inventory, NAME)
+    with pytest.raises(KeyboardInterrupt):
+        backups.restore(board.inventory, NAME, taken, keep=False, told=Interrupting(line))
+    board.await_board()
+    assert board.titles() == ["a task"]
+    assert board.picture(file) == PICTURE
+    assert board.left() == []
+
+
+@pytest.mark.parametrize(
+    "line", ["starting an empty database", "restoring snapshot", "starting ronron-local"]
+)
+def test_an_interrupted_drill_leaves_nothing_behind(
+    board: BackedUp, backups: DockerBackups, line: str
+) -> None:
+    board.write()
+    taken = backups.snapshot(board.inventory, NAME)
+    standing = board.standing()
+    with pytest.raises(KeyboardInterrupt):
+        backups.drill(board.inventory, NAME, taken, Interrupting(line))
+    assert board.standing() == standing
+    assert board.left() == []
+
+
+def test_a_restore_that_fails_in_its_last_step_says_what_the_service_runs_on(
+    board: BackedUp, backups: DockerBackups
+) -> None:
+    file = board.write("a task", PICTURE)
+    taken = backups.snapshot(board.inventory, NAME)
+    stop = Interrupting("putting the restored database", lambda: board.database.stop(timeout=30))
+    with pytest.raises(BackupError, match="with the snapshot's files and the database that it had"):
+        backups.restore(board.inventory, NAME, taken, keep=False, told=stop)
+    board.database.start()
+    board.await_board()
+    backups.restore(board.inventory, NAME, taken, keep=False, told=nobody)
+    assert board.titles() == ["a task"]
+    assert board.picture(file) == PICTURE
 
 
 def test_a_database_that_does_not_answer_leaves_the_service_on_what_it_had(
