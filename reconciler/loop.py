@@ -229,6 +229,7 @@ class Loop:
 
     def _announce_drain(self) -> None:
         running = sorted(name for name, future in self._passes.items() if not future.done())
+        running += sorted(f"backups of {name}" for name, future in self._care.items() if not future.done())
         if running and self._stop.is_set():
             self._tell(EVERYWHERE, f"stopping: {', '.join(running)} may end first; ask again to interrupt")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rich.markup import escape
 
@@ -12,6 +12,9 @@ from reconciler.core.conditions import age
 from reconciler.core.errors import ReconcilerError
 from reconciler.core.inventory import Service
 from reconciler.core.model import SHORT
+
+LONG_AGO = timedelta(hours=2)
+"""What was looked at longer ago says so: nobody watches, and nobody would have noticed a gap."""
 
 
 def backup_lines(seen: SeenBackup, now: datetime) -> list[str]:
@@ -22,7 +25,9 @@ def backup_lines(seen: SeenBackup, now: datetime) -> list[str]:
     newest = f"newest {age(now - seen.taken)} ago" if seen.taken is not None else "no snapshot"
     word = {True: "passed", False: "failed", None: "did not end"}[seen.drill_passed]
     drill = f"drill {word} {age(now - seen.drilled)} ago" if seen.drilled is not None else "no drill yet"
-    lines = [f"  backup   {name}  {newest}  {drill}  [dim]{escape((seen.newest or '')[:SHORT])}[/]"]
+    looked = f"looked at {age(now - seen.looked_at)} ago" if now - seen.looked_at > LONG_AGO else ""
+    about = "  ".join(part for part in ((seen.newest or "")[:SHORT], looked) if part)
+    lines = [f"  backup   {name}  {newest}  {drill}  [dim]{escape(about)}[/]"]
     for condition in seen.conditions:
         lines.append(f"           [bold red]{condition.kind}[/]: {escape(condition.message)}")
         lines.append(f"           [cyan]what to do[/]  {escape(condition.hint)}")

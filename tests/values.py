@@ -18,6 +18,7 @@ from reconciler.core.model import (
     ProcessMark,
     Reason,
     Revision,
+    TakenSnapshot,
     Verdict,
     VerdictKind,
 )
@@ -119,5 +120,6 @@ UPDATED = Outcome(
     identity=PLAN,
     changes=(change(properties=("image",)),),
     probes=(ProbeResult(service="pad", url="https://pad.example/", healthy=True, detail="200 in 0.04 s"),),
+    snapshots=(TakenSnapshot(service="pad", id="5" * 64),),
 )
 """An outcome with everything in it."""

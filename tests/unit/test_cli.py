@@ -225,6 +225,7 @@ def test_explain_says_why_from_the_records_alone(ronron: Ronron, store: SqlStore
     said = ronron("explain", "production")
     assert "because   new revision: it is new" in said.out
     assert "verdict   allowed: the policy allows it" in said.out
+    assert "snapshot  555555555555 of pad, taken before the update" in said.out
     assert ronron("explain", "production", "--json").facts["passes"][0]["id"] == 1
 
 

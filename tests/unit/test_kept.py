@@ -7,7 +7,7 @@ import pytest
 from reconciler.core.kept import LONGEST, as_kept
 from reconciler.core.model import Outcome, Value
 from reconciler.core.record import Record
-from tests.values import FAILED, HELD, RUNNING, SUSPENSION, SYNCED, UPDATED, begun
+from tests.values import FAILED, HELD, KEPT_BUNDLE, RUNNING, SEEN, SUSPENSION, SYNCED, UPDATED, begun
 from tests.worlds import inventory
 
 SECRET = "hunter22hunter22"
@@ -18,6 +18,7 @@ SECRET = "hunter22hunter22"
     [
         SYNCED,
         FAILED.with_(held=HELD, running=RUNNING, suspended=SUSPENSION, inventory=inventory()),
+        SYNCED.with_(backups={"pad": SEEN}, kept=KEPT_BUNDLE),
         UPDATED,
         begun().with_(outcome=UPDATED),
     ],

@@ -450,3 +450,16 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+
+
+def test_a_record_of_an_earlier_release_is_read() -> None:
+    """As it was before there were backups."""
+    newer = {"stack", "backups", "kept"}
+    document = SYNCED.model_dump(mode="json", exclude=newer)
+    assert Record.model_validate(document) == SYNCED
+    assert (SYNCED.stack, SYNCED.backups, SYNCED.kept) == (None, {}, None)
+
+
+def test_an_outcome_of_an_earlier_release_is_read() -> None:
+    document = UPDATED.model_dump(mode="json", exclude={"snapshots"})
+    assert Outcome.model_validate(document) == UPDATED.with_(snapshots=())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from reconciler.core.backups import SeenBackup
 from reconciler.core.errors import (
     ConfigError,
     EngineMissingError,
@@ -17,7 +18,20 @@ from reconciler.core.errors import (
 from reconciler.core.model import Decision, Outcome, OutcomeKind, Reason
 from reconciler.core.record import Record
 from reconciler.core.status import ExitCode, State, code_of, exit_code, exit_code_of, status
-from tests.values import FAILED, FRESH, HELD, NEW, OLD, RUNNING, SUSPENSION, SYNCED, UPDATED, begun
+from tests.values import (
+    FAILED,
+    FRESH,
+    HELD,
+    KEPT_BUNDLE,
+    NEW,
+    OLD,
+    RUNNING,
+    SEEN,
+    SUSPENSION,
+    SYNCED,
+    UPDATED,
+    begun,
+)
 from tests.worlds import inventory
 
 DECIDED = Decision(reason=Reason.OUTSIDE_WINDOW, why="its window opens at 18:00")
@@ -135,3 +149,18 @@ def test_what_is_wanted_is_named_only_where_it_is_not_what_is_live() -> None:
 def test_whatever_needs_a_person_comes_with_a_remedy(record: Record, hint: str) -> None:
     assert hint in status(record, ()).hint
     assert bool(status(record, ()).hint) is bool(hint)
+
+
+def test_the_backups_come_from_the_record_for_services_that_have_some() -> None:
+    assert status(SYNCED.with_(inventory=inventory(), backups={"pad": SEEN}), ()).backups == ()
+    declared = SYNCED.with_(inventory=inventory(backup=True))
+    assert status(declared, ()).backups == (SeenBackup(service="pad"),)
+    how = status(declared.with_(backups={"pad": SEEN, "gone": SEEN}, kept=KEPT_BUNDLE), ())
+    assert (how.backups, how.kept) == ((SEEN,), KEPT_BUNDLE)
+
+
+def test_what_is_wrong_with_a_backup_makes_no_environment_failing() -> None:
+    how = status(SYNCED.with_(inventory=inventory(backup=True), backups={"pad": SEEN}), ())
+    assert how.backups[0].conditions
+    assert how.state is State.LIVE
+    assert exit_code([how]) is ExitCode.DONE
