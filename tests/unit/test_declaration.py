@@ -17,8 +17,10 @@ from components.declaration import SEALED, DeclarationError, StackConfiguration,
 from components.declaration_errors import SHOWN_AT_MOST, Path, Problem, render
 from tests.declarations import (
     ABSENT,
+    BACKUP,
     DIGEST,
     EVERY_KIND,
+    OFF_SITE,
     PASSWORD,
     SECRETS,
     configuration,
@@ -42,6 +44,7 @@ class Wrong:
 PAD = ("services", "pad")
 WIKI = ("services", "wiki")
 HERE = ("machines", "here")
+OTHER = {**EVERY_KIND["services"]["wiki"], "hostname": "other.test.example"}
 
 TABLE = (
     # -- shape --------------------------------------------------------------------------------------------
@@ -241,6 +244,75 @@ TABLE = (
         "two ways for members", (("members", "forward_auth"), {"url": "https://auth.test.example"}),
         "ronron:members", "exactly one of", "keep one of the two",
     ),
+    # -- backups --------------------------------------------------------------------------------------------
+    Wrong(
+        "no repository", (("backup",), {"schedule": "0 3 * * *", "password": SEALED}),
+        "ronron:backup.repository", "missing", "add `repository`",
+    ),
+    Wrong(
+        "a login in the repository", (("backup",), {**BACKUP, "repository": "rest:https://me:word@v.example"}),
+        "ronron:backup.repository", "login in it",
+        "pulumi config set --secret --path 'ronron:backup.login'",
+    ),
+    Wrong(
+        "a schedule of words", (("backup",), {**BACKUP, "schedule": "daily"}), "ronron:backup.schedule",
+        "is not a schedule", "write five fields",
+    ),
+    Wrong(
+        "a schedule that never comes", (("backup",), {**BACKUP, "schedule": "0 3 31 2 *"}),
+        "ronron:backup.schedule", "never comes", "choose a day",
+    ),
+    Wrong(
+        "a mistyped key of backups", (("backup",), {**BACKUP, "shedule": "0 3 * * *"}),
+        "ronron:backup.shedule", "nearest known one is 'schedule'", "rename it to 'schedule'",
+    ),
+    Wrong(
+        "a drill now and then", (("backup",), {**BACKUP, "drill": "yearly"}), "ronron:backup.drill",
+        "known words", "'daily', 'weekly' or 'monthly'",
+    ),
+    Wrong(
+        "a password of the repository in clear", (("backup",), {**BACKUP, "password": "hunter2"}),
+        "ronron:backup.password", "secret in plain text", "--path",
+    ),
+    Wrong(
+        "no password of the repository",
+        (("backup",), {key: value for key, value in BACKUP.items() if key != "password"}),
+        "ronron:backup.password", "missing secret: the password of the repository of backups",
+        "pulumi config set --secret --path 'ronron:backup.password' --stack local",
+    ),
+    Wrong(
+        "a repository by ssh without a key",
+        (("backup",), {key: value for key, value in OFF_SITE.items() if key != "ssh_key"}),
+        "ronron:backup.ssh_key", "missing secret: the private ssh key",
+        "pulumi config set --secret --path 'ronron:backup.ssh_key' --stack local < KEYFILE",
+    ),
+    Wrong(
+        "a repository on S3 without a login",
+        (("backup",), {**BACKUP, "repository": "s3:https://garage.test.example/b"}),
+        "ronron:backup.login", "missing secret: the login", "ronron:backup.login",
+    ),
+    Wrong(
+        "a repository by ssh without the key of its host",
+        (("backup",), {key: value for key, value in OFF_SITE.items() if key != "host_key"}), "ronron:backup",
+        "needs `host_key`", "copy /etc/ssh/ssh_host_ed25519_key.pub of vault.test.example",
+    ),
+    Wrong(
+        "a login for a directory", (("backup",), {**BACKUP, "login": SEALED}), "ronron:backup",
+        "`login` has no meaning for '/srv/backups'", "pulumi config rm --path 'ronron:backup.login'",
+    ),
+    Wrong(
+        "a secret whose path was forgotten", (("backup.password",), SEALED), "ronron:backup.password",
+        "a key of its own", "pulumi config set --secret --path 'ronron:backup.password'",
+    ),
+    Wrong(
+        "SQLite in a volume that there is not", ((*WIKI, "sqlite"), {"page": ["a.db"]}),
+        "ronron:services.wiki",
+        "the volume 'page', which is not among `volumes`", "as it is called there",
+    ),
+    Wrong(
+        "SQLite out of its volume", ((*WIKI, "sqlite"), {"pages": ["../a.db"]}),
+        "ronron:services.wiki.sqlite.pages.0", "not a path inside the volume", "without `..`",
+    ),
     # -- secrets --------------------------------------------------------------------------------------------
     Wrong(
         "a secret in plain text", (("pad-admin-password",), "hunter2hunter2"), "ronron:pad-admin-password",
@@ -256,6 +328,69 @@ TABLE = (
         "nearest known one is 'pad-admin-password'", "rename it to 'pad-admin-password'",
     ),
 )  # fmt: skip
+
+
+def test_agents_are_built_on_debian_only() -> None:
+    alpine = {("backup",): BACKUP, ("database", "image"): "postgres:15.14-alpine"}
+    (first, *_) = problems(configuration(alpine))
+    assert first.key == "ronron:database.image"
+    assert "'postgres:15.14-alpine', and they need Debian" in first.problem
+    assert "without -alpine" in first.remedy
+    own = {("backup",): BACKUP, (*PAD, "database"): {"image": "postgres:15.14-alpine3.20"}}
+    assert [each.key for each in problems(configuration(own))] == ["ronron:services.pad.database.image"]
+    assert problems(configuration({**own, (*PAD, "backup"): False})) == ()
+
+
+def test_where_no_image_tells_what_an_agent_is_built_from_it_is_asked_for() -> None:
+    files = {"kind": "container", "machine": "here", "image": "files:1", "volumes": {"kept": "/kept"}}
+    edits = {("backup",): BACKUP, ("services",): {"files": files}, ("database",): ABSENT}
+    (found,) = problems(configuration(edits, secrets=()))
+    assert found.key == "ronron:backup.image"
+    assert "files has no database" in found.problem
+    for cure in ({("backup", "image"): "debian:12"}, {("services", "files", "backup"): False}):
+        assert problems(configuration({**edits, **cure}, secrets=())) == ()
+
+
+def test_an_agent_has_a_name_that_a_host_may_have() -> None:
+    name = "a" * 30
+    edits = {("backup",): BACKUP, ("services", name): OTHER}
+    stack = configuration(edits, stack="local-" + "b" * 30, secrets=(*SECRETS, f"{name}-database-password"))
+    (found,) = problems(stack)
+    assert found.key == f"ronron:services.{name}"
+    assert "longer than a name may be: 63" in found.problem
+
+
+def test_no_service_keeps_its_snapshots_where_the_reconciler_keeps_its_own() -> None:
+    edits = {("backup",): BACKUP, ("services", "reconciler"): OTHER}
+    secrets = (*SECRETS, "reconciler-database-password")
+    (found,) = problems(configuration(edits, secrets=secrets))
+    assert found.key == "ronron:services.reconciler"
+    assert "choose another name" in found.remedy
+
+
+@pytest.mark.parametrize("backup", [BACKUP, OFF_SITE])
+def test_good_backups_are_taken(backup: dict[str, Any]) -> None:
+    assert problems(configuration({("backup",): backup})) == ()
+
+
+@pytest.mark.parametrize(
+    ("role", "value", "said"),
+    [
+        ("password", "", "empty"), ("password", "a\nb", "line ends"), ("login", "nobody", "no login"),
+        ("login", ":x", "no login"), ("ssh_key", "ssh-ed25519 AAAA", "no private ssh key"),
+    ],
+)  # fmt: skip
+def test_a_secret_of_the_backups_that_cannot_be_one_is_refused_untold(
+    role: str, value: str, said: str
+) -> None:
+    good = configuration({("backup",): OFF_SITE})
+    stack = StackConfiguration(
+        stack=good.stack, values=good.values, secrets=good.secrets, backup_secrets={role: SecretStr(value)}
+    )
+    (found,) = problems(stack)
+    assert found.key == f"ronron:backup.{role}"
+    assert said in found.problem
+    assert f"--path 'ronron:backup.{role}'" in found.remedy
 
 
 @pytest.mark.parametrize("wrong", [pytest.param(each, id=each.name) for each in TABLE])

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from components.declaration import DeclarationError
-from components.program import exported_inventory
+from components.declared_values import SEALED
+from components.program import exported_inventory, sealed_backup
 
 
 def answers(*given: object) -> Callable[[], object]:
@@ -41,3 +42,19 @@ def test_a_state_that_stays_unreadable_is_said_and_not_taken_for_an_empty_one() 
 )
 def test_a_stack_that_exported_nothing_has_no_inventory(answer: object) -> None:
     assert exported_inventory(answers(answer), pause=0) is None
+
+
+def test_the_secrets_of_the_backups_are_sealed_and_nothing_else_is() -> None:
+    declared = {"repository": "/srv", "password": "a", "login": "b:c", "ssh_key": "d", "keep": {"daily": 7}}
+    sealed, secrets = sealed_backup(declared)
+    assert sealed == {
+        "repository": "/srv", "password": SEALED, "login": SEALED, "ssh_key": SEALED, "keep": {"daily": 7},
+    }  # fmt: skip
+    assert {role: secret.get_secret_value() for role, secret in secrets.items()} == {
+        "password": "a", "login": "b:c", "ssh_key": "d",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [None, "x", [], {}, {"password": 3}])
+def test_backups_that_are_no_mapping_are_left_to_who_checks_them(value: object) -> None:
+    assert sealed_backup(value) == (value, {})
