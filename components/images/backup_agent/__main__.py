@@ -57,6 +57,8 @@ def main(words: Sequence[str] | None = None, places: Places | None = None) -> in
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
     # Files that are made here hold a service's content.
     os.umask(0o077)
+    # A schedule that started us waits for signals in its own way, and children inherit that.
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _stopped)
     agent = Agent(places or Places())

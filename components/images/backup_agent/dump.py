@@ -9,7 +9,7 @@ from .children import Child, Ended, StalledError, moved
 from .configuration import Configuration, Database, Places, Secrets
 from .errors import AgentError, redacted, shortened
 from .manifest import DUMP, Dumped
-from .postgres import connected, counted, environment, work_folder
+from .postgres import connected, counted, environment, place, work_folder
 from .restic import LONG_SECONDS, Restic, summary
 
 PG_DUMP_SECONDS = 600.0
@@ -79,7 +79,7 @@ def _streamed(
 ) -> tuple[int, str]:
     command = [
         "pg_dump", "--format=custom", f"--snapshot={view}", "--no-password", "--lock-wait-timeout=600000",
-        f"--dbname={database.name}",
+        f"--dbname={place(database.name)}",
     ]  # fmt: skip
     words = ["backup", "--json", "--stdin", "--stdin-filename", DUMP, "--host", configuration.host]
     words += ["--tag", "database", "--tag", f"run:{run}"]

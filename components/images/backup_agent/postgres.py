@@ -20,12 +20,13 @@ COUNT_SECONDS = 900
 MOST_TABLES = 500
 """A service with more tables than that names the counts that matter."""
 
-# A network between two containers can vanish without a word: the kernel asks after half a minute of silence.
+# A container that is killed takes its network with it and says nothing: the kernel asks after a quarter of a minute.
 _KEEPALIVE: dict[str, Any] = {
     "keepalives": 1,
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
     "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
 }
 _HINT = "Look at the service's database: docker logs {host}; and run it again"
 
@@ -137,6 +138,12 @@ def environment(database: Database, secrets: Secrets, places: Places) -> Iterato
             "PGCONNECT_TIMEOUT": str(CONNECT_SECONDS),
             "PGSSLMODE": os.environ.get("PGSSLMODE", "prefer"),
         }
+
+
+def place(name: str) -> str:
+    """A database of that server for PostgreSQL's programs, whose other words are in their environment."""
+    quoted = name.replace("\\", "\\\\").replace("'", "\\'")
+    return " ".join([f"dbname='{quoted}'", *(f"{key}={value}" for key, value in _KEEPALIVE.items())])
 
 
 def work_folder(places: Places) -> Path:

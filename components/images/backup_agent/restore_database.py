@@ -10,7 +10,7 @@ from .children import Child, StalledError
 from .configuration import Configuration, Database, Places, Secrets
 from .errors import AgentError, redacted, shortened
 from .manifest import DUMP
-from .postgres import connected, counts, environment, work_folder
+from .postgres import connected, counts, environment, place, work_folder
 from .repository import Repository
 from .restic import LONG_SECONDS
 
@@ -209,7 +209,7 @@ def _open(connection: Connection, name: str) -> None:
 def _restored(
     repository: Repository, database: Database, secrets: Secrets, places: Places, identity: str, name: str
 ) -> None:
-    command = ["pg_restore", "--exit-on-error", "--no-owner", "--no-password", f"--dbname={name}"]
+    command = ["pg_restore", "--exit-on-error", "--no-owner", "--no-password", f"--dbname={place(name)}"]
     with (
         environment(database, secrets, places) as given,
         repository.restic.start("dump", identity, DUMP, pipe=True) as source,

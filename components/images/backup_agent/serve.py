@@ -5,7 +5,6 @@ Each job is a process of its own that runs a command of the agent: its memory en
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import signal
 import subprocess
@@ -27,6 +26,8 @@ STOP_SECONDS = 7.0
 """A job gets so long to end; Docker gives ten seconds before it kills."""
 
 LOOK_SECONDS = 5.0
+
+_ENDS = frozenset({signal.SIGTERM, signal.SIGINT})
 
 _COMMANDS = {
     "backup": ["now", "--reason", "schedule"],
@@ -53,32 +54,37 @@ class Serving:
         self._stopping = threading.Event()
         self._guard = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
+        self._kind = ""
         self._scheduler = _scheduler(places)
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
         global _serving  # a job that is kept on disk can only name a function
         _serving = self
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stopping.set())
+        # Waited for below. Before threads begin, so that the kernel hands them to nobody else.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
         _, first = self._journal.since()
         self._scheduler.start(paused=True)
         self._plan(first)
         self._scheduler.resume()
         _log.info("serving: %s", ", ".join(f"{name} at {at}" for name, at in self._next().items()))
-        while not self._stopping.wait(LOOK_SECONDS):
+        while signal.sigtimedwait(_ENDS, LOOK_SECONDS) is None:
             if not self._scheduler.running:
                 raise AgentError("failed", "cannot go on: the scheduler has ended", "Read the log above it")
             self._remember_next()
         _log.info("stopping")
-        self._end_child()
-        self._scheduler.shutdown(wait=True)
+        if self._broken_off() == "backup":
+            # It is begun again at the next start, not when its time comes again.
+            self._once(now())
+        # Without waiting: it would do so with the lock held that the end of a job needs.
+        self._scheduler.shutdown(wait=False)
 
     def job(self, kind: str) -> None:
         """Do one job; a backup that fails is tried again later."""
         with self._guard:
             if self._stopping.is_set():
                 return
+            self._kind = kind
             self._child = subprocess.Popen(
                 [sys.executable, "-m", __package__ or "backup_agent", *_COMMANDS[kind]],
                 stdin=subprocess.DEVNULL,
@@ -89,16 +95,11 @@ class Serving:
         with self._guard:
             self._child = None
         _log.info("%s: %s", kind, "done" if code == 0 else f"failed ({code})")
-        if self._stopping.is_set():
-            # Broken off by us: it is begun again at the next start, not in half an hour.
-            if kind == "backup":
-                self._again(timedelta(0))
-            return
-        if kind == "backup":
+        if kind == "backup" and not self._stopping.is_set():
             if code == 0:
                 self._not_again()
             else:
-                self._again(AGAIN)
+                self._once(now() + AGAIN)
 
     def _plan(self, first: bool) -> None:
         """Give every job its trigger; an unchanged one keeps its next time, also where that has passed."""
@@ -130,14 +131,10 @@ class Serving:
             self._once(now() + FIRST_BACKUP)
         self._remember_next()
 
-    def _again(self, wait: timedelta) -> None:
-        self._once(now() + wait)
-
     def _once(self, at: datetime) -> None:
-        with contextlib.suppress(Exception):  # the store may close while we end
-            self._scheduler.add_job(
-                due, "date", run_date=at, args=["backup"], id="again", name="again", replace_existing=True
-            )
+        self._scheduler.add_job(
+            due, "date", run_date=at, args=["backup"], id="again", name="again", replace_existing=True
+        )
 
     def _not_again(self) -> None:
         if self._scheduler.get_job("again"):
@@ -155,16 +152,20 @@ class Serving:
         for kind in _COMMANDS:
             self._journal.remember(f"next {kind}", self._next().get(kind, ""))
 
-    def _end_child(self) -> None:
+    def _broken_off(self) -> str | None:
+        """End the job that runs now, if there is one; its kind, unless it was done."""
         with self._guard:
-            child = self._child
+            self._stopping.set()
+            child, kind = self._child, self._kind
         if child is None:
-            return
+            return None
         child.send_signal(signal.SIGTERM)
         try:
-            child.wait(timeout=STOP_SECONDS)
+            code = child.wait(timeout=STOP_SECONDS)
         except subprocess.TimeoutExpired:
             child.kill()
+            code = child.wait()
+        return kind if code else None
 
 
 def due(kind: str) -> None:
