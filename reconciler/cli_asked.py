@@ -157,8 +157,7 @@ def chosen_of(
             hint=f"take one with ronron backup now {environment} {service}",
         )
     if wanted is None:
-        # What a restore kept is what somebody wanted to get rid of; it is restored only by its id.
-        good = [one for one in believable(every, at) if one.reason != "restore"]
+        good = believable(every, at)
         if not good:
             raise ConfigError(
                 f"cannot choose a snapshot of {service}: none was taken of it at a time that can be",

@@ -19,6 +19,7 @@ from reconciler.core.conditions import believable
 from reconciler.core.errors import BackupError, ConfigError
 from reconciler.core.model import SHORT
 from reconciler.core.policy import Policy
+from reconciler.core.redact import redact
 from reconciler.core.status import ExitCode
 from reconciler.own_backup import Bundle, put_store, recover
 from reconciler.terminal_backups import (
@@ -181,7 +182,10 @@ def restore(
             for line in intent_lines(running, chosen, asked.clock.now(), keep=not without_keeping):
                 screen.print(line)
         if not yes and not _agreed(asked, service):
-            screen.print("nothing was done")
+            if as_json:
+                screen.json({"restored": None})
+            else:
+                screen.print("nothing was done")
             return ExitCode.HELD
         restored = _restore(asked, service, chosen, keep=not without_keeping)
         if as_json:
@@ -277,6 +281,8 @@ def recover_(
     with tempfile.TemporaryDirectory(prefix="ronron-bundle-") as work:
         with wired(context, as_json) as parts:
             bundle = Bundle(place, Path(work))
+            if bundle.manifest.repository != redact(parts.settings.repository):
+                parts.screen.tell("recover", f"the bundle was made with {bundle.manifest.repository}")
             parts.ports.source.refresh()
             with parts.screen.working("recovering"):
                 done = recover(bundle, parts.ports, records_only=records_only)

@@ -32,6 +32,9 @@ PERIODS: Mapping[str, timedelta] = {
 FIRST_DRILL = timedelta(days=1)
 """The first drill of an agent, and one after a drill that failed, do not wait for a whole long period."""
 
+REPLACED = "restore"
+"""The reason of a snapshot of what a restore then put something else in the place of."""
+
 SKEW = timedelta(minutes=5)
 """How far the clocks of two machines may differ before a time counts as odd."""
 
@@ -106,15 +109,17 @@ def drill_due(status: BackupStatus, now: datetime) -> bool:
 
 
 def sound(status: BackupStatus, now: datetime) -> tuple[Snapshot, ...]:
-    """The snapshots whose time can be believed, the newest first."""
+    """The snapshots that count, the newest first: of the service at work, at a time that can be believed."""
     odd = set(_odd_ones(status, now))
-    good = [one for one in status.snapshots if one.id not in odd]
-    return tuple(sorted(good, key=lambda one: one.taken, reverse=True))
+    return tuple(one for one in believable(status.snapshots, now) if one.id not in odd)
 
 
 def believable(snapshots: Iterable[Snapshot], now: datetime) -> list[Snapshot]:
-    """Snapshots that do not claim to be of the future, the newest first."""
-    good = [one for one in snapshots if one.taken <= now + SKEW]
+    """Snapshots of the service at work that do not claim to be of the future, the newest first.
+
+    What a restore has kept is what somebody wanted to get rid of: it is there for whoever names it.
+    """
+    good = [one for one in snapshots if one.reason != REPLACED and one.taken <= now + SKEW]
     return sorted(good, key=lambda one: one.taken, reverse=True)
 
 

@@ -341,6 +341,20 @@ def test_what_a_restore_kept_is_restored_only_by_its_id(damaged: Ronron) -> None
     assert agent.rows == {"pads": 3}
 
 
+def test_what_a_restore_kept_is_not_drilled(damaged: Ronron) -> None:
+    (first,) = damaged.backups.agent("pad").snapshots
+    damaged.clock.advance(HOUR)
+    damaged("restore", "production", "pad", "--yes")
+    (result,) = damaged("drill", "production", "--json").facts["drills"]
+    assert result["snapshot"] == first.id
+
+
+def test_a_no_is_among_the_facts(damaged: Ronron) -> None:
+    damaged.answer = False
+    said = damaged("restore", "production", "pad", "--json")
+    assert (said.code, said.facts) == (ExitCode.HELD, {"restored": None})
+
+
 def test_a_restore_without_keeping_says_so_and_keeps_nothing(damaged: Ronron) -> None:
     said = damaged("restore", "production", "pad", "--yes", "--without-keeping")
     assert "NOT kept" in said.out

@@ -233,6 +233,16 @@ def test_a_sudden_fall(snapshots: tuple[Snapshot, ...], shrunk: bool) -> None:
     assert kinds(status(*snapshots)) == ([ConditionKind.SHRUNK] if shrunk else [])
 
 
+def test_what_a_restore_kept_counts_for_nothing() -> None:
+    kept = snapshot(HOUR, number=2, dump=1, counts={"pads": 0}, reason="restore")
+    of = status(kept, snapshot(2 * HOUR))
+    assert kinds(of) == []
+    assert sound(of, NOON) == (snapshot(2 * HOUR),)
+    alone = status(kept, runs={"drill": None}, since=NOON - 2 * DAY)
+    assert kinds(alone) == [ConditionKind.OVERDUE]
+    assert not drill_due(alone, NOON)
+
+
 def test_a_database_that_is_missing_has_shrunk() -> None:
     assert kinds(status(snapshot(dump=None), snapshot(2 * HOUR, number=2))) == [ConditionKind.SHRUNK]
 
