@@ -20,7 +20,7 @@ COUNT_SECONDS = 900
 MOST_TABLES = 500
 """A service with more tables than that names the counts that matter."""
 
-# A container that is killed takes its network with it and says nothing: the kernel asks after a quarter of a minute.
+# A container that is killed takes its network with it and says nothing: the kernel asks for it.
 _KEEPALIVE: dict[str, Any] = {
     "keepalives": 1,
     "keepalives_idle": 15,
