@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import shlex
 import socket
+import struct
 import subprocess
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import docker
 import requests
@@ -26,6 +29,8 @@ _REGISTRY_SECONDS = 30
 _LARGEST = 1_048_576
 """Bytes of an answer that are kept; an agent's answer is a thousandth of it."""
 _SSH_FAILED = 255
+_OUT, _ERR = 1, 2
+"""Numbers of the two streams."""
 
 
 class EndpointError(Exception):
@@ -136,22 +141,18 @@ class SocketEndpoint:
 
     def run_inside(self, container: str, command: Sequence[str], seconds: float) -> Ran:
         """See Endpoint."""
-        out, err = bytearray(), bytearray()
         try:
-            with closing(self._client(int(seconds))) as client:
-                started = client.api.exec_create(container, list(command))["Id"]
-                for written, complained in client.api.exec_start(started, stream=True, demux=True):
-                    _collect(out, written)
-                    _collect(err, complained)
-                code = client.api.exec_inspect(started)["ExitCode"]
+            with closing(self._client(max(1, int(seconds)))) as client:
+                started = str(client.api.exec_create(container, list(command))["Id"])
+                out, err = _written(client.api.exec_start(started, socket=True))
+                code = _exit_code(client, started)
         except NotFound as error:
             raise NoContainerError(_first_line(str(error.explanation or error))) from error
         except APIError as error:
             raise EndpointError(_first_line(str(error.explanation or error))) from error
-        except (DockerException, requests.RequestException) as error:
+        except (DockerException, requests.RequestException, OSError) as error:
             raise EndpointError(_cause(error)) from error
-        # None where the container died under it.
-        return Ran(code=-1 if code is None else int(code), out=_text(out), err=_text(err))
+        return Ran(code=code, out=out, err=err)
 
     def _client(self, timeout: int) -> docker.DockerClient:
         # Tried by hand first: where nobody listens, docker-py leaves its own socket open.
@@ -220,14 +221,38 @@ class SshEndpoint:
             raise EndpointError(f"no answer within {timeout:g} seconds") from error
 
 
-def _collect(whole: bytearray, part: bytes | None) -> None:
-    """Keep what a program writes, up to the largest answer; the rest is let go."""
-    if part:
-        whole.extend(part[: max(0, _LARGEST - len(whole))])
+def _written(raw: Any) -> tuple[str, str]:
+    """Both outputs of a program, to their end; of each the first `_LARGEST` bytes.
+
+    Docker-py's own way to read them leaves its socket open. Source of the frames: Docker's API, `Attach to a
+    container`, Stream format.
+    """
+    response, sock = raw._response, raw._sock
+    # The buffered reader, not the socket: what came together with the headers is in its buffer.
+    reader: BufferedReader = response.raw._fp.fp
+    whole = {_OUT: bytearray(), _ERR: bytearray()}
+    try:
+        while len(header := reader.read(8)) == 8:
+            stream, size = struct.unpack(">BxxxL", header)
+            kept = whole.get(stream, bytearray())
+            while size and (part := reader.read(min(size, 65_536))):
+                size -= len(part)
+                kept.extend(part[: max(0, _LARGEST - len(kept))])
+    finally:
+        response.close()
+        response.raw._fp.close()
+        sock.close()
+    return whole[_OUT].decode(errors="replace"), whole[_ERR].decode(errors="replace")
 
 
-def _text(whole: bytearray) -> str:
-    return whole.decode(errors="replace")
+def _exit_code(client: docker.DockerClient, started: str) -> int:
+    """Of a program whose outputs have ended; -1 where its container died under it."""
+    end = time.monotonic() + _ANSWER_SECONDS
+    while (state := client.api.exec_inspect(started))["Running"]:
+        if time.monotonic() > end:
+            raise EndpointError("the program closed its output and does not end")
+        time.sleep(0.02)
+    return -1 if state["ExitCode"] is None else int(state["ExitCode"])
 
 
 def _cause(error: BaseException) -> str:

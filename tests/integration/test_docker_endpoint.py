@@ -5,17 +5,26 @@ from __future__ import annotations
 import secrets
 import shutil
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from components.declaration_models import Machine
-from components.docker_endpoint import Endpoint, EndpointError, SocketEndpoint, SshEndpoint, endpoint
+from components.docker_endpoint import (
+    Endpoint,
+    EndpointError,
+    NoContainerError,
+    SocketEndpoint,
+    SshEndpoint,
+    endpoint,
+)
 from components.image_reference import ImageReference
+from tests.containers import Containers, containers_of_a_test
 from tests.declarations import HOST_KEY
 from tests.end_to_end.collectives import free_port
+from tests.stand_ins import program
 
 SOCKET = "unix:///var/run/docker.sock"
 
@@ -100,3 +109,51 @@ def test_a_virtual_machine_has_no_docker_yet() -> None:
     )  # fmt: skip
     with pytest.raises(EndpointError, match="cannot make a virtual machine"):
         endpoint(machine)
+
+
+# -- programs inside containers --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def made() -> Iterator[Containers]:
+    yield from containers_of_a_test()
+
+
+@pytest.fixture(params=["socket", "ssh"])
+def reached(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Endpoint:
+    """This machine's Docker, by its socket, and through an `ssh` that stays here."""
+    if request.param == "socket":
+        return SocketEndpoint(SOCKET)
+    # The real one hands its last word to the shell of the other side, as this one does.
+    program(tmp_path / "bin" / "ssh", 'for last; do :; done\nexec sh -c "$last"')
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    return SshEndpoint("ssh://tech@old.test.example", HOST_KEY)
+
+
+def test_a_program_runs_inside_a_container_with_its_words_as_they_are(
+    reached: Endpoint, made: Containers, images: Mapping[str, str]
+) -> None:
+    there = made.start(images["edge"], ["sleep", "60"])
+    words = ["sh", "-c", 'printf "%s|" "$@"; echo odd >&2; exit 3', "sh", '{"a": "b c"}', "$HOME; `id`", "'"]
+    ran = reached.run_inside(str(there.name), words, 30)
+    assert (ran.code, ran.out) == (3, '{"a": "b c"}|$HOME; `id`|\'|')
+    assert ran.last_words == "odd"
+
+
+def test_more_than_anybody_reads_is_let_go(
+    reached: Endpoint, made: Containers, images: Mapping[str, str]
+) -> None:
+    there = made.start(images["edge"], ["sleep", "60"])
+    ran = reached.run_inside(str(there.name), ["sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x"], 60)
+    assert (ran.code, len(ran.out)) == (0, 1_048_576)
+
+
+def test_a_container_that_is_not_there_is_told_from_one_that_does_not_run(
+    reached: Endpoint, made: Containers, images: Mapping[str, str]
+) -> None:
+    with pytest.raises(NoContainerError, match=r"(?i)no such container"):
+        reached.run_inside(f"{made.prefix}-absent", ["true"], 30)
+    stopped = made.create(images["edge"], ["true"])
+    with pytest.raises(EndpointError, match="is not running") as refused:
+        reached.run_inside(str(stopped.name), ["true"], 30)
+    assert not isinstance(refused.value, NoContainerError)
