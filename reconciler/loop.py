@@ -135,7 +135,7 @@ class Loop:
             made, cared = self._passes.get(name), self._cared.get(name)
             if made is None or not made.done() or (name in self._care and not self._care[name].done()):
                 continue
-            if cared is None or now - cared >= self.backup_look or name in self._updated:
+            if cared is None or now - cared >= self.backup_look:
                 self._cared[name] = now
                 self._care[name] = carers.submit(self._after_pass, target, self._targets)
 
@@ -192,7 +192,16 @@ class Loop:
         except Exception as error:  # noqa: BLE001 - the one place where the unexpected ends
             return self._unexpected(target, error)
         self._unsay(target.name)
+        self._earn_care(made)
         return made
+
+    def _earn_care(self, made: Pass) -> None:
+        """Have the backups looked at soon: an update may have failed because no snapshot could be taken."""
+        if made.outcome is None or made.outcome.adopted or made.outcome.kind is OutcomeKind.INTERRUPTED:
+            return
+        if made.outcome.kind in {OutcomeKind.UPDATED, OutcomeKind.ROLLED_BACK}:
+            self._updated.add(made.environment)
+        self._cared.pop(made.environment, None)
 
     def _after(self, future: Future[Result]) -> None:
         # A revision may have come in the meantime, or another environment may have waited for this one.
@@ -200,8 +209,6 @@ class Loop:
         result = future.result()
         outcome = result.outcome if isinstance(result, Pass) else None
         if outcome is not None and outcome.kind is not OutcomeKind.INTERRUPTED:
-            if isinstance(result, Pass) and outcome.kind in {OutcomeKind.UPDATED, OutcomeKind.ROLLED_BACK}:
-                self._updated.add(result.environment)
             self._wake.set()
 
     def _told(self, error: Exception) -> ReconcilerError:

@@ -12,8 +12,8 @@ from threading import Event
 
 import pytest
 
-from reconciler.core.backups import BackupStatus
-from reconciler.core.errors import ConfigError, ReconcilerError, SourceUnavailableError
+from reconciler.core.backups import BackupStatus, Run, Trouble
+from reconciler.core.errors import ConfigError, ReconcilerError, SourceUnavailableError, UpdateFailedError
 from reconciler.core.inventory import Inventory, Probe, read_inventory
 from reconciler.core.model import OutcomeKind, Pass, ProbeResult, Reason
 from reconciler.core.policy import Policy, Promotion
@@ -270,6 +270,23 @@ def test_our_own_backup_is_kept_after_each_update(world: World) -> None:
     a_loop(world, repository="https://git.example/infra.git").run()
     assert asked(world, "keep") == 2
     assert world.record.kept is not None
+
+
+def test_a_snapshot_that_stopped_an_update_is_seen_at_once(world: World) -> None:
+    world.push("one", backup=True)
+
+    def push_what_cannot_be_backed_up() -> None:
+        world.push("two", backup=True)
+        error = Trouble(code="full", message="no space left")
+        run = Run(started=world.clock.now(), finished=world.clock.now(), ok=False, error=error)
+        world.backups.agent("pad").runs["backup"] = run
+        world.engine.fail_next(UpdateFailedError("the hook failed: no space left"), "update")
+
+    script(world, push_what_cannot_be_backed_up, lambda: None)
+    a_loop(world).run()
+    assert world.record.failures == 1
+    assert "backup failed: pad: the last backup failed: no space left" in world.told()
+    assert asked(world, "keep") == 1
 
 
 def test_once_looks_at_the_backups_too(world: World) -> None:
