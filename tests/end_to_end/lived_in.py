@@ -29,28 +29,28 @@ PAGES = (
 
 @dataclass
 class LivedIn:
-    """A pad, a board, and a site of files that has no database.
+    """A pad, a board, and notes: a site of files that has no database.
 
     Args:
         collective: whose.
         doubles: the images of the doubles, by kind.
+        services: which of them there are; `board` always.
     """
 
     collective: Collective
     doubles: Mapping[str, str]
+    services: tuple[str, ...] = SERVICES
     project: int = 0
     task: int = 0
     _made: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.board = Board(self.collective)
 
     @property
     def pad(self) -> Pad:
         """A visitor of the pad."""
         return Pad("pad.localhost", self.collective.port, self.container("pad"))
-
-    @property
-    def board(self) -> Board:
-        """A user of the board."""
-        return Board(self.collective)
 
     def container(self, role: str) -> str:
         """The name of a container, or of a volume."""
@@ -63,22 +63,23 @@ class LivedIn:
             board_image: another image of the board than at first.
         """
         images = self.collective.images
-        self.collective.declare(
-            {
-                "pad": {
-                    "kind": "etherpad",
-                    "image": images["etherpad"],
-                    "hostname": "pad.localhost",
-                    "environment": {"AUTHENTICATION_METHOD": "apikey"},
-                },
-                "board": {
-                    "kind": "kanboard",
-                    "image": board_image or self.doubles["kanboard"],
-                    "hostname": "board.localhost",
-                },
-                "notes": notes(images),
+        every: Document = {
+            "pad": {
+                "kind": "etherpad",
+                "image": images["etherpad"],
+                "hostname": "pad.localhost",
+                "environment": {"AUTHENTICATION_METHOD": "apikey"},
             },
-            *SECRETS,
+            "board": {
+                "kind": "kanboard",
+                "image": board_image or self.doubles["kanboard"],
+                "hostname": "board.localhost",
+            },
+            "notes": notes(images),
+        }
+        self.collective.declare(
+            {name: every[name] for name in self.services},
+            *(key for key in SECRETS if key.partition("-")[0] in self.services),
             backup=self.collective.backup(),
         )
 
@@ -89,20 +90,23 @@ class LivedIn:
         self.collective.push()
         first = self.collective.ronron("update", "local", seconds=500)
         assert first.code == 0, first.said
-        self.pad.write("minutes", "what we said")
-        board = self.board
-        self.project = board.settle()
-        self.task = board.write(self.project, "clean up", cat_png=PICTURE)
+        if "pad" in self.services:
+            self.pad.write("minutes", "what we said")
+        self.project = self.board.settle()
+        self.task = self.board.write(self.project, "clean up", cat_png=PICTURE)
 
     def read(self) -> Document:
         """Everything that visitors see of what was written."""
-        return {
-            "pad": self.pad.text("minutes").strip(),
+        seen: Document = {
             "tasks": self.board.titles(self.project),
             "owner": self.board.owner(self.task),
             "attachments": self.board.attachments(self.task),
-            "page": self.collective.get("notes.localhost").text,
         }
+        if "pad" in self.services:
+            seen["pad"] = self.pad.text("minutes").strip()
+        if "notes" in self.services:
+            seen["page"] = self.collective.get("notes.localhost").text
+        return seen
 
     def snapshots(self, service: str) -> list[Document]:
         """What `ronron backup list` knows of a service, the newest first."""
@@ -120,15 +124,15 @@ class LivedIn:
         assert done.exit_code == 0, document
         return document
 
-    def pulumi_up(self) -> Ran:
-        """`pulumi up` by hand, in a member's working copy, on the state that the reconciler uses."""
+    def pulumi(self, *words: str) -> Ran:
+        """The engine by hand, in a member's working copy, on the state that the reconciler uses."""
         environment = {
             **self.collective.environment,
             "PULUMI_HOME": str(self.collective.state / "pulumi-home"),
             "PULUMI_BACKEND_URL": f"file://{self.collective.state / 'pulumi-state'}",
         }
         done = subprocess.run(
-            ["pulumi", "up", "--yes", "--stack", "local", "--non-interactive", "--color", "never"],
+            ["pulumi", *words, "--stack", "local", "--non-interactive", "--color", "never"],
             cwd=self.collective.tree, env=environment, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
