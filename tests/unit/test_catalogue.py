@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import posixpath
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -255,3 +257,47 @@ def test_a_closed_service_is_probed_where_it_tells_nothing_or_by_its_closed_door
     (board,) = (service for service in resolve(declaration(edits)) if service.name == "board")
     assert board.probe is not None
     assert (board.probe.status, board.open_paths) == (status, open_paths)
+
+
+# -- what is in a snapshot ---------------------------------------------------------------------------------
+
+
+def test_the_rows_that_matter_are_counted_by_name() -> None:
+    declared = declaration()
+    counts = {name: set(describe(declared, name).counts) for name in declared.services}
+    assert counts == {
+        "pad": {"pads", "authors"},
+        "team": {"users", "teams", "channels", "posts", "fileinfo"},
+        "board": {"projects", "tasks", "users", "comments", "task_has_files"},
+        "wiki": set(),
+    }
+
+
+def test_a_pad_is_counted_once_whatever_its_history() -> None:
+    keys = [
+        "pad:a",
+        "pad:a:revs:0",
+        "pad:a:revs:1",
+        "pad:a:chat:0",
+        "pad:g.x$y",
+        "pad2readonly:a",
+        "globalAuthor:z",
+    ]
+    counts = describe(declaration(), "pad").counts
+    with closing(sqlite3.connect(":memory:")) as database:
+        # The questions are SQL that both databases read alike; keys are all that they look at.
+        database.execute("create table store (key text primary key, value text)")
+        database.executemany("insert into store values (?, '')", [(key,) for key in keys])
+        found = {name: database.execute(question).fetchone()[0] for name, question in counts.items()}
+    assert found == {"pads": 2, "authors": 1}
+
+
+def test_what_is_made_anew_is_in_no_snapshot() -> None:
+    declared = declaration()
+    left_out = {
+        (name, storage.name)
+        for name in declared.services
+        for storage in describe(declared, name).storages
+        if not storage.in_snapshots
+    }
+    assert left_out == {("team", "logs"), ("board", "ssl")}
