@@ -29,7 +29,7 @@ NAME = "ronron-snapshot-before-change"
 """Kept in the state of every container that has it, so that it must never change."""
 
 REVISION_VARIABLE = "RONRON_REVISION"
-"""The commit that is updated to, where who runs the engine says so."""
+"""The commit that ran until now, where who runs the engine says so."""
 TIMEOUT_VARIABLE = "RONRON_SNAPSHOT_TIMEOUT"
 _TIMEOUT_SECONDS = 3600
 
@@ -108,7 +108,7 @@ class SnapshotBeforeChange:
         machines_of_services: by service, as far as it is declared.
         without: the services that are changed without a snapshot.
         seconds: how long a snapshot may take.
-        revision: the commit that is updated to; None where nobody says.
+        revision: the commit that ran until now; None where nobody says.
         connect: finds the Docker of a machine.
         tell, warn: are given a line for the person.
     """
