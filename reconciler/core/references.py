@@ -104,7 +104,7 @@ def _newest(references: References, pattern: str) -> str:
     if not pattern.startswith(TAGS):
         raise RevisionNotFoundError(
             f"cannot follow the pattern {pattern!r}: only tags are followed by pattern",
-            hint=f"write it as `{TAGS}{pattern.rpartition('/')[2]}`, or name one branch",
+            hint=f"write it as {TAGS + pattern.rpartition('/')[2]!r}, or name one branch",
         )
     found = [name for name in references.commits if fnmatchcase(name, pattern)]
     if not found:

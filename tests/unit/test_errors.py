@@ -9,6 +9,7 @@ import pytest
 from reconciler.core import errors
 from reconciler.core.errors import (
     PROBLEMS_SHOWN,
+    BackupError,
     ConfigError,
     ConfigProblemsError,
     EngineError,
@@ -48,6 +49,7 @@ def test_what_is_worth_another_try_is_what_time_can_mend() -> None:
         "PlanViolatedError",
         "UpdateFailedError",
         "EngineTimeoutError",
+        "AgentSilentError",
     }
 
 
@@ -68,7 +70,7 @@ def test_every_error_says_in_one_sentence_what_it_means(error: type[ReconcilerEr
 
 
 def test_every_error_but_the_root_belongs_to_one_branch() -> None:
-    branches = (ConfigError, SourceError, EngineError, StoreError)
+    branches = (ConfigError, SourceError, EngineError, StoreError, BackupError)
     for error in OURS:
         if error is not ReconcilerError:
             assert sum(issubclass(error, branch) for branch in branches) == 1

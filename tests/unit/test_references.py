@@ -6,7 +6,7 @@ import random
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reconciler.core.errors import RevisionNotFoundError
@@ -84,7 +84,7 @@ def test_a_reference_names_one_commit(reference: str, number: int) -> None:
         (
             "feature/*",
             "cannot follow the pattern 'feature/*'",
-            "write it as `refs/tags/*`, or name one branch",
+            "write it as 'refs/tags/*', or name one branch",
         ),
         ("refs/heads/*", "cannot follow the pattern 'refs/heads/*'", "name one branch"),
         ("refs/tags/x*", "cannot find a tag that matches 'refs/tags/x*'", "the newest ones are"),
@@ -206,6 +206,7 @@ def test_any_two_names_have_one_order(one: str, other: str) -> None:
 
 
 @given(st.text(max_size=40))
+@example("?\n")
 def test_any_text_names_a_commit_or_is_refused_with_a_remedy(reference: str) -> None:
     try:
         found = find(OURS, reference)
