@@ -1,0 +1,75 @@
+"""The real agent beside a site: a snapshot before a change, and no change where it cannot take one."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.collectives import Collective, Document, Sealed, web
+from tests.integration.plain import PlainStack
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture
+def stack(tmp_path: Path, sealed: Sealed, images: Mapping[str, str]) -> Iterator[PlainStack]:
+    collective = Collective(tmp_path / "collective", sealed, images)
+    try:
+        yield PlainStack(collective)
+    finally:
+        collective.remove()
+
+
+def declare(stack: PlainStack, text: str) -> None:
+    site: Document = {
+        **web(stack.collective.images, text), "hostname": "site.localhost",
+        "volumes": {"pages": "/srv/pages"}, "database": {},
+    }  # fmt: skip
+    stack.collective.declare(
+        {"site": site},
+        "site-database-password",
+        backup={
+            "repository": str(stack.collective.root / "repository"),
+            "schedule": "0 3 * * *",
+            "password": {"secure": stack.collective.sealed.secure},
+        },
+    )
+
+
+def test_the_snapshot_that_an_update_shows_is_in_the_repository_and_a_broken_one_stops_it(
+    stack: PlainStack,
+) -> None:
+    collective = stack.collective
+    declare(stack, "one")
+    stack.begin()
+    ran = stack.up()
+    assert ran.code == 0, ran.said
+    assert stack.changes() == set()
+    declare(stack, "two")
+    ran = stack.up()
+    assert ran.code == 0, ran.said
+    shown = re.search(r"snapshot ([0-9a-f]{12}) of site was taken before it changes", ran.said)
+    assert shown, ran.said
+    assert collective.get("site.localhost").text == "two"
+    listed: list[dict[str, Any]] = json.loads(stack.inside("site-backup", "ronron-agent", "list"))[
+        "snapshots"
+    ]
+    (taken,) = [each for each in listed if each["id"].startswith(shown[1])]
+    assert (taken["reason"], taken["service"], taken["version"]) == ("update", "site", "2.6.2")
+    assert taken["database"]["bytes"] > 0
+
+    before = collective.containers()
+    scope = collective.root / "repository" / f"{collective.name}-local" / "site"
+    shutil.move(scope / "config", scope / "config.away")
+    declare(stack, "three")
+    ran = stack.up()
+    assert ran.code != 0
+    assert "cannot take a snapshot of site before it changes: " in ran.said
+    assert collective.containers() == before
+    assert collective.get("site.localhost").text == "two"
