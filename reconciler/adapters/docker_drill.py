@@ -19,7 +19,7 @@ from reconciler.adapters import docker_copies as copies
 from reconciler.adapters.docker_agent import Agent, AgentRefusedError, Probed
 from reconciler.adapters.docker_connection import translated
 from reconciler.adapters.docker_copies import Attributes
-from reconciler.adapters.docker_places import networks_of, restorer
+from reconciler.adapters.docker_places import networks_of, refuse_company, restorer
 from reconciler.adapters.docker_restore import service_container
 from reconciler.core.backups import DrillResult, Snapshot
 from reconciler.core.errors import AgentSilentError, BackupError, SnapshotUnfitError
@@ -115,26 +115,39 @@ class Drilling:
             self.told(warning)
         with self._place(container) as place:
             original = copies.inspected(self.client, container)
-            volumes = self._make_service(place, container, original)
-            if self.service.database:
-                self._start_database(place, self.service.database.container)
-            hands = self._restore(place, agent, volumes, found)
-            self._start_service(place, original)
-            found.probe = self._ask(hands)
+            volumes = self._volumes(original, place)
+            ways_out = self._ways_out(place, agent)
+            with restorer(
+                self.client,
+                agent,
+                f"{place}-restorer",
+                volumes=self._by_role(original, volumes),
+                labels={LABEL: container},
+                networks=[place, *ways_out],
+            ) as made:
+                # Made before anything is restored: its volumes take owner and content from its image.
+                self._create(place, _SERVICE, container, original, volumes)
+                if self.service.database:
+                    self._start_database(place, self.service.database.container)
+                hands = Agent(self.client, made, self.name)
+                self._restore(hands, found)
+                for network in ways_out:
+                    self.client.api.disconnect_container_from_network(made, network)
+                self._start_service(place, original)
+                found.probe = self._ask(hands)
 
     @contextmanager
     def _place(self, container: str) -> Iterator[str]:
         """A network without a way out, and the name that everything begins with; removed in the end."""
         label = f"{LABEL}={container}"
+        refuse_company(self.client, label, "drill", self.name)
         left: list[str] = []
         copies.sweep(self.client, label, left)
         if left:
             self.told(f"removed what an interrupted drill has left: {', '.join(left)}")
         name = copies.own_name(container, "drill")
         try:
-            self.client.api.create_network(
-                name, driver="bridge", internal=True, check_duplicate=True, labels={LABEL: container}
-            )
+            self.client.api.create_network(name, driver="bridge", internal=True, labels={LABEL: container})
             yield name
         except BaseException:
             # What went wrong first is what people have to read, not what removing it met.
@@ -151,53 +164,43 @@ class Drilling:
                 raise
             self.told(f"{error.message}; the next drill removes what is left")
 
-    def _make_service(self, place: str, container: str, original: Attributes) -> dict[str, str]:
-        """Make the service's container on new volumes, which take owner and content from its image.
+    def _volumes(self, original: Attributes, prefix: str) -> dict[str, str]:
+        """A new volume for each that a container has, by the path where it has it."""
+        fresh = {path: f"{prefix}-{n}" for n, path in enumerate(sorted(copies.volumes_of(original)), 1)}
+        for volume in fresh.values():
+            self.client.api.create_volume(volume, labels={LABEL: self._owner()})
+        return fresh
 
-        Returns:
-            The volumes of files by role.
-        """
-        paths = copies.volumes_of(original)
-        fresh = {path: f"{place}-{number}" for number, path in enumerate(sorted(paths), 1)}
-        self._create(place, _SERVICE, container, original, fresh, [_SERVICE, container])
-        by_name = {name: path for path, name in paths.items()}
-        missing = [name for name in self.backup.volumes.values() if name not in by_name]
+    def _by_role(self, original: Attributes, fresh: Mapping[str, str]) -> dict[str, str]:
+        """The new volumes of files, by their role in the snapshot."""
+        paths = {name: path for path, name in copies.volumes_of(original).items()}
+        missing = [name for name in self.backup.volumes.values() if name not in paths]
         if missing:
             raise BackupError(
                 f"cannot drill {self.name}: its container has no volume {', '.join(missing)}",
                 hint="update the environment, so that its inventory is whole",
             )
-        return {role: fresh[by_name[name]] for role, name in self.backup.volumes.items()}
+        return {role: fresh[paths[name]] for role, name in self.backup.volumes.items()}
 
     def _start_database(self, place: str, container: str) -> None:
         self.told("starting an empty database")
         original = copies.inspected(self.client, container)
-        fresh = {
-            path: f"{place}-{_DATABASE}-{n}" for n, path in enumerate(sorted(copies.volumes_of(original)))
-        }
-        name = self._create(place, _DATABASE, container, original, fresh, [_DATABASE, container])
+        volumes = self._volumes(original, f"{place}-{_DATABASE}")
+        name = self._create(place, _DATABASE, container, original, volumes)
         copies.start(self.client, name)
         copies.await_healthy(self.client, name, copies.start_seconds(original))
 
     def _create(
-        self,
-        place: str,
-        what: str,
-        container: str,
-        original: Attributes,
-        volumes: Mapping[str, str],
-        aliases: list[str],
+        self, place: str, what: str, container: str, original: Attributes, volumes: Mapping[str, str]
     ) -> str:
-        labels = {LABEL: self._owner()}
-        for volume in volumes.values():
-            self.client.api.create_volume(volume, labels=labels)
+        """A container that runs as another one does, in the place; known there as both were."""
         name = copies.create(
             self.client,
             original,
             f"{place}-{what}",
-            labels=labels,
+            labels={LABEL: self._owner()},
             network=place,
-            aliases=aliases,
+            aliases=[what, container],
             mounts=[{"Type": "volume", "Source": volume, "Target": path} for path, volume in volumes.items()],
         )
         copies.copy_files(self.client, container, name, self.backup.uploaded.get(container, ()))
@@ -206,18 +209,7 @@ class Drilling:
     def _owner(self) -> str:
         return service_container(self.service, self.backup)
 
-    def _restore(self, place: str, agent: Attributes, volumes: Mapping[str, str], found: _Found) -> Agent:
-        """Restore into the place, and take the way out to the repository away again."""
-        ways_out = self._ways_out(place, agent)
-        made = restorer(
-            self.client,
-            agent,
-            f"{place}-restorer",
-            volumes=volumes,
-            labels={LABEL: self._owner()},
-            networks=[place, *ways_out],
-        )
-        hands = Agent(self.client, made, self.name)
+    def _restore(self, hands: Agent, found: _Found) -> None:
         self.told(f"restoring snapshot {self.snapshot.id[:SHORT]} beside {self.name}")
         try:
             if self.service.database:
@@ -230,12 +222,9 @@ class Drilling:
             if error.code in _NOT_OF_THE_SNAPSHOT:
                 raise
             raise _FailedError(error.message) from error
-        for network in ways_out:
-            self.client.api.disconnect_container_from_network(made, network)
         differ = differences(self.snapshot.counts, found.counts) if self.service.database else ""
         if differ:
             raise _FailedError(differ)
-        return hands
 
     def _ways_out(self, place: str, agent: Attributes) -> list[str]:
         """Networks on which the repository is reached: never the service's private one."""
@@ -243,9 +232,7 @@ class Drilling:
         if others:
             return others
         name = f"{place}-out"
-        self.client.api.create_network(
-            name, driver="bridge", check_duplicate=True, labels={LABEL: self._owner()}
-        )
+        self.client.api.create_network(name, driver="bridge", labels={LABEL: self._owner()})
         return [name]
 
     def _start_service(self, place: str, original: Attributes) -> None:

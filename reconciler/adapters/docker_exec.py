@@ -10,10 +10,10 @@ import socket
 import struct
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import docker
 from docker.errors import APIError, NotFound
@@ -49,7 +49,7 @@ class Execution:
         self._client, self._container, self._words, self._end = client, container, list(words), end
         self._said = bytearray()
         self._id = ""
-        self._response: Any = None
+        self._connection = ExitStack()
         self._sock: socket.socket | None = None
         self._reader: BufferedReader | None = None
         self._fed = False
@@ -70,21 +70,11 @@ class Execution:
             if error.status_code == 409:
                 raise silent(self._container, "it is not running") from error
             raise
-        self._response = raw._response
-        # The buffered reader, not the socket: what came together with the headers is in its buffer.
-        self._reader = cast("BufferedReader", self._response.raw._fp.fp)
-        self._sock = cast("socket.socket", raw._sock)
+        self._sock, self._reader = self._connection.enter_context(hijacked(raw))
 
     def close(self) -> None:
         """Let go of it. What runs in the container ends by itself: Docker knows no way to stop it."""
-        if self._sock is not None:
-            with suppress(OSError):
-                self._sock.shutdown(socket.SHUT_RDWR)
-        if self._response is not None:
-            self._response.close()
-            self._response.raw._fp.close()
-        if self._sock is not None:
-            self._sock.close()
+        self._connection.close()
 
     def feed(self, source: BinaryIO) -> None:
         """Give it all of this as its standard input, and the end of it."""
@@ -161,6 +151,27 @@ class Execution:
 
     def _late(self) -> AgentSilentError:
         return silent(self._container, f"`{' '.join(self._words[:2])}` did not end in time")
+
+
+@contextmanager
+def hijacked(raw: Any) -> Iterator[tuple[socket.socket, BufferedReader]]:
+    """The two ends of a connection that Docker has handed over to what runs in a container.
+
+    The reader is the buffered one of the answer: what came together with its headers is in there.
+
+    Args:
+        raw: as docker-py gives it. What is inside has no other way to be closed, nor types.
+    """
+    response, ends = raw._response, raw._sock
+    reader = response.raw._fp.fp
+    try:
+        yield ends, reader
+    finally:
+        with suppress(OSError):
+            ends.shutdown(socket.SHUT_RDWR)
+        response.close()
+        reader.close()
+        ends.close()
 
 
 @contextmanager

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import docker
 
 from reconciler.adapters import docker_copies as copies
 from reconciler.adapters.docker_copies import Attributes
+from reconciler.adapters.docker_exec import hijacked
+from reconciler.core.errors import BackupError
 
 DATA = "/data"
 _CONFIGURATION = "/etc/ronron-agent.json"
 _SECRETS = "/run/ronron-agent"
 _REPOSITORY = "/repository"
 
+_AT_WORK = "ronron.at-work"
+"""A label of the containers that live on somebody's connection."""
+
 _PUTS_BACK = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID")
 """What root needs to give files back to whoever they belong to, with the modes that they had."""
 
-_LONGEST_SECONDS = 24 * 3600
-"""After this it ends by itself, whatever became of whoever made it."""
+_ENDS_SECONDS = 15.0
+"""Until the container of somebody who was killed has ended: Docker sees the closed connection at once."""
 
 
+@contextmanager
 def restorer(
     client: docker.DockerClient,
     agent: Attributes,
@@ -29,10 +37,12 @@ def restorer(
     volumes: Mapping[str, str],
     labels: Mapping[str, str],
     networks: Iterable[str],
-) -> str:
-    """Make and start a copy of an agent that only waits for commands.
+) -> Iterator[str]:
+    """A copy of an agent that only waits for commands, until the block ends.
 
     It has another host name than the agent, so that restic tells their locks apart, and no state of its own.
+    It lives on a connection of ours: when this process dies, however it dies, it ends too. So one that runs
+    belongs to somebody who is at work; see `refuse_company`.
 
     Args:
         client: of the Docker that the agent is on.
@@ -48,7 +58,7 @@ def restorer(
         client,
         agent,
         name,
-        labels=labels,
+        labels={**labels, _AT_WORK: "true"},
         network=first,
         mounts=[
             *(
@@ -58,19 +68,48 @@ def restorer(
             *_repositories(agent),
         ],
         Entrypoint=[],
-        Cmd=["sleep", str(_LONGEST_SECONDS)],
+        Cmd=["cat"],
+        OpenStdin=True,
+        StdinOnce=True,
+        AttachStdin=True,
         Healthcheck={"Test": ["NONE"]},
         HostConfig={
             "CapAdd": sorted(added),
             "Init": True,
+            "ReadonlyRootfs": False,
             "ExtraHosts": agent["HostConfig"].get("ExtraHosts"),
         },
     )
     for other in others:
         client.api.connect_container_to_network(name, other)
     copies.copy_files(client, agent["Id"], name, [_CONFIGURATION, _SECRETS])
-    copies.start(client, name)
-    return name
+    with hijacked(client.api.attach_socket(name, params={"stdin": 1, "stream": 1})):
+        copies.start(client, name)
+        yield name
+
+
+def refuse_company(client: docker.DockerClient, label: str, what: str, name: str) -> None:
+    """Refuse to work where somebody else is at work.
+
+    Args:
+        client: of the Docker that the service is on.
+        label: that their container carries.
+        what: they do.
+        name: of the service.
+
+    Raises:
+        BackupError: somebody is.
+    """
+    running: dict[str, str | list[str] | bool] = {"label": [label, f"{_AT_WORK}=true"], "status": "running"}
+    end = time.monotonic() + _ENDS_SECONDS
+    while client.api.containers(filters=running):
+        if time.monotonic() > end:
+            raise BackupError(
+                f"cannot {what} {name}: another {what} of it is under way",
+                where=name,
+                hint="wait until it has ended",
+            )
+        time.sleep(0.2)
 
 
 def networks_of(agent: Attributes, private: str) -> list[str]:

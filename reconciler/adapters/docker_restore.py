@@ -16,7 +16,7 @@ from reconciler.adapters import docker_copies as copies
 from reconciler.adapters.docker_agent import Agent
 from reconciler.adapters.docker_connection import translated
 from reconciler.adapters.docker_copies import Attributes
-from reconciler.adapters.docker_places import networks_of, restorer
+from reconciler.adapters.docker_places import networks_of, refuse_company, restorer
 from reconciler.core.backups import Restored, Snapshot
 from reconciler.core.errors import BackupError
 from reconciler.core.inventory import Backup, Service
@@ -89,6 +89,7 @@ class Restoring:
         )
 
     def _sweep(self, container: str) -> None:
+        refuse_company(self.client, f"{LABEL}={container}", "restore", self.name)
         left: list[str] = []
         copies.sweep(self.client, f"{LABEL}={container}", left)
         if left:
@@ -131,17 +132,16 @@ class Restoring:
 
     @contextmanager
     def _restorer(self, agent: Attributes, container: str) -> Iterator[Agent]:
-        label = {LABEL: container}
         try:
-            made = restorer(
+            with restorer(
                 self.client,
                 agent,
                 copies.own_name(container, "restore"),
                 volumes=self.backup.volumes,
-                labels=label,
+                labels={LABEL: container},
                 networks=networks_of(agent, self.backup.network),
-            )
-            yield Agent(self.client, made, self.name)
+            ) as made:
+                yield Agent(self.client, made, self.name)
         finally:
             copies.sweep(self.client, f"{LABEL}={container}")
 

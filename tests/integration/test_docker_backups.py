@@ -230,6 +230,22 @@ def test_an_interrupted_drill_leaves_nothing_behind(
     assert board.left() == []
 
 
+def test_two_drills_of_one_service_do_not_disturb_each_other(board: BackedUp, backups: DockerBackups) -> None:
+    board.write()
+    taken = backups.snapshot(board.inventory, NAME)
+    refused: list[str] = []
+
+    def another() -> None:
+        with pytest.raises(BackupError, match="another drill of it is under way") as error:
+            backups.drill(board.inventory, NAME, taken, nobody)
+        refused.append(error.value.hint)
+
+    result = backups.drill(board.inventory, NAME, taken, Interrupting("starting an empty database", another))
+    assert result.passed, result.detail
+    assert refused == ["wait until it has ended"]
+    assert board.left() == []
+
+
 def test_a_restore_that_fails_in_its_last_step_says_what_the_service_runs_on(
     board: BackedUp, backups: DockerBackups
 ) -> None:
