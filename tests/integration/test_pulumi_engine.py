@@ -322,3 +322,16 @@ def test_a_stack_that_a_maintainer_updates_is_left_alone(project: PulumiProject)
             by_hand.join()
     assert (project.world / "lamp").read_text() == "made\n"
     assert engine.state(project.program()).pending == ()
+
+
+# -- what was live before --------------------------------------------------------------------------
+
+
+def test_the_program_sees_which_commit_was_live_before(project: PulumiProject) -> None:
+    seen = "pathlib.Path('../world/seen').open('a').write(os.environ.get('RONRON_REVISION', 'none') + ' ')"
+    project.declare(LAMP, before=seen)
+    engine = project.engine(inherited={**project.inherited(), "RONRON_REVISION": "theirs"})
+    engine.preview(project.program(create_stack=True))
+    program = project.program().with_(running="c" * 40)
+    engine.update(program, engine.preview(program), nothing)
+    assert (project.world / "seen").read_text().split() == ["none", "c" * 40, "c" * 40]
