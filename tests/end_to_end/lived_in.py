@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
+from docker.models.containers import Container
 
 from demo.pad import Pad
 from tests.end_to_end.collectives import Collective, Document, Ran, empty, web
@@ -42,6 +44,7 @@ class LivedIn:
     services: tuple[str, ...] = SERVICES
     project: int = 0
     task: int = 0
+    revision: str = ""
     _made: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -87,7 +90,7 @@ class LivedIn:
         """Bring it up for the first time, and write into it."""
         self.collective.policy(local={})
         self.declare()
-        self.collective.push()
+        self.revision = self.collective.push()
         first = self.collective.ronron("update", "local", seconds=500)
         assert first.code == 0, first.said
         if "pad" in self.services:
@@ -139,23 +142,21 @@ class LivedIn:
         return Ran(done.returncode, done.stdout, done.stderr)
 
     def destroy(self, *services: str) -> None:
-        """Stop services with their databases, and lose everything that their volumes hold."""
+        """Lose all that volumes of services and of their databases hold; they start anew on nothing."""
         with closing(docker.from_env()) as engine:
             for service in services:
-                mine = [self.container(service), self.container(f"{service}-database")]
-                lost: set[str] = set()
-                for name in mine:
-                    try:
-                        container = engine.containers.get(name)
-                    except docker.errors.NotFound:
-                        continue
+                # The database first: the service begins with tables of its own.
+                roles = (f"{service}-database", service) if service != "notes" else (service,)
+                mine = [engine.containers.get(self.container(role)) for role in roles]
+                for container in reversed(mine):
                     container.stop(timeout=30)
-                    lost |= {
-                        str(mount["Name"]) for mount in container.attrs["Mounts"] if mount["Type"] == "volume"
-                    }
-                assert lost
-                for volume in lost:
-                    empty(engine, volume, self.collective.images["edge"])
+                for container in mine:
+                    for mount in container.attrs["Mounts"]:
+                        if mount["Type"] == "volume":
+                            empty(engine, str(mount["Name"]), self.collective.images["edge"])
+                for container in mine:
+                    container.start()
+                    await_health(container)
 
     def things(self) -> dict[str, Any]:
         """What runs since when, and which networks and volumes there are: all that a drill must not touch."""
@@ -202,6 +203,15 @@ class LivedIn:
         with closing(docker.from_env()) as engine:
             for tag in self._made:
                 engine.images.remove(tag, force=True)
+
+
+def await_health(container: Container) -> None:
+    """Wait until Docker calls a container healthy."""
+    until = time.monotonic() + 120
+    while container.attrs["State"].get("Health", {}).get("Status") != "healthy":
+        assert time.monotonic() < until, f"{container.name} is not healthy: {container.logs(tail=20)!r}"
+        time.sleep(0.2)
+        container.reload()
 
 
 def notes(images: Mapping[str, str]) -> Document:

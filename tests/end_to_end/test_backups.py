@@ -34,9 +34,14 @@ def test_what_was_written_comes_back_from_a_backup_after_the_volumes_were_destro
     lived_in.board.write(lived_in.project, "after the snapshot")
 
     lived_in.destroy(*SERVICES)
+    assert lived_in.board.call("getAllProjects") == [], "everything is gone"
     for service in SERVICES:
-        restored = ronron("restore", "local", service, "--without-keeping", "--yes")
+        restored = ronron("restore", "local", service, "--yes", "--json")
         assert restored.code == 0, restored.said
+        facts = restored.json()["restored"]
+        assert facts["counts"] == facts["promised"]
+        assert facts["healthy"] is True
+        assert facts["kept"] == lived_in.snapshots(service)[0]["id"], "what was there before is a snapshot"
     assert lived_in.read() == written
 
     unchanged = ronron("update", "local")
@@ -116,7 +121,7 @@ def test_no_image_is_changed_without_a_snapshot(lived_in: LivedIn, way: str) -> 
     )
     before, written = without_agents(collective), lived_in.read()
     lived_in.declare(board_image=image)
-    commit = collective.push(f"Change the board's image {way}")
+    collective.push(f"Change the board's image {way}")
 
     def change() -> Ran:
         return lived_in.pulumi("up", "--yes") if way == "by hand" else ronron("update", "local")
@@ -140,7 +145,7 @@ def test_no_image_is_changed_without_a_snapshot(lived_in: LivedIn, way: str) -> 
     newest = lived_in.snapshots("board")[0]
     assert newest["reason"] == "update"
     if way == "by the reconciler":
-        assert newest["revision"] == commit
+        assert newest["revision"] == lived_in.revision, "the one that ran"
         history = ronron("history", "local", "--json")
         assert newest["id"] in history.out
 
