@@ -170,11 +170,11 @@ def copy_files(client: docker.DockerClient, origin: str, target: str, paths: Ite
                     hint="keep large files in a volume of the service",
                 )
         packed.seek(0)
-        if not client.api.put_archive(target, "/", _rooted(packed, path.rpartition("/")[0])):
+        if not client.api.put_archive(target, "/", rooted(packed, path.rpartition("/")[0])):
             raise BackupError(f"cannot copy {path} into {target}: Docker refuses it")
 
 
-def _rooted(packed: io.BytesIO, parent: str) -> bytes:
+def rooted(packed: io.BytesIO, parent: str) -> bytes:
     """The same archive with full paths: a parent that the image does not have is then made."""
     rooted = io.BytesIO()
     with tarfile.open(fileobj=packed) as old, tarfile.open(fileobj=rooted, mode="w") as new:

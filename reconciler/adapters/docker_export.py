@@ -87,13 +87,13 @@ def _prepare(stage: Path, place: Path, size: int, name: str) -> None:
 def _unpack(
     execution: Execution, agent: Agent, stage: Path, size: int, name: str, snapshot: Snapshot
 ) -> None:
-    stream = _Stream(execution.output())
+    stream = ChunkStream(execution.output())
     head = stream.peek()
     if not head or head[:1] == b"{":
         # An error is a document where a tar would begin with a name.
         raise agent.failure(execution.ended(stream.rest(LARGEST_OUTPUT)))
     try:
-        _extract(stream, stage, size, name)
+        extract(stream, stage, size, name)
     except tarfile.TarError as error:
         raise BackupError(
             f"cannot export snapshot {snapshot.id[:SHORT]}: the stream broke off ({error})",
@@ -107,7 +107,18 @@ def _unpack(
         raise agent.failure(ended)
 
 
-def _extract(stream: _Stream, stage: Path, size: int, name: str) -> None:
+def extract(stream: ChunkStream, stage: Path, size: int, name: str) -> None:
+    """Unpack a tar that somebody else made: nothing leaves the stage, nothing gets an owner or may run as one.
+
+    Args:
+        stream: the tar.
+        stage: an empty directory.
+        size: bytes that the manifest promises, of all files together.
+        name: of the service, for errors.
+
+    Raises:
+        BackupError: it is larger. tarfile.TarError, OSError: it breaks off, or cannot be written.
+    """
     left_out: list[str] = []
     written = 0
     with tarfile.open(fileobj=stream, mode="r|") as tar:
@@ -134,7 +145,7 @@ def _unwritable(place: Path, error: OSError) -> ConfigError:
     )
 
 
-class _Stream(io.RawIOBase):
+class ChunkStream(io.RawIOBase):
     """The output of a program, as a file that is read once."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:

@@ -80,6 +80,8 @@ class RealWorld:
         self.inventory = board.inventory
 
     def write(self) -> None:
+        # A restore that was undone has started it, and waits for nothing.
+        self.board.await_board()
         self.board.write()
 
     def rows(self) -> dict[str, int]:
