@@ -143,6 +143,7 @@ def test_the_schedule_outlives_the_container_and_what_was_missed_is_made_up_for(
     code, text = here.output(
         agent_image,
         ["python3", "-c", PAST],
+        environment={"PYTHONPATH": "/usr/local/lib/ronron"},
         volumes={pad.state: {"bind": "/var/lib/ronron-agent", "mode": "rw"}},
     )
     assert code == 0, text

@@ -104,10 +104,10 @@ def take(with_: Taking, *, reason: str, revision: str | None, running: Running |
     text = manifests.written(manifest)
     (with_.places.stage / manifests.NAME).write_bytes(text)
     with_.told(f"reading {count} files")
-    _files(with_, run, reason, roots, excluded, paired=half is not None, copied=bool(copies))
+    stored = _files(with_, run, reason, roots, excluded, paired=half is not None, copied=bool(copies))
     with_.told("verifying")
     try:
-        snapshot = _verified(with_, run, half, text)
+        snapshot = _verified(with_, stored, half, text)
     except AgentError as error:
         _undo(with_, run)
         raise error if error.code != "failed" else _unproven(error.message) from error
@@ -169,7 +169,7 @@ def _files(
     *,
     paired: bool,
     copied: bool,
-) -> None:
+) -> str:
     stage = with_.places.stage
     words = ["backup", "--json", "--host", with_.configuration.host, "--tag", "files", "--tag", f"run:{run}"]
     words += ["--tag", f"reason:{reason}", *(["--tag", "paired"] if paired else [])]
@@ -182,28 +182,28 @@ def _files(
         _undo(with_, run)
     if ended.code != 0:
         raise with_.repository.restic.failure(verb, ended)
-    if summary(ended.output) is None:
+    told = summary(ended.output)
+    if told is None:
         raise _unproven("restic tells of no snapshot")
+    return str(told["snapshot_id"])
 
 
-def _verified(with_: Taking, run: str, half: DatabaseHalf | None, text: bytes) -> dict[str, Any]:
-    """See that everything is there; gives SNAPSHOT."""
+def _verified(with_: Taking, stored: str, half: DatabaseHalf | None, text: bytes) -> dict[str, Any]:
+    """See that everything is there; gives SNAPSHOT. Each look at a half fails where it is not there."""
     repository = with_.repository
-    halves = [one for one in repository.halves("--tag", f"run:{run}") if one.run == run]
-    files = [one for one in halves if one.files]
-    dumps = [one for one in halves if not one.files]
-    if len(files) != 1 or len(dumps) != (half is not None):
-        raise _unproven(f"there are {len(files)} halves with files and {len(dumps)} with a dump")
+    dump_id = None
     if half is not None:
-        size = _size_of_dump(repository, dumps[0].id)
+        dump_id = repository.full(half.id)
+        size = _size_of_dump(repository, dump_id)
         if size != half.dumped.bytes:
             raise _unproven(f"the dump has {size} bytes there, and {half.dumped.bytes} were sent")
-        _readable(with_, dumps[0].id)
-    if repository.manifest_text(files[0].id) != text:
+        _readable(with_, dump_id)
+    identity = repository.full(stored)
+    if repository.manifest_text(identity) != text:
         raise _unproven("the manifest reads back otherwise than it was written")
-    document = {**manifests.read(text), "database_id": dumps[0].id if dumps else None}
-    with_.journal.keep_manifest(files[0].id, document)
-    return manifests.snapshot(files[0].id, document)
+    document = {**manifests.read(text), "database_id": dump_id}
+    with_.journal.keep_manifest(identity, document)
+    return manifests.snapshot(identity, document)
 
 
 def _size_of_dump(repository: Repository, identity: str) -> int:
