@@ -43,11 +43,13 @@ class Sshd:
         address: as an inventory names it.
         host_key: its public key, as an inventory pins it.
         key: file with the private key of the only user.
+        container: that it runs in.
     """
 
     address: str
     host_key: str
     key: Path
+    container: Container
 
 
 def sshd(here: Containers, place: Path) -> Sshd:
@@ -74,7 +76,7 @@ def sshd(here: Containers, place: Path) -> Sshd:
     made.start()
     until(lambda: "Server listening" in said(made), made)
     words = host_key.with_suffix(".pub").read_text().split()
-    return Sshd(f"ssh://tech@{_address(made)}:{PORT}", " ".join(words[:2]), key)
+    return Sshd(f"ssh://tech@{_address(made)}:{PORT}", " ".join(words[:2]), key, made)
 
 
 def new_key(path: Path) -> Path:

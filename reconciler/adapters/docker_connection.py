@@ -119,7 +119,14 @@ def _tunnel(user: str, host: str, port: int, host_key: str, name: str) -> Iterat
         path, said = place / "docker.sock", place / "said"
         with said.open("wb") as errors, _ssh(user, host, port, host_key, path, errors.fileno()) as child:
             _await(path, child, said, name, f"{user}@{host}:{port}")
-            yield path
+            try:
+                yield path
+            except AgentSilentError as error:
+                why = _last_line(said.read_text(errors="replace"))
+                if "open failed" in why:
+                    error.message = f"cannot reach {_REMOTE_SOCKET} through {user}@{host}: {why}"
+                    error.hint = f"let {user} use Docker there: on {host}, sudo usermod -aG docker {user}"
+                raise
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
@@ -142,7 +149,8 @@ def _ssh(
         "ExitOnForwardFailure": "yes",
         "StreamLocalBindMask": "0177",
         "ClearAllForwardings": "no",
-        "LogLevel": "ERROR",
+        # At this level it says why the other end opens no channel to Docker.
+        "LogLevel": "INFO",
     }
     words = [word for option, value in options.items() for word in ("-o", f"{option}={value}")]
     try:

@@ -108,7 +108,7 @@ def _unpack(
 
 
 def extract(stream: ChunkStream, stage: Path, size: int, name: str) -> None:
-    """Unpack a tar that somebody else made: nothing leaves the stage, nothing gets an owner or may run as one.
+    """Unpack a tar that somebody else made: nothing leaves the stage, and nothing gets an owner.
 
     Args:
         stream: the tar.

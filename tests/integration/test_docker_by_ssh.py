@@ -19,6 +19,7 @@ from reconciler.core.errors import AgentSilentError, BackupError
 from reconciler.core.inventory import Inventory
 from tests.backed_up import NAME, BackedUp, backed_up
 from tests.backup_targets import agent_image, postgres_image
+from tests.containers import runs
 from tests.double_images import ensure_doubles
 from tests.ssh_to_docker import Sshd, new_key, ssh_agent, sshd
 
@@ -134,6 +135,20 @@ def test_a_machine_that_does_not_listen_is_told_in_sshs_own_words(board: BackedU
     nowhere = machine.address.replace(":2222", ":2223")
     with pytest.raises(AgentSilentError, match="Connection refused"):
         DockerBackups().status(reached(board, nowhere, machine.host_key), NAME)
+
+
+def test_a_user_who_may_not_use_docker_is_told_what_is_missing(
+    board: BackedUp, machine: Sshd, let_in: None
+) -> None:
+    inventory = reached(board, machine.address, machine.host_key)
+    assert runs(machine.container, "gpasswd", "--delete", "tech", "dockers")[0] == 0
+    try:
+        with pytest.raises(AgentSilentError, match="open failed") as refused:
+            DockerBackups().status(inventory, NAME)
+    finally:
+        assert runs(machine.container, "gpasswd", "--add", "tech", "dockers")[0] == 0
+    assert "usermod -aG docker tech" in refused.value.hint
+    assert DockerBackups().status(inventory, NAME).service == NAME
 
 
 @pytest.mark.parametrize("address", ["tcp://192.0.2.1:2375", "ssh://192.0.2.1", "ssh://tech@192.0.2.1"])
