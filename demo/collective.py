@@ -65,19 +65,35 @@ def kept_secrets(places: Places) -> Document:
     if not places.stack_file.exists():
         return {}
     document = YAML(typ="safe").load(places.stack_file.read_text()) or {}
-    config = document.get("config") or {}
-    kept = {
-        key: value for key, value in config.items() if isinstance(value, dict) and set(value) == {"secure"}
-    }
     salt = document.get("encryptionsalt")
-    return {"config": kept, "encryptionsalt": salt} if salt else {}
+    return {"config": _sealed(document.get("config") or {}), "encryptionsalt": salt} if salt else {}
+
+
+def _sealed(config: Document) -> Document:
+    """The secrets of a configuration and no more: those inside of a value stay where they are in it."""
+    kept: Document = {}
+    for key, value in config.items():
+        if not isinstance(value, dict):
+            continue
+        inside = value if set(value) == {"secure"} else _sealed(value)
+        if inside:
+            kept[key] = inside
+    return kept
 
 
 def restore_secrets(document: Document, kept: Document) -> None:
     """Put back what `kept_secrets` found."""
     if kept:
         document["encryptionsalt"] = kept["encryptionsalt"]
-        document["config"].update(kept["config"])
+        _put_back(document["config"], kept["config"])
+
+
+def _put_back(config: Document, kept: Document) -> None:
+    for key, value in kept.items():
+        if set(value) == {"secure"} or not isinstance(config.get(key), dict):
+            config[key] = value
+        else:
+            _put_back(config[key], value)
 
 
 def set_missing_secrets(places: Places, names: tuple[str, ...], environment: Mapping[str, str]) -> None:
@@ -85,11 +101,11 @@ def set_missing_secrets(places: Places, names: tuple[str, ...], environment: Map
 
     Args:
         places: of the demo.
-        names: config keys below `ronron:`.
+        names: config keys below `ronron:`; a dot leads into a value.
         environment: in which `pulumi` finds itself, its backend and the passphrase.
     """
     there = kept_secrets(places).get("config", {})
-    missing = [name for name in names if f"ronron:{name}" not in there]
+    missing = [name for name in names if not _is_there(there, f"ronron:{name}".split("."))]
     workspace = automation.LocalWorkspace(work_dir=str(places.collective), env_vars=dict(environment))
     try:
         stack = automation.Stack.select(STACK, workspace)
@@ -97,7 +113,12 @@ def set_missing_secrets(places: Places, names: tuple[str, ...], environment: Map
         stack = automation.Stack.create(STACK, workspace)
     for name in missing:
         value = automation.ConfigValue(secrets.token_urlsafe(18), secret=True)
-        stack.set_config(f"ronron:{name}", value)
+        stack.set_config(f"ronron:{name}", value, path="." in name)
+
+
+def _is_there(kept: Document, path: list[str]) -> bool:
+    inside = kept.get(path[0])
+    return inside is not None and (len(path) == 1 or _is_there(inside, path[1:]))
 
 
 def clean_environment(extra: Mapping[str, str]) -> dict[str, str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from pathlib import Path
 
 import docker
 from docker.errors import APIError, NotFound
+from docker.types import Mount
 from pulumi import automation
 
 from demo.places import MARK, STACK, Places
@@ -37,10 +39,16 @@ def take_down(places: Places, note: Callable[[str], None]) -> None:
     if not (places.root / MARK).exists():
         raise NotOursError(f"{places.root} was not made by the demo; remove it by hand if that is meant")
     stop_left_over(places)
-    for kind, name in made(places):
+    things = made(places)
+    image = _image_of(things)
+    for kind, name in things:
         if _remove(kind, name):
             note(f"removed {kind} {name}")
-    shutil.rmtree(places.root)
+    _empty(places.snapshots, image)
+    try:
+        shutil.rmtree(places.root)
+    except PermissionError as error:
+        raise NotOursError(f"cannot remove {error.filename}; remove {places.root} as root") from error
     note(f"removed {places.root}")
 
 
@@ -71,6 +79,39 @@ def named(resources: list[Mapping[str, object]]) -> list[tuple[str, str]]:
         and "name" in inputs
     }
     return sorted(found, key=lambda thing: (ORDER.index(thing[0]), thing[1]))
+
+
+def _image_of(things: list[tuple[str, str]]) -> str | None:
+    """The image of one of the demo's containers that are there; None where there is none."""
+    with closing(docker.from_env()) as engine:
+        for kind, name in things:
+            if kind == "container":
+                try:
+                    return str(engine.containers.get(name).attrs["Image"])
+                except NotFound:
+                    continue
+    return None
+
+
+def _empty(snapshots: Path, image: str | None) -> None:
+    """Take the snapshots away: their files are root's, as the agents are, and whoever runs this may not be.
+
+    Args:
+        snapshots: the directory; it stays.
+        image: what is run for it; None to leave them to whoever owns them.
+    """
+    if image is None or not snapshots.exists():
+        return
+    with closing(docker.from_env()) as engine:
+        engine.containers.run(
+            image,
+            entrypoint=["find", "/snapshots", "-mindepth", "1", "-delete"],
+            command=[],
+            user="0:0",
+            network_mode="none",
+            mounts=[Mount("/snapshots", str(snapshots), type="bind")],
+            remove=True,
+        )
 
 
 def _remove(kind: str, name: str) -> bool:

@@ -49,6 +49,11 @@ class Places:
         return self.root / "state"
 
     @property
+    def snapshots(self) -> Path:
+        """Where the backups of the demo's services go. What is in it belongs to the agents: to root."""
+        return self.root / "snapshots"
+
+    @property
     def pulumi_state(self) -> Path:
         """Where Pulumi keeps the stack's state: where `ronron` looks for it by default."""
         return self.state / "pulumi-state"

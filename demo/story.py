@@ -28,10 +28,12 @@ NEW_TEXT = "Welcome. This text came with a pushed commit."
 WRITTEN = "Written before the change, still here after it."
 KEEPSAKE, FRESH = "keepsake", "fresh"
 
-SECRETS = ("pad-database-password", "pad-admin-password")
+SECRETS = ("pad-database-password", "pad-admin-password", "backup.password")
 FIRST_PASS_SECONDS = 480
 """Pulling images over a slow line takes minutes; on a machine that has them it is done in half of one."""
 NEXT_PASS_SECONDS = 180
+BACKUP_SECONDS = 180
+"""A drill starts a database and a pad of its own; on a quiet machine it takes a tenth of this."""
 DEFAULT_PORT = 8080
 
 
@@ -82,7 +84,11 @@ class Story:
 
             self._say("5  What a visitor sees")
             self._check(pad)
-        self._say("6  What the next volunteer sees")
+        self._say("6  A backup, and the proof that it can be restored")
+        self._ronron("backup", "now", STACK, seconds=BACKUP_SECONDS)
+        self._ronron("drill", STACK, seconds=BACKUP_SECONDS)
+        self._ronron("backup", "status", STACK)
+        self._say("7  What the next volunteer sees")
         self._ronron("status")
         self._ronron("history", "--limit", "2")
         self._say(f"Done in {time.monotonic() - begun:.0f} s; the services go on running")
@@ -103,6 +109,7 @@ class Story:
             config["ronron:edge"]["http_port"] = self.port
             # The demo writes a pad by Etherpad's API, which wants a login from version 2 on, unless told so.
             config["ronron:services"]["pad"]["environment"] = {"AUTHENTICATION_METHOD": "apikey"}
+            config.setdefault("ronron:backup", {})["repository"] = str(self.places.snapshots)
             if images:
                 config["ronron:edge"]["image"] = images["edge"]
                 config["ronron:database"]["image"] = images["postgres"]
@@ -154,18 +161,27 @@ class Story:
 
     # -- showing -----------------------------------------------------------------------------------
 
-    def _ronron(self, *words: str) -> None:
-        self._note(f"$ ronron {' '.join(words)}")
+    def _ronron(self, *words: str, seconds: float = 60) -> None:
+        """Show what a command says.
+
+        Raises:
+            DemoError: it did not end with 0.
+        """
+        command = f"ronron {' '.join(words)}"
+        self._note(f"$ {command}")
         environment = collective.clean_environment(self.places.ronron_environment())
-        subprocess.run(
-            [sys.executable, "-m", "reconciler.cli", *words], env=environment, check=True, timeout=60
+        done = subprocess.run(
+            [sys.executable, "-m", "reconciler.cli", *words], env=environment, check=False, timeout=seconds
         )
+        if done.returncode != 0:
+            raise DemoError(f"`{command}` ended with {done.returncode}\nwhat to do: ronron explain {STACK}")
 
     def _addresses(self, pad: Pad) -> None:
         self._note(f"the pad          {pad.url}/p/{KEEPSAKE}")
         self._note(f"the repository   git clone {self.places.repository}")
-        self._note("go on watching   ronron watch          (in the shell environment below)")
-        self._note("by hand          pulumi preview        (likewise, in this clone: no change)")
+        self._note("the snapshots    ronron backup list local     (in the shell environment below)")
+        self._note("go on watching   ronron watch                 (likewise)")
+        self._note("by hand          pulumi preview               (likewise, in this clone: no change)")
         self._note("take it down     make demo-down")
         self.console.print('\nThe shell environment:\n\n    eval "$(make -s demo-env)"\n')
 

@@ -72,6 +72,15 @@ def test_the_demo_tells_its_story_and_leaves_nothing_when_it_is_taken_down(demo:
     second = told.stdout.partition("is pushed")[2]
     for step in ("preview: 1 to replace", "verdict: allowed", "probe: pad healthy", "updated in"):
         assert step in second, told.stdout
+    proven = told.stdout.partition("A backup, and the proof")[2]
+    for step in (
+        "ronron backup now local",
+        "ronron drill local",
+        "ronron backup status local",
+        "ronron status",
+    ):
+        _, found, proven = proven.partition(f"$ {step}")
+        assert found, told.stdout
     pad = Pad("pad.localhost", demo.port, f"{demo.name}-local-pad")
     assert pad.title() == NEW_TITLE
     assert pad.text(KEEPSAKE).strip() == WRITTEN
