@@ -21,6 +21,7 @@ ALLOWED = frozenset(
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"),
         "SSH_AUTH_SOCK",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION",
+        "RONRON_SNAPSHOT_TIMEOUT",
     }
 )
 """Variables that pass by themselves: where things are, words and time, the way out, trust.
