@@ -31,7 +31,8 @@ NAME = "ronron-snapshot-before-change"
 REVISION_VARIABLE = "RONRON_REVISION"
 """The commit that ran until now, where who runs the engine says so."""
 TIMEOUT_VARIABLE = "RONRON_SNAPSHOT_TIMEOUT"
-_TIMEOUT_SECONDS = 3600
+_TIMEOUT_SECONDS = 2700
+"""An update under the reconciler may take an hour as a whole, unless its settings say otherwise."""
 
 _SHORT = 12
 """Digits of an id on screen: restic's own short ids have 8."""
