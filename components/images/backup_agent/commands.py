@@ -120,7 +120,12 @@ def now(agent: Agent, *, reason: str, revision: str | None, running: str | None)
 
 def listed(agent: Agent) -> dict[str, Any]:
     """Every whole snapshot."""
-    found = agent.repository().whole()
+    try:
+        found = agent.repository().whole()
+    except AgentError as error:
+        if not status.not_begun(agent.journal, error):
+            raise
+        found = []
     agent.journal.know(list(found))
     return {"snapshots": found}
 

@@ -51,6 +51,10 @@ class AgentError(Exception):
         return {"code": self.code, "message": self.message, "hint": self.hint}
 
 
+class NoRepositoryError(AgentError):
+    """There is nothing at the repository's place: not made yet, or gone."""
+
+
 class Stopped(BaseException):
     """Somebody asked this process to end: children are stopped, nothing half done is left to count."""
 

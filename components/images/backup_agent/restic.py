@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from .children import Child, Ended, StalledError, ran
 from .configuration import Configuration, Places, Secrets, Ssh
-from .errors import AgentError, redacted, shortened
+from .errors import AgentError, NoRepositoryError, redacted, shortened
 
 NO_REPOSITORY = 10
 LOCKED = 11
@@ -130,10 +130,11 @@ def failure(verb: str, code: int, said: str, words: Sequence[str]) -> AgentError
     found = meaning(code, said)
     text = shortened(redacted(telling(said), words))
     if found is None:
-        return AgentError(
+        return NoRepositoryError(
             "unreachable",
             f"cannot {verb}: there is no repository at its place ({text})",
-            "Bring its disk or server back; where a new one should be begun: ronron backup now",
+            "Bring its disk or server back; to begin a new one: docker exec <its agent> rm "
+            "/var/lib/ronron-agent/journal.sqlite",
         )
     why, hint = _WORDS[found]
     return AgentError(found, f"cannot {verb}: {why}" + (f" ({text})" if text else ""), hint)

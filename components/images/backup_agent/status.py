@@ -6,7 +6,7 @@ import socket
 from typing import Any
 
 from .configuration import Configuration, Places
-from .errors import AgentError
+from .errors import AgentError, NoRepositoryError
 from .journal import REMEMBERED, Journal, moment, now
 from .lock import is_free
 from .repository import Repository
@@ -43,7 +43,7 @@ def status(
         journal.know(snapshots)
     except AgentError as error:
         snapshots = journal.snapshots()
-        if not _not_begun(journal, error):
+        if not not_begun(journal, error):
             trouble = error.document()
     return {
         "version": 1,
@@ -63,6 +63,6 @@ def status(
     }
 
 
-def _not_begun(journal: Journal, error: AgentError) -> bool:
+def not_begun(journal: Journal, error: AgentError) -> bool:
     """Whether the repository is only not made yet: before the first snapshot that is no trouble."""
-    return "there is no repository" in error.message and not journal.snapshots()
+    return isinstance(error, NoRepositoryError) and not journal.snapshots()
