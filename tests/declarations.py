@@ -81,7 +81,7 @@ def edited(base: Document, edits: Edits) -> Document:
         if value is ABSENT:
             del node[path[-1]]
         else:
-            node[path[-1]] = value
+            node[path[-1]] = copy.deepcopy(value)
     return document
 
 
