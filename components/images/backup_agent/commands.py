@@ -15,7 +15,7 @@ from . import configuration as configurations
 from . import export as exports
 from . import postgres, restore_database, restore_files, retain, snapshot, status
 from .configuration import Configuration, Places, Secrets, neighbour
-from .errors import AgentError
+from .errors import AgentError, NoRepositoryError
 from .journal import Journal
 from .lock import held
 from .repository import Repository
@@ -122,7 +122,7 @@ def listed(agent: Agent) -> dict[str, Any]:
     """Every whole snapshot."""
     try:
         found = agent.repository().whole()
-    except AgentError as error:
+    except NoRepositoryError as error:
         if not status.not_begun(agent.journal, error):
             raise
         found = []

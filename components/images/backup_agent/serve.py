@@ -54,7 +54,6 @@ class Serving:
         self._stopping = threading.Event()
         self._guard = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
-        self._kind = ""
         self._scheduler = _scheduler(places)
 
     def run(self) -> None:
@@ -73,33 +72,32 @@ class Serving:
                 raise AgentError("failed", "cannot go on: the scheduler has ended", "Read the log above it")
             self._remember_next()
         _log.info("stopping")
-        if self._broken_off() == "backup":
-            # It is begun again at the next start, not when its time comes again.
-            self._once(now())
-        # Without waiting: it would do so with the lock held that the end of a job needs.
-        self._scheduler.shutdown(wait=False)
+        # Paused and not shut down: APScheduler looks for due jobs once more as it shuts down, and takes them
+        # off its store without running them. Whatever is in the store now is there at the next start.
+        self._scheduler.pause()
+        self._end_child()
 
     def job(self, kind: str) -> None:
         """Do one job; a backup that fails is tried again later."""
         with self._guard:
-            if self._stopping.is_set():
-                return
-            self._kind = kind
-            self._child = subprocess.Popen(
-                [sys.executable, "-m", __package__ or "backup_agent", *_COMMANDS[kind]],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        code = self._child.wait()
+            if not self._stopping.is_set():
+                self._child = subprocess.Popen(
+                    [sys.executable, "-m", __package__ or "backup_agent", *_COMMANDS[kind]],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+        code = self._child.wait() if self._child is not None else -signal.SIGTERM
         with self._guard:
             self._child = None
         _log.info("%s: %s", kind, "done" if code == 0 else f"failed ({code})")
-        if kind == "backup" and not self._stopping.is_set():
-            if code == 0:
-                self._not_again()
-            else:
-                self._once(now() + AGAIN)
+        if code == 0:
+            self._not_again(kind)
+        elif self._stopping.is_set():
+            # What was broken off by our own end is begun again at the next start.
+            self._once(kind, now())
+        elif kind == "backup":
+            self._once(kind, now() + AGAIN)
 
     def _plan(self, first: bool) -> None:
         """Give every job its trigger; an unchanged one keeps its next time, also where that has passed."""
@@ -128,22 +126,23 @@ class Serving:
             if present is None or present.name != words:
                 self._scheduler.add_job(due, made, args=[kind], id=kind, name=words, replace_existing=True)
         if first:
-            self._once(now() + FIRST_BACKUP)
+            self._once("backup", now() + FIRST_BACKUP)
         self._remember_next()
 
-    def _once(self, at: datetime) -> None:
+    def _once(self, kind: str, at: datetime) -> None:
+        name = f"again {kind}"
         self._scheduler.add_job(
-            due, "date", run_date=at, args=["backup"], id="again", name="again", replace_existing=True
+            due, "date", run_date=at, args=[kind], id=name, name=name, replace_existing=True
         )
 
-    def _not_again(self) -> None:
-        if self._scheduler.get_job("again"):
-            self._scheduler.remove_job("again")
+    def _not_again(self, kind: str) -> None:
+        if self._scheduler.get_job(f"again {kind}"):
+            self._scheduler.remove_job(f"again {kind}")
 
     def _next(self) -> dict[str, str]:
         found: dict[str, datetime] = {}
         for job in self._scheduler.get_jobs():
-            kind = "backup" if job.id == "again" else job.id
+            (kind,) = job.args
             if job.next_run_time and (kind not in found or job.next_run_time < found[kind]):
                 found[kind] = job.next_run_time
         return {kind: at.isoformat(timespec="seconds") for kind, at in sorted(found.items())}
@@ -152,20 +151,18 @@ class Serving:
         for kind in _COMMANDS:
             self._journal.remember(f"next {kind}", self._next().get(kind, ""))
 
-    def _broken_off(self) -> str | None:
-        """End the job that runs now, if there is one; its kind, unless it was done."""
+    def _end_child(self) -> None:
+        """End the job that runs now, if there is one; its thread is waited for as the process ends."""
         with self._guard:
             self._stopping.set()
-            child, kind = self._child, self._kind
+            child = self._child
         if child is None:
-            return None
+            return
         child.send_signal(signal.SIGTERM)
         try:
-            code = child.wait(timeout=STOP_SECONDS)
+            child.wait(timeout=STOP_SECONDS)
         except subprocess.TimeoutExpired:
             child.kill()
-            code = child.wait()
-        return kind if code else None
 
 
 def due(kind: str) -> None:
