@@ -84,6 +84,8 @@ class Backup(pulumi.ComponentResource):
             ContainerArgs(
                 name=resolved.container,
                 hostname=resolved.container,
+                # A command that was asked for and killed leaves its restic to the first process.
+                init=True,
                 image=self.image.image_id,
                 labels={**args.labels, "ronron.role": BACKUP},
                 networks=[Attachment(args.network)],

@@ -57,6 +57,7 @@ class ContainerArgs:
         environment: `NAME=value`; secret ones as secret outputs.
         uploads: files written before the start.
         hostname: None for one of Docker's own.
+        init: whether Docker puts a process in front that buries what others leave behind.
         wait_seconds: how long the first start may take until it is healthy.
         grace_seconds: how long a clean stop may take; unset, the provider would kill at once.
         shm_mib: size of /dev/shm; None for Docker's default.
@@ -82,6 +83,7 @@ class ContainerArgs:
     tmpfs: Mapping[str, str] = field(default_factory=dict)
     shm_mib: int | None = None
     hostname: str | None = None
+    init: bool = False
 
 
 def require_provider(component: pulumi.ComponentResource) -> None:
@@ -184,6 +186,7 @@ def container(
         name=args.name,
         image=args.image,
         hostname=args.hostname,
+        init=True if args.init else None,
         envs=list(args.environment),
         uploads=list(args.uploads),
         labels=[docker.ContainerLabelArgs(label=k, value=v) for k, v in sorted(args.labels.items())],

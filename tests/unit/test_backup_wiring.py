@@ -178,6 +178,7 @@ def test_an_agent_reads_everything_of_its_service_and_changes_nothing(program: P
         assert all(each["readOnly"] for each in data)
         assert [each["name"] for each in inputs["networksAdvanced"]] == [f"ronron-local-{name}"]
         assert inputs["hostname"] == inputs["name"] == f"ronron-local-{name}-backup"
+        assert inputs["init"] is True
         assert inputs["destroyGraceSeconds"] == 60
         assert "ports" not in inputs
 
