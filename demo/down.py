@@ -21,6 +21,8 @@ KINDS = {
     "docker:index/volume:Volume": "volume",
 }
 ORDER = ("container", "network", "volume")
+LEFT_BY = ("ronron.drill", "ronron.restore")
+"""Labels of what a drill or a restore makes; the value is the name of the service's container."""
 
 
 class NotOursError(Exception):
@@ -40,6 +42,7 @@ def take_down(places: Places, note: Callable[[str], None]) -> None:
         raise NotOursError(f"{places.root} was not made by the demo; remove it by hand if that is meant")
     stop_left_over(places)
     things = made(places)
+    things = [*left(things), *things]
     image = _image_of(things)
     for kind, name in things:
         if _remove(kind, name):
@@ -79,6 +82,20 @@ def named(resources: list[Mapping[str, object]]) -> list[tuple[str, str]]:
         and "name" in inputs
     }
     return sorted(found, key=lambda thing: (ORDER.index(thing[0]), thing[1]))
+
+
+def left(things: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Kind and name of what a drill or a restore that was killed has left beside these things, in order."""
+    found: list[tuple[str, str]] = []
+    with closing(docker.from_env()) as engine:
+        for label in (f"{word}={name}" for word in LEFT_BY for kind, name in things if kind == "container"):
+            mine: dict[str, str | list[str] | bool] = {"label": label}
+            found += [
+                ("container", str(each.name)) for each in engine.containers.list(all=True, filters=mine)
+            ]
+            found += [("network", str(each.name)) for each in engine.networks.list(filters=mine)]
+            found += [("volume", str(each.name)) for each in engine.volumes.list(filters=mine)]
+    return sorted(found, key=lambda thing: ORDER.index(thing[0]))
 
 
 def _image_of(things: list[tuple[str, str]]) -> str | None:

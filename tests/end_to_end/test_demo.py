@@ -81,6 +81,7 @@ def test_the_demo_tells_its_story_and_leaves_nothing_when_it_is_taken_down(demo:
     ):
         _, found, proven = proven.partition(f"$ {step}")
         assert found, told.stdout
+    assert "drill passed: pad" in told.stdout
     pad = Pad("pad.localhost", demo.port, f"{demo.name}-local-pad")
     assert pad.title() == NEW_TITLE
     assert pad.text(KEEPSAKE).strip() == WRITTEN
@@ -94,6 +95,9 @@ def test_the_demo_tells_its_story_and_leaves_nothing_when_it_is_taken_down(demo:
     assert preview.returncode == 0, preview.stdout + preview.stderr
 
     assert demo.things()
+    with closing(docker.from_env()) as engine:
+        # As a drill that was killed leaves it.
+        engine.volumes.create(f"{demo.name}-left", labels={"ronron.drill": f"{demo.name}-local-pad"})
     down = demo.run("down")
     assert down.returncode == 0, down.stdout + down.stderr
     assert not demo.things()
