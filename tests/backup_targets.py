@@ -23,7 +23,7 @@ import pytest
 from docker.models.containers import Container
 
 from tests.containers import Containers, containers_of_a_test, runs, said, until
-from toolchain import docker_engine, image_build
+from toolchain import docker_engine, image_build, s3_gateway
 from toolchain.cache import Cache, cache_root
 from toolchain.image_recipes import DEBIAN, POSTGRES
 from toolchain.images import ensure_debian, ensure_images
@@ -177,6 +177,22 @@ def rest_server(here: Containers, image: str, network: str, *words: str) -> Cont
     ]
     container = here.start(image, [*command, "/srv"], network=network)
     until(lambda: "Serving restic REST API" in said(container), container)
+    return container
+
+
+def s3_server(here: Containers, image: str, network: str) -> Container:
+    """Start an S3 server on port 7070 with the bucket `backups`; its login is `keyid:secret/key`."""
+    program = s3_gateway.ensure(Cache(cache_root()), print)
+    container = here.start(
+        image,
+        [
+            "sh", "-c", "mkdir -p /srv/s3/backups && exec versitygw --port :7070 posix /srv/s3",
+        ],
+        network=network,
+        volumes={str(program): {"bind": "/usr/local/bin/versitygw", "mode": "ro"}},
+        environment={"ROOT_ACCESS_KEY": "keyid", "ROOT_SECRET_KEY": "secret/key"},
+    )  # fmt: skip
+    until(lambda: runs(container, "bash", "-c", ": < /dev/tcp/127.0.0.1/7070")[0] == 0, container)
     return container
 
 

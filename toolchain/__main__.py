@@ -1,4 +1,4 @@
-"""`python -m toolchain ensure [images] | env | report [--json] | images [--fresh]`: wires, prints, exits."""
+"""`python -m toolchain ensure [images|tests] | env | report [--json] | images`: wires, prints, exits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from toolchain import commands, docker_engine, docker_plugin, downloads, engine, environment, images, versions
+from toolchain import (
+    commands,
+    docker_engine,
+    docker_plugin,
+    downloads,
+    engine,
+    environment,
+    images,
+    s3_gateway,
+    versions,
+)
 from toolchain.cache import Cache, Say, cache_root
 from toolchain.errors import ToolchainError
 from toolchain.piece import Piece
@@ -29,15 +39,19 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 
 @app.command()
 def ensure(
-    what: Annotated[str, typer.Argument(help="`pieces`, or `images` for pieces and images.")] = "pieces",
+    what: Annotated[
+        str, typer.Argument(help="`pieces`; `images` for images, too; `tests` for all of it.")
+    ] = "pieces",
 ) -> None:
     """Get or build what is missing; says what it does, and does nothing the second time."""
-    if what not in {"pieces", "images"}:
-        raise typer.BadParameter("say `pieces` or `images`")
+    if what not in {"pieces", "images", "tests"}:
+        raise typer.BadParameter("say `pieces`, `images` or `tests`")
     cache, say = Cache(cache_root()), _teller()
     # Building the engine keeps the processors busy, images mostly wait for packages: side by side is quicker.
-    steps = [_ensure_pieces, _ensure_images] if what == "images" else [_ensure_pieces]
+    steps = [_ensure_pieces] if what == "pieces" else [_ensure_pieces, _ensure_images]
     errors = _side_by_side([partial(step, cache, say) for step in steps])
+    if what == "tests" and not errors:
+        errors = _side_by_side([partial(s3_gateway.ensure, cache, say)])
     for error in errors:
         _show(error)
     if errors:

@@ -18,6 +18,9 @@ LANGUAGE_HOST = "3.68.0"
 DOCKER_PLUGIN = "5.2.0"
 """The Docker plugin that the SDK asks for (`pulumi-plugin.json` of `pulumi-docker` in requirements.lock)."""
 
+S3_GATEWAY = "1.8.0"
+"""An S3 server that tests put snapshots into; go.mod of `toolchain/go/s3_gateway` names the same."""
+
 GO_MINIMUM = "1.26.6"
 """What the engine's own go.mod asks for."""
 

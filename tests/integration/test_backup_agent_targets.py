@@ -1,4 +1,4 @@
-"""The backup agent's repositories on real servers: sshd, and restic's REST protocol."""
+"""The backup agent's repositories on real servers: sshd, restic's REST protocol, and S3."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tests.backup_targets import (
     refuses,
     rest_server,
     running,
+    s3_server,
     served,
     server_image,
     ssh_server,
@@ -86,6 +87,27 @@ def test_a_repository_behind_http_takes_a_login_that_nobody_sees(
     assert status["trouble"]["code"] == "unreachable"
     assert [one["id"] for one in status["snapshots"]] == [document["snapshot"]["id"]]
     assert "wrong/word" not in said(pad.agent)
+
+
+def test_a_repository_in_a_bucket_is_made_used_and_restored_from(
+    here: Containers, agent_image: str, server_image: str
+) -> None:
+    pad = served(here, agent_image, None, secrets_given={"repository-login": "keyid:secret/key"})
+    server = s3_server(here, server_image, pad.network)
+    pad.document["repository"] = f"s3:http://{server.name}:7070/backups/ronron-test/pad"
+    pad.start()
+    pad.in_volume("var", "printf 123 > file")
+    taken = does(pad.agent, "now", "--reason", "asked")["snapshot"]
+    assert does(pad.agent, "list") == {"snapshots": [taken]}
+    assert does(pad.agent, "check") == {"checked": "1/10"}
+    pad.in_volume("var", "printf other > file")
+    assert does(pad.restorer(), "put", "--snapshot", taken["id"], "--files") == {"files": 1, "bytes": 3}
+    assert pad.in_volume("var", "cat file") == "123"
+    pad.secrets["repository-login"] = "keyid:wrong/key"
+    pad.start()
+    error = refuses(pad.agent, "now", "--reason", "asked")
+    assert error["code"] == "unreachable"
+    assert "wrong/key" not in str(error)
 
 
 def test_a_repository_that_only_takes_is_never_asked_to_forget(

@@ -226,7 +226,7 @@ def test_a_run_that_is_stopped_stops_its_builds_and_the_next_one_goes_on(
 def test_a_word_that_is_unknown_is_refused(machine: Machine) -> None:
     code, _, err = machine.run("ensure", "everything")
     assert code == 2
-    assert "say `pieces` or `images`" in err
+    assert "say `pieces`, `images` or `tests`" in err
 
 
 def test_a_cache_that_cannot_be_written_is_one_message(machine: Machine) -> None:

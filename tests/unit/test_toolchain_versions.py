@@ -69,6 +69,7 @@ def test_the_plugin_is_the_one_that_the_locked_sdk_asks_for() -> None:
     [
         ("engine", "github.com/pulumi/pulumi/pkg/v3", versions.ENGINE),
         ("language_host", "github.com/pulumi/pulumi/sdk/v3", versions.LANGUAGE_HOST),
+        ("s3_gateway", "github.com/versity/versitygw", versions.S3_GATEWAY),
     ],
 )
 def test_the_go_modules_pin_the_versions_that_are_told(module: str, path: str, version: str) -> None:
