@@ -19,6 +19,8 @@ pytestmark = pytest.mark.timeout(600)
 def lived_in(found_for_module: Callable[[], Collective], doubles: Mapping[str, str]) -> Iterator[LivedIn]:
     one = LivedIn(found_for_module(), doubles)
     one.begin()
+    taken = one.collective.ronron("backup", "now", "local")
+    assert taken.code == 0, taken.said
     yield one
     one.collective.remove()
     one.forget_images()
