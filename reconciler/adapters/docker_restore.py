@@ -97,7 +97,12 @@ class Restoring:
 
     def _keep(self, agent: Attributes) -> str:
         self.told(f"taking a snapshot of what {self.name} holds now")
-        taken = Agent(self.client, agent["Id"], self.name).now("restore", None)
+        try:
+            taken = Agent(self.client, agent["Id"], self.name).now("restore", None)
+        except BackupError as error:
+            without = "where what is there cannot be read any more, restore --without-keeping"
+            error.hint = f"{error.hint}; {without}" if error.hint else without
+            raise
         self.told(f"kept it as {taken.id[:SHORT]}: {listed(taken.counts)}")
         return taken.id
 

@@ -15,7 +15,10 @@ from .restic import LONG_SECONDS, Restic, summary
 PG_DUMP_SECONDS = 600.0
 """How long pg_dump may take to end once its output has."""
 
-_HINT = "Look at the service's database: docker logs {host}; and run it again"
+_HINT = (
+    "See whether the service's database runs: docker ps --all --filter name={host}; start it with docker start, "
+    "and run it again"
+)
 
 
 @dataclass(frozen=True)

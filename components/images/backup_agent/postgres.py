@@ -28,7 +28,10 @@ _KEEPALIVE: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
-_HINT = "Look at the service's database: docker logs {host}; and run it again"
+_HINT = (
+    "See whether the service's database runs: docker ps --all --filter name={host}; start it with docker start, "
+    "and run it again"
+)
 
 _TABLES = """
 select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
