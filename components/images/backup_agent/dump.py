@@ -16,8 +16,8 @@ PG_DUMP_SECONDS = 600.0
 """How long pg_dump may take to end once its output has."""
 
 _HINT = (
-    "See whether the service's database runs: docker ps --all --filter name={host}; start it with docker start, "
-    "and run it again"
+    "See whether the service's database runs: docker ps --all --filter name={host}; start it, "
+    "docker start NAME, and run it again"
 )
 
 

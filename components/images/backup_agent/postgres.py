@@ -29,8 +29,8 @@ _KEEPALIVE: dict[str, Any] = {
     "tcp_user_timeout": 60_000,
 }
 _HINT = (
-    "See whether the service's database runs: docker ps --all --filter name={host}; start it with docker start, "
-    "and run it again"
+    "See whether the service's database runs: docker ps --all --filter name={host}; start it, "
+    "docker start NAME, and run it again"
 )
 
 _TABLES = """
