@@ -12,6 +12,7 @@ from docker.errors import APIError, NotFound
 from docker.types import Mount
 from pulumi import automation
 
+from demo import throw_away
 from demo.places import MARK, STACK, Places
 from demo.watcher import stop_left_over
 
@@ -120,14 +121,11 @@ def _empty(snapshots: Path, image: str | None) -> None:
     if image is None or not snapshots.exists():
         return
     with closing(docker.from_env()) as engine:
-        engine.containers.run(
+        throw_away.run(
+            engine,
             image,
-            entrypoint=["find", "/snapshots", "-mindepth", "1", "-delete"],
-            command=[],
-            user="0:0",
-            network_mode="none",
+            ["find", "/snapshots", "-mindepth", "1", "-delete"],
             mounts=[Mount("/snapshots", str(snapshots), type="bind")],
-            remove=True,
         )
 
 

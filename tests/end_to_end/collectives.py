@@ -20,6 +20,8 @@ import httpx
 from git import Actor, Repo
 from ruamel.yaml import YAML
 
+from demo import throw_away
+
 PROJECT = Path(__file__).resolve().parents[2]
 PROGRAM = ("__main__.py", "components")
 MEMBER = Actor("A member", "member@ronron.invalid")
@@ -266,14 +268,11 @@ def empty(engine: docker.DockerClient, place: str, image: str) -> None:
         place: name of the volume, or path of the directory.
         image: what is run for it; anything with `find`.
     """
-    engine.containers.run(
+    throw_away.run(
+        engine,
         image,
-        entrypoint=["find", "/place", "-mindepth", "1", "-delete"],
-        command=[],
-        user="0:0",
-        network_mode="none",
+        ["find", "/place", "-mindepth", "1", "-delete"],
         volumes={place: {"bind": "/place", "mode": "rw"}},
-        remove=True,
     )
 
 

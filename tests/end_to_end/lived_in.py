@@ -256,4 +256,4 @@ def in_the_past(engine: docker.DockerClient, agent: str, image: str, words: Sequ
         assert code == 0, made.logs().decode()
         return bytes(made.logs(stderr=False)).decode()
     finally:
-        made.remove(force=True, v=False)
+        made.remove(force=True, v=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from demo import throw_away
 from tests.end_to_end.collectives import Collective, empty
 from tests.end_to_end.lived_in import LivedIn
 
@@ -37,7 +38,8 @@ def fetch(lived_in: LivedIn, agent_image: str) -> Path:
     repository = f"/snapshots/{collective.name}-local/reconciler"
     with closing(docker.from_env()) as engine:
         for words in ("snapshots --tag reconciler", "restore latest --tag reconciler --target /fetched"):
-            engine.containers.run(
+            throw_away.run(
+                engine,
                 agent_image,
                 ["restic", "-r", repository, *words.split()],
                 environment={"RESTIC_PASSWORD_FILE": "/password"},
@@ -46,9 +48,6 @@ def fetch(lived_in: LivedIn, agent_image: str) -> Path:
                     str(fetched): {"bind": "/fetched", "mode": "rw"},
                     str(password): {"bind": "/password", "mode": "ro"},
                 },
-                user="0:0",
-                network_mode="none",
-                remove=True,
             )
     return fetched
 
