@@ -23,7 +23,7 @@ demo-down: venv  ## Remove what the demo made, and nothing else
 demo-env:  ## Print the shell environment of the demo: eval "$(make -s demo-env)"
 	@$(VENV)/python -m toolchain env && $(VENV)/python -m demo env
 
-test: lint setup  ## Check everything: style, types, borders, then all tests on real parts (TESTS="path -k word")
+test: lint  ## Check everything: style, types, borders, then all tests on real parts (TESTS="path -k word")
 	@$(VENV)/python -m toolchain ensure tests
 	@$(WITH_TOOLCHAIN) && $(VENV)/python -m pytest $(TESTS)
 
