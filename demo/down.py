@@ -92,7 +92,8 @@ def left(things: list[tuple[str, str]]) -> list[tuple[str, str]]:
         for label in (f"{word}={name}" for word in LEFT_BY for kind, name in things if kind == "container"):
             mine: dict[str, str | list[str] | bool] = {"label": label}
             found += [
-                ("container", str(each.name)) for each in engine.containers.list(all=True, filters=mine)
+                ("container", str(each.name))
+                for each in engine.containers.list(all=True, ignore_removed=True, filters=mine)
             ]
             found += [("network", str(each.name)) for each in engine.networks.list(filters=mine)]
             found += [("volume", str(each.name)) for each in engine.volumes.list(filters=mine)]

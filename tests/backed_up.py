@@ -126,7 +126,9 @@ class BackedUp:
         client, found = self.here.client, []
         for label in ("ronron.restore", "ronron.drill"):
             mine: dict[str, str | list[str] | bool] = {"label": f"{label}={self.board.name}"}
-            found += [str(each.name) for each in client.containers.list(all=True, filters=mine)]
+            found += [
+                str(each.name) for each in client.containers.list(all=True, ignore_removed=True, filters=mine)
+            ]
             found += [str(each.name) for each in client.volumes.list(filters=mine)]
             found += [str(each.name) for each in client.networks.list(filters=mine)]
         return found
@@ -136,7 +138,7 @@ class BackedUp:
         client = self.here.client
         for label in ("ronron.restore", "ronron.drill"):
             mine: dict[str, str | list[str] | bool] = {"label": f"{label}={self.board.name}"}
-            for container in client.containers.list(all=True, filters=mine):
+            for container in client.containers.list(all=True, ignore_removed=True, filters=mine):
                 container.remove(force=True, v=True)
             for volume in client.volumes.list(filters=mine):
                 volume.remove(force=True)

@@ -69,7 +69,7 @@ class Containers:
     def remove_all(self) -> None:
         """Remove what this test made, whatever state it is in."""
         mine: dict[str, str | list[str] | bool] = {"label": f"ronron.test={self.prefix}"}
-        for container in self.client.containers.list(all=True, filters=mine):
+        for container in self.client.containers.list(all=True, ignore_removed=True, filters=mine):
             with contextlib.suppress(docker.errors.NotFound):
                 container.remove(force=True, v=True)
         for volume in self.client.volumes.list(filters=mine):

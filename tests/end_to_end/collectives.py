@@ -236,7 +236,7 @@ class Collective:
         """Id of each container of this collective by its name, without the collective's own."""
         mine = f"{self.name}-"
         with closing(docker.from_env()) as engine:
-            there = engine.containers.list(all=True)
+            there = engine.containers.list(all=True, ignore_removed=True)
             return {
                 str(each.name).removeprefix(mine): str(each.id)
                 for each in there
@@ -247,7 +247,7 @@ class Collective:
         """Remove everything in Docker that begins with this collective's name."""
         mine = f"{self.name}-"
         with closing(docker.from_env()) as engine:
-            for container in engine.containers.list(all=True):
+            for container in engine.containers.list(all=True, ignore_removed=True):
                 if str(container.name).startswith(mine):
                     container.remove(force=True, v=True)
             for network in engine.networks.list():

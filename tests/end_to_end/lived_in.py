@@ -165,7 +165,7 @@ class LivedIn:
             return {
                 "containers": {
                     str(each.name): (each.id, each.attrs["State"]["StartedAt"], each.attrs["State"]["Status"])
-                    for each in engine.containers.list(all=True)
+                    for each in engine.containers.list(all=True, ignore_removed=True)
                     if str(each.name).startswith(mine)
                 },
                 "networks": sorted(

@@ -40,7 +40,7 @@ class Demo:
     def things(self) -> list[str]:
         """Names of its containers, networks and volumes."""
         with closing(docker.from_env()) as engine:
-            names = [str(each.name) for each in engine.containers.list(all=True)]
+            names = [str(each.name) for each in engine.containers.list(all=True, ignore_removed=True)]
             names += [str(each.name) for each in engine.networks.list()]
             names += [str(each.name) for each in engine.volumes.list()]
         return [name for name in names if name.startswith(f"{self.name}-")]
