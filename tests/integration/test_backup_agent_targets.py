@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.backup_servers import rest_server, s3_server, server_image, ssh_server
 from tests.backup_targets import (
     Served,
     agent_image,
@@ -12,12 +13,8 @@ from tests.backup_targets import (
     postgres_image,
     processes,
     refuses,
-    rest_server,
     running,
-    s3_server,
     served,
-    server_image,
-    ssh_server,
 )
 from tests.containers import Containers, runs, said, until
 
