@@ -6,18 +6,14 @@ The repository and the store are real ones; what starts an engine is in tests/en
 from __future__ import annotations
 
 import getpass
-import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from reconciler.adapters.sql_store import SqlStore
 from reconciler.cli import app
@@ -26,6 +22,7 @@ from reconciler.core.record import Record
 from reconciler.core.status import ExitCode
 from reconciler.settings import POLICY_FILE
 from reconciler.testing import NOON
+from tests.command_line import Records, Said, bare_environment, ran
 from tests.repositories import Repository
 from tests.values import FAILED, HELD, NEW, PLAN, SYNCED, UPDATED, begun
 from tests.worlds import inventory
@@ -39,47 +36,19 @@ WAITING = SYNCED.with_(attempted=NEW, held=HELD)
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a command printed, and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def facts(self) -> Any:
-        """What it printed with --json."""
-        return json.loads(self.out)
-
-
-@dataclass(frozen=True)
-class Ronron:
+class Ronron(Records):
     """The command line, with a state directory and a repository of its own."""
 
     state: Path
     repository: Repository
 
     def __call__(self, *arguments: str) -> Said:
-        before = ("--state", str(self.state), "--repository", str(self.repository.path))
-        result = CliRunner().invoke(app, [*before, *arguments], catch_exceptions=False)
-        return Said(result.exit_code, result.stdout, result.stderr)
-
-    def keep(self, record: Record) -> None:
-        with SqlStore(self.state) as store:
-            store.save(record)
-
-    @property
-    def record(self) -> Record:
-        with SqlStore(self.state) as store:
-            return store.load("production")
+        return ran(self.state, str(self.repository.path), *arguments)
 
 
 @pytest.fixture
 def ronron(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ronron:
-    for name in list(os.environ):
-        if name.startswith(("RONRON_", "PULUMI_", "XDG_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    bare_environment(tmp_path / "home", monkeypatch)
     repository = Repository.create(tmp_path / "infra.git")
     repository.commit(PROJECT)
     return Ronron(tmp_path / "state", repository)

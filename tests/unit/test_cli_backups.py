@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from reconciler.adapters.sql_store import SqlStore
-from reconciler.cli import app
 from reconciler.core.backups import Run, Trouble
 from reconciler.core.errors import BackupError
-from reconciler.core.record import Record
 from reconciler.core.status import ExitCode
 from reconciler.outside import Outside
 from reconciler.testing import NOON, Answer, FakeBackups, FakeClock, FakeProber
 from reconciler.wiring import Options
+from tests.command_line import Records, Said, bare_environment, ran
 from tests.values import HOUR, OLD, SYNCED
 from tests.worlds import URL, inventory
 
@@ -29,21 +24,7 @@ BACKED_UP = SYNCED.with_(inventory=inventory(backup=True), stack="production")
 
 
 @dataclass
-class Said:
-    """What a command printed, and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def facts(self) -> Any:
-        """What it printed with --json."""
-        return json.loads(self.out)
-
-
-@dataclass
-class Ronron:
+class Ronron(Records):
     """The command line with agents in memory, and a person who gives one answer."""
 
     state: Path
@@ -61,31 +42,13 @@ class Ronron:
             return self.answer
 
         outside = Outside(lambda: self.backups, lambda: self.prober, lambda: self.clock, ask)
-        result = CliRunner().invoke(
-            app,
-            # No such repository: none of these commands may need one.
-            ["--state", str(self.state), "--repository", "/nonexistent/infra.git", *arguments],
-            obj=Options(outside=outside),
-            catch_exceptions=False,
-        )
-        return Said(result.exit_code, result.stdout, result.stderr)
-
-    def keep(self, record: Record) -> None:
-        with SqlStore(self.state) as store:
-            store.save(record)
-
-    @property
-    def record(self) -> Record:
-        with SqlStore(self.state) as store:
-            return store.load("production")
+        # No such repository: none of these commands may need one.
+        return ran(self.state, "/nonexistent/infra.git", *arguments, options=Options(outside=outside))
 
 
 @pytest.fixture
 def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ronron:
-    for name in list(os.environ):
-        if name.startswith(("RONRON_", "PULUMI_", "XDG_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    bare_environment(tmp_path / "home", monkeypatch)
     return Ronron(tmp_path / "state")
 
 
