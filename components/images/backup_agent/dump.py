@@ -9,16 +9,11 @@ from .children import Child, Ended, StalledError, moved
 from .configuration import Configuration, Database, Places, Secrets
 from .errors import AgentError, redacted, shortened
 from .manifest import DUMP, Dumped
-from .postgres import connected, counted, environment, place, work_folder
+from .postgres import HINT, connected, counted, environment, place, work_folder
 from .restic import LONG_SECONDS, Restic, summary
 
 PG_DUMP_SECONDS = 600.0
 """How long pg_dump may take to end once its output has."""
-
-_HINT = (
-    "See whether the service's database runs: docker ps --all --filter name={host}; start it, "
-    "docker start NAME, and run it again"
-)
 
 
 @dataclass(frozen=True)
@@ -136,4 +131,4 @@ def _failed(ended: Ended, database: Database, secrets: Secrets) -> AgentError:
 
 
 def _hint(database: Database) -> str:
-    return _HINT.format(host=database.host)
+    return HINT.format(host=database.host)

@@ -28,10 +28,11 @@ _KEEPALIVE: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
-_HINT = (
+HINT = (
     "See whether the service's database runs: docker ps --all --filter name={host}; start it, "
     "docker start NAME, and run it again"
 )
+"""What to do about a database; `host` is a part of its container's name."""
 
 _TABLES = """
 select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -83,7 +84,7 @@ def connected(
 def refused(verb: str, error: Exception, database: Database, secrets: Secrets) -> AgentError:
     """What a person is told of a server that refuses."""
     why = shortened(redacted(str(error), secrets.words), 300)
-    return AgentError("database-refused", f"cannot {verb}: {why}", _HINT.format(host=database.host))
+    return AgentError("database-refused", f"cannot {verb}: {why}", HINT.format(host=database.host))
 
 
 def counted(connection: Connection, queries: Mapping[str, str]) -> dict[str, int]:
