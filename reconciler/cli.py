@@ -16,11 +16,11 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
-from reconciler.cli_backups import register
+from reconciler.cli_backups import AsJson, end, register
 from reconciler.core.errors import ConfigError, ReconcilerError
 from reconciler.core.model import SHORT, Pass, VerdictKind
 from reconciler.core.record import Suspension
@@ -43,14 +43,9 @@ from reconciler.validate import check
 from reconciler.wiring import Options, errors, opened, source_of, targets_of, wired
 from toolchain.report import report
 
-
-def _end(code: ExitCode, **_options: object) -> NoReturn:
-    raise typer.Exit(code)
-
-
 app = typer.Typer(
     name="ronron",
-    result_callback=_end,
+    result_callback=end,
     help="Keeps a CHATONS purring: watches a git repository, and previews and updates its environments.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -63,7 +58,6 @@ register(app)
 
 Environment = Annotated[str, typer.Argument(metavar="ENV", help="Name of an environment of the policy.")]
 MaybeEnvironment = Annotated[str | None, typer.Argument(metavar="ENV", help="One environment; else all.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print facts as one JSON document.")]
 
 
 def _version(wanted: bool) -> None:

@@ -41,13 +41,14 @@ MaybeService = Annotated[str | None, typer.Argument(metavar="SERVICE", help="One
 AsJson = Annotated[bool, typer.Option("--json", help="Print facts as one JSON document.")]
 
 
-def _end(code: ExitCode, **_options: object) -> NoReturn:
+def end(code: ExitCode, **_options: object) -> NoReturn:
+    """End the process as a command says; what every Typer application here does with a command's result."""
     raise typer.Exit(code)
 
 
 backup = typer.Typer(
     name="backup",
-    result_callback=_end,
+    result_callback=end,
     help="Take and look at the snapshots of services.",
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -7,23 +7,20 @@ killed. Nothing of the running service is touched: it is only read how its conta
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-import docker
-
 from reconciler.adapters import docker_copies as copies
 from reconciler.adapters.docker_agent import Agent, AgentRefusedError, Probed
 from reconciler.adapters.docker_connection import translated
 from reconciler.adapters.docker_copies import Attributes
-from reconciler.adapters.docker_places import networks_of, refuse_company, restorer
-from reconciler.adapters.docker_restore import service_container
-from reconciler.core.backups import DrillResult, Snapshot
+from reconciler.adapters.docker_places import Placing, networks_of, refuse_company, restorer
+from reconciler.core.backups import DrillResult
 from reconciler.core.errors import AgentSilentError, BackupError, SnapshotUnfitError
-from reconciler.core.inventory import Backup, InsideProbe, Service
+from reconciler.core.inventory import InsideProbe
 from reconciler.core.model import SHORT
 from reconciler.core.restores import differences, listed, refuse_newer, refuse_stranger, remark
 
@@ -54,31 +51,14 @@ class _Found:
     probe: str = ""
 
 
-@dataclass
-class Drilling:
-    """One drill.
-
-    Args:
-        client: of the Docker that the service is on.
-        name: of the service.
-        service: as the inventory has it.
-        backup: as the inventory has it.
-        snapshot: what is restored.
-        told: is given a line for each step.
-    """
-
-    client: docker.DockerClient
-    name: str
-    service: Service
-    backup: Backup
-    snapshot: Snapshot
-    told: Callable[[str], None]
+class Drilling(Placing):
+    """One drill."""
 
     def run(self) -> DrillResult:
         """Do it. Errors as in ports.Backups.drill."""
         refuse_stranger(self.snapshot, self.name, self.service)
         agent = copies.inspected_agent(self.client, self.backup.container)
-        container = service_container(self.service, self.backup)
+        container = self.container()
         started = datetime.now(UTC)
         found, trouble = _Found(), ""
         try:
@@ -168,7 +148,7 @@ class Drilling:
         """A new volume for each that a container has, by the path where it has it."""
         fresh = {path: f"{prefix}-{n}" for n, path in enumerate(sorted(copies.volumes_of(original)), 1)}
         for volume in fresh.values():
-            self.client.api.create_volume(volume, labels={LABEL: self._owner()})
+            self.client.api.create_volume(volume, labels={LABEL: self.container()})
         return fresh
 
     def _by_role(self, original: Attributes, fresh: Mapping[str, str]) -> dict[str, str]:
@@ -198,16 +178,13 @@ class Drilling:
             self.client,
             original,
             f"{place}-{what}",
-            labels={LABEL: self._owner()},
+            labels={LABEL: self.container()},
             network=place,
             aliases=[what, container],
             mounts=[{"Type": "volume", "Source": volume, "Target": path} for path, volume in volumes.items()],
         )
         copies.copy_files(self.client, container, name, self.backup.uploaded.get(container, ()))
         return name
-
-    def _owner(self) -> str:
-        return service_container(self.service, self.backup)
 
     def _restore(self, hands: Agent, found: _Found) -> None:
         self.told(f"restoring snapshot {self.snapshot.id[:SHORT]} beside {self.name}")
@@ -232,7 +209,7 @@ class Drilling:
         if others:
             return others
         name = f"{place}-out"
-        self.client.api.create_network(name, driver="bridge", labels={LABEL: self._owner()})
+        self.client.api.create_network(name, driver="bridge", labels={LABEL: self.container()})
         return [name]
 
     def _start_service(self, place: str, original: Attributes) -> None:

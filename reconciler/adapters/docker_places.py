@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import docker
 
 from reconciler.adapters import docker_copies as copies
 from reconciler.adapters.docker_copies import Attributes
 from reconciler.adapters.docker_exec import hijacked
+from reconciler.core.backups import Snapshot
 from reconciler.core.errors import BackupError
+from reconciler.core.inventory import Backup, Service
 
 DATA = "/data"
 _CONFIGURATION = "/etc/ronron-agent.json"
@@ -26,6 +29,42 @@ _PUTS_BACK = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID")
 
 _ENDS_SECONDS = 15.0
 """Until the container of somebody who was killed has ended: Docker sees the closed connection at once."""
+
+
+@dataclass
+class Placing:
+    """A snapshot of a service that is to be put somewhere.
+
+    Args:
+        client: of the Docker that the service is on.
+        name: of the service.
+        service: as the inventory has it.
+        backup: as the inventory has it.
+        snapshot: what is restored.
+        told: is given a line for each step.
+    """
+
+    client: docker.DockerClient
+    name: str
+    service: Service
+    backup: Backup
+    snapshot: Snapshot
+    told: Callable[[str], None]
+
+    def container(self) -> str:
+        """The container of the service that is neither its database nor its agent.
+
+        Raises:
+            BackupError: the inventory names none.
+        """
+        others = {self.backup.container, self.service.database.container if self.service.database else ""}
+        for container in self.service.containers:
+            if container not in others:
+                return container
+        raise BackupError(
+            "cannot find the service's container in the inventory",
+            hint="update the environment, so that its inventory is whole",
+        )
 
 
 @contextmanager

@@ -6,20 +6,16 @@ what a killed restore has left is removed by the next one, or made anew by the a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-
-import docker
 
 from reconciler.adapters import docker_copies as copies
 from reconciler.adapters.docker_agent import Agent
 from reconciler.adapters.docker_connection import translated
 from reconciler.adapters.docker_copies import Attributes
-from reconciler.adapters.docker_places import networks_of, refuse_company, restorer
-from reconciler.core.backups import Restored, Snapshot
+from reconciler.adapters.docker_places import Placing, networks_of, refuse_company, restorer
+from reconciler.core.backups import Restored
 from reconciler.core.errors import BackupError
-from reconciler.core.inventory import Backup, Service
 from reconciler.core.model import SHORT
 from reconciler.core.restores import differences, listed, refuse_newer, refuse_stranger, remark
 
@@ -27,41 +23,8 @@ LABEL = "ronron.restore"
 """On what a restore makes; the value is the name of the service's container, which no two services share."""
 
 
-def service_container(service: Service, backup: Backup) -> str:
-    """The container of a service that is neither its database nor its agent.
-
-    Raises:
-        BackupError: the inventory names none.
-    """
-    others = {backup.container, service.database.container if service.database else ""}
-    for container in service.containers:
-        if container not in others:
-            return container
-    raise BackupError(
-        "cannot find the service's container in the inventory",
-        hint="update the environment, so that its inventory is whole",
-    )
-
-
-@dataclass
-class Restoring:
-    """One restore.
-
-    Args:
-        client: of the Docker that the service is on.
-        name: of the service.
-        service: as the inventory has it.
-        backup: as the inventory has it.
-        snapshot: what is put in place.
-        told: is given a line for each step.
-    """
-
-    client: docker.DockerClient
-    name: str
-    service: Service
-    backup: Backup
-    snapshot: Snapshot
-    told: Callable[[str], None]
+class Restoring(Placing):
+    """One restore."""
 
     def run(self, *, keep: bool) -> Restored:
         """Do it. Errors as in ports.Backups.restore."""
@@ -71,7 +34,7 @@ class Restoring:
         if warning:
             self.told(warning)
         attributes = copies.inspected_agent(self.client, self.backup.container)
-        container = service_container(self.service, self.backup)
+        container = self.container()
         original = copies.inspected(self.client, container)
         self._sweep(container)
         kept = self._keep(attributes) if keep else None
