@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
+from reconciler.adapters.pulumi_attributes import drop_broken
 from reconciler.adapters.pulumi_call import SHORT, Call
 from reconciler.adapters.pulumi_children import GRACE, Children, Turn, kill_orphans, note_asked, was_asked
 from reconciler.adapters.pulumi_command import EngineCommand, Finished
@@ -193,13 +194,17 @@ class PulumiEngine:
             yield self._call_in(turn, program, deadline, grace)
 
     def _call_in(self, turn: Turn, program: Program, deadline: timedelta, grace: timedelta) -> Call:
-        return Call(
+        call = Call(
             program,
             self._command(turn, program.work, deadline, grace, program.running),
             self._secrets(),
             # Pulumi's own service keeps the secrets itself; every other backend needs a salt or a key.
             copies_config=not self._settings.backend_url.startswith(("https://", "http://")),
         )
+        backend = file_backend(self._settings.backend_url)
+        if backend is not None:
+            drop_broken(backend, call.project, call.stack)
+        return call
 
     def _command(
         self, turn: Turn, work: Path, deadline: timedelta, grace: timedelta, running: str | None = None
@@ -237,12 +242,12 @@ class PulumiEngine:
         if finished.code is not None and finished.code < 0:
             with suppress(StackLockedError):
                 self._free_dead_locks(call)
-        after = self._read_back(call.program)
+        after, unread = self._read_back(call.program)
         state = after.stack() if after is not None else None
         if state is not None:
             _refuse_pending(state, call.stack)
         if not _succeeded(finished, log, after):
-            raise call.error(finished, log)
+            raise call.error(finished, log) from unread
         messages = call.messages(log)
         if finished.code != 0:
             # For instance a lock that somebody else had removed already.
@@ -253,13 +258,13 @@ class PulumiEngine:
             messages=messages,
         )
 
-    def _read_back(self, program: Program) -> ExportedState | None:
-        """The state after an update; an update that succeeded stays one where it cannot be read."""
+    def _read_back(self, program: Program) -> tuple[ExportedState | None, EngineError | None]:
+        """The state after an update, or why it cannot be read: one that succeeded stays one even then."""
         # A turn of its own: this has to be known of an interrupted update too.
         try:
-            return self._call_in(Turn(), program, SHORT, PREVIEW_GRACE).export()
-        except EngineError:
-            return None
+            return self._call_in(Turn(), program, SHORT, PREVIEW_GRACE).export(), None
+        except EngineError as error:
+            return None, error
 
     # -- locks and orphans -------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -291,6 +292,34 @@ def test_a_preview_of_other_files_starts_no_engine(project: PulumiProject) -> No
     with pytest.raises(PlanViolatedError, match="plan is gone"):
         engine.update(project.program(), preview, marks.append)
     assert marks == []
+
+
+# -- after a kill ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("left", ["", '{"user.cache_control":'])
+@pytest.mark.parametrize("asked", ["state", "preview", "settle", "export"])
+def test_half_written_attributes_of_a_killed_engine_hide_no_state(
+    project: PulumiProject, left: str, asked: str
+) -> None:
+    project.declare(LAMP)
+    engine = project.engine()
+    engine.update(project.program(), engine.preview(project.program(create_stack=True)), nothing)
+    (attributes,) = project.state.rglob("dev.json.attrs")
+    attributes.write_text(left)
+    # What they stop is a maintainer too, who has the engine alone.
+    with pytest.raises(subprocess.CalledProcessError):
+        project.pulumi("stack", "export", "--stack", "dev")
+    match asked:
+        case "state":
+            assert engine.state(project.program()).resources == 1
+        case "preview":
+            assert engine.preview(project.program()).touching == ()
+        case "settle":
+            assert engine.settle(project.program(), None) == "nothing of it was left"
+        case "export":
+            assert "lamp" in (engine.export(project.program()) or "")
+    project.pulumi("stack", "export", "--stack", "dev")
 
 
 # -- other owners ----------------------------------------------------------------------------------
