@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from .standstill import Watch, work_of
+
 POLITE_SECONDS = 5.0
 """How long a child may take to end after SIGINT: restic removes its lock in that time."""
 
@@ -29,8 +31,16 @@ STALLED_SECONDS = 1800.0
 """A pipe through which nothing moves for so long is given up: a lock in the database, or a dead network."""
 
 
+LOOK_SECONDS = 5.0
+"""How often a child is looked at that must not stand still."""
+
+
 class StalledError(Exception):
     """Nothing moved for too long, or the deadline is over."""
+
+
+class StandsStillError(StalledError):
+    """A child neither works nor ends."""
 
 
 @dataclass(frozen=True)
@@ -109,14 +119,21 @@ class Child:
         if self._process.stdout is not None:
             self._process.stdout.close()
 
-    def wait(self, seconds: float) -> Ended:
+    def wait(self, seconds: float, *, still: float | None = None) -> Ended:
         """Wait for its end.
+
+        Args:
+            seconds: for so long at most.
+            still: and for so long at most while it does nothing at all.
 
         Raises:
             StalledError: the time is over; it is stopped.
+            StandsStillError: the other one is; it is stopped, too.
         """
         begun = time.monotonic()
-        self._sleep_until_end(seconds)
+        if still is not None:
+            self._see_it_work(begun + seconds, still)
+        self._sleep_until_end(begun + seconds - time.monotonic())
         try:
             self._process.wait(timeout=max(0.0, seconds - (time.monotonic() - begun)))
         except subprocess.TimeoutExpired as error:
@@ -124,16 +141,31 @@ class Child:
             raise StalledError(f"{self.name} did not end within {seconds:.0f} s") from error
         return self.ended()
 
-    def _sleep_until_end(self, seconds: float) -> None:
-        """Be woken by the kernel: subprocess looks but every 50 ms, and a snapshot has several children."""
-        with contextlib.suppress(OSError):  # gone already, or a kernel that cannot: then subprocess waits
+    def _see_it_work(self, until: float, still: float) -> None:
+        watch = Watch(work_of(self.pid), time.monotonic(), still)
+        while (now := time.monotonic()) < until:
+            if self._sleep_until_end(min(LOOK_SECONDS, still / 2, until - now)):
+                return
+            if watch.stands_still(work_of(self.pid), time.monotonic()):
+                self.stop()
+                raise StandsStillError(f"{self.name} stood still for {still:.0f} s, so it was ended")
+
+    def _sleep_until_end(self, seconds: float) -> bool:
+        """Be woken by the kernel: subprocess looks but every 50 ms, and a snapshot has several children.
+
+        Returns:
+            Whether there is nothing more to wait for here.
+        """
+        try:
             descriptor = os.pidfd_open(self._process.pid)
-            try:
-                poll = select.poll()
-                poll.register(descriptor, select.POLLIN)
-                poll.poll(seconds * 1000)
-            finally:
-                os.close(descriptor)
+        except OSError:  # gone already, or a kernel that cannot: then subprocess waits
+            return True
+        try:
+            poll = select.poll()
+            poll.register(descriptor, select.POLLIN)
+            return bool(poll.poll(max(0.0, seconds) * 1000))
+        finally:
+            os.close(descriptor)
 
     def ended(self) -> Ended:
         """How it ended; only once it has."""
@@ -177,24 +209,6 @@ class Child:
         self._errors.close()
         if self._output is not None:
             self._output.close()
-
-
-def ran(
-    command: Sequence[str],
-    environment: Mapping[str, str],
-    folder: Path,
-    *,
-    seconds: float,
-    stdin: bool | int = False,
-    keep: Sequence[int] = (),
-) -> Ended:
-    """Run a child to its end.
-
-    Raises:
-        StalledError: it took longer than `seconds`.
-    """
-    with Child(command, environment, folder, stdin=stdin, keep=keep) as child:
-        return child.wait(seconds)
 
 
 def moved(source: int, sink: int, *, stalled: float = STALLED_SECONDS) -> int:

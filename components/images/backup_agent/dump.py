@@ -92,7 +92,7 @@ def _streamed(
             size = moved(source.stdout.fileno(), sink.stdin)
             ended = source.wait(PG_DUMP_SECONDS)
         except BrokenPipeError:
-            done = sink.wait(PG_DUMP_SECONDS)
+            done = restic.end_of(sink, PG_DUMP_SECONDS, verb="store the dump")
             raise restic.failure("store the dump", done) from None
         except StalledError as error:
             raise AgentError("dump-failed", f"cannot dump the database: {error}", _hint(database)) from error
@@ -101,12 +101,7 @@ def _streamed(
         if size == 0:
             raise AgentError("dump-empty", "cannot dump the database: pg_dump wrote nothing", _hint(database))
         sink.close_stdin()
-        try:
-            done = sink.wait(LONG_SECONDS)
-        except StalledError as error:
-            raise AgentError(
-                "unreachable", f"cannot store the dump: {error}", "Look at the repository"
-            ) from error
+        done = restic.end_of(sink, LONG_SECONDS, verb="store the dump")
     if done.code != 0:
         raise restic.failure("store the dump", done)
     told = summary(done.output)

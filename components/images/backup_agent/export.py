@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Mapping
 from typing import IO, Any
 
-from .children import CHUNK, StalledError
+from .children import CHUNK
 from .configuration import Configuration
 from .errors import AgentError
 from .manifest import DUMP, NAME
@@ -79,11 +79,9 @@ def keep(restic: Restic, configuration: Configuration, name: str, source: int) -
                 )
             child.close_stdin()
         except BrokenPipeError:
-            raise restic.failure(f"keep {name}", child.wait(REMAINING_SECONDS)) from None
-        try:
-            ended = child.wait(LONG_SECONDS)
-        except StalledError as error:
-            raise AgentError("unreachable", f"cannot keep {name}: {error}", "Run it again") from error
+            verb = f"keep {name}"
+            raise restic.failure(verb, restic.end_of(child, REMAINING_SECONDS, verb=verb)) from None
+        ended = restic.end_of(child, LONG_SECONDS, verb=f"keep {name}")
     told = summary(ended.output)
     if ended.code != 0 or told is None:
         raise restic.failure(f"keep {name}", ended)

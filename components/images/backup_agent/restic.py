@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from .children import Child, Ended, StalledError, ran
+from . import standstill
+from .children import Child, Ended, StalledError, StandsStillError
 from .configuration import Configuration, Places, Secrets, Ssh
 from .errors import AgentError, NoRepositoryError, redacted, shortened
 
@@ -30,6 +31,9 @@ QUICK_SECONDS = 120.0
 
 LONG_SECONDS = 12 * 3600.0
 """For what moves a service's whole content over a slow line."""
+
+ROOM = 64 * 1024 * 1024
+"""Bytes: less than this is too little for the packs of 16 MiB that restic writes at once."""
 
 _HOST_ALIAS = "ronron-repository"
 
@@ -232,6 +236,7 @@ class Restic:
         places: of the agent; the cache is on its volume.
         keep: descriptors that every child gets, so that the agent's lock lives as long as they do.
         repository: another one than the service's own.
+        still: seconds for which it may do nothing at all.
     """
 
     def __init__(
@@ -242,7 +247,9 @@ class Restic:
         *,
         keep: Sequence[int] = (),
         repository: str | None = None,
+        still: float = standstill.LONGEST,
     ) -> None:
+        self._still = still
         self.repository = repository or configuration.repository
         self.words = secrets.words
         self._keep = keep
@@ -265,18 +272,25 @@ class Restic:
         """Run it to its end, whatever that is.
 
         Raises:
-            AgentError: `unreachable`: it did not end in time.
+            AgentError: `unreachable`, `full`: it did not end in time, or stood still.
+        """
+        with self.start(*words) as child:
+            return self.end_of(child, seconds, verb=verb)
+
+    def end_of(self, child: Child, seconds: float, *, verb: str) -> Ended:
+        """Wait for the end of one that was started, whatever that is.
+
+        Raises:
+            AgentError: `unreachable`, `full`: it did not end in time, or stood still.
         """
         try:
-            return ran(
-                self._command(words), self._environment, self._folder, seconds=seconds, keep=self._keep
-            )
+            return child.wait(seconds, still=self._still)
         except StalledError as error:
-            raise AgentError(
-                "unreachable",
-                f"cannot {verb}: the repository did not answer within {seconds:.0f} s",
-                _WORDS["unreachable"][1],
-            ) from error
+            # What it stands still over it does not say; of a place of our own the room can be seen.
+            full = isinstance(error, StandsStillError) and _has_no_room(self.repository)
+            code = "full" if full else "unreachable"
+            why, hint = _WORDS[code]
+            raise AgentError(code, f"cannot {verb}: {why} ({error})", hint) from error
 
     def output(self, *words: str, seconds: float = QUICK_SECONDS, verb: str) -> bytes:
         """What it writes on its standard output.
@@ -311,3 +325,11 @@ def summary(output: bytes) -> Mapping[str, Any] | None:
 
 def _writable(folder: Path) -> bool:
     return folder.is_dir() and os.access(folder, os.W_OK)
+
+
+def _has_no_room(repository: str) -> bool:
+    try:
+        about = os.statvfs(repository)
+    except OSError:  # gone, or not a place on this machine
+        return False
+    return about.f_bavail * about.f_frsize < ROOM
