@@ -70,12 +70,15 @@ def rows_of(*tables: str) -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """How Docker asks the container itself whether it does its work. Times are in seconds."""
+    """How Docker asks the container itself whether it does its work. Times are in seconds.
+
+    Docker asks for the first time only after one interval, and whoever updates a service waits for that.
+    """
 
     test: tuple[str, ...]
-    interval: int = 10
+    interval: int = 5
     timeout: int = 5
-    retries: int = 6
+    retries: int = 12
     start_period: int = 60
 
 
