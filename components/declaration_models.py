@@ -39,8 +39,25 @@ from components.declared_values import (
     VerifyUrl,
     refuse,
 )
+from components.proxmox_models import (
+    DataDisk,
+    MachineBackups,
+    Pbs,
+    Proxmox,
+    VirtualMachine,
+    VirtualMachineImage,
+)
 
-__all__ = ["Backup", "Keep"]
+__all__ = [
+    "Backup",
+    "DataDisk",
+    "Keep",
+    "MachineBackups",
+    "Pbs",
+    "Proxmox",
+    "VirtualMachine",
+    "VirtualMachineImage",
+]
 
 
 class Collective(Strict):
@@ -52,28 +69,6 @@ class Collective(Strict):
     country: Country = Field(description="ISO 3166 code, such as FR")
 
 
-class VirtualMachineImage(Strict):
-    """The disk image that a virtual machine starts from."""
-
-    url: Line = Field(description="where it is downloaded from")
-    checksum: Line = Field(description="what must come")
-
-
-class VirtualMachine(Strict):
-    """A virtual machine on Proxmox. Validated; this version cannot make one yet."""
-
-    node: Name = Field(description="of the cluster")
-    vm_id: Annotated[int, Field(ge=100, le=999_999_999)] = Field(description="unique in the cluster")
-    cores: Annotated[int, Field(ge=1, le=512)] = Field(description="of the processor")
-    memory_mib: Mebibytes = Field(description="of memory")
-    disk_gib: Annotated[int, Field(ge=1, le=65_536)] = Field(description="of the disk")
-    datastore: Line = Field(description="where the disk is")
-    bridge: Line = Field(description="of the network")
-    address: Line = Field(description="with the length of the prefix, such as 192.0.2.11/24")
-    gateway: Line = Field(description="out of the network")
-    image: VirtualMachineImage = Field(description="the disk image it starts from: `url`, `checksum`")
-
-
 class Machine(Strict):
     """A host that runs Docker."""
 
@@ -81,11 +76,12 @@ class Machine(Strict):
         default=None, description="unix:///var/run/docker.sock or ssh://user@host; tcp:// is refused"
     )
     host_key: HostKey | None = Field(
-        default=None, description="public key of the ssh host; needed with ssh://"
+        default=None,
+        description="public key of the ssh host; needed with ssh://. A machine on Proxmox does without: the "
+        "key that it shows first is remembered",
     )
     proxmox: VirtualMachine | None = Field(
-        default=None,
-        description="a virtual machine to be made; checked, but this version makes none",
+        default=None, description="a virtual machine on `ronron:proxmox`, made and kept as it says"
     )
 
     @model_validator(mode="after")
@@ -98,7 +94,7 @@ class Machine(Strict):
                 "a machine reached by ssh needs `host_key`, so that nobody can stand in its place",
                 f"copy /etc/ssh/ssh_host_ed25519_key.pub of {host} from its console, without the name",
             )
-        if self.host_key is not None and not (self.docker or "").startswith("ssh://"):
+        if self.host_key is not None and self.docker is not None and not self.docker.startswith("ssh://"):
             refuse("`host_key` has no meaning without ssh://", "remove `host_key`")
         return self
 
@@ -318,6 +314,10 @@ class Configuration(Strict):
     )
     services: dict[Name, Annotated[Service, Field(discriminator="kind")]] = Field(
         description="what is hosted, by name"
+    )
+    proxmox: Proxmox | None = Field(
+        default=None,
+        description="the cluster that virtual machines are made on; needed when a machine is one",
     )
     edge: Edge | None = Field(
         default=None, description="the public door of each machine; needed when a service has a hostname"

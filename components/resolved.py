@@ -21,6 +21,7 @@ from components.declaration_models import (
     Edge,
     Machine,
     Members,
+    Proxmox,
     Service,
 )
 from components.image_reference import ImageReference
@@ -43,6 +44,7 @@ class Declaration:
     collective: Collective
     machines: dict[str, Machine]
     services: dict[str, Service]
+    proxmox: Proxmox | None
     edge: Edge | None
     database: DatabaseDefaults
     members: Members | None
@@ -140,6 +142,11 @@ class ResolvedService:
         """The secrets that this service needs, as roles in a fixed order."""
         own = {DATABASE_PASSWORD} if self.database else set()
         return tuple(sorted(self.description.roles | own))
+
+
+def vm_description(declaration: Declaration, machine: str) -> str:
+    """The line in a virtual machine's description by which it is recognised as ours, and as which one."""
+    return f"Made by Ronron: {declaration.name(machine)}"
 
 
 def has_database(service: Service) -> bool:

@@ -67,6 +67,24 @@ OFF_SITE: Document = {
 }  # fmt: skip
 """The same by ssh to another host."""
 
+PROXMOX: Document = {
+    "endpoint": "https://alice.test.example:8006/",
+    "backups": {"storage": "vault", "schedule": "02:30", "keep": {"daily": 7, "weekly": 4, "monthly": 6}},
+}  # fmt: skip
+"""A cluster that keeps whole machines too."""
+VM: Document = {
+    "node": "alice", "vm_id": 101, "cores": 4, "memory_mib": 8192, "disk_gib": 64, "datastore": "local-lvm",
+    "bridge": "vmbr0", "address": "192.0.2.11/24", "gateway": "192.0.2.1",
+    "image": {
+        "url": "https://cloud.debian.org/images/cloud/trixie/20251117-2299/"
+        "debian-13-genericcloud-amd64-20251117-2299.qcow2",
+        "checksum": "sha512:" + "8e" * 64,
+    },
+    "keys": [HOST_KEY],
+}  # fmt: skip
+"""A machine on it, as short as it can be."""
+DATA: Document = {"vm_id": 1101, "gib": 100}
+
 ABSENT = object()
 """Put in the place of a value, it takes the key away."""
 
@@ -105,6 +123,29 @@ def declaration(
 ) -> Declaration:
     """A checked declaration, secrets aside."""
     return load(configuration(edits, stack=stack, secrets=(), base=base), ask_for_secrets=False)
+
+
+def proxmox_document(machines: Mapping[str, Document] | None = None) -> Document:
+    """Every kind of service on the first of some virtual machines.
+
+    Args:
+        machines: what differs from `VM`, by name; without it `vm01`, with a data disk.
+    """
+    declared = machines or {"vm01": {"data": DATA}}
+    document = edited(
+        EVERY_KIND,
+        {("proxmox",): PROXMOX, ("machines",): {n: {"proxmox": VM | more} for n, more in declared.items()}},
+    )
+    for service in document["services"].values():
+        service["machine"] = next(iter(declared))
+    return document
+
+
+def proxmox_declaration(
+    edits: Edits | None = None, *, stack: str = "local", machines: Mapping[str, Document] | None = None
+) -> Declaration:
+    """A checked declaration of services on virtual machines, secrets aside."""
+    return declaration(edits, stack=stack, base=proxmox_document(machines))
 
 
 def problems(stack: StackConfiguration, *, ask_for_secrets: bool = True) -> tuple[Problem, ...]:
