@@ -35,8 +35,8 @@ case "$1" in
   version) echo v{version} ;;
   plugin)
     [ -z "$NO_PLUGINS" ] || exit 1
-    mkdir -p "$PULUMI_HOME/plugins/resource-docker-v$5"
-    echo "#!/bin/sh" > "$PULUMI_HOME/plugins/resource-docker-v$5/pulumi-resource-docker" ;;
+    mkdir -p "$PULUMI_HOME/plugins/resource-$4-v$5"
+    echo "#!/bin/sh" > "$PULUMI_HOME/plugins/resource-$4-v$5/pulumi-resource-$4" ;;
   *) exit 1 ;;
 esac"""
 

@@ -1,7 +1,8 @@
-"""`python -m toolchain ensure [images|tests] | env | report [--json] | images`: wires, prints, exits."""
+"""`python -m toolchain ensure [WHAT] | env | report [--json] | images`: wires, prints, exits."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -26,11 +27,13 @@ from toolchain import (
     engine,
     environment,
     images,
+    plugin,
+    proxmoxve_plugin,
     s3_gateway,
     versions,
 )
 from toolchain.cache import Cache, Say, cache_root
-from toolchain.errors import ToolchainError
+from toolchain.errors import NotThisWay, ToolchainError
 from toolchain.piece import Piece
 from toolchain.report import report as all_pieces
 
@@ -40,18 +43,26 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 @app.command()
 def ensure(
     what: Annotated[
-        str, typer.Argument(help="`pieces`; `images` for images, too; `tests` for all of it.")
+        str,
+        typer.Argument(
+            help="`pieces`; `proxmox` for that plugin, `images` for images, too; `tests` for all."
+        ),
     ] = "pieces",
 ) -> None:
     """Get or build what is missing; says what it does, and does nothing the second time."""
-    if what not in {"pieces", "images", "tests"}:
-        raise typer.BadParameter("say `pieces`, `images` or `tests`")
+    if what not in {"pieces", "proxmox", "images", "tests"}:
+        raise typer.BadParameter("say `pieces`, `proxmox`, `images` or `tests`")
     cache, say = Cache(cache_root()), _teller()
     # Building the engine keeps the processors busy, images mostly wait for packages: side by side is quicker.
-    steps = [_ensure_pieces] if what == "pieces" else [_ensure_pieces, _ensure_images]
+    steps = [_ensure_pieces, _ensure_images] if what in {"images", "tests"} else [_ensure_pieces]
     errors = _side_by_side([partial(step, cache, say) for step in steps])
-    if what == "tests" and not errors:
-        errors = _side_by_side([partial(s3_gateway.ensure, cache, say)])
+    later: list[Callable[[Cache, Say], object]] = []
+    if what in {"proxmox", "tests"}:
+        later.append(_ensure_proxmox)
+    if what == "tests":
+        later.append(s3_gateway.ensure)
+    if later and not errors:
+        errors = _side_by_side([partial(step, cache, say) for step in later])
     for error in errors:
         _show(error)
     if errors:
@@ -89,14 +100,20 @@ def _ensure_pieces(cache: Cache, say: Say) -> None:
     places = _download_places(cache, say)
     if places:
         found = engine.ensure(cache, say, places=places)
-        docker_plugin.ensure(cache, say, downloader=found.engine.path)
+        docker_plugin.PLUGIN.ensure(cache, say, downloader=found.engine.path)
+        # The engine would get it before its first preview: the SDK is there, so it thinks that it is needed.
+        with contextlib.suppress(NotThisWay):
+            proxmoxve_plugin.PLUGIN.ensure(cache, say, downloader=found.engine.path, may_build=False)
+        plugin.join(cache, environment.PLUGINS, say)
         return
     errors = _side_by_side(
         [
             partial(engine.ensure, cache, say, places=()),
-            partial(docker_plugin.ensure, cache, say, downloader=None),
+            partial(docker_plugin.PLUGIN.ensure, cache, say, downloader=None),
         ]
     )
+    if not errors:
+        plugin.join(cache, environment.PLUGINS, say)
     for error in errors[1:]:
         _show(error)
     for error in errors:
@@ -104,14 +121,26 @@ def _ensure_pieces(cache: Cache, say: Say) -> None:
 
 
 def _download_places(cache: Cache, say: Say) -> tuple[str, ...]:
-    if engine.find(cache) and docker_plugin.find(cache):
+    if engine.find(cache) and docker_plugin.PLUGIN.find(cache):
         return ()
+    return _answering(say)
+
+
+def _answering(say: Say) -> tuple[str, ...]:
     wanted = downloads.sites(versions.ENGINE)
     places = downloads.answering(versions.ENGINE, wanted)
     if not places:
         why = f"no answer from {', '.join(wanted)}" if wanted else f"{downloads.SITE_VARIABLE} says so"
         say(f"no downloads ({why}): what is missing is built from Go modules, once; minutes")
     return places
+
+
+def _ensure_proxmox(cache: Cache, say: Say) -> None:
+    found = engine.find(cache)
+    missing = proxmoxve_plugin.PLUGIN.find(cache) is None
+    downloader = found.engine.path if found and missing and _answering(say) else None
+    proxmoxve_plugin.PLUGIN.ensure(cache, say, downloader=downloader)
+    plugin.join(cache, environment.PLUGINS, say)
 
 
 def _ensure_images(cache: Cache, say: Say) -> None:

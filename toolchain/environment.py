@@ -8,11 +8,14 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from toolchain import docker_engine, docker_plugin, engine
+from toolchain import docker_engine, docker_plugin, engine, plugin, proxmoxve_plugin
 from toolchain.cache import Cache
 from toolchain.errors import ToolchainError
 
 NOT_SET_UP = "Run `make setup` in the clone."
+
+PLUGINS = (docker_plugin.PLUGIN, proxmoxve_plugin.PLUGIN)
+"""In this order: the first is needed, the others are taken along where they are there."""
 
 
 def variables(cache: Cache, environ: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -28,17 +31,17 @@ def variables(cache: Cache, environ: Mapping[str, str] | None = None) -> dict[st
     found = engine.find(cache, environ)
     if found is None:
         raise ToolchainError("the Pulumi engine or its Python language host is missing", NOT_SET_UP)
-    plugin = docker_plugin.find(cache, environ)
-    if plugin is None or plugin.path is None:
+    docker = docker_plugin.PLUGIN.find(cache, environ)
+    if docker is None or docker.path is None:
         raise ToolchainError("the Docker plugin of the Pulumi engine is missing", NOT_SET_UP)
     first = [str(Path(sys.executable).parent), *(str(folder) for folder in found.folders)]
     rest = [folder for folder in environ.get("PATH", os.defpath).split(os.pathsep) if folder not in first]
     chosen = {
         "PATH": os.pathsep.join([*first, *rest]),
-        "RONRON_PULUMI_PLUGINS": plugin.path,
+        "RONRON_PULUMI_PLUGINS": plugin.together(cache, PLUGINS, environ) or docker.path,
         "PULUMI_SKIP_UPDATE_CHECK": "true",
     }
-    if plugin.origin == "built":
+    if docker.origin == "built":
         # It was built because no download answered: without this each command of the engine waits for one.
         chosen["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
     answer = docker_engine.find(environ)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
-from toolchain import commands, docker_engine, docker_plugin, engine, go_build, images
+from toolchain import commands, docker_engine, docker_plugin, engine, go_build, images, proxmoxve_plugin
 from toolchain.cache import Cache, cache_root
 from toolchain.image_recipes import LOCAL
 from toolchain.piece import Piece
@@ -55,7 +55,7 @@ def _git() -> Piece:
 
 def _pulumi(cache: Cache, environ: Mapping[str, str]) -> list[Piece]:
     found = engine.find(cache, environ)
-    plugin = docker_plugin.find(cache, environ)
+    plugin = docker_plugin.PLUGIN.find(cache, environ)
     missing = [name for name, piece in (("engine", found), ("docker plugin", plugin)) if piece is None]
     pieces = [_go(needed=bool(missing))]
     if found:
@@ -63,6 +63,9 @@ def _pulumi(cache: Cache, environ: Mapping[str, str]) -> list[Piece]:
     else:
         pieces += [Piece(name=name, ok=False, remedy=engine.REMEDY) for name in ("engine", "language host")]
     pieces.append(plugin or Piece(name="docker plugin", ok=False, remedy="Run `make setup` in the clone."))
+    proxmox = proxmoxve_plugin.PLUGIN.find(cache, environ)
+    # Most stacks do without it, so that it is not missing where it is not there.
+    pieces.append(proxmox or Piece(name="proxmox plugin", ok=True, remedy=proxmoxve_plugin.REMEDY))
     return pieces
 
 

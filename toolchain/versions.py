@@ -18,6 +18,13 @@ LANGUAGE_HOST = "3.68.0"
 DOCKER_PLUGIN = "5.2.0"
 """The Docker plugin that the SDK asks for (`pulumi-plugin.json` of `pulumi-docker` in requirements.lock)."""
 
+PROXMOXVE_PLUGIN = "8.6.0"
+"""The Proxmox VE plugin that the SDK asks for (`pulumi-plugin.json` of `pulumi-proxmoxve`, as above)."""
+
+PROXMOX_PROVIDER = "0.111.1"
+"""The Terraform provider that the plugin is built on where no download answers, as the official plugin 8.3.0 is.
+Of the arguments that the SDK 8.6.0 knows, it lacks `excludes` of a backup job."""
+
 S3_GATEWAY = "1.8.0"
 """An S3 server that tests put snapshots into; go.mod of `toolchain/go/s3_gateway` names the same."""
 

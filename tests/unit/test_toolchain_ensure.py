@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -89,6 +90,8 @@ OFFICIAL = archive(
     ("pulumi/pulumi-language-python-exec", b"script"),
 )
 EVERYTHING = ["pulumi", "pulumi-language-python", "pulumi-resource-docker"]
+PROXMOX = "pulumi-resource-proxmoxve"
+PROXMOX_FILE = f"resource-proxmoxve-v{versions.PROXMOXVE_PLUGIN}/{PROXMOX}"
 
 
 def test_what_no_site_gives_is_built_and_the_second_time_nothing_is(machine: Machine) -> None:
@@ -162,6 +165,69 @@ def test_a_plugin_that_the_engine_cannot_download_is_built(machine: Machine, sit
     assert machine.built == ["pulumi-resource-docker"]
 
 
+def test_the_proxmox_plugin_is_built_only_where_it_is_asked_for(machine: Machine) -> None:
+    machine.has_go()
+    assert machine.run("ensure")[0] == 0
+    assert machine.built == EVERYTHING
+    code, out, err = machine.run("ensure", "proxmox")
+    assert (code, err) == (0, "")
+    assert f"proxmox plugin: {versions.PROXMOXVE_PLUGIN} (built)" in out
+    assert machine.built == sorted([*EVERYTHING, PROXMOX])
+    assert machine.run("ensure", "proxmox")[0] == 0
+    assert machine.built == sorted([*EVERYTHING, PROXMOX])
+
+
+def test_the_proxmox_plugin_comes_along_where_downloads_answer(machine: Machine, site: Site) -> None:
+    site.publish(OFFICIAL)
+    machine.settings["RONRON_PULUMI_DOWNLOADS"] = site.address
+    code, out, err = machine.run("ensure")
+    assert (code, err) == (0, "")
+    assert f"proxmox plugin: {versions.PROXMOXVE_PLUGIN} (download)" in out
+
+
+def test_a_proxmox_plugin_that_cannot_be_downloaded_is_not_built_by_the_way(
+    machine: Machine, site: Site
+) -> None:
+    site.publish(OFFICIAL)
+    machine.settings |= {"RONRON_PULUMI_DOWNLOADS": site.address, "NO_PLUGINS": "1"}
+    machine.has_go()
+    code, out, err = machine.run("ensure")
+    assert (code, err) == (0, "")
+    assert "proxmox plugin: no download" in out
+    assert machine.built == ["pulumi-resource-docker"]
+    assert [made.name for made in machine.cache.glob("plugins-proxmoxve-*")] == []
+
+
+def test_the_engine_finds_all_plugins_in_one_folder(machine: Machine) -> None:
+    machine.has_go()
+    assert machine.run("ensure", "proxmox")[0] == 0
+    plugins = _plugins(machine)
+    for file in (f"resource-docker-v{versions.DOCKER_PLUGIN}/pulumi-resource-docker", PROXMOX_FILE):
+        assert (plugins / file).is_file()
+        assert not (plugins / file).parent.is_symlink()  # the engine passes over a folder that is one
+
+
+def test_plugins_that_lie_together_on_the_machine_are_taken_from_there(machine: Machine) -> None:
+    machine.has_go()
+    assert machine.run("ensure", "proxmox")[0] == 0
+    home = machine.folder / "home/.pulumi/plugins"
+    for name, version in (("docker", versions.DOCKER_PLUGIN), ("proxmoxve", versions.PROXMOXVE_PLUGIN)):
+        program(home / f"resource-{name}-v{version}/pulumi-resource-{name}", "exit 0")
+    assert machine.run("ensure", "proxmox")[0] == 0
+    assert _plugins(machine) == home
+
+
+def test_a_docker_plugin_that_is_made_anew_is_put_together_with_the_other_again(machine: Machine) -> None:
+    machine.has_go()
+    assert machine.run("ensure", "proxmox")[0] == 0
+    for made in machine.cache.glob("plugins-docker-*"):
+        shutil.rmtree(made)
+    assert machine.run("ensure")[0] == 0
+    plugins = _plugins(machine)
+    assert (plugins / f"resource-docker-v{versions.DOCKER_PLUGIN}/pulumi-resource-docker").is_file()
+    assert (plugins / PROXMOX_FILE).is_file()
+
+
 def test_without_go_one_line_says_what_to_install(machine: Machine) -> None:
     code, _, err = machine.run("ensure")
     assert code == 1
@@ -226,7 +292,7 @@ def test_a_run_that_is_stopped_stops_its_builds_and_the_next_one_goes_on(
 def test_a_word_that_is_unknown_is_refused(machine: Machine) -> None:
     code, _, err = machine.run("ensure", "everything")
     assert code == 2
-    assert "say `pieces`, `images` or `tests`" in err
+    assert "say `pieces`, `proxmox`, `images` or `tests`" in err
 
 
 def test_a_cache_that_cannot_be_written_is_one_message(machine: Machine) -> None:
@@ -271,6 +337,19 @@ def test_there_is_no_environment_before_the_pieces_are_there(machine: Machine) -
     assert (code, out) == (1, "")
     assert "the Pulumi engine or its Python language host is missing" in err
     assert "hint: Run `make setup` in the clone." in err
+
+
+def _plugins(machine: Machine) -> Path:
+    code, out, _ = machine.run("env")
+    assert code == 0
+    shell = subprocess.run(
+        ["sh", "-c", 'eval "$1"; printf %s "$RONRON_PULUMI_PLUGINS"', "sh", out],
+        env={"PATH": os.defpath},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return Path(shell.stdout)
 
 
 def _is_alive(pid: int) -> bool:

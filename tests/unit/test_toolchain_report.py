@@ -48,7 +48,7 @@ def test_a_bare_machine_is_told_a_remedy_for_each_piece(tmp_path: Path) -> None:
     code, found = pieces(tmp_path)
     assert code == 1
     assert list(found) == [
-        "python", "git", "go", "engine", "language host", "docker plugin",
+        "python", "git", "go", "engine", "language host", "docker plugin", "proxmox plugin",
         "docker engine", "image registry", "local images",
     ]  # fmt: skip
     assert found["python"]["ok"]
@@ -65,6 +65,17 @@ def test_a_bare_machine_is_told_a_remedy_for_each_piece(tmp_path: Path) -> None:
         assert not found[name]["ok"], name
         assert found[name]["remedy"].startswith(remedy)
         assert found[name]["path"] is None
+
+
+def test_the_proxmox_plugin_is_told_but_not_asked_for_where_it_is_not_there(tmp_path: Path) -> None:
+    plugin = pieces(tmp_path)[1]["proxmox plugin"]
+    assert (plugin["ok"], plugin["version"]) == (True, None)
+    assert plugin["remedy"].startswith("Run `python -m toolchain ensure proxmox` in the clone")
+    folder = tmp_path / f"home/.pulumi/plugins/resource-proxmoxve-v{versions.PROXMOXVE_PLUGIN}"
+    program(folder / "pulumi-resource-proxmoxve", "exit 0")
+    plugin = pieces(tmp_path)[1]["proxmox plugin"]
+    assert (plugin["version"], plugin["origin"]) == (versions.PROXMOXVE_PLUGIN, "machine")
+    assert (plugin["path"], plugin["remedy"]) == (str(folder.parent), None)
 
 
 def test_the_report_makes_nothing(tmp_path: Path) -> None:
@@ -140,7 +151,7 @@ def test_the_table_for_people_has_a_line_and_a_remedy_for_each_piece(tmp_path: P
     code, out, err = run(tmp_path)
     assert (code, err) == (1, "")
     lines = out.splitlines()
-    assert len(lines) == 10
+    assert len(lines) == 11
     assert any(line.startswith("ok") and "python" in line for line in lines)
     assert any(line.startswith("missing") and "git" in line and "Install git." in line for line in lines)
 

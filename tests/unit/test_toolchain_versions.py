@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+from importlib import resources
 from pathlib import Path
 
 import pytest
 
-from toolchain import go_build, versions
+from toolchain import go_build, proxmoxve_plugin, versions
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -58,10 +60,24 @@ def test_the_minimum_is_no_older_than_the_sdk_that_is_locked() -> None:
     assert versions.parsed(versions.ENGINE_MINIMUM) >= versions.parsed(locked[1])
 
 
-def test_the_plugin_is_the_one_that_the_locked_sdk_asks_for() -> None:
-    locked = re.search(r"^pulumi-docker==([\d.]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+@pytest.mark.parametrize(
+    ("sdk", "version"),
+    [("pulumi-docker", versions.DOCKER_PLUGIN), ("pulumi-proxmoxve", versions.PROXMOXVE_PLUGIN)],
+)
+def test_the_plugin_is_the_one_that_the_locked_sdk_asks_for(sdk: str, version: str) -> None:
+    locked = re.search(rf"^{sdk}==([\d.]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
     assert locked is not None
-    assert locked[1] == versions.DOCKER_PLUGIN
+    assert locked[1] == version
+
+
+def test_the_proxmox_plugin_is_downloaded_from_where_its_sdk_says() -> None:
+    asked = json.loads((resources.files("pulumi_proxmoxve") / "pulumi-plugin.json").read_text())
+    plugin = proxmoxve_plugin.PLUGIN
+    assert (asked["name"], asked["version"], asked["server"]) == (
+        plugin.package,
+        plugin.version,
+        plugin.server,
+    )
 
 
 @pytest.mark.parametrize(
@@ -69,6 +85,7 @@ def test_the_plugin_is_the_one_that_the_locked_sdk_asks_for() -> None:
     [
         ("engine", "github.com/pulumi/pulumi/pkg/v3", versions.ENGINE),
         ("language_host", "github.com/pulumi/pulumi/sdk/v3", versions.LANGUAGE_HOST),
+        ("proxmoxve_plugin", "github.com/bpg/terraform-provider-proxmox", versions.PROXMOX_PROVIDER),
         ("s3_gateway", "github.com/versity/versitygw", versions.S3_GATEWAY),
     ],
 )
