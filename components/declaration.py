@@ -105,7 +105,7 @@ def _forgotten_path(stack: str, key: str) -> Problem:
 def _known_top_level(services: Mapping[str, object]) -> list[str]:
     return [
         *Configuration.model_fields,
-        required_secrets.MEMBERS_PASSWORD,
+        *required_secrets.COMMON,
         *(f"{name}-{role}" for name in services for role in required_secrets.ROLES),
     ]
 
@@ -115,11 +115,12 @@ def _sealed_inside(values: Mapping[str, object]) -> Iterator[Problem]:
     for key, value in values.items():
         if key == "backup":
             continue
+        own = "<service>-secret-<VARIABLE>" if key != "proxmox" else required_secrets.PROXMOX_TOKEN
         for path in _sealed_paths((key,), value):
             yield Problem(
                 path=path,
                 problem="a secret cannot stand here: it would reach the state in clear",
-                remedy=f"give it a key of its own, {NAMESPACE}:<service>-secret-<VARIABLE>",
+                remedy=f"give it a key of its own, {NAMESPACE}:{own}",
             )
 
 

@@ -6,6 +6,7 @@ import ipaddress
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
+from components import machine_rules
 from components.backup_values import RECONCILER
 from components.declaration_errors import Path, Problem, unknown
 from components.declaration_models import ContainerService
@@ -308,9 +309,11 @@ _RULES: tuple[Callable[[Declaration], Iterator[Problem]], ...] = (
     _short_hostnames_of_agents,
     _free_part_of_the_repository,
     _sqlite_in_snapshots,
+    *machine_rules.RULES,
 )
 _RULES_ABOUT_ABSENCE: tuple[Callable[[Declaration], Iterator[Problem]], ...] = (
     _known_machines,
+    *machine_rules.RULES_ABOUT_ABSENCE,
     _edge_for_hostnames,
     _members_for_members_only,
     _database_images,

@@ -1,21 +1,33 @@
 """The inventory: what a stack tells the world about itself, as its output `inventory`.
 
-Format: docs/schemas/inventory.schema.json, version 1. It holds no secret, and nothing that is known only
-after an update, so that a preview already shows it.
+Format: docs/schemas/inventory.schema.json, version 1. It holds no secret, and but for the host keys of new
+machines nothing that is known only after an update, so that a preview already shows it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import pulumi
+
 from components.database import PASSWORD_FILE
+from components.declaration_models import Machine
+from components.proxmox_models import VirtualMachine
 from components.resolved import SERVICE_TYPE, Declaration, ResolvedBackup, ResolvedService, resolve
 
 VERSION = 1
 
 
-def inventory(declaration: Declaration) -> dict[str, Any]:
-    """Describe a declaration for those who watch, back up and hand over what it stands for."""
+def inventory(
+    declaration: Declaration, host_keys: Mapping[str, pulumi.Input[str]] | None = None
+) -> dict[str, Any]:
+    """Describe a declaration for those who watch, back up and hand over what it stands for.
+
+    Args:
+        declaration: a checked one.
+        host_keys: of machines that were made here, by name: each shows its own at the first contact.
+    """
     collective = declaration.collective
     return {
         "version": VERSION,
@@ -26,11 +38,34 @@ def inventory(declaration: Declaration) -> dict[str, Any]:
             "country": collective.country,
         },
         "machines": {
-            name: {"docker": machine.docker, "host_key": machine.host_key}
+            name: _machine(machine, (host_keys or {}).get(name))
             for name, machine in sorted(declaration.machines.items())
-            if machine.docker is not None
         },
         "services": {service.name: _service(declaration, service) for service in resolve(declaration)},
+    }
+
+
+def _machine(machine: Machine, host_key: pulumi.Input[str] | None) -> dict[str, Any]:
+    declared = machine.proxmox
+    if isinstance(host_key, pulumi.Output):
+        # Public, whatever it was learned with: one secret would hide the whole output from its readers.
+        host_key = pulumi.Output.unsecret(host_key)
+    return {
+        "docker": machine.docker if declared is None else f"ssh://{declared.user}@{declared.ip}",
+        "host_key": host_key if host_key is not None else machine.host_key,
+        "proxmox": _virtual(declared) if declared is not None else None,
+    }
+
+
+def _virtual(declared: VirtualMachine) -> dict[str, Any]:
+    data = declared.data
+    return {
+        "node": declared.node,
+        "vm_id": declared.vm_id,
+        "disk_gib": declared.disk_gib,
+        "data": {"vm_id": data.vm_id, "gib": data.gib, "datastore": declared.data_datastore}
+        if data is not None
+        else None,
     }
 
 

@@ -12,7 +12,7 @@ import pulumi
 from pydantic import SecretStr
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
-from components import preflight, upgrades
+from components import machine_changes, preflight, upgrades
 from components.declaration import SEALED, Declaration, DeclarationError, StackConfiguration, load
 from components.declaration_errors import NAMESPACE, Problem, render
 from components.declaration_models import KanboardService
@@ -73,11 +73,20 @@ def declaration(stack: StackConfiguration) -> Declaration:
     Raises:
         DeclarationError: something stands in the way; nothing was registered.
     """
-    declared = load(stack)
-    problems = [*upgrades.refused(declared, last_inventory()), *preflight.problems(declared)]
+    loaded = load(stack)
+    before = last_inventory()
+    declared = machine_changes.without_spent_permissions(loaded, before)
+    problems = [
+        *upgrades.refused(declared, before),
+        *machine_changes.refused(declared, before),
+        *preflight.problems(declared),
+    ]
     if problems:
         raise DeclarationError(problems)
     _warn(declared)
+    for name in sorted(loaded.machines):
+        if loaded.machines[name] != declared.machines[name]:
+            pulumi.log.warn(f"`replace` of {name} names no machine that there is: remove that line")
     return declared
 
 

@@ -13,7 +13,12 @@ from components.declaration_errors import NAMESPACE, Problem
 from components.resolved import Declaration, describe, has_database
 
 MEMBERS_PASSWORD = "members-password"  # noqa: S105  # the name of a key
+PROXMOX_TOKEN = "proxmox-token"  # noqa: S105  # the name of a key
+PROXMOX_PBS_PASSWORD = "proxmox-pbs-password"  # noqa: S105  # the name of a key
 ROLES = (DATABASE_PASSWORD, ADMIN_PASSWORD)
+
+COMMON = (MEMBERS_PASSWORD, PROXMOX_TOKEN, PROXMOX_PBS_PASSWORD)
+"""The keys of secrets that belong to no service."""
 
 BACKUP_ROLES = {
     "password": "the password of the repository of backups",
@@ -25,6 +30,11 @@ BACKUP_ROLES = {
 _BCRYPT_LIMIT = 72
 """bcrypt looks at no more bytes than this, and Caddy refuses longer ones."""
 _DATABASE_PASSWORD = re.compile(r"(?!0[xX])(?=.*[A-Za-z].*[A-Za-z])[A-Za-z0-9._~-]{12,128}", re.ASCII)
+_TOKEN = re.compile(
+    r"[^\s:/@!]+@[A-Za-z][\w.-]+![A-Za-z][\w.-]+=[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
+    re.ASCII,
+)
+"""Source: Proxmox VE, PVE::AccessControl, and its administration guide, API Tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +73,14 @@ def required(declaration: Declaration) -> Iterator[SecretKey]:
     """Every secret that the declaration cannot do without, in order of key."""
     if members_password_needed(declaration):
         yield SecretKey(key=MEMBERS_PASSWORD, purpose="the shared password of the members")
+    cluster = declaration.proxmox
+    if cluster is not None and any(machine.proxmox for machine in declaration.machines.values()):
+        if cluster.backups is not None and cluster.backups.pbs is not None:
+            pbs = cluster.backups.pbs
+            yield SecretKey(
+                key=PROXMOX_PBS_PASSWORD, purpose=f"the password of {pbs.username} on {pbs.server}"
+            )
+        yield SecretKey(key=PROXMOX_TOKEN, purpose=f"the token of an API user of {cluster.endpoint}")
     for name in sorted(declaration.services):
         roles = set(describe(declaration, name).roles)
         if has_database(declaration.services[name]):
@@ -85,7 +103,7 @@ def secret_variables(service: str, keys: Mapping[str, object]) -> dict[str, str]
 
 def is_secret_key(key: str, services: Mapping[str, object]) -> bool:
     """Whether a key has the shape of a secret of one of the services, known to be needed or not."""
-    return key == MEMBERS_PASSWORD or any(
+    return key in COMMON or any(
         key in {f"{name}-{role}" for role in ROLES} or key.startswith(f"{name}-secret-") for name in services
     )
 
@@ -105,6 +123,12 @@ def unfit(key: str, secret: SecretStr, stack: str) -> Problem | None:
             path=(key,),
             problem="an administrator's password has 8 characters or more, two letters among them",
             remedy=f"choose a longer one: {command(stack, key)}",
+        )
+    if key == PROXMOX_TOKEN and not _TOKEN.fullmatch(value):
+        return Problem(
+            path=(key,),
+            problem="this is no token of Proxmox VE: user@realm!name=secret, as the node shows it once",
+            remedy=f"put both parts together, such as ronron@pve!ronron=UUID: {command(stack, key)}",
         )
     if key == MEMBERS_PASSWORD and not 12 <= len(value.encode()) <= _BCRYPT_LIMIT:
         return Problem(

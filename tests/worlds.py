@@ -43,7 +43,7 @@ def inventory(*, url: str = URL, resource: str | None = COMPONENT, backup: bool 
     return {
         "version": 1,
         "collective": {"name": "P", "domain": "pad.example", "contact": "a@pad.example", "country": "FR"},
-        "machines": {"here": {"docker": "unix:///var/run/docker.sock", "host_key": None}},
+        "machines": {"here": {"docker": "unix:///var/run/docker.sock", "host_key": None, "proxmox": None}},
         "services": {"pad": pad},
     }
 

@@ -30,11 +30,35 @@ class Collective(_Part):
     country: str
 
 
+class DataDisk(_Part):
+    """The second disk of a virtual machine, and the virtual machine that owns it."""
+
+    vm_id: int
+    gib: int
+    datastore: str
+
+
+class VirtualMachine(_Part):
+    """Where a machine is on Proxmox VE, and the sizes of its disks in GiB."""
+
+    node: str
+    vm_id: int
+    disk_gib: int
+    data: DataDisk | None
+
+
 class Machine(_Part):
-    """A machine with Docker; `docker` is the address of its engine, `host_key` what ssh must find there."""
+    """A machine with Docker.
+
+    Args:
+        docker: the address of its engine.
+        host_key: what ssh must find there.
+        proxmox: the virtual machine that it is; None for one that was there already.
+    """
 
     docker: str
     host_key: str | None = None
+    proxmox: VirtualMachine | None = None
 
 
 class Probe(_Part):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pulumi
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -23,14 +25,18 @@ from reconciler.core.inventory import VERSION as READ
 from reconciler.core.inventory import Inventory, read_inventory
 from tests.declarations import (
     BACKUP,
+    DATA,
     HOST_KEY,
     OFF_SITE,
     PASSWORD,
+    PROXMOX,
+    VM,
     Document,
     Edits,
     configuration,
     declaration,
     pinned,
+    proxmox_declaration,
 )
 from tests.programs import run
 
@@ -49,6 +55,11 @@ DECLARED: dict[str, Edits] = {
     "a container with nothing": {WIKI: {"kind": "container", "machine": "here", "image": "job:1"}},
     "no service": {("services",): {}},
     "a machine by ssh": {HERE: {"docker": "ssh://tech@old.test.example", "host_key": HOST_KEY}},
+    "a virtual machine": {("proxmox",): PROXMOX, HERE: {"proxmox": VM}},
+    "a virtual machine with a data disk": {
+        ("proxmox",): PROXMOX,
+        HERE: {"proxmox": {**VM, "data": {**DATA, "datastore": "slow"}}, "host_key": HOST_KEY},
+    },
     "public certificates": {("edge",): {"image": "caddy:2.10.2", "bind": "192.0.2.11"}},
     "a newer database": {("database", "image"): "postgres:18.1-alpine"},
     "backups": {("backup",): BACKUP},
@@ -176,6 +187,39 @@ def test_an_inventory_holds_no_secret() -> None:
     assert PASSWORD not in json.dumps(inventory(load(configuration())))
 
 
+def test_a_virtual_machine_is_reached_by_ssh_with_the_key_that_it_showed() -> None:
+    declared = proxmox_declaration()
+    assert inventory(declared)["machines"]["vm01"] == {
+        "docker": "ssh://ronron@192.0.2.11",
+        "host_key": None,
+        "proxmox": {
+            "node": "alice",
+            "vm_id": 101,
+            "disk_gib": 64,
+            "data": {"vm_id": 1101, "gib": 100, "datastore": "local-lvm"},
+        },
+    }
+    assert inventory(declared, {"vm01": HOST_KEY})["machines"]["vm01"]["host_key"] == HOST_KEY
+
+
+def test_a_key_that_is_learned_during_the_update_is_written_in_clear() -> None:
+    async def read() -> tuple[object, bool]:
+        learned = pulumi.Output.secret(HOST_KEY)
+        found = inventory(proxmox_declaration(), {"vm01": learned})["machines"]["vm01"]["host_key"]
+        return await found.future(), await found.is_secret()
+
+    assert asyncio.run(read()) == (HOST_KEY, False)
+
+
+def test_an_inventory_whose_host_key_is_not_known_yet_can_be_read() -> None:
+    # What stands for it in a preview. Source: pulumi/pulumi, sdk/python/lib/pulumi/runtime/rpc.py, UNKNOWN.
+    unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+    document = json.loads(json.dumps(inventory(proxmox_declaration(), {"vm01": unknown})))
+    found = read_inventory(document)
+    assert found is not None
+    assert found.machines["vm01"].host_key == unknown
+
+
 def test_a_service_names_the_component_that_the_engine_knows() -> None:
     declared = declaration()
     named = {service["resource"] for service in inventory(declared)["services"].values()}
@@ -237,7 +281,13 @@ def test_the_reader_knows_exactly_what_the_schema_describes() -> None:
 # -- what is no inventory is refused ---------------------------------------------------------------
 
 
-ALL = written({("backup",): BACKUP, ("services", "pad", "image"): "etherpad/etherpad:1.8.14"})
+ALL = written(
+    {
+        **DECLARED["a virtual machine with a data disk"],
+        ("backup",): BACKUP,
+        ("services", "pad", "image"): "etherpad/etherpad:1.8.14",
+    }
+)
 KEYS = [path for path in places(ALL) if isinstance(path[-1], str) and "properties" in schema_at(path[:-1])]
 
 
@@ -251,8 +301,8 @@ def test_a_key_that_is_missing_is_refused_by_both(path: tuple[str | int, ...]) -
     del parent(document, path)[path[-1]]
     assert refusals(document)
     # Without its component, every change counts as one of the service: safe, so it may be missing.
-    # A machine by its socket alone has no key, and earlier inventories told none.
-    assert is_readable(document) == (path[-1] in ("resource", "host_key"))
+    # A machine by its socket alone has no key, and earlier inventories told neither that nor what it is.
+    assert is_readable(document) == (path[-1] in ("resource", "host_key", "proxmox"))
 
 
 @pytest.mark.parametrize(
