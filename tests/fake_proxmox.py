@@ -41,9 +41,9 @@ IMAGE_CHECKSUM = f"sha512:{hashlib.sha512(_IMAGE).hexdigest()}"
 PRIVILEGES = (
     "Datastore.Allocate", "Datastore.AllocateSpace", "Datastore.AllocateTemplate", "Datastore.Audit",
     "Pool.Allocate", "Pool.Audit", "SDN.Use", "Sys.Audit", "Sys.Modify", "VM.Allocate", "VM.Audit",
-    "VM.Backup", "VM.Config.CDROM", "VM.Config.CPU", "VM.Config.Cloudinit", "VM.Config.Disk", "VM.Config.HWType",
-    "VM.Config.Memory", "VM.Config.Network", "VM.Config.Options", "VM.GuestAgent.Audit", "VM.Migrate",
-    "VM.PowerMgmt",
+    "VM.Backup", "VM.Config.CDROM", "VM.Config.CPU", "VM.Config.Cloudinit", "VM.Config.Disk",
+    "VM.Config.HWType", "VM.Config.Memory", "VM.Config.Network", "VM.Config.Options", "VM.GuestAgent.Audit",
+    "VM.Migrate", "VM.PowerMgmt",
 )  # fmt: skip
 
 FAULTS = Literal[

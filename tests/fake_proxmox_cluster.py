@@ -236,7 +236,13 @@ class Cluster(Jobs, FakePve):  # type: ignore[misc]  # fakepve has no types
             typed[key] = with_mac(typed[key])
         if typed.get("tags"):
             typed["tags"] = ";".join(sorted(set(re.split(r"[;, ]+", str(typed["tags"]).lower()))))
-        await super()._apply_config(vm, user, typed)
+        known = {**vm.config, **vm.pending}
+        deleted = [key for key in str(typed.pop("delete", "")).split(",") if key in known]
+        await super()._apply_config(vm, user, {**typed, **({"delete": ",".join(deleted)} if deleted else {})})
+        # What is as it was waits for nothing: PVE::QemuConfig->cleanup_pending.
+        vm.pending = {
+            key: value for key, value in vm.pending.items() if str(value) != str(vm.config.get(key))
+        }
 
     async def _config_get(self, request: Request) -> Any:
         """With what waits for a start, unless `current` is asked for; the types are those of the schema."""
@@ -250,9 +256,6 @@ class Cluster(Jobs, FakePve):  # type: ignore[misc]  # fakepve has no types
         shown = {key: int(value) if isinstance(value, bool) else value for key, value in typed.items()}
         if "memory" in shown:
             shown["memory"] = str(shown["memory"])
-        if shown.get("description"):
-            # It is kept as comments of the file, one a line.
-            shown["description"] = str(shown["description"]).rstrip("\n") + "\n"
         return ok({**shown, "digest": vm.digest()})
 
     async def _resize(self, v: Form, user: str) -> Any:

@@ -77,7 +77,7 @@ def test_a_guest_is_made_read_grown_and_started(proxmox: FakeProxmox, api: Clien
     assert api.create() == "OK"
     assert api("PUT", "/nodes/alice/qemu/101/resize", disk="scsi0", size="64G") == "OK"
     config = api("GET", "/nodes/alice/qemu/101/config")
-    assert (config["cores"], config["memory"], config["description"]) == (2, "2048", "Made by Ronron\n")
+    assert (config["cores"], config["memory"], config["description"]) == (2, "2048", "Made by Ronron")
     assert config["scsi0"] == "local-lvm:vm-101-disk-0,size=64G"
     assert config["ide2"] == "local-lvm:vm-101-cloudinit,media=cdrom,size=4M"
     proxmox.agent_addresses(101, ["192.0.2.11"])
