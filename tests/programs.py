@@ -19,6 +19,7 @@ CONTAINER = "docker:index/container:Container"
 IMAGE = "docker:index/remoteImage:RemoteImage"
 NETWORK = "docker:index/network:Network"
 PROVIDER = "pulumi:providers:docker"
+VM = "proxmoxve:index/vmLegacy:VmLegacy"
 VOLUME = "docker:index/volume:Volume"
 
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
@@ -128,6 +129,8 @@ class _Monitor(MockMonitor):
         state.CopyFrom(request.object)
         if request.type == IMAGE:
             state.update({"imageId": f"sha256:{request.name}"})
+        if request.type == VM:
+            _give_what_the_node_gives(state, request.name)
         written = _written(request.object)
         self.registered.append(
             Registered(
@@ -140,6 +143,15 @@ class _Monitor(MockMonitor):
             )
         )
         return RegisterResourceResponse(urn=urn, id=id_, object=state)
+
+
+def _give_what_the_node_gives(state: Any, name: str) -> None:
+    """Where the disks of a machine are, and its hardware address, are known only once it is there."""
+    for number, disk in enumerate(state["disks"]):
+        if "pathInDatastore" not in disk:
+            disk["pathInDatastore"] = f"{name}-disk-{number}"
+    if "networkDevices" in state:
+        state["networkDevices"][0]["macAddress"] = f"BC:24:11:{name}"
 
 
 def _written(value: Any) -> Any:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import pulumi_docker as docker
@@ -16,13 +15,11 @@ from ruamel.yaml import YAML
 from components.containers import REPLACED_FOR
 from components.declaration_models import KINDS
 from tests.declarations import BACKUP, EVERY_KIND, HOST_KEY, declaration
+from tests.official_schemas import PLAIN, Table
 from tests.programs import CONTAINER, PROVIDER, Program, Registered, run
 
-FILE = Path(__file__).parents[1] / "official_schema.yaml"
-TABLE: dict[str, Any] = YAML(typ="safe").load(FILE.read_text(encoding="utf-8"))
-RESOURCES: dict[str, dict[str, dict[str, Any]]] = TABLE["resources"]
-TYPES: dict[str, dict[str, dict[str, Any]]] = TABLE["types"]
-PLAIN = {"text": str, "whole number": int, "truth value": bool}
+TABLE = Table.read("official_schema.yaml")
+RESOURCES, TYPES, wrong = TABLE.resources, TABLE.types, TABLE.wrong
 COLUMNS = {"type", "required", "replaces", "secret", "since"}
 
 IN_PLACE = {"memory", "memorySwap", "restart"}
@@ -38,8 +35,6 @@ SDK = {
     "pulumi:providers:docker": docker.ProviderArgs,
     **{name: getattr(docker, f"{name}Args") for name in TYPES},
 }
-
-Path_ = tuple[str | int, ...]
 
 
 @pytest.fixture(scope="module")
@@ -60,38 +55,6 @@ def program() -> Program:
             }
         )
     )  # fmt: skip
-
-
-def wrong(value: Any, rows: Mapping[str, Mapping[str, Any]], path: Path_ = ()) -> Iterator[str]:
-    """What the provider would not understand in a structure with the given inputs."""
-    for key, inner in value.items():
-        if key not in rows:
-            yield f"{(*path, key)}: the table knows no such input"
-        else:
-            yield from misfits(inner, rows[key]["type"], (*path, key))
-    for key, row in rows.items():
-        if row.get("required") and key not in value:
-            yield f"{(*path, key)}: required and not there"
-
-
-def misfits(value: Any, type_: str, path: Path_) -> Iterator[str]:
-    """Where a value is not of its type."""
-    if type_ in PLAIN:
-        # bool is an int to Python, and not to the provider.
-        if type(value) is not PLAIN[type_]:
-            yield f"{path}: {value!r} is no {type_}"
-    elif type_ in TYPES:
-        yield from wrong(value, TYPES[type_], path)
-    elif type_.startswith("["):
-        if not isinstance(value, list):
-            yield f"{path}: {value!r} is no list"
-            return
-        for index, inner in enumerate(value):
-            yield from misfits(inner, type_[1:-1], (*path, index))
-    else:
-        assert type_.startswith("{"), f"{type_!r} stands in the table and means nothing"
-        for key, inner in value.items():
-            yield from misfits(inner, type_[1:-1], (*path, key))
 
 
 def docker_resources(program: Program) -> list[Registered]:
@@ -126,21 +89,9 @@ def test_machines_by_ssh_and_old_versions_write_only_what_the_provider_understan
 
 
 def test_the_table_has_no_input_that_is_not_used(program: Program) -> None:
-    used: set[tuple[str, str]] = set()
-
-    def look(value: Any, type_: str) -> None:
-        if type_ in TYPES:
-            for key, inner in value.items():
-                used.add((type_, key))
-                look(inner, TYPES[type_][key]["type"])
-        elif type_.startswith("["):
-            for inner in value:
-                look(inner, type_[1:-1])
-
-    for resource in docker_resources(program):
-        for key, value in inputs(resource).items():
-            used.add((resource.type, key))
-            look(value, RESOURCES[resource.type][key]["type"])
+    used = {
+        each for resource in docker_resources(program) for each in TABLE.used(resource.type, inputs(resource))
+    }
     assert used == {(name, key) for name, rows in {**RESOURCES, **TYPES}.items() for key in rows}
 
 
@@ -185,13 +136,13 @@ def test_the_table_is_not_newer_than_the_installed_library() -> None:
         for row in rows.values()
         if "since" in row
     ]
-    for since in (TABLE["version"], *sinces):
+    for since in (TABLE.whole["version"], *sinces):
         assert Version(since) <= installed
         assert Version(since).major == installed.major
 
 
 def test_every_row_is_one_that_this_test_understands() -> None:
-    assert TABLE["source"].startswith("https://")
+    assert TABLE.whole["source"].startswith("https://")
     for rows in [*RESOURCES.values(), *TYPES.values()]:
         for key, row in rows.items():
             assert set(row) <= COLUMNS, key
