@@ -27,7 +27,7 @@ from components.proxmox_values import (
     PbsServer,
     PbsUser,
     PoolName,
-    PublicKey,
+    PublicKeys,
     Snippet,
     StorageName,
     Tags,
@@ -87,7 +87,7 @@ class VirtualMachine(Strict):
         default="local", description="where the image is kept; its contents must hold `import`"
     )
     user: GuestUser = Field(default="ronron", description="the user that is made; may become root by sudo")
-    keys: Annotated[tuple[PublicKey, ...], Field(min_length=1)] = Field(
+    keys: PublicKeys = Field(
         description="public ssh keys of all who get in as `user`, that of what runs Ronron among them"
     )
     cpu_type: CpuType = Field(

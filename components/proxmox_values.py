@@ -130,6 +130,12 @@ def _ipv4_address(value: str) -> str:
         refuse(f"{value!r} is not an IPv4 address", "write it in digits, such as 192.0.2.1")
 
 
+def _some(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value:
+        refuse("nobody could get in", "write the public ssh keys of those who may, that of Ronron among them")
+    return value
+
+
 def _sorted(value: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(set(value)))
 
@@ -205,6 +211,7 @@ Checksum = Annotated[str, AfterValidator(_checksum)]
 """`sha256:` or `sha512:` and the digits."""
 PublicKey = Annotated[str, AfterValidator(_public_key)]
 """Of a person or a program; a comment without spaces may follow."""
+PublicKeys = Annotated[tuple[PublicKey, ...], AfterValidator(_some), Field(json_schema_extra={"minItems": 1})]
 NetworkAddress = Annotated[str, AfterValidator(_network_address)]
 """IPv4, with the length of the prefix."""
 IpAddress = Annotated[str, AfterValidator(_ip_address)]

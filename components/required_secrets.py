@@ -31,7 +31,7 @@ _BCRYPT_LIMIT = 72
 """bcrypt looks at no more bytes than this, and Caddy refuses longer ones."""
 _DATABASE_PASSWORD = re.compile(r"(?!0[xX])(?=.*[A-Za-z].*[A-Za-z])[A-Za-z0-9._~-]{12,128}", re.ASCII)
 _TOKEN = re.compile(
-    r"[^\s:/@!]+@[A-Za-z][\w.-]+![A-Za-z][\w.-]+=[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
+    r"[^\s:/@!=]+@[A-Za-z][\w.-]+![A-Za-z][\w.-]+=[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
     re.ASCII,
 )
 """Source: Proxmox VE, PVE::AccessControl, and its administration guide, API Tokens."""

@@ -132,10 +132,8 @@ def proxmox_document(machines: Mapping[str, Document] | None = None) -> Document
         machines: what differs from `VM`, by name; without it `vm01`, with a data disk.
     """
     declared = machines or {"vm01": {"data": DATA}}
-    document = edited(
-        EVERY_KIND,
-        {("proxmox",): PROXMOX, ("machines",): {n: {"proxmox": VM | more} for n, more in declared.items()}},
-    )
+    machine = {name: {"proxmox": copy.deepcopy(VM | more)} for name, more in declared.items()}
+    document = edited(EVERY_KIND, {("proxmox",): PROXMOX, ("machines",): machine})
     for service in document["services"].values():
         service["machine"] = next(iter(declared))
     return document
