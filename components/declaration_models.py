@@ -84,6 +84,11 @@ class Machine(Strict):
         default=None, description="a virtual machine on `ronron:proxmox`, made and kept as it says"
     )
 
+    @property
+    def docker_address(self) -> str:
+        """Where its Docker answers; for one on Proxmox VE once it is made."""
+        return self.docker or (f"ssh://{self.proxmox.user}@{self.proxmox.ip}" if self.proxmox else "")
+
     @model_validator(mode="after")
     def _one_way_in(self) -> Self:
         if (self.docker is None) == (self.proxmox is None):

@@ -95,12 +95,17 @@ class Endpoint(Protocol):
 
 
 def endpoint(machine: Machine) -> Endpoint:
-    """The Docker of a declared machine. No connection is made yet."""
-    if machine.docker is None:
-        raise EndpointError("this version cannot make a virtual machine")
-    if machine.docker.startswith("ssh://"):
-        return SshEndpoint(machine.docker, machine.host_key or "")
-    return SocketEndpoint(machine.docker)
+    """The Docker of a declared machine. No connection is made yet.
+
+    Raises:
+        EndpointError: nobody knows the key that a virtual machine will show.
+    """
+    address = machine.docker_address
+    if not address.startswith("ssh://"):
+        return SocketEndpoint(address)
+    if machine.host_key is None:
+        raise EndpointError("no key of it is known before its first contact")
+    return SshEndpoint(address, machine.host_key)
 
 
 class SocketEndpoint:

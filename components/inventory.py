@@ -51,7 +51,7 @@ def _machine(machine: Machine, host_key: pulumi.Input[str] | None) -> dict[str, 
         # Public, whatever it was learned with: one secret would hide the whole output from its readers.
         host_key = pulumi.Output.unsecret(host_key)
     return {
-        "docker": machine.docker if declared is None else f"ssh://{declared.user}@{declared.ip}",
+        "docker": machine.docker_address,
         "host_key": host_key if host_key is not None else machine.host_key,
         "proxmox": _virtual(declared) if declared is not None else None,
     }

@@ -22,7 +22,7 @@ from components.docker_endpoint import (
 )
 from components.image_reference import ImageReference
 from tests.containers import Containers, containers_of_a_test
-from tests.declarations import HOST_KEY
+from tests.declarations import HOST_KEY, proxmox_declaration
 from tests.end_to_end.collectives import free_port
 from tests.stand_ins import program
 
@@ -98,17 +98,11 @@ def test_without_a_program_ssh_that_is_what_is_missing(
         SshEndpoint("ssh://nobody@127.0.0.1:1", HOST_KEY).version()
 
 
-def test_a_virtual_machine_has_no_docker_yet() -> None:
-    image = {"url": "https://images.test.example/debian.qcow2", "checksum": "sha256:00"}
-    machine = Machine.model_validate(
-        {"proxmox": {
-            "node": "alice", "vm_id": 101, "cores": 4, "memory_mib": 8192, "disk_gib": 64,
-            "datastore": "local-lvm", "bridge": "vmbr0", "address": "192.0.2.11/24",
-            "gateway": "192.0.2.1", "image": image,
-        }}
-    )  # fmt: skip
-    with pytest.raises(EndpointError, match="cannot make a virtual machine"):
+def test_a_virtual_machine_is_reached_by_ssh_once_its_key_is_known() -> None:
+    machine = proxmox_declaration().machines["vm01"]
+    with pytest.raises(EndpointError, match="no key of it is known before its first contact"):
         endpoint(machine)
+    assert isinstance(endpoint(machine.model_copy(update={"host_key": HOST_KEY})), SshEndpoint)
 
 
 # -- programs inside containers --------------------------------------------------------------------------
