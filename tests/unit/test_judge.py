@@ -20,6 +20,7 @@ NEEDS_APPROVAL = VerdictKind.NEEDS_APPROVAL
 FORBIDDEN = VerdictKind.FORBIDDEN
 
 VM = "proxmoxve:index/vmLegacy:VmLegacy"
+MACHINE = "chatons:index:VirtualMachine"
 STACK = "pulumi:pulumi:Stack"
 PROVIDER = "pulumi:providers:docker"
 COMPONENT = "ronron:components:Service"
@@ -123,6 +124,22 @@ ROWS: dict[str, Row] = {
     ),
     "a machine deleted": Row(NEEDS_APPROVAL, (SAME, change(Operation.DELETE, "pica01", VM))),
     "a machine replaced": Row(NEEDS_APPROVAL, (SAME, *replacement("pica01", VM))),
+    "the owner of a data disk deleted, whatever the guard allows": Row(
+        NEEDS_APPROVAL,
+        (SAME, change(Operation.DELETE, "pica01-data", f"{MACHINE}${VM}")),
+        PRODUCTION.with_(guard=Guard(deletes=100, replaces=100)),
+    ),
+    "a machine of a component replaced, whatever the guard allows": Row(
+        NEEDS_APPROVAL,
+        (SAME, *replacement("pica01", f"{MACHINE}${VM}")),
+        PRODUCTION.with_(guard=Guard(deletes=100, replaces=100)),
+    ),
+    "a machine changed in place": Row(
+        ALLOWED, (SAME, change(Operation.UPDATE, "pica01", f"{MACHINE}${VM}")), GUARDED
+    ),
+    "the image of a machine replaced": Row(
+        ALLOWED, (SAME, *replacement("debian", "proxmoxve:download/file:File"))
+    ),
     # -- how much is deleted
     "deletes without a guard": Row(
         ALLOWED, (SAME, *(change(Operation.DELETE, str(number)) for number in range(50)))
