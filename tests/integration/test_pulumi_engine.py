@@ -24,7 +24,7 @@ from reconciler.core.errors import (
     StackLockedError,
     UpdateFailedError,
 )
-from reconciler.core.model import Preview, ProcessMark, Updated
+from reconciler.core.model import Operation, Preview, ProcessMark, Updated
 from reconciler.testing import Thing
 from tests.pulumi_project import PASSPHRASE, PulumiProject, nothing, until
 
@@ -148,6 +148,24 @@ def test_a_stack_file_that_pulumi_reads_is_read(project: PulumiProject) -> None:
     engine = project.engine()
     updated = engine.update(project.program(), engine.preview(project.program(create_stack=True)), nothing)
     assert updated.inventory == {"b": 1.5}
+
+
+def test_an_inventory_with_a_key_that_the_update_learns_is_told_after_it(project: PulumiProject) -> None:
+    after = (
+        'vm = File(Files(), "vm", {"file": "../world/vm", "fails": "", "replaceOn": "[]", "made": None})\n'
+        "key = pulumi.Output.unsecret(pulumi.Output.secret(pulumi.Output.from_input(vm.made)))\n"
+        'pulumi.export("inventory", {"version": 1, "machines": {"vm": {"host_key": key}}})'
+    )
+    project.declare(before="File.made = None", after=after)
+    engine = project.engine()
+    first = engine.preview(project.program(create_stack=True))
+    updated = engine.update(project.program(), first, nothing)
+    assert isinstance(updated.inventory, dict)
+    key = updated.inventory["machines"]["vm"]["host_key"]
+    assert float(key) > 0
+    again = engine.preview(project.program())
+    assert {change.operation for change in again.changes} == {Operation.SAME}
+    assert engine.update(project.program(), again, nothing).inventory == updated.inventory
 
 
 def test_a_broken_stack_file_is_named(project: PulumiProject) -> None:
