@@ -55,6 +55,14 @@ class Cluster(Jobs, FakePve):  # type: ignore[misc]  # fakepve has no types
             ("PUT", f"{QEMU}/resize", self._resize),
         ]
 
+    def _register_stateful(self, router: Any, prefixes: Any) -> None:
+        """Takes a path with a slash at its end for the same, as a node does."""
+        super()._register_stateful(router, prefixes)
+        tables = [getattr(self, name)() for name in sorted(dir(self)) if name.startswith("_routes_")]
+        for method, template, handler in (row for table in tables for row in table):
+            for prefix in prefixes:
+                router.add_route(method, f"{prefix}{template}/", self._stateful_handler(template, handler))
+
     def _authenticate(self, request: Request) -> Any:
         """PVE::AccessControl::verify_token (pve-access-control)."""
         given = request.headers.get("Authorization", "").removeprefix("PVEAPIToken=")
@@ -72,10 +80,10 @@ class Cluster(Jobs, FakePve):  # type: ignore[misc]  # fakepve has no types
         """Write the request down, and let what a test asked for go wrong."""
         path = request.path.removeprefix("/api2/json")
         form = await params(request)
-        self.asked.append((request.method, path, form))
+        self.asked.append((request.method, path.rstrip("/"), form))
         await asyncio.sleep(self.seconds)
         for rule in self.rules:
-            if rule.meets(request.method, path):
+            if rule.meets(request.method, path.rstrip("/")):
                 if rule.status:
                     return web.json_response({"data": None}, status=rule.status, reason=rule.text)
                 match = generic or self.resolve(request, "/api2/json")

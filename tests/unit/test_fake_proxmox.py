@@ -109,7 +109,7 @@ def test_a_guest_leaves_the_disk_that_it_borrowed_and_the_jobs_when_purged(
     job = {"id": "ronron", "schedule": "02:30", "storage": "vault", "vmid": "101,1101"}
     assert api("POST", "/cluster/backup", **job, **{"prune-backups": "keep-daily=7"}) is None
     assert api("GET", "/cluster/backup/ronron")["prune-backups"] == {"keep-daily": "7"}
-    assert api("DELETE", "/nodes/alice/qemu/101?purge=1") == "OK"
+    assert api("DELETE", "/nodes/alice/qemu/101/?purge=1") == "OK"
     store = proxmox.storage("local-lvm")
     assert store is not None
     assert set(store["volumes"]) == {"vm-1101-disk-0", "vm-1101-cloudinit"}
