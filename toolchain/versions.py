@@ -22,8 +22,8 @@ PROXMOXVE_PLUGIN = "8.6.0"
 """The Proxmox VE plugin that the SDK asks for (`pulumi-plugin.json` of `pulumi-proxmoxve`, as above)."""
 
 PROXMOX_PROVIDER = "0.111.1"
-"""The Terraform provider that the plugin is built on where no download answers, as the official plugin 8.3.0 is.
-Of the arguments that the SDK 8.6.0 knows, it lacks `excludes` of a backup job."""
+"""The Terraform provider that the plugin is built on where no download answers; the official plugin 8.3.0
+is built on it, too. Of the arguments that the SDK 8.6.0 knows, it lacks `excludes` of a backup job."""
 
 S3_GATEWAY = "1.8.0"
 """An S3 server that tests put snapshots into; go.mod of `toolchain/go/s3_gateway` names the same."""
