@@ -47,6 +47,7 @@ def engine_on_machine(folder: Path, version: str, *, with_host: bool = True) -> 
     if with_host:
         program(folder / "pulumi-language-python", "exit 1")
         program(folder / "pulumi-language-python-exec", "exit 1")
+        program(folder / "pulumi-resource-pulumi-python", "exit 1")
     return folder
 
 

@@ -17,6 +17,9 @@ ENGINE = "pulumi"
 HOST = "pulumi-language-python"
 HOST_SCRIPT = "pulumi-language-python-exec"
 """The language host runs this script with the program's Python; it has to be beside it."""
+DYNAMIC = "pulumi-resource-pulumi-python"
+"""The engine runs this for resources whose provider is written in the program itself (`pulumi.dynamic`)."""
+_DYNAMIC_SCRIPT = '#!/bin/sh\nexec python3 -u -m pulumi.dynamic "$@"\n'
 
 _ENGINE_PACKAGE = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
 _HOST_MODULE = "github.com/pulumi/pulumi/sdk/v3"
@@ -70,7 +73,7 @@ def ensure(
         piece="engine",
         say=say,
     )
-    if _in_cache(cache) is None:  # the official archive holds the language host too
+    if _in_cache(cache) is None:  # the official archive holds all that is beside it, too
         built = cache.obtain(
             _host_key(),
             [HOST, HOST_SCRIPT],
@@ -98,7 +101,7 @@ def on_machine(cache: Cache, environ: Mapping[str, str] | None = None) -> Engine
             continue
         beside = Path(program).resolve().parent
         version = commands.output_of([program, "version"])
-        if version is None or not (beside / HOST).is_file() or not (beside / HOST_SCRIPT).is_file():
+        if version is None or not all((beside / name).is_file() for name in (HOST, HOST_SCRIPT, DYNAMIC)):
             continue
         try:
             good = versions.is_good_engine(version)
@@ -110,7 +113,7 @@ def on_machine(cache: Cache, environ: Mapping[str, str] | None = None) -> Engine
 
 
 def _in_cache(cache: Cache) -> Engine | None:
-    folder = cache.find(_engine_key(), [ENGINE, HOST, HOST_SCRIPT])
+    folder = cache.find(_engine_key(), [ENGINE, HOST, HOST_SCRIPT, DYNAMIC])
     if folder is None:
         return None
     # The official archive comes with the language host of the same version.
@@ -123,12 +126,19 @@ def _in_cache(cache: Cache) -> Engine | None:
 
 
 def _put_beside(cache: Cache, built: Path, say: Say) -> None:
-    """Put the language host where the engine looks first: taken from PATH, each command would warn of it."""
+    """Put the language host and what runs dynamic resources where the engine looks first.
+
+    Taken from PATH, each command would warn of it.
+    """
     with cache.lock(_engine_key(), say=say):
         for name in (HOST_SCRIPT, HOST):
             place = cache.root / _engine_key() / name
             if not place.exists():
                 place.hardlink_to(built / name)
+        script = cache.root / _engine_key() / DYNAMIC
+        if not script.exists():
+            script.write_text(_DYNAMIC_SCRIPT)
+            script.chmod(0o755)
 
 
 def _pieces(

@@ -88,6 +88,7 @@ OFFICIAL = archive(
     ("pulumi/pulumi", f"#!/bin/sh\n{engine_script(versions.ENGINE)}\n".encode()),
     ("pulumi/pulumi-language-python", b"host"),
     ("pulumi/pulumi-language-python-exec", b"script"),
+    ("pulumi/pulumi-resource-pulumi-python", b"dynamic"),
 )
 EVERYTHING = ["pulumi", "pulumi-language-python", "pulumi-resource-docker"]
 PROXMOX = "pulumi-resource-proxmoxve"
