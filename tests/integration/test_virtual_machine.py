@@ -1,0 +1,306 @@
+"""Virtual machines on the real engine: what an edit does to one that is there, and to its data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.declarations import DATA, HOST_KEY, Document, proxmox_document
+from tests.fake_proxmox import IMAGE, IMAGE_CHECKSUM, FakeProxmox, fake_proxmox
+from tests.integration.machine_stack import MachineStack, Step
+from tests.providers.place import Kind, kinds
+
+pytestmark = pytest.mark.timeout(300)
+
+NAME, VM_ID = "vm01", 101
+VM, FILE = "proxmoxve:index/vmLegacy:VmLegacy", "proxmoxve:download/file:File"
+OTHER_IMAGE = "https://images.test.example/debian-13-genericcloud-amd64-20261203-2400.qcow2"
+OTHER_KEY = HOST_KEY.replace("HR4f", "HR4g")
+
+CHANGED_IN_PLACE = [Step("update", VM, NAME)]
+
+
+def declared(**changes: Any) -> Document:
+    """The one machine with its data disk, and what differs."""
+    image = {"url": IMAGE, "checksum": IMAGE_CHECKSUM}
+    return proxmox_document({NAME: {"image": image, "data": DATA, **changes}})
+
+
+@contextmanager
+def updated(root: Path, plugin: Kind, document: Document) -> Iterator[MachineStack]:
+    """A cluster with what is declared."""
+    root.mkdir(exist_ok=True)
+    with fake_proxmox(root) as cluster:
+        stack = MachineStack(root / "stack", cluster, plugin)
+        stack.declare(document)
+        ran = stack.up()
+        assert ran.code == 0, ran.said
+        yield stack
+
+
+@pytest.fixture(scope="module", params=kinds())
+def plugin(request: pytest.FixtureRequest) -> Kind:
+    kind: Kind = request.param
+    return kind
+
+
+@pytest.fixture(scope="module")
+def live(plugin: Kind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MachineStack]:
+    """A machine that is there. Each test that changes it leaves one that is as `declared` says."""
+    with updated(tmp_path_factory.mktemp("machines"), plugin, declared()) as stack:
+        yield stack
+
+
+@pytest.fixture
+def stack(live: MachineStack) -> Iterator[MachineStack]:
+    """The same for a test that changes it."""
+    yield live
+    live.declare(declared())
+    ran = live.up()
+    assert ran.code == 0, ran.said
+
+
+@pytest.fixture
+def cluster(live: MachineStack) -> FakeProxmox:
+    return live.cluster
+
+
+@pytest.fixture
+def fresh(plugin: Kind, tmp_path: Path) -> Iterator[MachineStack]:
+    """One of its own, for what cannot be undone."""
+    with updated(tmp_path / "machines", plugin, declared()) as stack:
+        yield stack
+
+
+def machine_steps(steps: list[Step]) -> list[Step]:
+    return [step for step in steps if step.type == VM and step.op != "refresh"]
+
+
+def birth(cluster: FakeProxmox, vm_id: int = VM_ID) -> str:
+    """Another one for a machine that was made anew."""
+    found = cluster.vm(vm_id)
+    assert found is not None
+    return str(found.config["vmgenid"])
+
+
+def test_a_machine_is_there_with_its_disks_and_its_data_disk_belongs_to_another(
+    cluster: FakeProxmox,
+) -> None:
+    found, holder = cluster.vm(VM_ID), cluster.vm(DATA["vm_id"])
+    assert found is not None
+    assert holder is not None
+    assert (found.status, holder.status) == ("running", "stopped")
+    assert found.config["protection"] == holder.config["protection"] == 1
+    assert f"vm-{DATA['vm_id']}-disk-0" in found.config["scsi1"]
+    assert "serial=ronron-data" in found.config["scsi1"]
+    assert set(found.config["ipconfig0"].split(",")) == {"gw=192.0.2.1", "ip=192.0.2.11/24"}
+
+
+def test_nothing_changes_the_second_time_nor_after_a_look_at_the_cluster(live: MachineStack) -> None:
+    assert live.preview() == []
+    assert [step for step in live.preview("--refresh") if step.op != "refresh"] == []
+
+
+def test_cores_and_memory_are_changed_in_place_and_the_guest_runs_on(
+    stack: MachineStack, cluster: FakeProxmox
+) -> None:
+    before = birth(cluster)
+    stack.declare(declared(cores=8, memory_mib=16384))
+    assert stack.preview() == CHANGED_IN_PLACE
+    cluster.forget_requests()
+    ran = stack.up()
+    assert ran.code == 0, ran.said
+    assert "the guest sees it after its next restart" in ran.said
+    found = cluster.vm(VM_ID)
+    assert found is not None
+    assert {**found.config, **found.pending}["cores"] == 8
+    assert birth(cluster) == before
+    assert not [path for _, path, _ in cluster.changes if "/status/" in path]
+
+
+@pytest.mark.parametrize(
+    ("edit", "steps"),
+    [
+        ({"user_data": "local:snippets/first-boot.yaml"}, []),
+        ({"keys": [HOST_KEY, OTHER_KEY]}, CHANGED_IN_PLACE),
+        ({"address": "192.0.2.12/24"}, CHANGED_IN_PLACE),
+        ({"tags": ["web", "asso"]}, [Step("update", VM, f"{NAME}-data"), *CHANGED_IN_PLACE]),
+        ({"start_order": 2}, CHANGED_IN_PLACE),
+    ],
+    ids=lambda each: next(iter(each), "") if isinstance(each, dict) else "",
+)
+def test_an_edit_replaces_nothing(
+    stack: MachineStack, cluster: FakeProxmox, edit: Document, steps: list[Step]
+) -> None:
+    before = birth(cluster)
+    stack.declare(declared(**edit))
+    assert stack.preview() == steps
+    ran = stack.up()
+    assert ran.code == 0, ran.said
+    assert birth(cluster) == before
+    assert stack.preview() == []
+
+
+def test_another_image_is_downloaded_and_changes_no_machine_that_is_there(
+    stack: MachineStack, cluster: FakeProxmox
+) -> None:
+    before = birth(cluster)
+    checksum = cluster.image(OTHER_IMAGE, b"QFI\xfb another")
+    stack.declare(declared(image={"url": OTHER_IMAGE, "checksum": checksum}))
+    assert sorted(step.op for step in stack.preview()) == ["create", "delete"]
+    assert machine_steps(stack.preview()) == []
+    ran = stack.up()
+    assert ran.code == 0, ran.said
+    assert birth(cluster) == before
+    assert stack.preview() == []
+
+
+def test_limits_of_speed_that_a_person_set_at_the_node_stay(
+    stack: MachineStack, cluster: FakeProxmox
+) -> None:
+    found = cluster.vm(VM_ID)
+    assert found is not None
+    limited = {disk: f"{found.config[disk]},mbps_rd=100" for disk in ("scsi0", "scsi1")}
+    cluster.set(VM_ID, **limited)
+    assert machine_steps(stack.preview("--refresh")) == []
+    cluster.set(VM_ID, scsi0=found.config["scsi0"], scsi1=found.config["scsi1"])
+
+
+def test_disks_grow_in_place_and_a_data_disk_with_the_machine_that_owns_it(fresh: MachineStack) -> None:
+    fresh.declare(declared(disk_gib=80, data={**DATA, "gib": 120}))
+    assert sorted(step.name for step in fresh.preview()) == [NAME, f"{NAME}-data"]
+    ran = fresh.up()
+    assert ran.code == 0, ran.said
+    assert fresh.preview() == []
+    system, holder = fresh.cluster.vm(VM_ID), fresh.cluster.vm(DATA["vm_id"])
+    assert system is not None
+    assert holder is not None
+    assert "size=80G" in system.config["scsi0"]
+    assert "size=120G" in holder.config["scsi0"]
+
+
+def test_a_data_disk_can_be_added_to_a_machine_that_has_none(plugin: Kind, tmp_path: Path) -> None:
+    image = {"url": IMAGE, "checksum": IMAGE_CHECKSUM}
+    with updated(tmp_path / "machines", plugin, proxmox_document({NAME: {"image": image}})) as stack:
+        before = birth(stack.cluster)
+        stack.declare(declared())
+        assert stack.preview() == [Step("create", VM, f"{NAME}-data"), *CHANGED_IN_PLACE]
+        ran = stack.up()
+        assert ran.code == 0, ran.said
+        assert birth(stack.cluster) == before
+        assert stack.preview() == []
+
+
+# What would lose a machine or its data.
+
+
+@pytest.mark.parametrize("edit", [{"vm_id": 102}, {"data": {**DATA, "vm_id": 1102}}, {"data": None}], ids=str)
+def test_what_would_lose_a_disk_is_refused_before_anything_happens(
+    live: MachineStack, cluster: FakeProxmox, edit: Document
+) -> None:
+    live.declare(declared(**edit))
+    ran = live.pulumi("preview")
+    assert ran.code != 0
+    assert "protect" in ran.said
+    assert {guest.vm_id for guest in cluster.guests} == {VM_ID, DATA["vm_id"]}
+    live.declare(declared())
+
+
+def test_a_machine_that_is_no_longer_declared_stays(live: MachineStack, cluster: FakeProxmox) -> None:
+    live.declare(proxmox_document({"vm02": {"vm_id": 102, "address": "192.0.2.12/24"}}))
+    ran = live.pulumi("preview")
+    assert ran.code != 0
+    assert "protect" in ran.said
+    live.declare(declared())
+
+
+def test_a_machine_that_the_engine_lets_go_is_still_kept_by_the_node(fresh: MachineStack) -> None:
+    assert fresh.pulumi("state", "unprotect", "--all", "--yes").code == 0
+    for ran in (fresh.pulumi("destroy", "--yes", "--skip-preview", "--run-program"),):
+        assert ran.code != 0
+        assert f"replace: {VM_ID}" in ran.said
+        assert f"qm set {VM_ID} --protection 0" in ran.said
+    assert {guest.vm_id for guest in fresh.cluster.guests} == {VM_ID, DATA["vm_id"]}
+
+
+@pytest.mark.parametrize("vm_id", [VM_ID, 102])
+def test_replace_makes_one_machine_anew_and_its_data_disk_stays(fresh: MachineStack, vm_id: int) -> None:
+    cluster = fresh.cluster
+    before, holder = birth(cluster), cluster.vm(DATA["vm_id"])
+    checksum = cluster.image(OTHER_IMAGE, b"QFI\xfb another")
+    image = {"url": OTHER_IMAGE, "checksum": checksum}
+    fresh.declare(declared(vm_id=vm_id, image=image, replace=VM_ID))
+    assert "replace" in {step.op for step in machine_steps(fresh.preview())}
+    assert {step.name for step in machine_steps(fresh.preview())} == {NAME}
+    ran = fresh.up()
+    assert ran.code == 0, ran.said
+    assert "remove that line once it is done" in ran.said
+    assert {guest.vm_id for guest in cluster.guests} == {vm_id, DATA["vm_id"]}
+    assert birth(cluster, vm_id) != before
+    made = cluster.vm(vm_id)
+    assert made is not None
+    assert f"vm-{DATA['vm_id']}-disk-0" in made.config["scsi1"]
+    assert made.config["protection"] == 1
+    assert cluster.vm(DATA["vm_id"]) == holder
+    fresh.declare(declared(vm_id=vm_id, image=image))
+    assert fresh.preview() == []
+
+
+def test_replace_alone_replaces_nothing(stack: MachineStack) -> None:
+    stack.declare(declared(replace=VM_ID))
+    assert stack.preview() == []
+
+
+# What goes wrong.
+
+
+def test_machines_of_one_node_are_made_in_turn_and_one_that_fails_stops_no_other(
+    plugin: Kind, tmp_path: Path
+) -> None:
+    image = {"url": IMAGE, "checksum": IMAGE_CHECKSUM}
+    machines: Document = {
+        f"vm0{number}": {"vm_id": 100 + number, "address": f"192.0.2.{10 + number}/24", "image": image}
+        for number in (1, 2, 3)
+    }
+    with fake_proxmox(tmp_path) as cluster:
+        stack = MachineStack(tmp_path / "stack", cluster, plugin)
+        stack.declare(proxmox_document(machines))
+        with cluster.fault("locked", vm_id=102):
+            ran = stack.up()
+        assert ran.code != 0
+        assert "lock-102.conf" in ran.said
+        assert {guest.vm_id for guest in cluster.guests} == {101, 103}
+        ran = stack.up()
+        assert ran.code == 0, ran.said
+        assert {guest.vm_id for guest in cluster.guests} == {101, 102, 103}
+
+
+def test_a_machine_that_was_made_and_did_not_start_is_taken_up_by_the_next_update(
+    plugin: Kind, tmp_path: Path
+) -> None:
+    with fake_proxmox(tmp_path) as cluster:
+        stack = MachineStack(tmp_path / "stack", cluster, plugin)
+        stack.declare(declared())
+        with cluster.fault("task", method="POST", path=f"/{VM_ID}/status/start", text="no memory"):
+            ran = stack.up()
+        assert ran.code != 0
+        assert "no memory" in ran.said
+        before = birth(cluster)
+        ran = stack.up()
+        assert ran.code == 0, ran.said
+        assert birth(cluster) == before
+        found = cluster.vm(VM_ID)
+        assert found is not None
+        assert found.status == "running"
+        assert stack.preview() == []
+
+
+def test_the_token_is_nowhere_in_clear(live: MachineStack, cluster: FakeProxmox) -> None:
+    secret = cluster.token.rpartition("=")[2]
+    kept = [path for path in (live.root / "state").rglob("*") if path.is_file()]
+    assert any("VmLegacy" in path.read_text() for path in kept)
+    assert not [path for path in kept if secret in path.read_text()]
