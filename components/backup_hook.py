@@ -223,7 +223,7 @@ def register(declaration: Declaration) -> pulumi.ResourceHook:
         DeclarationError: the environment holds no number of seconds where one is expected.
     """
     snapshot = SnapshotBeforeChange(
-        machines=declaration.machines,
+        machines={name: declaration.reachable(name) for name in declaration.machines},
         machines_of_services={name: service.machine for name, service in declaration.services.items()},
         without=frozenset(
             name for name, service in declaration.services.items() if not service.snapshot_before_update

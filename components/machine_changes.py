@@ -26,6 +26,7 @@ class _Data:
 @dataclass(frozen=True, kw_only=True)
 class _Before:
     vm_id: int
+    host_key: str | None
     node: str | None
     disk_gib: int | None
     data: _Data | None
@@ -65,6 +66,23 @@ def without_spent_permissions(declaration: Declaration, previous: object) -> Dec
             kept = declared.model_copy(update={"replace": None})
             machines[name] = machines[name].model_copy(update={"proxmox": kept})
     return dataclasses.replace(declaration, machines=machines)
+
+
+def known_keys(declaration: Declaration, previous: object) -> dict[str, str]:
+    """The host keys of virtual machines as they were at their first contact, by name.
+
+    Args:
+        declaration: a checked one.
+        previous: as for `refused`. A machine that has another id there is not the same.
+    """
+    known = _machines(previous)
+    return {
+        name: before.host_key
+        for name, declared in virtual(declaration)
+        if (before := known.get(name)) is not None
+        and before.host_key is not None
+        and before.vm_id == declared.vm_id
+    }
 
 
 def _renamed(name: str, declared: VirtualMachine, known: Mapping[str, _Before]) -> Iterator[Problem]:
@@ -171,9 +189,10 @@ def _machines(previous: object) -> dict[str, _Before]:
         vm = machine.get("proxmox") if isinstance(machine, Mapping) else None
         vm_id = _number(vm, "vm_id")
         if vm_id is not None and isinstance(vm, Mapping):
-            node = vm.get("node")
+            node, host_key = vm.get("node"), machine.get("host_key")
             found[str(name)] = _Before(
                 vm_id=vm_id,
+                host_key=host_key if isinstance(host_key, str) else None,
                 node=node if isinstance(node, str) else None,
                 disk_gib=_number(vm, "disk_gib"),
                 data=_data_before(vm.get("data")),

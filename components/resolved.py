@@ -7,7 +7,7 @@ Names of containers, networks and volumes are public: people and backups address
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from components import catalogue
@@ -49,6 +49,15 @@ class Declaration:
     database: DatabaseDefaults
     members: Members | None
     backup: Backup | None
+    known_keys: Mapping[str, str] = field(default_factory=dict)
+    """Host keys that virtual machines showed at their first contact, as the stack exported them last."""
+
+    def reachable(self, machine: str) -> Machine:
+        """A machine with the host key that it is known by, declared or not; without it nobody can ask it."""
+        declared, known = self.machines[machine], self.known_keys.get(machine)
+        if declared.host_key is not None or known is None or declared.proxmox is None:
+            return declared
+        return declared.model_copy(update={"host_key": known})
 
     def name(self, *parts: str) -> str:
         """The physical name of a thing of this stack."""

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.inventory import inventory
-from components.machine_changes import refused, without_spent_permissions
-from tests.declarations import DATA, Document, declaration, proxmox_declaration
+from components.machine_changes import known_keys, refused, without_spent_permissions
+from tests.declarations import DATA, HOST_KEY, Document, declaration, proxmox_declaration
 
 PLAIN: Document = {}
 WITH_DATA: Document = {"data": DATA}
@@ -189,3 +189,11 @@ def test_a_declaration_without_permissions_stays_as_it_is() -> None:
 )
 def test_whatever_was_exported_before_can_be_compared(previous: object) -> None:
     list(refused(proxmox_declaration(), previous))
+
+
+def test_the_key_of_a_machine_is_known_as_long_as_it_is_the_same_machine() -> None:
+    before = exported(PLAIN)
+    before["machines"]["vm01"]["host_key"] = HOST_KEY
+    assert known_keys(proxmox_declaration(machines={"vm01": PLAIN}), before) == {"vm01": HOST_KEY}
+    assert known_keys(proxmox_declaration(machines={"vm01": NEW}), before) == {}
+    assert known_keys(proxmox_declaration(machines={"vm01": PLAIN}), None) == {}
