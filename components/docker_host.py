@@ -12,11 +12,14 @@ from components.ssh import SshAddress, ssh_options
 
 @dataclass(frozen=True, kw_only=True)
 class DockerHostArgs:
-    """Arguments of a DockerHost; checked by the declaration."""
+    """Arguments of a DockerHost; checked by the declaration.
 
-    docker: str
+    Of a machine that is made, they come when Docker answers there.
+    """
+
+    docker: pulumi.Input[str]
     """unix:///path or ssh://user@host."""
-    host_key: str | None = None
+    host_key: pulumi.Input[str | None] = None
     """Needed with ssh."""
 
 
@@ -37,9 +40,15 @@ class DockerHost(pulumi.ComponentResource):
         self.register_outputs({"docker": args.docker})
 
 
-def _ssh(args: DockerHostArgs) -> list[str] | None:
-    if not args.docker.startswith("ssh://"):
+def _ssh(args: DockerHostArgs) -> pulumi.Input[list[str] | None]:
+    if isinstance(args.docker, str) and (args.host_key is None or isinstance(args.host_key, str)):
+        return _options(args.docker, args.host_key)
+    return pulumi.Output.all(args.docker, args.host_key).apply(lambda known: _options(*known))
+
+
+def _options(address: str, host_key: str | None) -> list[str] | None:
+    if not address.startswith("ssh://"):
         return None
-    if args.host_key is None:
+    if host_key is None:
         raise ValueError("a Docker reached by ssh needs the machine's host key")
-    return ssh_options(SshAddress.parse(args.docker), args.host_key)
+    return ssh_options(SshAddress.parse(address), host_key)
