@@ -16,5 +16,5 @@ from components.inventory import inventory
 with program.plain_refusals():
     configuration = program.configuration()
     declaration = program.declaration(configuration)
-    collective.make(declaration, program.secret, configuration.secrets)
-    pulumi.export("inventory", inventory(declaration))
+    host_keys = collective.make(declaration, program.secret, configuration.secrets)
+    pulumi.export("inventory", inventory(declaration, host_keys))

@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping
 
 import pulumi
 
-from components import agent_files, backup_hook, required_secrets
+from components import agent_files, backup_hook, machines, required_secrets
 from components.caddyfile import Route
-from components.docker_host import DockerHost, DockerHostArgs
+from components.docker_host import DockerHost
 from components.edge import Edge, EdgeArgs
-from components.preflight import used_machines
 from components.resolved import EDGE, Declaration, ResolvedService, resolve
 from components.service import Service, ServiceArgs, ServiceBackup
 
@@ -19,7 +18,9 @@ SecretSource = Callable[[str], pulumi.Output[str]]
 inside `ronron:backup`."""
 
 
-def make(declaration: Declaration, secret: SecretSource, secret_keys: Mapping[str, object]) -> None:
+def make(
+    declaration: Declaration, secret: SecretSource, secret_keys: Mapping[str, object]
+) -> Mapping[str, pulumi.Output[str]]:
     """Register everything that a declaration stands for: machines, then services, then the edges.
 
     Edges wait for the networks of their services and for nothing else: a service that does not start keeps no
@@ -29,10 +30,14 @@ def make(declaration: Declaration, secret: SecretSource, secret_keys: Mapping[st
         declaration: a checked one.
         secret: where secrets come from.
         secret_keys: all keys that are secrets, needed or not.
+
+    Returns:
+        The host keys of the virtual machines, by name.
     """
     hook = backup_hook.register(declaration)
     built: dict[tuple[str, str], pulumi.Resource] = {}
-    hosts = {name: _host(declaration, name) for name in used_machines(declaration)}
+    there = machines.make(declaration, secret)
+    hosts = there.hosts
     made: dict[str, list[tuple[ResolvedService, Service]]] = {name: [] for name in hosts}
     for resolved in resolve(declaration):
         machine = resolved.declared.machine
@@ -44,13 +49,7 @@ def make(declaration: Declaration, secret: SecretSource, secret_keys: Mapping[st
         made[machine].append((resolved, service))
     for machine, services in made.items():
         _edge(declaration, machine, hosts[machine], services, secret)
-
-
-def _host(declaration: Declaration, name: str) -> DockerHost:
-    machine = declaration.machines[name]
-    if machine.docker is None:
-        raise ValueError(f"{name} has no Docker, which is found out before anything is made")
-    return DockerHost(name, DockerHostArgs(docker=machine.docker, host_key=machine.host_key))
+    return there.host_keys
 
 
 def _service(

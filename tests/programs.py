@@ -13,7 +13,7 @@ from pulumi.runtime.proto.resource_pb2 import RegisterResourceResponse
 
 from components import collective
 from components.resolved import Declaration
-from tests.declarations import declaration
+from tests.declarations import HOST_KEY, declaration
 
 CONTAINER = "docker:index/container:Container"
 IMAGE = "docker:index/remoteImage:RemoteImage"
@@ -131,6 +131,8 @@ class _Monitor(MockMonitor):
             state.update({"imageId": f"sha256:{request.name}"})
         if request.type == VM:
             _give_what_the_node_gives(state, request.name)
+        elif request.type.endswith(":MachineAccess"):
+            state["host_key"] = HOST_KEY
         written = _written(request.object)
         self.registered.append(
             Registered(

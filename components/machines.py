@@ -1,0 +1,141 @@
+"""The machines of a declaration: those that are there already, and those that are made on Proxmox VE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import pulumi
+
+from components import proxmox_models, virtual_machines
+from components.docker_host import DockerHost, DockerHostArgs
+from components.machine_access import MachineAccess, MachineAccessArgs
+from components.machine_backup import MachineBackup, MachineBackupArgs
+from components.machine_setup import MachineSetup, MachineSetupArgs
+from components.preflight import used_machines
+from components.required_secrets import PROXMOX_PBS_PASSWORD, PROXMOX_TOKEN
+from components.resolved import Declaration
+from components.virtual_machine import DATA_SERIAL, VirtualMachine
+from components.virtual_machines import VirtualMachines
+
+_SSH = 22
+"""Images for the cloud listen there."""
+
+
+@dataclass(frozen=True)
+class Machines:
+    """What is known of machines once they are registered.
+
+    Attributes:
+        hosts: every machine that runs something, and every one on Proxmox VE, in order of name.
+        host_keys: of those on Proxmox VE: declared, or as it was at the first contact.
+    """
+
+    hosts: Mapping[str, DockerHost]
+    host_keys: Mapping[str, pulumi.Output[str]]
+
+
+def make(declaration: Declaration, secret: Callable[[str], pulumi.Output[str]]) -> Machines:
+    """Register the machines: a service then only needs the host that it is on.
+
+    A machine on Proxmox VE is made even while nothing runs on it; one that is there already costs a
+    connection, and is left alone until then.
+
+    Args:
+        declaration: a checked one.
+        secret: where secrets come from.
+    """
+    virtual = virtual_machines.make(declaration, secret)
+    hosts: dict[str, DockerHost] = {}
+    host_keys: dict[str, pulumi.Output[str]] = {}
+    for name, made in virtual.made.items():
+        declared = declaration.machines[name].proxmox
+        if declared is None:
+            raise ValueError(f"{name} was made and is no virtual machine")
+        access = _access(declaration, name, declared, made)
+        hosts[name] = _set_up(declaration, name, declared, made, access)
+        host_keys[name] = access.host_key
+    _backups(declaration, virtual, secret)
+    for name in used_machines(declaration):
+        machine = declaration.machines[name]
+        if machine.docker is not None:
+            hosts[name] = DockerHost(name, DockerHostArgs(docker=machine.docker, host_key=machine.host_key))
+    return Machines(hosts=dict(sorted(hosts.items())), host_keys=host_keys)
+
+
+def open_ports(declaration: Declaration, machine: str) -> list[int]:
+    """What strangers may reach on a machine besides ssh: its edge, where it has one that listens to them."""
+    edge = declaration.edge
+    public = any(
+        service.machine == machine and service.hostname is not None
+        for service in declaration.services.values()
+    )
+    if edge is None or not public or edge.bind.startswith("127."):
+        return []
+    return [edge.http_port] if edge.tls == "off" else sorted([edge.http_port, edge.https_port])
+
+
+def _access(
+    declaration: Declaration, name: str, declared: proxmox_models.VirtualMachine, made: VirtualMachine
+) -> MachineAccess:
+    return MachineAccess(
+        name,
+        MachineAccessArgs(
+            address=declared.ip,
+            port=_SSH,
+            user=declared.user,
+            host_key=declaration.machines[name].host_key,
+            identity=made.identity,
+        ),
+        opts=pulumi.ResourceOptions(parent=made, depends_on=[made.vm]),
+    )
+
+
+def _set_up(
+    declaration: Declaration,
+    name: str,
+    declared: proxmox_models.VirtualMachine,
+    made: VirtualMachine,
+    access: MachineAccess,
+) -> DockerHost:
+    setup = MachineSetup(
+        name,
+        MachineSetupArgs(
+            address=declared.ip,
+            port=_SSH,
+            user=declared.user,
+            host_key=access.host_key,
+            data_serial=DATA_SERIAL if declared.data is not None else None,
+            open_ports=open_ports(declaration, name),
+            identity=made.identity,
+        ),
+        opts=pulumi.ResourceOptions(parent=access),
+    )
+    return DockerHost(name, DockerHostArgs(docker=setup.docker, host_key=access.host_key))
+
+
+def _backups(
+    declaration: Declaration, virtual: VirtualMachines, secret: Callable[[str], pulumi.Output[str]]
+) -> None:
+    """Of whole machines. Those that hold a data disk are left out: it is saved with the machine that uses it.
+
+    A backup would start such a holder to read its disk, which another machine has open.
+    """
+    cluster = declaration.proxmox
+    if cluster is None or cluster.backups is None or not virtual.made:
+        return
+    pbs = cluster.backups.pbs
+    MachineBackup(
+        "machines",
+        MachineBackupArgs(
+            scope=declaration.name(),
+            cluster=cluster,
+            token=secret(PROXMOX_TOKEN),
+            vm_ids=[
+                machine.proxmox.vm_id
+                for machine in declaration.machines.values()
+                if machine.proxmox is not None
+            ],
+            pbs_password=secret(PROXMOX_PBS_PASSWORD) if pbs is not None else None,
+        ),
+    )
