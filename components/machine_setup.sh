@@ -264,6 +264,11 @@ ssh_server() {
 KbdInteractiveAuthentication no
 MaxStartups 100:30:200
 MaxSessions 100' || true
+    # Proxmox VE has another instance-id for other keys, addresses or resolvers: to cloud-init the next start is
+    # a first one then, and it would give the machine new host keys. PVE::QemuServer::Cloudinit (qemu-server).
+    if [ -d /etc/cloud/cloud.cfg.d ]; then
+        placed /etc/cloud/cloud.cfg.d/99-ronron.cfg 'ssh_deletekeys: false' || true
+    fi
     sshd -t
     systemctl try-reload-or-restart ssh.service
     if ! sshd -T | grep -qx 'passwordauthentication no'; then
