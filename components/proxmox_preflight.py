@@ -284,16 +284,15 @@ def _backups(
     yield from backup_storage(declaration, backups, by_node(seen, "storages", up), seen.get("storages", []))
     unsaved = {int(guest["vmid"]) for guest in seen.get("unsaved", [])}
     for name, machine in virtual(declaration):
-        # Of a machine that is not there yet nothing can be in a job.
-        ours = [vm_id for vm_id in owned_ids(machine) if vm_id in guests]
-        if not ours:
+        # One that is not there yet can be in no job. What only holds a data disk is in none: that disk is
+        # saved with the machine that uses it.
+        if machine.vm_id not in guests:
             continue
-        out = [str(vm_id) for vm_id in ours if vm_id in unsaved]
         problem = None
-        if out:
+        if machine.vm_id in unsaved:
             problem = Problem(
                 path=("proxmox", "backups"),
-                problem=f"{name} ({', '.join(out)}) is in no backup job",
+                problem=f"{name} ({machine.vm_id}) is in no backup job",
                 remedy="update: the job is made or mended then",
             )
         yield Check(name=f"backup of {name}", found="is in a job", problem=problem, stops=False)
