@@ -7,6 +7,7 @@ resource as it was, as a machine that is to be deleted is declared no more.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,9 @@ _TURN_SECONDS = 900.0
 """Longer than a node imports an image. Who has waited so long goes ahead: a lock of the node may keep it
 waiting then, and nothing worse."""
 
+_SHUTDOWN_SECONDS = 120
+"""A database writes down what it has in a fraction of it; then the guest is cut off."""
+
 _AT_RESTART = {
     "cpu": "cores and processor type",
     "memory": "memory",
@@ -43,6 +47,9 @@ class Api(Protocol):
 
     def get(self, path: str, **query: str | int) -> Any:
         """Read."""
+
+    def post(self, path: str, **form: str | int) -> Any:
+        """Have something done."""
 
     def put(self, path: str, **form: str | int) -> Any:
         """Change."""
@@ -89,15 +96,17 @@ class Turns:
 
 @dataclass(frozen=True)
 class Protection:
-    """Takes Proxmox VE's protection off a machine that may go, and off no other.
+    """Takes Proxmox VE's protection off a machine that may go, and off no other, and shuts it down.
 
     Attributes:
         replaceable: by the name of the resource, the id of the one machine that may go for a new one.
         connect: gives the way in.
+        pause: seconds between two looks at a guest that shuts down.
     """
 
     replaceable: Mapping[str, int]
     connect: Callable[[], Awaitable[Api]]
+    pause: float = 1.0
 
     async def before_delete(self, name: str, inputs: Inputs) -> None:
         """See to it that the deletion of a machine is meant, and not refused by the node.
@@ -108,7 +117,7 @@ class Protection:
         vm_id = int(inputs["vmId"])
         api = await self.connect()
         try:
-            await asyncio.to_thread(self._unprotect, api, name, vm_id)
+            await asyncio.to_thread(self._let_go, api, name, vm_id)
         except ProxmoxError as error:
             raise ProtectedError(
                 f"{name} stays, as it may be protected: {error.problem}\n  -> {error.remedy}"
@@ -116,7 +125,7 @@ class Protection:
         finally:
             api.close()
 
-    def _unprotect(self, api: Api, name: str, vm_id: int) -> None:
+    def _let_go(self, api: Api, name: str, vm_id: int) -> None:
         nodes = [
             str(machine["node"])
             for machine in api.get("/cluster/resources", type="vm")
@@ -124,17 +133,28 @@ class Protection:
         ]
         if not nodes:
             return
-        path = f"/nodes/{nodes[0]}/qemu/{vm_id}/config"
-        if not int(api.get(path).get("protection") or 0):
-            return
-        if self.replaceable.get(name) != vm_id:
+        machine = f"/nodes/{nodes[0]}/qemu/{vm_id}"
+        protected = int(api.get(f"{machine}/config").get("protection") or 0)
+        if protected and self.replaceable.get(name) != vm_id:
             raise ProtectedError(
                 f"{name} stays: the machine {vm_id} is protected in Proxmox VE, and no machine is declared "
                 f"with `replace: {vm_id}`\n"
                 f"  -> to have it made anew, declare that; to remove it for good, run on {nodes[0]}: "
                 f"qm set {vm_id} --protection 0"
             )
-        api.put(path, protection=0)
+        if protected:
+            api.put(f"{machine}/config", protection=0)
+        self._shut_down(api, machine)
+
+    def _shut_down(self, api: Api, machine: str) -> None:
+        """Let the guest leave its data disk as it should; the provider would cut it off."""
+        end = time.monotonic() + _SHUTDOWN_SECONDS + self.pause
+        asked = False
+        while time.monotonic() < end and api.get(f"{machine}/status/current")["status"] == "running":
+            if not asked:
+                api.post(f"{machine}/status/shutdown", timeout=_SHUTDOWN_SECONDS, forceStop=1)
+                asked = True
+            time.sleep(self.pause)
 
 
 def after_restart(old: Inputs, new: Inputs) -> list[str]:

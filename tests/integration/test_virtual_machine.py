@@ -246,6 +246,7 @@ def test_replace_makes_one_machine_anew_and_its_data_disk_stays(fresh: MachineSt
     assert f"vm-{DATA['vm_id']}-disk-0" in made.config["scsi1"]
     assert made.config["protection"] == 1
     assert cluster.vm(DATA["vm_id"]) == holder
+    assert [path for _, path, _ in cluster.changes if path.endswith("/status/shutdown")]
     fresh.declare(declared(vm_id=vm_id, image=image))
     assert fresh.preview() == []
 

@@ -10,7 +10,8 @@ import pytest
 from components.machine_hooks import ProtectedError, Protection, Turns, after_restart
 from components.proxmox_api import ProxmoxError
 
-CONFIG = "/nodes/alice/qemu/101/config"
+MACHINE = "/nodes/alice/qemu/101"
+CONFIG = f"{MACHINE}/config"
 
 
 class Node:
@@ -18,13 +19,16 @@ class Node:
 
     def __init__(self, protection: object = 1, there: bool = True, silent: bool = False) -> None:
         self.silent = silent
+        self.status = "running"
         self.config: dict[str, Any] = {"name": "vm01"}
         if protection is not None:
             self.config["protection"] = protection
         self.there = there
-        self.put_: list[tuple[str, dict[str, Any]]] = []
+        self.done: list[str] = []
 
     def get(self, path: str, **query: str | int) -> Any:
+        if path == f"{MACHINE}/status/current":
+            return {"status": self.status}
         if path == "/cluster/resources":
             assert query == {"type": "vm"}
             return [{"vmid": 100, "node": "bob"}, *([{"vmid": 101, "node": "alice"}] if self.there else [])]
@@ -33,8 +37,14 @@ class Node:
             raise ProxmoxError("no answer", "wake it")
         return self.config
 
+    def post(self, path: str, **form: str | int) -> Any:
+        assert (path, form) == (f"{MACHINE}/status/shutdown", {"timeout": 120, "forceStop": 1})
+        self.done.append("shut down")
+        self.status = "stopped"
+
     def put(self, path: str, **form: str | int) -> Any:
-        self.put_.append((path, form))
+        assert (path, form) == (CONFIG, {"protection": 0})
+        self.done.append("unprotected")
 
     def close(self) -> None:
         self.there = False
@@ -44,13 +54,13 @@ def ask(node: Node, replaceable: dict[str, int]) -> None:
     async def connect() -> Node:
         return node
 
-    asyncio.run(Protection(replaceable, connect).before_delete("vm01", {"vmId": 101.0}))
+    asyncio.run(Protection(replaceable, connect, pause=0).before_delete("vm01", {"vmId": 101.0}))
 
 
-def test_a_machine_that_may_go_is_no_longer_protected() -> None:
+def test_a_machine_that_may_go_is_no_longer_protected_and_then_shut_down() -> None:
     node = Node()
     ask(node, {"vm01": 101})
-    assert node.put_ == [(CONFIG, {"protection": 0})]
+    assert node.done == ["unprotected", "shut down"]
 
 
 @pytest.mark.parametrize("replaceable", [{}, {"vm01": 102}, {"vm02": 101}])
@@ -62,13 +72,13 @@ def test_a_protected_machine_that_may_not_go_stays_and_the_ways_out_are_said(
         ask(node, replaceable)
     assert "replace: 101" in str(caught.value)
     assert "run on alice: qm set 101 --protection 0" in str(caught.value)
-    assert node.put_ == []
+    assert node.done == []
 
 
 @pytest.mark.parametrize("node", [Node(protection=0), Node(protection=None), Node(there=False)])
 def test_what_a_person_unprotected_or_removed_may_go(node: Node) -> None:
     ask(node, {})
-    assert node.put_ == []
+    assert "unprotected" not in node.done
 
 
 def test_a_machine_stays_when_nobody_can_be_asked() -> None:
