@@ -205,7 +205,8 @@ APT::Periodic::Unattended-Upgrade "1";' || true
 # A table of our own: `flush ruleset`, as in the configuration that Debian brings, would take Docker's rules
 # away, so that service of Debian's is not used. Docker's rules let what containers publish through before
 # `input` sees it; `forward` here closes all of that but the ports of the edge. A packet that one table drops
-# is gone, whatever another table accepts.
+# is gone, whatever another table accepts. Protocols by number (ICMP 1, TCP 6, ICMPv6 58): an image need not
+# have their names.
 firewall() {
     published=
     for port in $open_ports; do
@@ -214,7 +215,7 @@ firewall() {
     in_rule='' forward_rule=''
     if [ -n "$published" ]; then
         in_rule="tcp dport { $published } accept"
-        forward_rule="meta l4proto tcp ct original proto-dst { $published } accept"
+        forward_rule="meta l4proto 6 ct original proto-dst { $published } accept"
     fi
     placed /etc/ronron/firewall.nft "table inet ronron
 delete table inet ronron
@@ -224,7 +225,7 @@ table inet ronron {
         ct state established,related accept
         ct state invalid drop
         iifname \"lo\" accept
-        meta l4proto { icmp, ipv6-icmp } accept
+        meta l4proto { 1, 58 } accept
         tcp dport $ssh_port accept
         $in_rule
     }

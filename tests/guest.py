@@ -1,0 +1,271 @@
+"""The inside of a virtual machine: a container of Debian with systemd, sshd and later a Docker of its own.
+
+All of it is real but for two things: cloud-init is a double that says what a test tells it to, and the data
+disk is a file behind a loop device, under the name that udev would give to a disk with its serial.
+"""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import docker
+from docker.models.containers import Container
+
+from tests.backup_targets import packed
+from tests.containers import Containers, put, runs
+from tests.ssh_to_docker import new_key
+from toolchain.image_recipes import DEBIAN
+from toolchain.images import ensure_debian
+
+USER = "ronron"
+TAG = "ronron-local/guest-of-tests:12"
+
+_BOOT = r"""#!/bin/sh
+# Gives systemd and Docker settings and control groups that they may write to, and loop devices.
+set -eu
+mount -o remount,rw /sys
+umount /proc/sys /proc/sysrq-trigger 2>/dev/null || true
+if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
+    mount -o remount,rw /sys/fs/cgroup
+else
+    mount -t tmpfs -o mode=755 cgroup /sys/fs/cgroup
+    while IFS=: read -r _ kinds _; do
+        case $kinds in
+        "") folder=unified type=cgroup2 options= ;;
+        name=systemd) folder=systemd type=cgroup options=none,name=systemd ;;
+        *) folder=$kinds type=cgroup options=$kinds ;;
+        esac
+        mkdir -p "/sys/fs/cgroup/$folder"
+        mount -t "$type" ${options:+-o "$options"} cgroup "/sys/fs/cgroup/$folder"
+    done </proc/self/cgroup
+fi
+[ -e /dev/loop-control ] || mknod /dev/loop-control c 10 237
+for number in $(seq 0 31); do
+    [ -e "/dev/loop$number" ] || mknod "/dev/loop$number" b 7 "$number"
+done
+exec /lib/systemd/systemd --log-target=console
+"""
+
+_CLOUD_INIT = r"""#!/bin/sh
+# A double of cloud-init: `cloud-init status --wait --long` as the file says.
+[ "$1" = status ] || exit 64
+if [ -f /etc/cloud-init-fails ]; then
+    echo "status: error"
+    cat /etc/cloud-init-fails
+    exit 1
+fi
+echo "status: done"
+"""
+
+_DOCKERFILE = f"""
+FROM {DEBIAN.tag}
+RUN export DEBIAN_FRONTEND=noninteractive \\
+ && rm -f /usr/sbin/policy-rc.d \\
+ && apt-get update \\
+ && apt-get install --yes --no-install-recommends \\
+    systemd systemd-sysv dbus openssh-server sudo iproute2 python3 e2fsprogs fdisk \\
+ && apt-get install --yes --no-install-recommends --download-only \\
+    docker.io apparmor ca-certificates qemu-guest-agent unattended-upgrades nftables \\
+ && rm -f /etc/ssh/ssh_host_* \\
+ && useradd --create-home --shell /bin/sh {USER} \\
+ && echo '{USER} ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/{USER} \\
+ && mkdir -p -m 0700 /root/.ssh /home/{USER}/.ssh && chown {USER} /home/{USER}/.ssh
+COPY boot /usr/local/sbin/boot
+COPY cloud-init /usr/bin/cloud-init
+LABEL org.opencontainers.image.title="The inside of a virtual machine, for tests"
+STOPSIGNAL SIGRTMIN+3
+CMD ["/usr/local/sbin/boot"]
+"""
+
+_CAPABILITIES = [
+    "AUDIT_CONTROL", "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID",
+    "IPC_LOCK", "IPC_OWNER", "KILL", "LEASE", "LINUX_IMMUTABLE", "MAC_ADMIN", "MAC_OVERRIDE", "MKNOD",
+    "NET_ADMIN", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_RAW", "SETFCAP", "SETGID", "SETPCAP", "SETUID",
+    "SYSLOG", "SYS_ADMIN", "SYS_BOOT", "SYS_CHROOT", "SYS_NICE", "SYS_PACCT", "SYS_PTRACE", "SYS_RAWIO",
+    "SYS_TIME", "SYS_TTY_CONFIG",
+]  # fmt: skip
+"""As good as all. `privileged` asks for every one, and is refused where the engine itself lacks one."""
+
+
+@dataclass
+class Guest:
+    """A machine that has started, without Docker at first.
+
+    Attributes:
+        address: its own, on a bridge of this machine.
+        gateway: of that bridge.
+        prefix: bits of its network.
+        key: file with the private key that lets `user` in.
+        container: that it is.
+    """
+
+    address: str
+    gateway: str
+    prefix: int
+    key: Path
+    container: Container
+    place: Path
+    user: str = USER
+    _client: docker.DockerClient | None = field(default=None, repr=False)
+    _tunnel: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def host_key(self) -> str:
+        """The public one that it shows now."""
+        return " ".join(self.runs("cat", "/etc/ssh/ssh_host_ed25519_key.pub").split()[:2])
+
+    @property
+    def public_key(self) -> str:
+        """As it is declared among the `keys` of a machine."""
+        return " ".join(self.key.with_suffix(".pub").read_text().split()[:2])
+
+    def runs(self, *words: str) -> str:
+        """Run a program inside, as root; what it said."""
+        code, output = runs(self.container, *words)
+        assert code == 0, output
+        return output
+
+    def shell(self, text: str) -> str:
+        """Run some lines of shell inside, as root; what they said."""
+        return self.runs("sh", "-euc", text)
+
+    def put(self, path: str, content: str) -> None:
+        """Write a file."""
+        put(self.container, path, content)
+
+    def new_host_key(self) -> None:
+        """Have it show another one, as a machine does that was made anew."""
+        self.shell(
+            "rm -f /etc/ssh/ssh_host_ed25519_key*; ssh-keygen -q -t ed25519 -N '' -f"
+            " /etc/ssh/ssh_host_ed25519_key; systemctl restart ssh"
+        )
+
+    def data_disk(self, serial: str, mib: int = 2000) -> str:
+        """Attach an empty disk that takes no space before it is used; its device.
+
+        Again after a restart: the name goes with it.
+        """
+        image = f"/disk-{serial}.img"
+        return self.shell(
+            f"[ -e {image} ] || truncate -s {mib}M {image};"
+            f" disk=$(losetup --noheadings --output NAME --associated {image});"
+            f' [ -n "$disk" ] || disk=$(losetup --find --show {image});'
+            f" mkdir -p /dev/disk/by-id; ln -sf $disk /dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_{serial};"
+            " echo $disk"
+        ).strip()
+
+    def restart(self) -> None:
+        """Stop and start it, as by its power button."""
+        self.disconnect()
+        self.container.restart(timeout=30)
+
+    def docker_client(self) -> docker.DockerClient:
+        """Its Docker, once there is one; not through what is tested."""
+        if self._client is None:
+            self.disconnect()
+            socket = self.place / "docker.sock"
+            self._tunnel = subprocess.Popen(
+                ["ssh", "-N", "-i", str(self.key), "-o", "StrictHostKeyChecking=no", "-o", "BatchMode=yes",
+                 "-o", "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes", "-o", "LogLevel=ERROR",
+                 "-o", "ControlPath=none", "-L", f"{socket}:/run/docker.sock", f"root@{self.address}"],
+                stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+            end = time.monotonic() + 30
+            while not socket.is_socket():
+                assert self._tunnel.poll() is None, "no way to the Docker inside"
+                assert time.monotonic() < end
+                time.sleep(0.05)
+            self._client = docker.DockerClient(base_url=f"unix://{socket}", timeout=120)
+        return self._client
+
+    def load(self, images: Sequence[str]) -> None:
+        """Give it images that the Docker of this machine has."""
+        outside = self.container.client
+        assert outside is not None
+        for image in images:
+            self.docker_client().images.load(outside.images.get(image).save(named=True))  # type: ignore[arg-type]
+
+    def disconnect(self) -> None:
+        """Let go of what connects to its Docker."""
+        if self._client is not None:
+            self._client.close()
+        if self._tunnel is not None:
+            self._tunnel.terminate()
+            self._tunnel.wait(30)
+        (self.place / "docker.sock").unlink(missing_ok=True)
+        self._client = self._tunnel = None
+
+    def close(self) -> None:
+        """Let go of everything that is not its own: its disks are of the kernel that all share."""
+        self.disconnect()
+        runs(self.container, "systemctl", "stop", "docker.socket", "docker")
+        runs(
+            self.container, "sh", "-c",
+            "umount /srv/ronron-data/docker /srv/ronron-data; for image in /disk-*.img;"
+            " do for disk in $(losetup --noheadings --output NAME --associated $image);"
+            " do losetup --detach $disk; done; done",
+        )  # fmt: skip
+
+
+@contextmanager
+def guest(here: Containers, place: Path) -> Iterator[Guest]:
+    """Start one; it goes with what the test makes.
+
+    Args:
+        here: what the test makes.
+        place: a directory with a short path, for keys and sockets.
+    """
+    ensure_image(here.client)
+    key = new_key(place / "user")
+    network = here.client.networks.create(
+        f"{here.prefix}-guest-{key.stat().st_ino}", labels={"ronron.test": here.prefix}
+    )
+    made = here.create(
+        TAG,
+        cap_add=_CAPABILITIES,
+        cgroupns="private",
+        device_cgroup_rules=["a *:* rwm"],
+        hostname="vm01",
+        network=network.name,
+        security_opt=["seccomp=unconfined", "apparmor=unconfined"],
+        tmpfs={"/run": "", "/run/lock": "", "/tmp": ""},  # noqa: S108
+        volumes={here.volume(): {"bind": "/var/lib/docker", "mode": "rw"}},
+    )
+    public = key.with_suffix(".pub").read_bytes()
+    for home in ("/root", f"/home/{USER}"):
+        assert made.put_archive(f"{home}/.ssh", packed({"authorized_keys": public}))
+    host_key = new_key(place / "host")
+    assert made.put_archive("/etc/ssh", packed({"ssh_host_ed25519_key": host_key.read_bytes()}, mode=0o600))
+    assert made.put_archive(
+        "/etc/ssh", packed({"ssh_host_ed25519_key.pub": host_key.with_suffix(".pub").read_bytes()})
+    )
+    made.start()
+    made.reload()
+    found = next(iter(made.attrs["NetworkSettings"]["Networks"].values()))
+    started = Guest(
+        str(found["IPAddress"]), str(found["Gateway"]), int(found["IPPrefixLen"]), key, made, place
+    )
+    try:
+        yield started
+    finally:
+        started.close()
+
+
+def ensure_image(client: docker.DockerClient) -> None:
+    """Build what it is made of; packages of Docker wait in it as apt has downloaded them."""
+    ensure_debian()
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as opened:
+        for name, text in {"Dockerfile": _DOCKERFILE, "boot": _BOOT, "cloud-init": _CLOUD_INIT}.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(text), 0o755
+            opened.addfile(member, io.BytesIO(text.encode()))
+    context.seek(0)
+    client.images.build(fileobj=context, custom_context=True, tag=TAG, rm=True, forcerm=True)
