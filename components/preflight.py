@@ -9,11 +9,14 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from dataclasses import replace
 
 from components.declaration_errors import Path, Problem
 from components.declaration_models import Machine
 from components.docker_endpoint import Endpoint, EndpointError, endpoint
+from components.examination import Check
 from components.image_reference import LOCAL_REPOSITORIES, ImageReference
 from components.resolved import (
     Declaration,
@@ -34,14 +37,23 @@ def problems(
     declaration: Declaration,
     connect: Callable[[Machine], Endpoint] = endpoint,
     deadline: float = DEADLINE_SECONDS,
+    without: Collection[str] = (),
 ) -> list[Problem]:
-    """What stands in the way; empty when an update may begin. Only machines that run something are asked."""
-    wanted = {name: images(declaration, name) for name in used_machines(declaration)}
+    """What stands in the way; empty when an update may begin. Only machines that run something are asked.
+
+    Args:
+        declaration: a checked one.
+        connect: gives the way to a machine's Docker.
+        deadline: seconds for all machines together.
+        without: names of machines that the update leaves out; they are not asked.
+    """
+    used = used_machines(declaration)
+    wanted = {name: images(declaration, name) for name in used if name not in without}
     answers: queue.SimpleQueue[tuple[str, list[Problem] | Exception]] = queue.SimpleQueue()
 
     def ask(name: str) -> None:
         try:
-            answers.put((name, list(_machine(name, declaration.machines[name], wanted[name], connect))))
+            answers.put((name, list(_machine(name, declaration.reachable(name), wanted[name], connect))))
         except Exception as error:  # noqa: BLE001  # raised again where it can be seen
             answers.put((name, error))
 
@@ -62,7 +74,34 @@ def problems(
         found.setdefault(
             name, [_unreachable(name, declaration.machines[name], f"no answer in {deadline:g} seconds")]
         )
-    return [problem for name in wanted for problem in found[name]]
+    problems = [problem for name in wanted for problem in found[name]]
+    return problems if len(used) < 2 else [_or_without(problem) for problem in problems]
+
+
+def checks(
+    declaration: Declaration,
+    connect: Callable[[Machine], Endpoint] = endpoint,
+    deadline: float = DEADLINE_SECONDS,
+    without: Collection[str] = (),
+) -> list[Check]:
+    """The same with what is good; of a machine that is still to be made nothing. See `problems`."""
+    versions: dict[str, str] = {}
+
+    def noting(machine: Machine) -> Endpoint:
+        docker = connect(machine)
+        # Who does not answer is told below.
+        with suppress(EndpointError):
+            versions[machine.docker_address] = docker.version()
+        return docker
+
+    wrong = problems(declaration, noting, deadline, without)
+    addresses = {name: declaration.machines[name].docker_address for name in used_machines(declaration)}
+    good = [
+        Check(name=f"Docker on {name}", found=address, version=versions[address])
+        for name, address in addresses.items()
+        if address in versions and name not in without
+    ]
+    return [*good, *(Check(name=_name(problem), problem=problem) for problem in wrong)]
 
 
 def used_machines(declaration: Declaration) -> list[str]:
@@ -95,12 +134,9 @@ def images(declaration: Declaration, machine: str) -> Images:
 def _machine(
     name: str, machine: Machine, wanted: Images, connect: Callable[[Machine], Endpoint]
 ) -> Iterator[Problem]:
-    if machine.docker is None:
-        yield Problem(
-            path=("machines", name, "proxmox"),
-            problem="this version cannot make a virtual machine yet",
-            remedy="make it by hand, and declare its Docker with docker: ssh://user@host and host_key",
-        )
+    virtual = machine.proxmox
+    if virtual is not None and (machine.host_key is None or virtual.replace is not None):
+        # It is still to be made, or may be because it answers no more: its setup sees to it that Docker does.
         return
     try:
         docker = connect(machine)
@@ -131,11 +167,32 @@ def _image(machine: str, docker: Endpoint, image: ImageReference, path: Path) ->
 
 
 def _unreachable(name: str, machine: Machine, reason: str) -> Problem:
+    virtual = machine.proxmox
     return Problem(
-        path=("machines", name, "docker"),
-        problem=f"Docker on {name} does not answer at {machine.docker}: {reason}",
-        remedy=_check(machine.docker or ""),
+        path=("machines", name, "docker" if virtual is None else "proxmox"),
+        problem=f"Docker on {name} does not answer at {machine.docker_address}: {reason}",
+        remedy=_check(machine.docker_address)
+        if virtual is None
+        else f"look whether it runs, on {virtual.node}: `qm status {virtual.vm_id}`, `qm terminal "
+        f"{virtual.vm_id}`; then try `docker -H {machine.docker_address} version`",
     )
+
+
+def _or_without(problem: Problem) -> Problem:
+    """With the way around a silent machine, where there are others that an update could be about."""
+    if problem.path[:1] != ("machines",) or problem.path[2:] not in (("docker",), ("proxmox",)):
+        return problem
+    name = problem.path[1]
+    around = (
+        f"RONRON_WITHOUT={name} pulumi up --exclude '**$pulumi:providers:docker::{name}' --exclude-dependents"
+    )
+    return replace(problem, remedy=f"{problem.remedy}; to update the others meanwhile: {around}")
+
+
+def _name(problem: Problem) -> str:
+    """Of what a problem is about."""
+    kind, *rest = problem.path
+    return f"Docker on {rest[0]}" if kind == "machines" else f"image of {rest[0] if len(rest) > 1 else kind}"
 
 
 def _check(address: str) -> str:

@@ -7,20 +7,26 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import NoReturn
 
 import pulumi
 from pydantic import SecretStr
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
-from components import machine_changes, preflight, upgrades
+from components import examination, machine_changes, preflight, proxmox_preflight, upgrades
 from components.declaration import SEALED, Declaration, DeclarationError, StackConfiguration, load
 from components.declaration_errors import NAMESPACE, Problem, render
 from components.declaration_models import KanboardService
-from components.required_secrets import BACKUP_ROLES
+from components.examination import Check
+from components.required_secrets import BACKUP_ROLES, PROXMOX_TOKEN
 
 _MESSAGE_WAS_SHOWN = 32
 """Exit code that tells the language host to add nothing of its own. Source: pulumi/pulumi, sdk/python/cmd/
 pulumi-language-python-exec, PYTHON_PROCESS_EXITED_AFTER_SHOWING_USER_ACTIONABLE_MESSAGE_CODE."""
+
+WITHOUT = "RONRON_WITHOUT"
+"""Names of machines that do not answer, with commas; see docs/operations.md."""
 
 _TRIES = 15
 """At 0.2 s this is 3 s: a state of a few MiB is written in far less."""
@@ -75,12 +81,15 @@ def declaration(stack: StackConfiguration) -> Declaration:
     """
     loaded = load(stack)
     before = last_inventory()
-    declared = machine_changes.without_spent_permissions(loaded, before)
-    problems = [
-        *upgrades.refused(declared, before),
-        *machine_changes.refused(declared, before),
-        *preflight.problems(declared),
-    ]
+    declared = replace(
+        machine_changes.without_spent_permissions(loaded, before),
+        known_keys=machine_changes.known_keys(loaded, before),
+    )
+    refused = [*upgrades.refused(declared, before), *machine_changes.refused(declared, before)]
+    outside = _outside(stack, declared, before)
+    if examination.is_asked_for(os.environ):
+        _tell([*(Check(name="declaration", problem=problem) for problem in refused), *outside])
+    problems = [*refused, *examination.problems(outside)]
     if problems:
         raise DeclarationError(problems)
     _warn(declared)
@@ -88,6 +97,27 @@ def declaration(stack: StackConfiguration) -> Declaration:
         if loaded.machines[name] != declared.machines[name]:
             pulumi.log.warn(f"`replace` of {name} names no machine that there is: remove that line")
     return declared
+
+
+def _outside(stack: StackConfiguration, declared: Declaration, before: object) -> list[Check]:
+    """What is looked at outside: the cluster, then the Docker of each machine."""
+    without = left_out(os.environ)
+    token = stack.secrets.get(PROXMOX_TOKEN)
+    cluster = [] if token is None else proxmox_preflight.checks(declared, token, before, without=without)
+    return [*cluster, *preflight.checks(declared, without=without)]
+
+
+def _tell(checks: list[Check]) -> NoReturn:
+    """Say what was looked at, to whoever asked for nothing else."""
+    for check in checks:
+        pulumi.log.info(examination.told(check))
+    sys.exit(_MESSAGE_WAS_SHOWN)
+
+
+def left_out(environment: Mapping[str, str]) -> frozenset[str]:
+    """Names of the machines that this run leaves out: whoever runs the engine excludes what is on them."""
+    names = (name.strip() for name in environment.get(WITHOUT, "").split(","))
+    return frozenset(name for name in names if name)
 
 
 def last_inventory() -> object:

@@ -40,13 +40,15 @@ def connect(cluster: Proxmox, token: str) -> ProxmoxApi:
     return ProxmoxApi(cluster.endpoint, token, insecure=cluster.insecure)
 
 
-def answers(address: str) -> bool:
-    """Whether something has an address already: it takes a connection for ssh, or says that it takes none."""
+def answers(address: str, port: int = 22) -> bool:
+    """Whether something has an address already and speaks ssh there, which a server does unasked.
+
+    A connection alone, or its refusal, proves nothing: firewalls do both in the name of addresses that nobody
+    has.
+    """
     try:
-        with socket.create_connection((address, 22), timeout=_KNOCK_SECONDS):
-            return True
-    except ConnectionRefusedError:
-        return True
+        with socket.create_connection((address, port), timeout=_KNOCK_SECONDS) as knocking:
+            return knocking.recv(4) == b"SSH-"
     except OSError:
         return False
 

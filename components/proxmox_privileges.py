@@ -115,6 +115,7 @@ def lacking(declaration: Declaration, major: int, held: Held, token_id: str) -> 
     commands = " && ".join(
         f'pveum role modify {role} --append 1 --privs "{" ".join(privileges)}" && '
         f"pveum acl modify {path} --users {user} --tokens '{token_id}' --roles {role}"
+        + (" --propagate 0" if path == "/" else "")
         for (path, role), privileges in lacks.items()
     )
     return Problem(

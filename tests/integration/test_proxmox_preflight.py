@@ -216,8 +216,22 @@ def test_an_address_that_answers_already_is_one_message(cluster: FakeProxmox) ->
     assert problem.problem == "192.0.2.11 answers already, and vm01 is not made yet"
 
 
-def test_who_refuses_a_connection_is_there_too() -> None:
-    assert answers("127.0.0.1") is True
+@pytest.mark.parametrize(
+    ("greeting", "is_there"), [(b"SSH-2.0-OpenSSH_10.0\r\n", True), (b"HTTP/1.1 400 Bad Request\r\n", False)]
+)
+def test_only_who_speaks_ssh_has_an_address_for_sure(greeting: bytes, is_there: bool) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        port = server.getsockname()[1]
+
+        def greet() -> None:
+            with server.accept()[0] as there:
+                there.sendall(greeting)
+
+        thread = threading.Thread(target=greet, daemon=True)
+        thread.start()
+        assert answers("127.0.0.1", port) is is_there
+        thread.join(10)
+    assert answers("127.0.0.1", port) is False
 
 
 def test_a_machine_that_is_left_out_is_not_looked_at(cluster: FakeProxmox) -> None:

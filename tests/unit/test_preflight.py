@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -15,15 +15,10 @@ from components.image_reference import ImageReference
 from components.preflight import images, problems, used_machines
 from components.resolved import Declaration
 from components.ssh import SshAddress, ssh_options
-from tests.declarations import BACKUP, EVERY_KIND, HOST_KEY, declaration
+from tests.declarations import BACKUP, EVERY_KIND, HOST_KEY, declaration, proxmox_declaration
 
 ELSEWHERE = {"docker": "ssh://tech@old.test.example", "host_key": HOST_KEY}
 JOB = {"kind": "container", "machine": "old", "image": "job:1"}
-VM = {
-    "node": "alice", "vm_id": 101, "cores": 4, "memory_mib": 8192, "disk_gib": 64, "datastore": "local-lvm",
-    "bridge": "vmbr0", "address": "192.0.2.11/24", "gateway": "192.0.2.1",
-    "image": {"url": "https://images.test.example/debian.qcow2", "checksum": "sha256:00"},
-}  # fmt: skip
 
 
 @dataclass
@@ -65,15 +60,19 @@ class ToldDocker:
         raise AssertionError(f"nothing runs in {container} before an update: {command}, {seconds}")
 
 
-def found(declared: Declaration, *dockers: tuple[str, ToldDocker], deadline: float = 30) -> list[Problem]:
+def found(
+    declared: Declaration,
+    *dockers: tuple[str, ToldDocker],
+    deadline: float = 30,
+    without: frozenset[str] = frozenset(),
+) -> list[Problem]:
     """Ask Dockers by the address of their machine."""
     by_address = dict(dockers)
 
     def connect(machine: Machine) -> Endpoint:
-        assert machine.docker is not None
-        return by_address[machine.docker]
+        return by_address[machine.docker_address]
 
-    return problems(declared, connect, deadline)
+    return problems(declared, connect, deadline, without)
 
 
 HERE = "unix:///var/run/docker.sock"
@@ -144,6 +143,24 @@ def test_a_machine_that_runs_nothing_is_not_asked() -> None:
     assert found(declared, (HERE, ToldDocker())) == []
 
 
+def test_a_machine_that_is_left_out_is_not_asked(two_machines: Declaration) -> None:
+    dead = ToldDocker(dead="no route to host")
+    assert found(two_machines, (HERE, ToldDocker()), (OLD, dead), without=frozenset({"old"})) == []
+
+
+def test_a_silent_machine_comes_with_the_way_around_it_where_there_are_others(
+    two_machines: Declaration,
+) -> None:
+    dead = ToldDocker(dead="no route to host")
+    (problem,) = found(two_machines, (HERE, ToldDocker()), (OLD, dead))
+    assert problem.remedy.endswith(
+        "to update the others meanwhile: RONRON_WITHOUT=old pulumi up"
+        " --exclude '**$pulumi:providers:docker::old' --exclude-dependents"
+    )
+    (alone,) = found(declaration(), (HERE, dead))
+    assert "RONRON_WITHOUT" not in alone.remedy
+
+
 def test_machines_are_asked_at_the_same_time(two_machines: Declaration) -> None:
     both = threading.Barrier(2, timeout=20)
     told = found(two_machines, (HERE, ToldDocker(before=both.wait)), (OLD, ToldDocker(before=both.wait)))
@@ -173,12 +190,24 @@ def test_a_mistake_of_our_own_is_not_taken_for_a_machine_that_is_away() -> None:
         found(declaration(), (HERE, ToldDocker(before=broken)))
 
 
-def test_a_virtual_machine_is_refused_before_anything_is_made() -> None:
-    declared = declaration({("machines", "here"): {"proxmox": VM}})
-    (problem,) = found(declared)
-    assert problem.key == "ronron:machines.here.proxmox"
-    assert "cannot make a virtual machine yet" in problem.problem
-    assert "host_key" in problem.remedy
+def test_a_virtual_machine_that_is_still_to_be_made_is_not_asked() -> None:
+    assert found(proxmox_declaration()) == []
+
+
+def test_a_virtual_machine_that_is_there_is_asked_with_the_key_it_was_known_by() -> None:
+    declared = replace(proxmox_declaration(), known_keys={"vm01": HOST_KEY})
+    assert declared.reachable("vm01").host_key == HOST_KEY
+    (problem,) = found(declared, ("ssh://ronron@192.0.2.11", ToldDocker(dead="no route to host")))
+    assert problem.key == "ronron:machines.vm01.proxmox"
+    assert "ssh://ronron@192.0.2.11: no route to host" in problem.problem
+    assert "on alice: `qm status 101`" in problem.remedy
+
+
+def test_a_virtual_machine_that_may_be_made_anew_need_not_answer() -> None:
+    declared = replace(
+        proxmox_declaration(machines={"vm01": {"replace": 101}}), known_keys={"vm01": HOST_KEY}
+    )
+    assert found(declared) == []
 
 
 def test_every_image_of_a_machine_has_the_key_that_asks_for_it() -> None:

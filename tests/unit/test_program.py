@@ -6,7 +6,7 @@ import pytest
 
 from components.declaration import DeclarationError
 from components.declared_values import SEALED
-from components.program import exported_inventory, sealed_backup
+from components.program import exported_inventory, left_out, sealed_backup
 
 
 def answers(*given: object) -> Callable[[], object]:
@@ -58,3 +58,11 @@ def test_the_secrets_of_the_backups_are_sealed_and_nothing_else_is() -> None:
 @pytest.mark.parametrize("value", [None, "x", [], {}, {"password": 3}])
 def test_backups_that_are_no_mapping_are_left_to_who_checks_them(value: object) -> None:
     assert sealed_backup(value) == (value, {})
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [(None, set()), ("", set()), ("pica02", {"pica02"}), ("pica02, pica03,", {"pica02", "pica03"})],
+)
+def test_machines_that_are_left_out_are_named_with_commas(value: str | None, names: set[str]) -> None:
+    assert left_out({} if value is None else {"RONRON_WITHOUT": value}) == names
