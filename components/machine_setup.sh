@@ -102,8 +102,9 @@ data_disk() {
         ;;
     esac
     uuid=$(blkid --probe --match-tag UUID --output value "$device")
-    # Without the disk the machine still starts and can be looked at; Docker does not, see below.
-    line="UUID=$uuid $mount_point $kind defaults,nofail,x-systemd.growfs 0 2"
+    # Without the disk the machine still starts, after half a minute, and can be looked at; Docker does not,
+    # see below. A disk that was made larger is used whole after a restart.
+    line="UUID=$uuid $mount_point $kind defaults,nofail,x-systemd.device-timeout=30s,x-systemd.growfs 0 2"
     if ! grep -qxF "$line" /etc/fstab; then
         kept=$(grep -v "[[:space:]]$mount_point[[:space:]]" /etc/fstab || true)
         placed /etc/fstab "$(printf '%s\n%s' "$kept" "$line")"

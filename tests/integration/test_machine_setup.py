@@ -355,3 +355,15 @@ def test_a_docker_that_does_not_start_is_told_in_its_own_words(machine: Guest) -
     machine.put("/etc/docker/daemon.json", good)
     machine.shell("systemctl reset-failed docker")
     set_up(inputs(machine))
+
+
+def test_a_machine_that_restarts_without_its_disk_runs_no_docker_and_is_mended(machine: Guest) -> None:
+    machine.docker_client().volumes.create("precious")
+    machine.restart()
+    # Nothing tells its systemd of disks (there is no udev), so that it starts as one that lost its disk.
+    first_contact(inputs(machine), machine.host_key, 120)
+    assert machine.shell("systemctl is-active docker || true").strip() != "active"
+    machine.data_disk(SERIAL)
+    assert "policy drop" in machine.runs("nft", "list", "table", "inet", "ronron")
+    set_up(inputs(machine))
+    assert machine.docker_client().volumes.get("precious").name == "precious"
