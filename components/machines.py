@@ -54,7 +54,10 @@ def make(declaration: Declaration, secret: Callable[[str], pulumi.Output[str]]) 
             raise ValueError(f"{name} was made and is no virtual machine")
         access = _access(declaration, name, declared, made)
         hosts[name] = _set_up(declaration, name, declared, made, access)
-        host_keys[name] = access.host_key
+        # Not before its Docker answers: whoever finds a key in the inventory may count on that.
+        host_keys[name] = pulumi.Output.all(access.host_key, hosts[name].provider.urn).apply(
+            lambda known: str(known[0])
+        )
     _backups(declaration, virtual, secret)
     for name in used_machines(declaration):
         machine = declaration.machines[name]

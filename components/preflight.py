@@ -48,7 +48,11 @@ def problems(
         without: names of machines that the update leaves out; they are not asked.
     """
     used = used_machines(declaration)
-    wanted = {name: images(declaration, name) for name in used if name not in without}
+    wanted = {
+        name: images(declaration, name)
+        for name in used
+        if name not in without and not _is_to_be_made(declaration, name)
+    }
     answers: queue.SimpleQueue[tuple[str, list[Problem] | Exception]] = queue.SimpleQueue()
 
     def ask(name: str) -> None:
@@ -131,13 +135,15 @@ def images(declaration: Declaration, machine: str) -> Images:
     return found
 
 
+def _is_to_be_made(declaration: Declaration, name: str) -> bool:
+    """Whether a machine was never made to its end, or may be made anew: setting it up mends Docker."""
+    virtual = declaration.machines[name].proxmox
+    return virtual is not None and (name not in declaration.known_keys or virtual.replace is not None)
+
+
 def _machine(
     name: str, machine: Machine, wanted: Images, connect: Callable[[Machine], Endpoint]
 ) -> Iterator[Problem]:
-    virtual = machine.proxmox
-    if virtual is not None and (machine.host_key is None or virtual.replace is not None):
-        # It is still to be made, or may be because it answers no more: its setup sees to it that Docker does.
-        return
     try:
         docker = connect(machine)
         docker.version()

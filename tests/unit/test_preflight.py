@@ -12,7 +12,7 @@ from components.declaration_errors import Problem
 from components.declaration_models import Machine
 from components.docker_endpoint import Endpoint, EndpointError, Ran
 from components.image_reference import ImageReference
-from components.preflight import images, problems, used_machines
+from components.preflight import checks, images, problems, used_machines
 from components.resolved import Declaration
 from components.ssh import SshAddress, ssh_options
 from tests.declarations import BACKUP, EVERY_KIND, HOST_KEY, declaration, proxmox_declaration
@@ -192,6 +192,20 @@ def test_a_mistake_of_our_own_is_not_taken_for_a_machine_that_is_away() -> None:
 
 def test_a_virtual_machine_that_is_still_to_be_made_is_not_asked() -> None:
     assert found(proxmox_declaration()) == []
+
+
+def test_a_declared_key_makes_no_virtual_machine_be_there() -> None:
+    assert found(proxmox_declaration({("machines", "vm01", "host_key"): HOST_KEY})) == []
+
+
+def test_everything_that_was_looked_at_is_told_with_the_version_of_docker() -> None:
+    declared = declaration({("machines", "old"): ELSEWHERE, ("services", "job"): JOB})
+    dockers = {HERE: ToldDocker(refused={"wiki:1.0.0": "no such image"}), OLD: ToldDocker(dead="no route")}
+    told = {check.name: check for check in checks(declared, lambda machine: dockers[machine.docker_address])}
+    assert (told["Docker on here"].found, told["Docker on here"].version) == (HERE, "20.10.24")
+    assert told["Docker on old"].problem is not None
+    assert told["image of wiki"].problem is not None
+    assert len(told) == 3
 
 
 def test_a_virtual_machine_that_is_there_is_asked_with_the_key_it_was_known_by() -> None:
