@@ -26,7 +26,7 @@ from reconciler.core.model import SHORT, Pass, VerdictKind
 from reconciler.core.record import Suspension
 from reconciler.core.redact import redact
 from reconciler.core.status import ExitCode, code_of, exit_code, exit_code_of, status
-from reconciler.doctor import examine
+from reconciler.doctor import READABLE, examine, surroundings
 from reconciler.loop import Loop, Result
 from reconciler.reconcile import look, reconcile
 from reconciler.settings import load_settings
@@ -271,16 +271,34 @@ def resume(context: typer.Context, environment: Environment) -> ExitCode:
 
 
 @app.command()
-def doctor(context: typer.Context, as_json: AsJson = False) -> ExitCode:
-    """Say what this machine has and lacks."""
+def doctor(
+    context: typer.Context,
+    environment: Annotated[
+        str | None,
+        typer.Argument(metavar="ENV", help="An environment: what its machines have and lack, too."),
+    ] = None,
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Say what this machine has and lacks.
+
+    With an environment its own project is asked what it finds; nothing is changed.
+    """
     with opened(context, as_json) as parts:
-        settings = parts.settings
-        with parts.screen.working("looking at this machine"):
+        settings, screen = parts.settings, parts.screen
+        with screen.working("looking at this machine"):
             findings = examine(
                 settings, lambda: source_of(settings), lambda source: targets_of(source, settings)(), report
             )
-        show_findings(parts.screen, findings)
-        return ExitCode.DONE if all(finding.good for finding in findings) else ExitCode.FAILED
+    if environment is not None and all(each.good for each in findings if each.name in READABLE):
+        with wired(context, as_json) as whole:
+            target = whole.target(environment)
+            with (
+                whole.screen.working(f"asking the project of {environment}"),
+                tempfile.TemporaryDirectory(prefix="ronron-doctor-") as work,
+            ):
+                findings = (*findings, *surroundings(target, whole.ports, Path(work)))
+    show_findings(screen, findings)
+    return ExitCode.DONE if all(finding.good for finding in findings) else ExitCode.FAILED
 
 
 @app.command()

@@ -1,4 +1,7 @@
-"""Looks at what this machine has and lacks: the toolchain's pieces, then what the settings name."""
+"""Looks at what this machine has and lacks: the toolchain's pieces, then what the settings name.
+
+What an environment needs beyond that, its own project knows, and is asked.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,17 @@ import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from reconciler.attempt import digest_at, prepared
 from reconciler.core.errors import ReconcilerError
 from reconciler.core.redact import redact
 from reconciler.core.status import Finding
 from reconciler.ports import Source
-from reconciler.reconcile import Target
+from reconciler.reconcile import Ports, Target
 from reconciler.settings import Settings
 from toolchain.piece import Piece
+
+READABLE = ("state directory", "repository", "policy")
+"""Findings without which no environment can be asked for anything."""
 
 
 def examine(
@@ -36,6 +43,25 @@ def examine(
         _passphrase(settings),
         *_repository(source, targets),
     )
+
+
+def surroundings(target: Target, ports: Ports, work: Path) -> tuple[Finding, ...]:
+    """What the project of an environment finds of its machines and clusters; no effect.
+
+    Args:
+        target: the environment.
+        ports: whose engine runs the program, at the revision that the environment follows.
+        work: a private directory.
+    """
+    name = f"environment {target.name}"
+    try:
+        revision = ports.source.resolve(target.policy.reference)
+        with prepared(target, ports, revision, digest_at(target, ports, revision), work) as program:
+            found = ports.engine.examine(program)
+    except ReconcilerError as error:
+        return (_bad(name, error),)
+    told = target.policy.reference if found else "the project examines nothing; it can be previewed"
+    return Finding(name=name, good=True, version=revision.short, origin=told), *found
 
 
 def _of_piece(piece: Piece) -> Finding:

@@ -29,6 +29,7 @@ from reconciler.core.model import (
     Value,
 )
 from reconciler.core.record import Record
+from reconciler.core.status import Finding
 
 
 class Source(Protocol):
@@ -123,6 +124,15 @@ class Engine(Protocol):
 
     def preview(self, program: Program) -> Preview:
         """Compute the changes and save the plan; no effect, no lock."""
+        ...
+
+    def examine(self, program: Program) -> tuple[Finding, ...]:
+        """Ask the program what it finds of its own surroundings: machines, clusters; no effect.
+
+        Returns:
+            What it told, in order; nothing where the program knows of no such question, and then it can be
+            previewed at least.
+        """
         ...
 
     def update(self, program: Program, preview: Preview, started: Callable[[ProcessMark], None]) -> Updated:

@@ -16,6 +16,7 @@ from typing import Protocol
 from reconciler.adapters.processes import LinuxProcesses
 from reconciler.core.errors import EngineError
 from reconciler.core.model import Preview, ProcessMark, Revision, Updated
+from reconciler.core.status import Finding
 from reconciler.ports import Engine, Program
 from reconciler.testing import EngineKilled, FakeEngine, FakeProcesses, Thing
 from tests.pulumi_project import COMMIT, PASSPHRASE, PulumiProject, until
@@ -31,6 +32,7 @@ class World(Protocol):
     def another_engine(self, passphrase: str = ...) -> Engine: ...
     def engine_elsewhere(self) -> Engine: ...
     def declare(self, *things: Thing, inventory: object | None = None, raises: str = "") -> None: ...
+    def find(self, *findings: Finding) -> None: ...
     def program(self, *, create_stack: bool = False, commit: str = COMMIT) -> Program: ...
     def live(self) -> None: ...
     def update(
@@ -58,6 +60,9 @@ class FakeWorld:
 
     def declare(self, *things: Thing, inventory: object | None = None, raises: str = "") -> None:
         self.engine.declare(COMMIT, *things, inventory=inventory, raises=raises)
+
+    def find(self, *findings: Finding) -> None:
+        self.engine.find(COMMIT, *findings)
 
     def program(self, *, create_stack: bool = False, commit: str = COMMIT) -> Program:
         return Program(
@@ -112,6 +117,14 @@ class RealWorld:
     def declare(self, *things: Thing, inventory: object | None = None, raises: str = "") -> None:
         after = f"raise ValueError({raises!r})" if raises else ""
         self.project.declare(*things, inventory=inventory, after=after)
+
+    def find(self, *findings: Finding) -> None:
+        told = [json.dumps(finding.model_dump()) for finding in findings]
+        self.project.declare(
+            before='import os, sys\nif os.environ.get("RONRON_EXAMINE") == "1":\n'
+            f'    for finding in {told!r}:\n        pulumi.log.info("examination: " + finding)\n'
+            "    sys.exit(32)\n"
+        )
 
     def program(self, *, create_stack: bool = False, commit: str = COMMIT) -> Program:
         return self.project.program(create_stack=create_stack, commit=commit)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 from reconciler.adapters.pulumi_attributes import drop_broken
 from reconciler.adapters.pulumi_call import SHORT, Call
@@ -21,6 +22,7 @@ from reconciler.adapters.pulumi_command import EngineCommand, Finished
 from reconciler.adapters.pulumi_environment import environment, file_backend, prepare, secrets
 from reconciler.adapters.pulumi_errors import explain
 from reconciler.adapters.pulumi_events import EventLog
+from reconciler.adapters.pulumi_examination import EXAMINE, findings_in
 from reconciler.adapters.pulumi_locks import file_locks, free, locked, proven_dead, told_locks
 from reconciler.adapters.pulumi_remedies import DOCTOR
 from reconciler.adapters.pulumi_state import INVENTORY, ExportedState
@@ -35,6 +37,7 @@ from reconciler.core.errors import (
     StackNotFoundError,
 )
 from reconciler.core.model import QUIET, Preview, ProcessMark, StackState, Updated
+from reconciler.core.status import Finding
 from reconciler.ports import Processes, Program
 from reconciler.settings import EngineSettings
 
@@ -116,6 +119,22 @@ class PulumiEngine:
                 messages=call.messages(log),
             )
 
+    def examine(self, program: Program) -> tuple[Finding, ...]:
+        """See ports.Engine; by a preview that the program breaks off once it has told what it found."""
+        with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE, {EXAMINE: "1"}) as call:
+            call.copy_config()
+            finished, log, _ = call.preview()
+            if finished.code != 0 and program.create_stack and _is_missing(call.error(finished, log)):
+                call.create()
+                finished, log, _ = call.preview()
+            found = findings_in(log, self._secrets())
+            if finished.code == 0:
+                return found
+            # With findings and without a complaint the program broke off by itself, as it was asked to.
+            if not found or any(one.severity == "error" for one in log.diagnostics):
+                raise call.error(finished, log)
+            return found
+
     def update(self, program: Program, preview: Preview, started: Callable[[ProcessMark], None]) -> Updated:
         """See ports.Engine."""
         plan = _own_plan(program, preview)
@@ -188,15 +207,28 @@ class PulumiEngine:
     # -- one call ----------------------------------------------------------------------------------
 
     @contextmanager
-    def _call(self, program: Program, deadline: timedelta, grace: timedelta) -> Iterator[Call]:
+    def _call(
+        self,
+        program: Program,
+        deadline: timedelta,
+        grace: timedelta,
+        more: Mapping[str, str] = MappingProxyType({}),
+    ) -> Iterator[Call]:
         self._prepare()
         with self._children.turn() as turn:
-            yield self._call_in(turn, program, deadline, grace)
+            yield self._call_in(turn, program, deadline, grace, more)
 
-    def _call_in(self, turn: Turn, program: Program, deadline: timedelta, grace: timedelta) -> Call:
+    def _call_in(
+        self,
+        turn: Turn,
+        program: Program,
+        deadline: timedelta,
+        grace: timedelta,
+        more: Mapping[str, str] = MappingProxyType({}),
+    ) -> Call:
         call = Call(
             program,
-            self._command(turn, program.work, deadline, grace, program.running),
+            self._command(turn, program.work, deadline, grace, program.running, more),
             self._secrets(),
             # Pulumi's own service keeps the secrets itself; every other backend needs a salt or a key.
             copies_config=not self._settings.backend_url.startswith(("https://", "http://")),
@@ -207,9 +239,15 @@ class PulumiEngine:
         return call
 
     def _command(
-        self, turn: Turn, work: Path, deadline: timedelta, grace: timedelta, running: str | None = None
+        self,
+        turn: Turn,
+        work: Path,
+        deadline: timedelta,
+        grace: timedelta,
+        running: str | None = None,
+        more: Mapping[str, str] = MappingProxyType({}),
     ) -> EngineCommand:
-        seen = environment(self._settings, self._inherited, running)
+        seen = {**environment(self._settings, self._inherited, running), **more}
         executable = shutil.which("pulumi", path=seen.get("PATH", os.defpath))
         if executable is None:
             raise EngineMissingError("cannot find the engine: there is no `pulumi` on PATH", hint=DOCTOR)

@@ -20,6 +20,7 @@ from reconciler.core.errors import (
     UpdateFailedError,
 )
 from reconciler.core.model import QUIET, Change, Operation, Preview, ProcessMark, StackState, Updated
+from reconciler.core.status import Finding
 from reconciler.ports import Program
 from reconciler.testing.processes import FakeProcesses
 from reconciler.testing.things import FakeProgram, FakeStack, Thing, changes_of
@@ -70,6 +71,7 @@ class FakeEngine:
         self._passphrase = passphrase
         self._version = engine_version
         self._programs: dict[str, FakeProgram] = {}
+        self._findings: dict[str, tuple[Finding, ...]] = {}
         self._plans: dict[str, FakeProgram] = {}
         self._failures: list[tuple[str, EngineError]] = []
         self._at: dict[str, Callable[[], None]] = {}
@@ -86,6 +88,10 @@ class FakeEngine:
     ) -> None:
         """Say what the program of a commit does. One that was never told about makes nothing."""
         self._programs[commit] = FakeProgram(things, inventory, messages, raises)
+
+    def find(self, commit: str, *findings: Finding) -> None:
+        """Say what the program of a commit finds of its surroundings."""
+        self._findings[commit] = findings
 
     def fail_next(self, failure: EngineError, method: str = "") -> None:
         """Let the next call fail, or the next of one method, before it does anything."""
@@ -118,6 +124,18 @@ class FakeEngine:
         name = identity(program.revision.commit, program.digest, self._version, changes)
         self._plans[name] = wanted
         return Preview(changes=changes, identity=name, resources=len(stack.things), messages=wanted.messages)
+
+    def examine(self, program: Program) -> tuple[Finding, ...]:
+        """See ports.Engine."""
+        found = self._findings.get(program.revision.commit, ())
+        if not found:
+            self.preview(program)
+            return ()
+        self._call("examine", program)
+        if program.stack not in self.stacks and program.create_stack:
+            self.stacks[program.stack] = FakeStack(self._passphrase)
+        self._stack(program)
+        return found
 
     def update(self, program: Program, preview: Preview, started: Callable[[ProcessMark], None]) -> Updated:
         """See ports.Engine."""

@@ -23,6 +23,7 @@ from reconciler.core.errors import (
     UpdateFailedError,
 )
 from reconciler.core.model import Change, Operation, ProcessMark
+from reconciler.core.status import Finding
 from reconciler.testing import Thing
 from tests.engine_worlds import RED, FakeWorld, RealWorld, World
 
@@ -231,6 +232,39 @@ def test_two_updates_of_one_stack_do_not_run_at_once(live: World) -> None:
 
     updated = live.update(preview, during="lamp", then=another)
     assert custom(updated.changes) == [("create", "lamp")]
+
+
+# -- what a program finds of its surroundings ------------------------------------------------------
+
+
+def test_a_program_tells_what_it_finds_and_makes_nothing(live: World) -> None:
+    found = (
+        Finding(name="node alice", good=True, version="9.0.10", origin="online"),
+        Finding(name="machine vm01", good=False, origin="101 is taken", remedy="choose another number"),
+    )
+    live.find(*found)
+    assert live.engine.examine(live.program()) == found
+    assert live.engine.state(live.program()).resources == 1
+
+
+def test_a_program_that_finds_nothing_is_only_previewed(live: World) -> None:
+    live.declare(BLUE, inventory={"version": 1})
+    assert live.engine.examine(live.program()) == ()
+    assert custom(live.engine.preview(live.program()).changes) == [("update", "shelf")]
+
+
+def test_a_new_stack_can_be_asked_what_it_will_find(world: World) -> None:
+    found = Finding(name="quorum", good=True, origin="the cluster has one")
+    world.find(found)
+    with pytest.raises(StackNotFoundError):
+        world.engine.examine(world.program())
+    assert world.engine.examine(world.program(create_stack=True)) == (found,)
+
+
+def test_a_program_that_breaks_off_finds_nothing(live: World) -> None:
+    live.declare(RED, raises="no such file")
+    with pytest.raises(ProgramError, match="no such file"):
+        live.engine.examine(live.program())
 
 
 # -- interruption and death ------------------------------------------------------------------------

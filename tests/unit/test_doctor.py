@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 from reconciler.core.errors import AuthenticationError, ConfigError
+from reconciler.core.model import Revision
 from reconciler.core.status import Finding
-from reconciler.doctor import examine
+from reconciler.doctor import examine, surroundings
 from reconciler.ports import Source
 from reconciler.reconcile import Target
 from reconciler.settings import Settings, load_settings
 from reconciler.targets import Targets
 from reconciler.testing import FakeSource
-from tests.worlds import PROJECT
+from tests.worlds import PROJECT, World
 from toolchain.piece import Piece
 
 ENGINE = Piece(name="engine", ok=True, version="3.274.1", origin="built", path="/opt/pulumi")
@@ -178,3 +179,47 @@ def test_a_policy_that_cannot_be_used_is_named_beside_a_good_repository(
     assert found["repository"].good
     assert not found["policy"].good
     assert POLICY in found["policy"].origin
+
+
+# -- an environment's own project --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def test_what_a_project_finds_of_its_machines_is_told_beside_its_revision(
+    world: World, tmp_path: Path
+) -> None:
+    commit = world.source.commit(PROJECT)
+    world.source.refresh()
+    node = Finding(name="node alice", good=False, origin="offline", remedy="bring it back")
+    world.engine.find(commit, node)
+    first, *rest = surroundings(Target(world.policy), world.ports, tmp_path)
+    assert first == Finding(
+        name="environment production",
+        good=True,
+        version=Revision(reference="main", commit=commit).short,
+        origin="main",
+    )
+    assert rest == [node]
+    assert world.engine.calls == ["examine production"]
+
+
+def test_a_project_that_examines_nothing_says_so(world: World, tmp_path: Path) -> None:
+    world.source.commit(PROJECT)
+    world.source.refresh()
+    (finding,) = surroundings(Target(world.policy), world.ports, tmp_path)
+    assert finding.good
+    assert finding.origin == "the project examines nothing; it can be previewed"
+
+
+def test_a_project_that_cannot_be_run_is_a_finding(world: World, tmp_path: Path) -> None:
+    commit = world.source.commit(PROJECT)
+    world.source.refresh()
+    world.engine.declare(commit, raises="no module named components")
+    (finding,) = surroundings(Target(world.policy), world.ports, tmp_path)
+    assert not finding.good
+    assert "no module named components" in finding.origin
+    assert finding.remedy
