@@ -21,6 +21,7 @@ from components.machine_ssh import (
     run,
     shell,
 )
+from components.plain_errors import told_plainly
 
 _SCRIPT = Path(__file__).with_suffix(".sh")
 _SETUP_SECONDS = 1800.0
@@ -102,14 +103,17 @@ class SetupProvider(ResourceProvider):
 
     serialize_as_secret_always = False
 
+    @told_plainly(MachineError)
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Set the machine up."""
         return CreateResult(_machine(props).address, outs=set_up(props))
 
+    @told_plainly(MachineError)
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """What differs. Another script is run over the machine that is there."""
         return DiffResult(changes=any(olds.get(key) != news.get(key) for key in _DECIDE), replaces=[])
 
+    @told_plainly(MachineError)
     def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
         """Set it up again: what is there already stays."""
         return UpdateResult(outs=set_up(news))

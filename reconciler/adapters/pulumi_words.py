@@ -31,6 +31,8 @@ _LISTED = re.compile(
     r"^[ \t]*(?:(?:\d+ errors? occurred:|\* )[ \t]*(?:(?:creating|updating|deleting) urn:\S+: )?)+"
 )
 _ERROR = re.compile(r"^error: ", re.M)
+_KIND = re.compile(r"^(?:[a-z_]\w{0,80}\.){1,12}[A-Z]\w{0,80}: ")
+"""Of an exception, as Python prints it. Without its module the word may belong to the message."""
 _STOPPED = ("KeyboardInterrupt", "no running event loop", "grpc: the client connection is closing")
 _MOST_LINES = 12
 _LONGEST_END = 64 * 1024
@@ -68,7 +70,7 @@ def plain_cause(text: str) -> str:
     """The cause in one line, without what is wrapped around it."""
     found = []
     for line in last_words(_BRIDGE.sub("", _ends(text))).message.splitlines():
-        found.append(_LISTED.sub("", line).removeprefix("error: ").strip())
+        found.append(_KIND.sub("", _LISTED.sub("", line).removeprefix("error: ")).strip())
     return "; ".join(dict.fromkeys(part for part in found if part))
 
 

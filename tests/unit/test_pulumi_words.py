@@ -47,6 +47,8 @@ def test_of_other_text_the_last_lines_are_left() -> None:
         (f"* updating {URN}: * it broke", "it broke"),
         ("it broke\nit broke\n", "it broke"),
         ("  \n \n", ""),
+        ("error: components.machine_ssh.MachineError: pica01: no ssh\n  -> look", "pica01: no ssh; -> look"),
+        ("ValueError: it broke", "ValueError: it broke"),
         ("3 * 4 errors occurred: none", "3 * 4 errors occurred: none"),
         (
             "  sdk-v2/provider2.go:509: sdk.helper_schema: Cannot connect to the Docker daemon at "
