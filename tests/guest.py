@@ -154,7 +154,8 @@ class Guest:
         """
         image = f"/disk-{serial}.img"
         return self.shell(
-            f"[ -e {image} ] || truncate -s {mib}M {image};"
+            # A machine that has just been started makes its devices first.
+            f"until [ -e /dev/loop31 ]; do sleep 0.1; done; [ -e {image} ] || truncate -s {mib}M {image};"
             f" disk=$(losetup --noheadings --output NAME --associated {image});"
             f' [ -n "$disk" ] || disk=$(losetup --find --show {image});'
             f" mkdir -p /dev/disk/by-id; ln -sf $disk /dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_{serial};"

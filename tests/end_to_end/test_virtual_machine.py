@@ -1,0 +1,251 @@
+"""From one declaration and a cluster without machines to a pad that answers on a machine of its own.
+
+Real: the engine, Proxmox VE's plugin where it can be had, ssh, Debian with systemd, the Docker that is
+installed there, the registry that it pulls from, the services. Proxmox VE itself is a fake: it starts a
+container in the place of the machine that it was asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from ruamel.yaml import YAML
+
+from tests.containers import Containers, containers_of_a_test
+from tests.declarations import DATA, HOST_KEY, VM
+from tests.end_to_end.collectives import Collective, Document
+from tests.fake_proxmox import IMAGE, IMAGE_CHECKSUM, FakeProxmox, fake_proxmox
+from tests.guest import Guest, guest
+from tests.image_registry import Registry, registry
+from tests.integration.plain import ETHERPAD_SECRETS, PlainStack, etherpad
+from tests.providers.place import kinds, plugin_environment
+from tests.ssh_to_docker import ssh_agent
+
+pytestmark = pytest.mark.timeout(900)
+
+NAME, PORT = "pica01", 8080
+OTHER_IMAGE = "https://images.test.example/debian-13-genericcloud-amd64-20261203-2400.qcow2"
+
+
+@dataclass(frozen=True)
+class MaintainedStack(PlainStack):
+    """The same for whoever may make machines: a plugin that trusts the cluster, and a key that lets in."""
+
+    more: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """See PlainStack."""
+        return {**super().environment, **self.more}
+
+
+@dataclass
+class Chain:
+    """All that stands between a declaration and its pad.
+
+    Attributes:
+        machine: what starts when the cluster starts the machine.
+        registry: where that one pulls from.
+    """
+
+    cluster: FakeProxmox
+    machine: Guest
+    registry: Registry
+    stack: MaintainedStack
+    token: Document
+
+    def declare(self, *, title: str = "Before", **more: Any) -> None:
+        """Say what there is to be: one machine and a pad on it.
+
+        Args:
+            title: of the pad.
+            more: what differs in the machine.
+        """
+        collective, images = self.stack.collective, self.registry.images
+        token: dict[str, Any] = {"proxmox-token": self.token}
+        machine: Document = {
+            **VM,
+            "address": f"{self.machine.address}/{self.machine.prefix}",
+            "gateway": self.machine.gateway,
+            "image": {"url": IMAGE, "checksum": IMAGE_CHECKSUM},
+            "keys": [self.machine.public_key],
+            "data": DATA,
+            **more,
+        }
+        collective.declare(
+            {"pad": {**etherpad(images, title=title), "machine": NAME}},
+            *ETHERPAD_SECRETS,
+            machines={NAME: {"proxmox": machine}},
+            proxmox={"endpoint": self.cluster.endpoint},
+            edge={"image": images["edge"], "tls": "off", "http_port": PORT, "bind": "0.0.0.0"},  # noqa: S104
+            database={"image": images["postgres"]},
+            **token,
+        )
+
+    def title(self) -> str:
+        """Of the pad, as a visitor of the machine sees it."""
+        answer = httpx.get(
+            f"http://{self.machine.address}:{PORT}/", headers={"Host": f"pad.localhost:{PORT}"}, timeout=20
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.text.partition("<title>")[2].partition("</title>")[0].strip()
+
+    def containers(self) -> dict[str, str]:
+        """Id of each container on the machine by its name, without the collective's own."""
+        mine = f"{self.stack.collective.name}-local-"
+        there = self.machine.docker_client().containers.list(all=True)
+        return {str(each.name).removeprefix(mine): str(each.id) for each in there}
+
+
+@pytest.fixture(scope="module")
+def here() -> Iterator[Containers]:
+    yield from containers_of_a_test()
+
+
+@pytest.fixture(scope="module")
+def chain(
+    here: Containers,
+    found_for_module: Callable[[], Collective],
+    images: Mapping[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Chain]:
+    """A cluster without machines. The tests below go in the order of the machine's life."""
+    root = tmp_path_factory.mktemp("chain")
+    with (
+        tempfile.TemporaryDirectory(prefix="ronron-test-") as short,
+        fake_proxmox(root) as cluster,
+        guest(here, Path(short)) as machine,
+        ssh_agent(Path(short), machine.key) as agent,
+    ):
+        network = next(iter(machine.container.attrs["NetworkSettings"]["Networks"]))
+        source = registry(here, network, {role: images[role] for role in ("edge", "postgres", "etherpad")})
+        machine.shell("mkdir -p /etc/docker")
+        machine.put("/etc/docker/daemon.json", json.dumps({"insecure-registries": [source.address]}))
+        collective = found_for_module()
+        stack = MaintainedStack(
+            collective,
+            more={
+                **plugin_environment(kinds()[0], root / "bin", ca=cluster.ca),
+                "SSH_AUTH_SOCK": str(agent),
+            },
+        )
+        token = sealed(stack, cluster.token)
+        cluster.agent_addresses(VM["vm_id"], ["127.0.0.1", machine.address])
+        with started_by(cluster, machine):
+            yield Chain(cluster, machine, source, stack, token)
+
+
+def sealed(stack: PlainStack, token: str) -> Document:
+    """A secret of its own, as the engine writes it into the stack's file."""
+    stack.collective.declare({})
+    stack.begin()
+    ran = stack.pulumi("config", "set", "--secret", "ronron:proxmox-token", token, "--stack", "local")
+    assert ran.code == 0, ran.said
+    file = stack.collective.tree / "stacks" / "Pulumi.local.yaml"
+    found: Document = YAML(typ="safe").load(file.read_text())["config"]["ronron:proxmox-token"]
+    return found
+
+
+@contextmanager
+def started_by(cluster: FakeProxmox, machine: Guest) -> Iterator[None]:
+    """Have the cluster's start of a machine press the button of what stands in its place."""
+    machine.container.stop(timeout=30)
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.1):
+            found = cluster.vm(VM["vm_id"])
+            if found is not None and found.status == "running":
+                machine.container.start()
+                machine.data_disk("ronron-data", 4000)
+                return
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watching.join(60)
+
+
+def test_one_update_leads_from_the_api_to_a_pad_that_answers_on_the_machine(chain: Chain) -> None:
+    chain.declare()
+    ran = chain.stack.up()
+    assert ran.code == 0, ran.said
+    assert chain.title() == "Before"
+    assert [path for method, path, _ in chain.cluster.changes if method == "POST" and path.endswith("/qemu")]
+    assert set(chain.containers()) == {"pad", "pad-database", "edge"}
+    assert chain.stack.collective.containers() == {}, "nothing was made on the Docker of this machine"
+    assert str(chain.machine.docker_client().info()["DockerRootDir"]).startswith("/srv/ronron-data")
+    inventory = chain.stack.inventory()["machines"][NAME]
+    assert inventory["docker"] == f"ssh://ronron@{chain.machine.address}"
+    assert inventory["host_key"] == chain.machine.host_key
+
+
+def test_a_second_update_changes_nothing(chain: Chain) -> None:
+    before = chain.containers()
+    assert chain.stack.changes() == set()
+    chain.cluster.forget_requests()
+    ran = chain.stack.up()
+    assert ran.code == 0, ran.said
+    assert "created" not in ran.out
+    assert chain.cluster.changes == []
+    assert chain.containers() == before
+    assert chain.stack.changes() == set()
+
+
+def test_cores_and_memory_are_changed_in_place_while_the_pad_answers(chain: Chain) -> None:
+    before = chain.containers()
+    chain.declare(cores=8, memory_mib=16384)
+    assert chain.stack.changes() == {f"VmLegacy {NAME}"}
+    ran = chain.stack.up()
+    assert ran.code == 0, ran.said
+    assert "replaced" not in ran.out
+    assert chain.containers() == before
+    assert chain.title() == "Before"
+    found = chain.cluster.vm(VM["vm_id"])
+    assert found is not None
+    assert {**found.config, **found.pending}["cores"] == 8
+
+
+def test_edits_of_user_data_image_and_keys_replace_nothing(chain: Chain) -> None:
+    before = chain.containers()
+    checksum = chain.cluster.image(OTHER_IMAGE, b"QFI\xfb another")
+    chain.cluster.do(lambda inside: inside.store_file("local", "first-boot.yaml", 12, "snippets"))
+    chain.declare(
+        image={"url": OTHER_IMAGE, "checksum": checksum},
+        keys=[chain.machine.public_key, HOST_KEY],
+        user_data="local:snippets/first-boot.yaml",
+    )
+    ran = chain.stack.up()
+    assert ran.code == 0, ran.said
+    assert "replaced" not in ran.out
+    assert chain.containers() == before
+    assert chain.title() == "Before"
+    assert chain.stack.changes() == set()
+
+
+def test_a_machine_that_shows_another_key_is_not_trusted(chain: Chain) -> None:
+    known, before = chain.machine.host_key, chain.containers()
+    saved = chain.machine.shell("cat /etc/ssh/ssh_host_ed25519_key")
+    chain.machine.new_host_key()
+    chain.declare(title="After")
+    ran = chain.stack.up()
+    assert ran.code != 0
+    assert f"the host key of {NAME}" in ran.said
+    assert "Traceback" not in ran.said
+    chain.machine.put("/etc/ssh/ssh_host_ed25519_key", saved)
+    chain.machine.put("/etc/ssh/ssh_host_ed25519_key.pub", known)
+    chain.machine.shell("chmod 600 /etc/ssh/ssh_host_ed25519_key; systemctl restart ssh")
+    assert chain.containers() == before
+    assert chain.title() == "Before"
