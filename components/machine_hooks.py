@@ -15,12 +15,14 @@ from typing import Any, Protocol
 
 import pulumi
 
+from components.machine_guards import Guards
 from components.proxmox_api import ProxmoxApi, ProxmoxError
 from components.resolved import Declaration
 
 _BEFORE_CREATE = "ronron-machine-turn"
 _AFTER_CREATE = "ronron-machine-made"
 _ON_ERROR = "ronron-machine-failed"
+_BEFORE_UPDATE = "ronron-machine-changes"
 _AFTER_UPDATE = "ronron-machine-changed"
 _BEFORE_DELETE = "ronron-machine-goes"
 """Names of hooks are kept in the state of every machine, so that they must never change."""
@@ -182,8 +184,17 @@ def register(declaration: Declaration, token: Callable[[], pulumi.Output[str]]) 
         connect=lambda: _connect(declaration, token),
     )
 
+    guards = Guards(connect=lambda: _connect(declaration, token))
+
     async def before_create(args: pulumi.ResourceHookArgs) -> None:
-        await turns.take(args.urn, str((args.new_inputs or {}).get("nodeName")))
+        inputs = args.new_inputs or {}
+        await turns.take(args.urn, str(inputs.get("nodeName")))
+        try:
+            # Not before it is its turn, which may take minutes to come.
+            await guards.before_create(inputs)
+        except BaseException:
+            turns.give_back(args.urn)
+            raise
 
     def after_create(args: pulumi.ResourceHookArgs) -> None:
         turns.give_back(args.urn)
@@ -191,6 +202,12 @@ def register(declaration: Declaration, token: Callable[[], pulumi.Output[str]]) 
     def on_error(args: pulumi.ErrorHookArgs) -> bool:
         turns.give_back(args.urn)
         return False
+
+    async def before_update(args: pulumi.ResourceHookArgs) -> None:
+        old, known, new = [
+            await _known(each) for each in (args.old_inputs, args.old_outputs, args.new_inputs)
+        ]
+        await guards.before_update(args.name, old, known, new)
 
     async def after_update(args: pulumi.ResourceHookArgs) -> None:
         later = after_restart(await _clear(args.old_inputs), await _clear(args.new_inputs))
@@ -206,6 +223,7 @@ def register(declaration: Declaration, token: Callable[[], pulumi.Output[str]]) 
     return pulumi.ResourceHookBinding(
         before_create=[pulumi.ResourceHook(_BEFORE_CREATE, before_create)],
         after_create=[pulumi.ResourceHook(_AFTER_CREATE, after_create)],
+        before_update=[pulumi.ResourceHook(_BEFORE_UPDATE, before_update)],
         after_update=[pulumi.ResourceHook(_AFTER_UPDATE, after_update)],
         before_delete=[pulumi.ResourceHook(_BEFORE_DELETE, before_delete)],
         on_error=[pulumi.ErrorHook(_ON_ERROR, on_error)],
@@ -216,6 +234,12 @@ async def _clear(inputs: Inputs | None) -> Inputs:
     """What `after_restart` compares. What has a place for a password comes as an output, even without one."""
     asked = {key: (inputs or {}).get(key) for key in _AT_RESTART}
     known: Inputs | None = await pulumi.Output.all(**asked).future()
+    return known or {}
+
+
+async def _known(values: Inputs | None) -> Inputs:
+    """All of them, where some may have come as outputs."""
+    known: Inputs | None = await pulumi.Output.all(**(values or {})).future()
     return known or {}
 
 

@@ -63,7 +63,7 @@ def is_made(declaration: Declaration, name: str, guests: Mapping[int, Guest], la
         return True
     guest = guests.get(machine.vm_id)
     return last.has(name, machine.vm_id) or (
-        guest is not None and _says(guest, vm_description(declaration, name))
+        guest is not None and says(guest, vm_description(declaration, name))
     )
 
 
@@ -71,7 +71,7 @@ def machine_checks(
     declaration: Declaration,
     guests: Mapping[int, Guest],
     last: Last,
-    hidden: Collection[int],
+    unseen: Collection[int],
     knock: Callable[[str], bool],
 ) -> Iterator[Check]:
     """Look at each machine.
@@ -80,7 +80,7 @@ def machine_checks(
         declaration: a checked one.
         guests: of the cluster, by id.
         last: what was there when the stack was updated last.
-        hidden: ids that are taken by guests which cannot be seen.
+        unseen: ids that are taken by guests which cannot be seen.
         knock: whether an address answers.
     """
     new = []
@@ -90,7 +90,7 @@ def machine_checks(
         ids = [(machine.vm_id, (*base, "vm_id"), line)]
         if machine.data is not None:
             ids.append((machine.data.vm_id, (*base, DATA, "vm_id"), f"{line}-{DATA}"))
-        wrong = [_id(name, vm_id, path, text, guests, last, hidden) for vm_id, path, text in ids]
+        wrong = [_id(name, vm_id, path, text, guests, last, unseen) for vm_id, path, text in ids]
         found = [problem for problem in wrong if problem is not None]
         shown: list[Problem | None] = [*found] or [None]
         there = machine.vm_id in guests
@@ -119,24 +119,15 @@ def _id(
     line: str,
     guests: Mapping[int, Guest],
     last: Last,
-    hidden: Collection[int],
+    unseen: Collection[int],
 ) -> Problem | None:
     guest = guests.get(vm_id)
     if guest is None:
-        if vm_id not in hidden or last.has(name, vm_id):
+        if vm_id not in unseen or last.has(name, vm_id):
             return None
-        return Problem(
-            path=path,
-            problem=f"{vm_id} is taken, by a guest that this token may not see",
-            remedy="choose another number; `pvesh get /cluster/nextid` gives one that is free",
-        )
-    if guest.is_known and not _says(guest, line) and not last.has(name, vm_id):
-        return Problem(
-            path=path,
-            problem=f"{vm_id} is taken: it is {guest.name or 'a guest without a name'} on {guest.node}",
-            remedy="choose another number; if it is ours all the same, write into its notes, on a line of "
-            f"its own: {line}",
-        )
+        return hidden(path, vm_id)
+    if guest.is_known and not says(guest, line) and not last.has(name, vm_id):
+        return taken(path, guest, line)
     if guest.lock:
         return Problem(
             path=path,
@@ -147,5 +138,25 @@ def _id(
     return None
 
 
-def _says(guest: Guest, line: str) -> bool:
+def taken(path: Path, guest: Guest, line: str) -> Problem:
+    """Somebody else has an id; `line` is what would make the guest known as ours."""
+    return Problem(
+        path=path,
+        problem=f"{guest.vm_id} is taken: it is {guest.name or 'a guest without a name'} on {guest.node}",
+        remedy="choose another number; if it is ours all the same, write into its notes, on a line of "
+        f"its own: {line}",
+    )
+
+
+def hidden(path: Path, vm_id: int) -> Problem:
+    """Somebody has an id, and it cannot be seen who."""
+    return Problem(
+        path=path,
+        problem=f"{vm_id} is taken, by a guest that this token may not see",
+        remedy="choose another number; `pvesh get /cluster/nextid` gives one that is free",
+    )
+
+
+def says(guest: Guest, line: str) -> bool:
+    """Whether a guest is ours, by its notes."""
     return line in (each.strip() for each in guest.description.splitlines())

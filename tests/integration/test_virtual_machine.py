@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.declarations import DATA, HOST_KEY, Document, proxmox_document
-from tests.fake_proxmox import IMAGE, IMAGE_CHECKSUM, FakeProxmox, fake_proxmox
+from tests.fake_proxmox import FAULTS, IMAGE, IMAGE_CHECKSUM, FakeProxmox, fake_proxmox
 from tests.integration.machine_stack import MachineStack, Step
 from tests.providers.place import Kind, kinds
 
@@ -298,6 +298,65 @@ def test_a_machine_that_was_made_and_did_not_start_is_taken_up_by_the_next_updat
         assert found is not None
         assert found.status == "running"
         assert stack.preview() == []
+
+
+def test_an_id_that_somebody_took_since_the_update_began_is_left_to_them(
+    plugin: Kind, tmp_path: Path
+) -> None:
+    """Nothing looks before the update here, as nothing does between that look and the machine's turn."""
+    image = {"url": IMAGE, "checksum": IMAGE_CHECKSUM}
+    machines: Document = {
+        f"vm0{number}": {"vm_id": 100 + number, "address": f"192.0.2.{10 + number}/24", "image": image}
+        for number in (1, 2, 3)
+    }
+    with fake_proxmox(tmp_path) as cluster:
+        stack = MachineStack(tmp_path / "stack", cluster, plugin)
+        stack.declare(proxmox_document(machines))
+        with cluster.fault("taken", vm_id=101, name="web"):
+            ran = stack.up()
+            assert not [each for each in cluster.changes if "/101/" in each[1] or each[2].get("vmid") == 101]
+        assert ran.code != 0
+        assert "101 is taken: it is web on alice" in ran.said
+        assert "choose another number" in ran.said
+        # Whoever waited behind it got its turn.
+        assert {guest.vm_id for guest in cluster.guests} == {102, 103}
+        assert not [each for each in stack.state() if each["type"] == VM and each["urn"].endswith("vm01")]
+        ran = stack.up()
+        assert ran.code == 0, ran.said
+        assert {guest.vm_id for guest in cluster.guests} == {101, 102, 103}
+
+
+HALF_WAY: list[tuple[Document, FAULTS, Document, str]] = [
+    ({"cores": 8}, "locked", {"vm_id": VM_ID}, "cores: 8 (it has 4)"),
+    (
+        {"disk_gib": 80},
+        "task",
+        {"method": "PUT", "path": "/resize", "text": "No space left on device", "times": 9},
+        "scsi0: 80 GiB (it has 64)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("edit", "fault", "where", "left"), HALF_WAY, ids=["locked", "full"])
+def test_what_an_update_left_undone_is_refused_until_the_cluster_is_looked_at(
+    fresh: MachineStack, edit: Document, fault: FAULTS, where: Document, left: str
+) -> None:
+    """The engine alone would be content: its state says that it was done."""
+    fresh.declare(declared(**edit))
+    with fresh.cluster.fault(fault, **where):
+        assert fresh.up().code != 0
+    for _ in range(2):
+        ran = fresh.up()
+        assert ran.code != 0
+        assert f"the last update of {NAME} ended half-way, and left undone: {left}" in ran.said
+        assert "`pulumi up --refresh`" in ran.said
+    ran = fresh.pulumi("up", "--yes", "--skip-preview", "--refresh")
+    assert ran.code == 0, ran.said
+    found = fresh.cluster.vm(VM_ID)
+    assert found is not None
+    assert {**found.config, **found.pending}["cores"] == edit.get("cores", 4)
+    assert f"size={edit.get('disk_gib', 64)}G" in found.config["scsi0"]
+    assert fresh.preview() == []
 
 
 def test_the_token_is_nowhere_in_clear(live: MachineStack, cluster: FakeProxmox) -> None:
