@@ -14,6 +14,9 @@ SHORTEST = 4
 # Every pattern below consumes whatever it looks at, so that a long line without a match costs one walk
 # over it and not one from each of its characters.
 _USERINFO = re.compile(r"://[^\s/\"]*@")
+_USERINFO_BUT_LOGINS = re.compile(r"(?<!ssh)://[^\s/\"]*@|(?<=ssh)://[^\s/\":@]*:[^\s/\"]*@")
+"""The same but for `ssh://user@`, which has no password in it and is no address without its user."""
+
 _URL = re.compile(
     r"(?P<url>https?://[^\s?'\"]+)"
     # A backslash before a quotation mark belongs to the JSON around the URL.
@@ -39,12 +42,13 @@ def redact(text: str, secrets: Iterable[str] = (), *, queries: bool = False) -> 
         secrets: values that are known to be secret; the longest is taken out first, so that one that
             contains another leaves nothing behind. They are found as they are, and as they stand in a
             URL or in JSON.
-        queries: leave the queries of URLs; only for text that is known to be public and is used again.
+        queries: leave the queries of URLs, and the users of ssh; only for text that is known to be public and
+            is used again.
     """
     clean = _plain(text)
     for secret in sorted(_forms(secrets), key=len, reverse=True):
         clean = clean.replace(secret, MASK)
-    clean = _USERINFO.sub(f"://{MASK}@", clean)
+    clean = (_USERINFO_BUT_LOGINS if queries else _USERINFO).sub(f"://{MASK}@", clean)
     return clean if queries else _URL.sub(_without_query, clean)
 
 

@@ -42,6 +42,21 @@ def test_a_probe_of_an_inventory_is_kept_as_it_will_be_asked_again() -> None:
     assert kept.inventory == document
 
 
+@pytest.mark.parametrize(
+    ("address", "kept"),
+    [
+        ("ssh://tech@old.example", "ssh://tech@old.example"),
+        ("ssh://tech@old.example:2222", "ssh://tech@old.example:2222"),
+        ("ssh://tech:hunter2@old.example", "ssh://[secret]@old.example"),
+        ("https://ada@old.example", "https://[secret]@old.example"),
+    ],
+)
+def test_a_machine_of_an_inventory_is_reached_by_what_is_kept(address: str, kept: str) -> None:
+    document = {"machines": {"old": {"docker": address}}}
+    found = as_kept(SYNCED.with_(inventory=document), [SECRET]).inventory
+    assert found == {"machines": {"old": {"docker": kept}}}
+
+
 def test_an_inventory_is_kept_without_secrets_all_the_same() -> None:
     document = inventory(url=f"https://ada:token@pad.example/?key={SECRET}")
     kept = str(as_kept(SYNCED.with_(inventory=document), [SECRET]).inventory)
