@@ -15,6 +15,7 @@ from reconciler.core.digest import digest as digest_of
 from reconciler.core.errors import ReconcilerError
 from reconciler.core.inventory import Inventory, Probe, Service, read_inventory, reprobed, touched
 from reconciler.core.judge import judge
+from reconciler.core.left_out import LeftOut
 from reconciler.core.model import (
     Outcome,
     OutcomeKind,
@@ -25,10 +26,22 @@ from reconciler.core.model import (
     Verdict,
     VerdictKind,
 )
-from reconciler.core.outcomes import failed, held, seen, summarize
+from reconciler.core.outcomes import failed, held, in_part, seen, summarize
 from reconciler.core.policy import Guard, OnFailure, Policy, UpdateMode
 from reconciler.core.record import Record
-from reconciler.ports import Backups, Clock, Engine, Prober, Processes, Program, Progress, Source, Store
+from reconciler.partly import left_out, services_on
+from reconciler.ports import (
+    Backups,
+    Clock,
+    Engine,
+    Machines,
+    Prober,
+    Processes,
+    Program,
+    Progress,
+    Source,
+    Store,
+)
 from reconciler.snapshots import taken_before, touched_with_backup
 
 PROBE_EVERY = 1.0
@@ -48,6 +61,7 @@ class Ports:
     store: Store
     prober: Prober
     backups: Backups
+    machines: Machines
     clock: Clock
     processes: Processes
     progress: Progress
@@ -94,6 +108,7 @@ def prepared(
     work: Path,
     *,
     running: Revision | None = None,
+    without: LeftOut | None = None,
 ) -> Iterator[Program]:
     """A program ready to be run: checked out for the block, with a private directory that stays.
 
@@ -104,6 +119,7 @@ def prepared(
         digest: of what the environment depends on there.
         work: the private directory.
         running: what is live before, where anybody knows.
+        without: the machines that are left out.
 
     Raises:
         SourceError: it cannot be checked out.
@@ -118,6 +134,7 @@ def prepared(
             digest=digest,
             create_stack=target.policy.create_stack,
             running=running.commit if running is not None else None,
+            without=without.names if without is not None else (),
         )
 
 
@@ -156,13 +173,17 @@ class Attempt:
         self._work = work
         self._disturbed = False
         self._touched: set[str] = set()
+        self._left_out: LeftOut | None = None
         self._started = ports.clock.now()
 
     def run(self) -> Outcome:
         """Preview, judge, update and probe the wanted revision; go back where the policy says so."""
+        self._left_out = left_out(self._ports.machines, self.record.inventory)
+        if self._left_out is not None:
+            self._tell(f"machines: {self._left_out.why}")
         try:
             outcome = self._bring(
-                self._revision, self._digest, self._target.policy, running=self.record.current
+                self._revision, self._digest, self._target.policy, running=self.record.everywhere
             )
         except ReconcilerError as error:
             outcome = failed(error)
@@ -180,7 +201,11 @@ class Attempt:
 
     def _bring(self, revision: Revision, digest: str, policy: Policy, *, running: Revision | None) -> Outcome:
         """Bring the stack to a revision; raises a ReconcilerError or returns an outcome."""
-        with prepared(self._target, self._ports, revision, digest, self._work, running=running) as program:
+        with prepared(
+            *(self._target, self._ports, revision, digest, self._work),
+            running=running,
+            without=self._left_out,
+        ) as program:
             preview = self._ports.engine.preview(program)
             self._tell(f"preview: {summarize(preview)}")
             verdict = judge(preview, policy, self._ports.store.approvals(self._target.name))
@@ -200,13 +225,16 @@ class Attempt:
         self.record = self.record.with_(inventory=found)
         inventory = read_inventory(found)
         probes = self._probe(inventory, tuple(inventory.services) if inventory else ())
-        return seen(
-            OutcomeKind.UNCHANGED, f"{program.revision.short}: {verdict.why}", preview, verdict, probes
+        return self._but_for_silent(
+            seen(OutcomeKind.UNCHANGED, f"{program.revision.short}: {verdict.why}", preview, verdict, probes),
+            program.revision,
+            inventory,
         )
 
     def _update(self, program: Program, preview: Preview, verdict: Verdict) -> Outcome:
         self._disturbed = True
         self._touched |= touched_with_backup(preview.changes, self.record.inventory)
+        self._touched -= set(self._left_out.services if self._left_out is not None else ())
         updated = self._ports.engine.update(program, preview, self._note_engine)
         for change in updated.changes:
             if change.custom:
@@ -215,7 +243,14 @@ class Attempt:
         inventory = read_inventory(updated.inventory)
         probes = self._probe(inventory, self._to_ask(preview, before, inventory) if inventory else ())
         done = seen(OutcomeKind.UPDATED, f"{program.revision.short} is live", preview, verdict, probes)
-        return done.with_(changes=updated.changes)
+        return self._but_for_silent(done.with_(changes=updated.changes), program.revision, inventory)
+
+    def _but_for_silent(self, outcome: Outcome, revision: Revision, inventory: Inventory | None) -> Outcome:
+        """The outcome where machines were left out; what waits for them is what the stack has now."""
+        if self._left_out is not None and inventory is not None:
+            services = services_on(self._left_out.machines, inventory)
+            self._left_out = self._left_out.with_(services=services)
+        return in_part(outcome, revision, self._left_out)
 
     @property
     def _is_known(self) -> bool:
@@ -238,9 +273,12 @@ class Attempt:
 
     def _probe(self, inventory: Inventory | None, names: tuple[str, ...]) -> tuple[ProbeResult, ...]:
         services = inventory.services if inventory else {}
+        silent = self._left_out.machines if self._left_out is not None else {}
         until = self._ports.clock.now() + self._target.policy.probe_for
         results = []
         for name in names:
+            if services[name].machine in silent:
+                continue
             result = self._probe_one(name, services[name], until)
             if result is not None:
                 self._tell(f"probe: {name} {'healthy' if result.healthy else 'unhealthy'}: {result.detail}")
@@ -278,10 +316,11 @@ class Attempt:
             outcome = self._bring(healthy, digest, policy, running=self._revision)
         except ReconcilerError as error:
             outcome = failed(error)
-        if outcome.kind in {OutcomeKind.UPDATED, OutcomeKind.UNCHANGED}:
+        if outcome.kind in {OutcomeKind.UPDATED, OutcomeKind.UNCHANGED, OutcomeKind.PARTLY_LIVE}:
+            but = f", but for what is silent: {outcome.left_out.why}" if outcome.left_out is not None else ""
             return outcome.with_(
                 kind=OutcomeKind.ROLLED_BACK,
-                message=f"{failure.message}; went back to {healthy.short}",
+                message=f"{failure.message}; went back to {healthy.short}{but}",
                 hint=failure.hint,
                 restored=healthy,
             )

@@ -199,7 +199,7 @@ class Loop:
         """Have the backups looked at soon: an update may have failed because no snapshot could be taken."""
         if made.outcome is None or made.outcome.adopted or made.outcome.kind is OutcomeKind.INTERRUPTED:
             return
-        if made.outcome.kind in {OutcomeKind.UPDATED, OutcomeKind.ROLLED_BACK}:
+        if made.outcome.kind in {OutcomeKind.UPDATED, OutcomeKind.PARTLY_LIVE, OutcomeKind.ROLLED_BACK}:
             self._updated.add(made.environment)
         self._cared.pop(made.environment, None)
 

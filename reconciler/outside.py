@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from reconciler.adapters.http_prober import HttpProber
 from reconciler.adapters.system_clock import SystemClock
 from reconciler.core.backups import BackupStatus, DrillResult, Restored, Snapshot
 from reconciler.core.inventory import Inventory
-from reconciler.ports import Backups, Clock, Prober
+from reconciler.ports import Backups, Clock, Machines, Prober
 
 
 class DockerBackupsOnDemand:
@@ -70,6 +70,16 @@ class DockerBackupsOnDemand:
         return self._agents.keep(inventory, service, bundle)
 
 
+class DockerMachinesOnDemand:
+    """See ports.Machines; Docker's SDK is imported only where there are machines to ask."""
+
+    def silent(self, inventory: Inventory) -> Mapping[str, str]:
+        """See ports.Machines."""
+        from reconciler.adapters.docker_machines import DockerMachines
+
+        return DockerMachines().silent(inventory)
+
+
 def ask(question: str) -> bool | None:
     """A person's answer; None where no terminal is there to ask on."""
     return typer.confirm(question, err=True) if sys.stdin.isatty() else None
@@ -77,16 +87,18 @@ def ask(question: str) -> bool | None:
 
 @dataclass(frozen=True)
 class Outside:
-    """What the commands about backups meet outside; tests put the public fakes here.
+    """What the commands meet outside; tests put the public fakes here.
 
     Args:
         backups: makes the port of the agents.
         prober: makes the one that asks public URLs.
         clock: makes the one that says what time it is.
         ask: puts a question to the person; None for nobody there.
+        machines: makes the one that asks machines whether they answer.
     """
 
     backups: Callable[[], Backups] = DockerBackupsOnDemand
     prober: Callable[[], Prober] = HttpProber
     clock: Callable[[], Clock] = SystemClock
     ask: Callable[[str], bool | None] = ask
+    machines: Callable[[], Machines] = DockerMachinesOnDemand

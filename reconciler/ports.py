@@ -98,6 +98,8 @@ class Program(Value):
         create_stack: make the stack where the backend has none.
         running: the commit that is live before this, where anybody knows; the program sees it as
             `RONRON_REVISION`, so that a snapshot taken before an update can say what it is of.
+        without: names of the machines that are left out, sorted: nothing is touched that goes through a
+            provider of such a name, and nothing deleted anywhere. The program sees it as `RONRON_WITHOUT`.
     """
 
     directory: Path
@@ -107,6 +109,7 @@ class Program(Value):
     digest: str
     create_stack: bool = False
     running: Commit | None = None
+    without: tuple[str, ...] = ()
 
 
 class Engine(Protocol):
@@ -271,6 +274,14 @@ class Prober(Protocol):
 
     def probe(self, service: str, probe: Probe) -> ProbeResult:
         """One try; never raises, and never takes longer than 10 seconds."""
+        ...
+
+
+class Machines(Protocol):
+    """The machines of an environment."""
+
+    def silent(self, inventory: Inventory) -> Mapping[str, str]:
+        """Why machines that run a service do not answer, by name; never raises, takes 15 s at most."""
         ...
 
 

@@ -34,6 +34,7 @@ from reconciler.core.model import (
 from reconciler.core.outcomes import failed
 from reconciler.core.policy import Policy
 from reconciler.core.record import Record, Running
+from reconciler.partly import left_out, still_silent
 from reconciler.ports import Store
 
 __all__ = ["KEPT_WORK", "Ports", "Target", "look", "reconcile"]
@@ -90,9 +91,14 @@ def look(target: Target, ports: Ports, revision: Revision, work: Path) -> tuple[
     Raises:
         SourceError, EngineError: it cannot be previewed.
     """
-    running = ports.store.load(target.name).current
+    record = ports.store.load(target.name)
     digest = digest_at(target, ports, revision)
-    with prepared(target, ports, revision, digest, work, running=running) as program:
+    without = left_out(ports.machines, record.inventory)
+    if without is not None:
+        ports.progress.tell(target.name, f"machines: {without.why}")
+    with prepared(
+        target, ports, revision, digest, work, running=record.everywhere, without=without
+    ) as program:
         preview = ports.engine.preview(program)
         return preview, judge(preview, target.policy, ports.store.approvals(target.name))
 
@@ -114,6 +120,7 @@ def _observe(target: Target, ports: Ports, record: Record) -> _Wanted:
         request=request,
         approvals=ports.store.approvals(target.name) if record.held is not None else frozenset(),
         others=_others(policy, ports.store),
+        silent=still_silent(record, desired, ports.machines),
     )
     return _Wanted(desired, digest, decision, request.id if request else None)
 

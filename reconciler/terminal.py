@@ -33,6 +33,7 @@ COLOURS = {
     "internal error": "bold red",
     "stalled": "bold red",
     "unhealthy": "bold red",
+    "partly live": "bold yellow",
     "rolled back": "bold yellow",
     "held": "yellow",
     "waits for approval": "yellow",

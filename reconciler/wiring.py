@@ -116,6 +116,7 @@ def wired(context: typer.Context, as_json: bool, **options: object) -> Iterator[
             store=parts.store,
             prober=parts.outside.prober(),
             backups=parts.outside.backups(),
+            machines=parts.outside.machines(),
             clock=parts.outside.clock(),
             processes=processes,
             progress=parts.screen,

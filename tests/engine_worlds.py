@@ -33,10 +33,17 @@ class World(Protocol):
     def engine_elsewhere(self) -> Engine: ...
     def declare(self, *things: Thing, inventory: object | None = None, raises: str = "") -> None: ...
     def find(self, *findings: Finding) -> None: ...
-    def program(self, *, create_stack: bool = False, commit: str = COMMIT) -> Program: ...
+    def program(
+        self, *, create_stack: bool = False, commit: str = COMMIT, without: tuple[str, ...] = ()
+    ) -> Program: ...
     def live(self) -> None: ...
     def update(
-        self, preview: Preview, *, during: str = "", then: Callable[[], None] = lambda: None
+        self,
+        preview: Preview,
+        *,
+        during: str = "",
+        then: Callable[[], None] = lambda: None,
+        without: tuple[str, ...] = (),
     ) -> Updated: ...
     def kill_engine(self) -> None: ...
     def leave_lock(self, owner: str) -> None: ...
@@ -64,7 +71,9 @@ class FakeWorld:
     def find(self, *findings: Finding) -> None:
         self.engine.find(COMMIT, *findings)
 
-    def program(self, *, create_stack: bool = False, commit: str = COMMIT) -> Program:
+    def program(
+        self, *, create_stack: bool = False, commit: str = COMMIT, without: tuple[str, ...] = ()
+    ) -> Program:
         return Program(
             directory=self._work,
             stack="dev",
@@ -72,6 +81,7 @@ class FakeWorld:
             revision=Revision(reference="main", commit=commit),
             digest="d" * 64,
             create_stack=create_stack,
+            without=without,
         )
 
     def live(self) -> None:
@@ -79,11 +89,16 @@ class FakeWorld:
         self.update(self.engine.preview(self.program(create_stack=True)))
 
     def update(
-        self, preview: Preview, *, during: str = "", then: Callable[[], None] = lambda: None
+        self,
+        preview: Preview,
+        *,
+        during: str = "",
+        then: Callable[[], None] = lambda: None,
+        without: tuple[str, ...] = (),
     ) -> Updated:
         if during:
             self.engine.at(during, then)
-        return self.engine.update(self.program(), preview, lambda _: None)
+        return self.engine.update(self.program(without=without), preview, lambda _: None)
 
     def kill_engine(self) -> None:
         raise EngineKilled
@@ -126,8 +141,10 @@ class RealWorld:
             "    sys.exit(32)\n"
         )
 
-    def program(self, *, create_stack: bool = False, commit: str = COMMIT) -> Program:
-        return self.project.program(create_stack=create_stack, commit=commit)
+    def program(
+        self, *, create_stack: bool = False, commit: str = COMMIT, without: tuple[str, ...] = ()
+    ) -> Program:
+        return self.project.program(create_stack=create_stack, commit=commit, without=without)
 
     def live(self) -> None:
         # Bringing it up takes some seconds, so that is done once, and the state is copied.
@@ -139,14 +156,19 @@ class RealWorld:
         shutil.copytree(kept, self.project.state, dirs_exist_ok=True)
 
     def update(
-        self, preview: Preview, *, during: str = "", then: Callable[[], None] = lambda: None
+        self,
+        preview: Preview,
+        *,
+        during: str = "",
+        then: Callable[[], None] = lambda: None,
+        without: tuple[str, ...] = (),
     ) -> Updated:
         """Update in a thread, and do something in the middle of making a thing."""
         ended: list[Updated | EngineError] = []
 
         def work() -> None:
             try:
-                ended.append(self.engine.update(self.program(), preview, self._note))
+                ended.append(self.engine.update(self.program(without=without), preview, self._note))
             except EngineError as error:
                 ended.append(error)
 

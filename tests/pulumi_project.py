@@ -74,9 +74,12 @@ class File(Resource):
 
 declared = json.loads(pathlib.Path("declared.json").read_text())
 exec(declared["before"])
-made = {}
+made, ways = {}, {}
 for thing in declared["things"]:
-    opts = pulumi.ResourceOptions(parent=made.get(thing["parent"]))
+    machine = thing["machine"]
+    if machine and machine not in ways:
+        ways[machine] = pulumi.ProviderResource("pulumi-python", machine, {})
+    opts = pulumi.ResourceOptions(parent=made.get(thing["parent"]), provider=ways.get(machine))
     if thing["custom"]:
         props = {**thing["inputs"], "file": thing["file"], "fails": thing["fails"],
                  "replaceOn": json.dumps(thing["replace_on"])}
@@ -141,6 +144,7 @@ class PulumiProject:
                     "parent": thing.parent,
                     "replace_on": sorted(thing.replace_on),
                     "fails": thing.fails,
+                    "machine": thing.machine,
                     # Relative to the checkout, so that a state can be copied with its world.
                     "file": f"../world/{thing.name}",
                 }
@@ -187,7 +191,13 @@ class PulumiProject:
         )
 
     def program(
-        self, *, stack: str = "dev", commit: str = COMMIT, create_stack: bool = False, work: str = "work"
+        self,
+        *,
+        stack: str = "dev",
+        commit: str = COMMIT,
+        create_stack: bool = False,
+        work: str = "work",
+        without: tuple[str, ...] = (),
     ) -> Program:
         """The checkout as the port takes it."""
         return Program(
@@ -197,6 +207,7 @@ class PulumiProject:
             revision=Revision(reference="main", commit=commit),
             digest="d" * 64,
             create_stack=create_stack,
+            without=without,
         )
 
     def hold(self, name: str) -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from reconciler.core.backups import Condition, ConditionKind, KeptBundle, SeenBackup
+from reconciler.core.left_out import LeftOut
 from reconciler.core.model import (
     Change,
     Decision,
@@ -23,7 +24,7 @@ from reconciler.core.model import (
     VerdictKind,
 )
 from reconciler.core.policy import Policy
-from reconciler.core.record import Held, Record, Running, Suspension
+from reconciler.core.record import Held, Partly, Record, Running, Suspension
 from reconciler.testing import NOON
 
 SECOND = timedelta(seconds=1)
@@ -56,6 +57,10 @@ FAILED = SYNCED.with_(
 OURS = ProcessMark(host="pica01", boot="1", pid=41, started=7)
 RUNNING = Running(pass_id=17, revision=NEW, owner=OURS)
 HELD = Held(revision=NEW, identity=PLAN, why="it would delete 1 resource", since=NOON)
+LEFT_OUT = LeftOut(
+    machines={"pica03": "no answer within 15 s", "pica02": "connection refused"}, services=("pad", "team")
+)
+PARTLY = Partly(revision=NEW, left_out=LEFT_OUT, since=NOON)
 SUSPENSION = Suspension(by="ada", at=NOON, why="moving house")
 
 SEEN = SeenBackup(

@@ -13,6 +13,7 @@ from reconciler.testing import (
     FakeBackups,
     FakeClock,
     FakeEngine,
+    FakeMachines,
     FakeProber,
     FakeProcesses,
     FakeSource,
@@ -82,6 +83,7 @@ class World:
     def __post_init__(self) -> None:
         self.engine = FakeEngine(self.processes)
         self.backups = FakeBackups(self.clock)
+        self.machines = FakeMachines()
 
     @property
     def ports(self) -> Ports:
@@ -91,6 +93,7 @@ class World:
             store=self.store,
             prober=self.prober,
             backups=self.backups,
+            machines=self.machines,
             clock=self.clock,
             processes=self.processes,
             progress=self.progress,

@@ -21,7 +21,7 @@ import urllib3
 from docker.errors import APIError, DockerException
 
 from reconciler.core.errors import AgentSilentError, BackupError
-from reconciler.core.inventory import Inventory, Service
+from reconciler.core.inventory import Inventory, Machine, Service
 
 ANSWER_SECONDS = 60
 """One request: Docker that builds and removes much has been seen to take 15 s for an inspection."""
@@ -61,15 +61,41 @@ def connected(inventory: Inventory, name: str, service: Service, doing: str) -> 
     with (
         _socket_of(machine.docker, machine.host_key, name) as path,
         translated(name, service.machine, doing),
+        _client(path, ANSWER_SECONDS) as client,
     ):
-        # Tried by hand first: where nobody listens, docker-py leaves its own socket open.
-        with closing(socket.socket(socket.AF_UNIX)) as tried:
-            tried.settimeout(ANSWER_SECONDS)
-            tried.connect(str(path))
-        with closing(
-            docker.DockerClient(base_url=f"unix://{path}", timeout=ANSWER_SECONDS, version="auto")
-        ) as client:
-            yield client
+        yield client
+
+
+def ask(name: str, machine: Machine, seconds: float) -> None:
+    """Ask the Docker of a machine for its version, and nothing else.
+
+    Args:
+        name: of the machine.
+        machine: as the inventory has it.
+        seconds: for Docker's answer, once there is a way to it.
+
+    Raises:
+        BackupError: as in `connected`.
+    """
+    with (
+        _socket_of(machine.docker, machine.host_key, name) as path,
+        translated(name, name, "ask the Docker of"),
+        # The way in is an answer to a question of its own: which version do you speak.
+        _client(path, seconds),
+    ):
+        pass
+
+
+@contextmanager
+def _client(path: Path, seconds: float) -> Iterator[docker.DockerClient]:
+    # Tried by hand first: where nobody listens, docker-py leaves its own socket open.
+    with closing(socket.socket(socket.AF_UNIX)) as tried:
+        tried.settimeout(seconds)
+        tried.connect(str(path))
+    with closing(
+        docker.DockerClient(base_url=f"unix://{path}", timeout=int(seconds), version="auto")
+    ) as client:
+        yield client
 
 
 @contextmanager

@@ -50,6 +50,7 @@ class Call:
         self._command = command
         self._secrets = tuple(secrets)
         self._copies_config = copies_config
+        self._excluded: list[str] = []
         with written(program.work):
             program.work.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.project, directory = _project(program.directory)
@@ -64,10 +65,32 @@ class Call:
             self._config.touch(mode=0o600)
             self._config.write_bytes(b"" if original is None else original.read_bytes())
 
+    def leave_out(self, exported: ExportedState | None) -> None:
+        """Touch nothing on the machines that the program does without, in every preview and update from here.
+
+        What is excluded is what goes through the machine's provider: a component's exclusion does not reach
+        that. The engine excludes nothing, and says nothing, where a name is not there.
+
+        Raises:
+            EngineError: nothing in the state is made through a provider of such a name.
+        """
+        found: list[str] = []
+        for machine in self.program.without:
+            ways = exported.ways_to(machine) if exported is not None else ()
+            if not ways:
+                raise EngineError(
+                    f"cannot update without {machine}: the stack has no provider of that name",
+                    where=f"stack {self.stack}",
+                    hint=f"let the program name the provider of {machine} as the machine, or bring it back",
+                )
+            found += ways
+        self._excluded = [word for urn in found for word in ("--exclude", urn)]
+        self._excluded += ["--exclude-dependents"] if found else []
+
     def preview(self) -> tuple[Finished, EventLog, Path]:
         """Run a preview; the path is that of its plan."""
         plan = Path(f"{self._command.next_log('preview')}.plan.json")
-        finished, log = self._run("preview", "--save-plan", str(plan))
+        finished, log = self._run("preview", "--save-plan", str(plan), *self._excluded)
         return finished, log, plan
 
     def up(self, plan: Path, started: Callable[[int], None]) -> tuple[Finished, EventLog]:
@@ -78,6 +101,7 @@ class Call:
             "up",
             *("--yes", "--skip-preview", "--suppress-progress", "--plan", str(plan)),
             *("--message", self.program.revision.short),
+            *self._excluded,
             started=started,
         )
 

@@ -98,6 +98,8 @@ class PulumiEngine:
         """
         with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE) as call:
             call.copy_config()
+            if program.without:
+                call.leave_out(call.export())
             finished, log, plan = call.preview()
             if finished.code != 0 and program.create_stack and _is_missing(call.error(finished, log)):
                 call.create()
@@ -114,7 +116,9 @@ class PulumiEngine:
             return Preview(
                 changes=log.planned,
                 plan=plan,
-                identity=identity(program.revision.commit, program.digest, version, log.planned),
+                identity=identity(
+                    program.revision.commit, program.digest, version, log.planned, program.without
+                ),
                 resources=log.before,
                 messages=call.messages(log),
             )
@@ -148,6 +152,7 @@ class PulumiEngine:
                     hint="preview again",
                 )
             _refuse_pending(before.stack(), program.stack)
+            call.leave_out(before)
             finished, log = call.up(plan, self._marking(started))
             if self._freed_told_locks(call, finished):
                 finished, log = call.up(plan, self._marking(started))
@@ -228,7 +233,7 @@ class PulumiEngine:
     ) -> Call:
         call = Call(
             program,
-            self._command(turn, program.work, deadline, grace, program.running, more),
+            self._command(turn, program.work, deadline, grace, program, more),
             self._secrets(),
             # Pulumi's own service keeps the secrets itself; every other backend needs a salt or a key.
             copies_config=not self._settings.backend_url.startswith(("https://", "http://")),
@@ -244,10 +249,11 @@ class PulumiEngine:
         work: Path,
         deadline: timedelta,
         grace: timedelta,
-        running: str | None = None,
+        program: Program | None = None,
         more: Mapping[str, str] = MappingProxyType({}),
     ) -> EngineCommand:
-        seen = {**environment(self._settings, self._inherited, running), **more}
+        running, without = (program.running, program.without) if program else (None, ())
+        seen = {**environment(self._settings, self._inherited, running, without), **more}
         executable = shutil.which("pulumi", path=seen.get("PATH", os.defpath))
         if executable is None:
             raise EngineMissingError("cannot find the engine: there is no `pulumi` on PATH", hint=DOCTOR)
@@ -391,7 +397,7 @@ def _own_plan(program: Program, preview: Preview) -> Path:
     """
     version = _version_in(preview.plan) if preview.plan is not None else None
     if preview.plan is not None and version is not None:
-        made = identity(program.revision.commit, program.digest, version, preview.changes)
+        made = identity(program.revision.commit, program.digest, version, preview.changes, program.without)
         if made == preview.identity:
             return preview.plan
     raise PlanViolatedError(

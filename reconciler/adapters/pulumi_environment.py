@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -52,8 +52,15 @@ REVISION = "RONRON_REVISION"
 """The commit that is live before a preview or an update: the program's hooks say what a snapshot is of."""
 
 
+WITHOUT = "RONRON_WITHOUT"
+"""The machines that are left out of a preview or an update, with commas: the program asks them nothing."""
+
+
 def environment(
-    settings: EngineSettings, inherited: Mapping[str, str], running: str | None = None
+    settings: EngineSettings,
+    inherited: Mapping[str, str],
+    running: str | None = None,
+    without: Iterable[str] = (),
 ) -> dict[str, str]:
     """The whole environment of the engine; the program gets the same.
 
@@ -64,6 +71,7 @@ def environment(
         settings: the engine's.
         inherited: the reconciler's own environment.
         running: the commit that is live before, where anybody knows; see `REVISION`.
+        without: names of the machines that are left out; see `WITHOUT`.
     """
     allowed = ALLOWED | set(settings.pass_environment)
     chosen = {name: value for name, value in inherited.items() if name in allowed}
@@ -72,6 +80,8 @@ def environment(
     chosen |= SET
     if running is not None:
         chosen[REVISION] = running
+    if left_out := ",".join(without):
+        chosen[WITHOUT] = left_out
     chosen["PULUMI_HOME"] = str(settings.home)
     chosen["PULUMI_BACKEND_URL"] = settings.backend_url
     if settings.passphrase is not None:

@@ -12,6 +12,8 @@ from reconciler.core.model import DELETING, Change, Operation, StackState
 INVENTORY = "inventory"
 """The one stack output that is read."""
 
+_PROVIDERS = "pulumi:providers:"
+
 _CREATING = frozenset({Operation.CREATE, Operation.CREATE_REPLACEMENT, Operation.IMPORT})
 
 
@@ -57,6 +59,16 @@ class ExportedState:
     def holds(self) -> frozenset[tuple[str, str]]:
         """Every resource by its URN and the provider's own id; times and ciphertexts are left out."""
         return frozenset((_urn(one), str(one.get("id") or "")) for one in self._resources)
+
+    def ways_to(self, machine: str) -> tuple[str, ...]:
+        """URNs of the providers that bear the name of a machine: everything on it is made through them."""
+        return tuple(
+            _urn(one)
+            for one in self._resources
+            if not _is_leaving(one)
+            and _type(one).startswith(_PROVIDERS)
+            and _urn(one).rpartition("::")[2] == machine
+        )
 
     def agrees(self, done: Iterable[Change]) -> bool:
         """Whether it holds what an update says that it did: the made is there, the deleted is not."""

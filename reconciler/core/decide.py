@@ -20,6 +20,7 @@ def decide(
     request: Request | None = None,
     approvals: Set[str] = frozenset(),
     others: Mapping[str, Record] | None = None,
+    silent: Set[str] = frozenset(),
 ) -> Decision:
     """What to do about one environment, and why: the first rule that holds.
 
@@ -32,6 +33,7 @@ def decide(
         request: the newest manual ask, served or not.
         approvals: plan identities to which a person said yes.
         others: records of the environments that `policy.after` names, by name.
+        silent: names of the machines that `record.partly` waits for and that still do not answer.
 
     Returns:
         A decision; `look_again` is set where time alone can change it.
@@ -71,6 +73,12 @@ def decide(
             why = f"cooling down until {until:%H:%M:%S} UTC after {_times(record.failures)}"
             return _because(Reason.COOLING_DOWN, why, record.failure or "", look_again=until)
 
+    partly = record.partly if again else None
+    if partly is not None and partly.revision.commit != desired.commit:
+        partly = None
+    if partly is not None and set(partly.left_out.machines) <= silent:
+        return _because(Reason.PARTLY_LIVE, f"{desired.short} is partly live", partly.left_out.why)
+
     if policy.after is not None:
         missing, when = promotion(desired, policy.after, others or {}, now)
         if missing:
@@ -84,6 +92,9 @@ def decide(
         return _because(Reason.NEVER_UPDATED, f"{policy.name} was never updated; {desired.short} is wanted")
     if again and record.failures:
         return _because(Reason.RETRY, f"trying {desired.short} again after {_times(record.failures)}")
+    if partly is not None:
+        back = ", ".join(name for name in partly.left_out.names if name not in silent)
+        return _because(Reason.MACHINE_ANSWERS, f"{desired.short} is wanted on {back}, too")
     return _because(Reason.NEW_REVISION, f"{desired.short} is wanted, {_last(record)}")
 
 

@@ -66,7 +66,9 @@ def digest(entries: Mapping[str, str], stack_files: Mapping[str, str], *, config
     return _hash({"program": program, "config": config, "stack": stack})
 
 
-def identity(commit: str, digest_: str, engine: str, changes: Iterable[Change]) -> str:
+def identity(
+    commit: str, digest_: str, engine: str, changes: Iterable[Change], without: Iterable[str] = ()
+) -> str:
     """What an approval is bound to: the revision, what it depends on, the engine, and what would be done.
 
     Args:
@@ -74,6 +76,7 @@ def identity(commit: str, digest_: str, engine: str, changes: Iterable[Change]) 
         digest_: see `digest`.
         engine: the engine's version: another one may carry out the same plan differently.
         changes: of the preview; quiet ones do not count, order does not count, nor that of properties.
+        without: names of the machines that are left out; their order does not count.
 
     Returns:
         64 hexadecimal characters; any change of the above gives another one.
@@ -83,7 +86,11 @@ def identity(commit: str, digest_: str, engine: str, changes: Iterable[Change]) 
         for change in changes
         if change.operation not in QUIET
     )
-    return _hash({"commit": commit, "digest": digest_, "engine": engine, "steps": steps})
+    document: dict[str, object] = {"commit": commit, "digest": digest_, "engine": engine, "steps": steps}
+    if left_out := sorted(without):
+        # Only then: plans that wait for an approval keep their identity with a newer release.
+        document["without"] = left_out
+    return _hash(document)
 
 
 def _is_stack_file(name: str) -> bool:

@@ -5,39 +5,16 @@ The policy of an environment is in `policy.py`, what is remembered between passe
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from reconciler.core.left_out import LeftOut
+from reconciler.core.value import Commit as Commit
+from reconciler.core.value import Instant as Instant
+from reconciler.core.value import Value as Value
 
 SHORT = 12
 """How many characters of a hash are shown on a screen; values always hold all of them."""
-
-
-def _utc(value: datetime) -> datetime:
-    if value.tzinfo is None:
-        msg = "a time needs a zone"
-        raise ValueError(msg)
-    return value
-
-
-Instant = Annotated[datetime, AfterValidator(_utc)]
-"""A point in time with a zone; everything that we make is in UTC."""
-
-Commit = Annotated[str, Field(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]
-"""A full commit hash, SHA-1 or SHA-256."""
-
-
-class Value(BaseModel):
-    """A frozen value that refuses unknown fields; `with_` gives a changed copy."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    def with_(self, **changes: object) -> Self:
-        """The same value with some fields changed, validated again."""
-        return type(self).model_validate({**dict(self), **changes})
 
 
 class Revision(Value):
@@ -249,6 +226,8 @@ class Reason(StrEnum):
     GAVE_UP = "gave up"
     RETRY = "retry"
     NEW_REVISION = "new revision"
+    PARTLY_LIVE = "partly live"
+    MACHINE_ANSWERS = "a machine answers again"
     NOTHING_RELEVANT = "nothing relevant changed"
     UP_TO_DATE = "up to date"
 
@@ -267,6 +246,8 @@ STEP_OF: dict[Reason, Step] = {
     Reason.GAVE_UP: Step.WAIT,
     Reason.RETRY: Step.PREVIEW,
     Reason.NEW_REVISION: Step.PREVIEW,
+    Reason.PARTLY_LIVE: Step.WAIT,
+    Reason.MACHINE_ANSWERS: Step.PREVIEW,
     Reason.NOTHING_RELEVANT: Step.ADOPT,
     Reason.UP_TO_DATE: Step.WAIT,
 }
@@ -296,6 +277,8 @@ class OutcomeKind(StrEnum):
 
     UNCHANGED = "unchanged"
     UPDATED = "updated"
+    PARTLY_LIVE = "partly live"
+    """Everything was done but for what is on machines that do not answer."""
     HELD = "held"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
@@ -341,6 +324,7 @@ class Outcome(Value):
         adopted: the engine was not started: the revision changes nothing the environment depends on.
         restored: the revision that a rollback went back to.
         snapshots: of the touched services, taken before anything was changed.
+        left_out: machines that did not answer and what is on them, which stayed as it was; None for none.
     """
 
     kind: OutcomeKind
@@ -355,6 +339,7 @@ class Outcome(Value):
     adopted: bool = False
     restored: Revision | None = None
     snapshots: tuple[TakenSnapshot, ...] = ()
+    left_out: LeftOut | None = None
 
 
 class Pass(Value):

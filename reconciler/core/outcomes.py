@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reconciler.core.errors import EngineInterruptedError, ReconcilerError, StackLockedError
+from reconciler.core.left_out import LeftOut
 from reconciler.core.model import (
     SHORT,
     Operation,
@@ -10,6 +11,7 @@ from reconciler.core.model import (
     OutcomeKind,
     Preview,
     ProbeResult,
+    Revision,
     Verdict,
     VerdictKind,
 )
@@ -54,6 +56,33 @@ def seen(
         probes=probes,
         retryable=True,
     )
+
+
+def in_part(outcome: Outcome, revision: Revision, left_out: LeftOut | None) -> Outcome:
+    """The same outcome where some machines were left out: what went well is then partly live.
+
+    Args:
+        outcome: of what answers.
+        revision: that it was brought to.
+        left_out: None where every machine answers.
+    """
+    if left_out is None:
+        return outcome
+    if outcome.kind not in {OutcomeKind.UPDATED, OutcomeKind.UNCHANGED}:
+        return outcome.with_(left_out=left_out)
+    return outcome.with_(
+        kind=OutcomeKind.PARTLY_LIVE,
+        message=f"{revision.short} is partly live: {left_out.why}",
+        hint=hint_for(left_out),
+        left_out=left_out,
+    )
+
+
+def hint_for(left_out: LeftOut) -> str:
+    """What a person does about machines that do not answer."""
+    names = " and ".join(left_out.names)
+    them = "it" if len(left_out.names) == 1 else "one of them"
+    return f"bring {names} back: once {them} answers, ronron watch goes on by itself, and ronron update does"
 
 
 def held(environment: str, preview: Preview, verdict: Verdict) -> Outcome:

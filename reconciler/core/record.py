@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from reconciler.core.backups import KeptBundle, SeenBackup
+from reconciler.core.left_out import LeftOut
 from reconciler.core.model import (
     Decision,
     Instant,
@@ -41,6 +42,14 @@ class Held(Value):
     forbidden: bool = False
 
 
+class Partly(Value):
+    """A revision that is live on some machines only: which, what it was brought without, and since when."""
+
+    revision: Revision
+    left_out: LeftOut
+    since: Instant
+
+
 class Running(Value):
     """A pass under way, written before its effects: what a crash leaves for the next process to find.
 
@@ -69,12 +78,15 @@ class Record(Value):
         suspended: by whom, or None.
         attempted: the revision that the newest pass wanted.
         updated: the revision that the stack was last brought to, and when.
-        digest: of what the environment depends on at `updated` or `current`.
+        digest: of what the environment depends on at `updated` or `current`; None where nobody knows what
+            is live, or not the same is live everywhere.
         current: the newest revision that is the same as `updated` in all that matters.
         healthy: the last revision whose probes all succeeded, and since when.
         failures: in a row, of `attempted`; with the time and message of the last.
         stalled: why nothing but a person or a new revision can help, or None.
         held: the preview that waits for an approval, or None.
+        partly: the revision that is live but for some machines, or None; `updated` and `current` are then of
+            the last one that was live everywhere.
         running: the pass under way, or None.
         interrupted: the last pass did not end; the next one begins without waiting.
         served: number of the last request that was served.
@@ -101,6 +113,7 @@ class Record(Value):
     failure: str | None = None
     stalled: str | None = None
     held: Held | None = None
+    partly: Partly | None = None
     running: Running | None = None
     interrupted: bool = False
     served: int = 0
@@ -118,6 +131,11 @@ class Record(Value):
         """
         known = self.digest is not None and self.failures == 0
         return known and self.healthy is not None and self.healthy == self.current
+
+    @property
+    def everywhere(self) -> Revision | None:
+        """The one revision that is live on every machine, as far as anybody knows."""
+        return self.current if self.partly is None else None
 
     def deciding(self, decision: Decision, now: Instant) -> Record:
         """The record with a decision noted; the time moves only when the decision does."""
@@ -165,6 +183,8 @@ class Record(Value):
         match outcome.kind:
             case OutcomeKind.UNCHANGED | OutcomeKind.UPDATED:
                 return ended._at(revision, digest, now, moved=outcome.kind is OutcomeKind.UPDATED)
+            case OutcomeKind.PARTLY_LIVE:
+                return ended._at_in_part(outcome, revision, now)
             case OutcomeKind.HELD:
                 held = Held(
                     revision=revision,
@@ -182,6 +202,7 @@ class Record(Value):
                 failed = ended.with_(
                     digest=None,
                     held=None,
+                    partly=None,
                     failures=ended.failures + 1,
                     failed_at=now,
                     failure=outcome.message,
@@ -195,7 +216,11 @@ class Record(Value):
             case OutcomeKind.INTERRUPTED:
                 # Found busy, it did nothing; stopped, it may have come half-way, and then going back to
                 # the older revision is work, too.
-                return ended.with_(interrupted=True, digest=self.digest if outcome.busy else None)
+                return ended.with_(
+                    interrupted=True,
+                    digest=self.digest if outcome.busy else None,
+                    partly=self.partly if outcome.busy else None,
+                )
 
     def recovered(self, now: Instant) -> Record:
         """The record after its owner died in the middle of a pass, found by the next process.
@@ -207,6 +232,7 @@ class Record(Value):
             interrupted=True,
             digest=None,
             held=None,
+            partly=None,
             failures=self.failures + 1,
             failed_at=now,
             failure="the process that made the last pass died in the middle of it",
@@ -226,6 +252,28 @@ class Record(Value):
             current=revision,
             healthy=revision,
             healthy_since=now if moved or self.healthy_since is None else self.healthy_since,
+            failures=0,
+            failed_at=None,
+            failure=None,
+            stalled=None,
+            held=None,
+            partly=None,
+        )
+
+    def _at_in_part(self, outcome: Outcome, revision: Revision, now: Instant) -> Record:
+        if outcome.left_out is None:
+            raise ValueError("what is partly live has to say what it does without")
+        before = self.partly
+        same = before is not None and before.revision == revision
+        # What is live differs from machine to machine, so no digest stands for it, nothing counts as healthy
+        # everywhere, and the last revision that was whole stays the last one.
+        return self.with_(
+            digest=None,
+            partly=Partly(
+                revision=revision,
+                left_out=outcome.left_out,
+                since=before.since if same and before is not None else now,
+            ),
             failures=0,
             failed_at=None,
             failure=None,

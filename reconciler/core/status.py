@@ -16,6 +16,7 @@ from reconciler.core.errors import (
 )
 from reconciler.core.inventory import Inventory, read_inventory
 from reconciler.core.model import Instant, Outcome, OutcomeKind, Pass, ProbeResult, Reason, Revision, Value
+from reconciler.core.outcomes import hint_for
 from reconciler.core.record import Record
 
 
@@ -39,6 +40,7 @@ class State(StrEnum):
     HELD = "waits for approval"
     INTERRUPTED = "interrupted"
     WAITING = "waiting"
+    PARTLY_LIVE = "partly live"
     LIVE = "live"
     NEW = "never updated"
 
@@ -124,7 +126,7 @@ def status(record: Record, passes: Sequence[Pass], *, removed: bool = False) -> 
         live=record.current,
         since=record.updated_at,
         wanted=wanted,
-        services=_services(inventory, passes),
+        services=_services(inventory, passes, record),
         backups=_backups(inventory, record),
         kept=record.kept,
         last=last,
@@ -133,9 +135,12 @@ def status(record: Record, passes: Sequence[Pass], *, removed: bool = False) -> 
 
 
 def exit_code(statuses: Sequence[EnvironmentStatus]) -> ExitCode:
-    """The worst of several environments: failed before held, held before done."""
+    """The worst of several environments: failed before held, held before done.
+
+    Partly live is not done: something that is wanted is not there.
+    """
     states = {environment.state for environment in statuses}
-    if states & {State.FAILING, State.STALLED}:
+    if states & {State.FAILING, State.STALLED, State.PARTLY_LIVE}:
         return ExitCode.FAILED
     return ExitCode.HELD if State.HELD in states else ExitCode.DONE
 
@@ -143,7 +148,7 @@ def exit_code(statuses: Sequence[EnvironmentStatus]) -> ExitCode:
 def exit_code_of(outcome: Outcome | None, reason: Reason) -> ExitCode:
     """What a process says after one pass; without an outcome the reason for waiting decides."""
     if outcome is None:
-        failing = {Reason.STALLED, Reason.GAVE_UP, Reason.COOLING_DOWN}
+        failing = {Reason.STALLED, Reason.GAVE_UP, Reason.COOLING_DOWN, Reason.PARTLY_LIVE}
         holding = {
             Reason.SUSPENDED,
             Reason.WAITING_FOR_APPROVAL,
@@ -160,7 +165,7 @@ def exit_code_of(outcome: Outcome | None, reason: Reason) -> ExitCode:
             return ExitCode.DONE
         case OutcomeKind.HELD:
             return ExitCode.HELD
-        case OutcomeKind.FAILED | OutcomeKind.INTERRUPTED | OutcomeKind.ROLLED_BACK:
+        case OutcomeKind.PARTLY_LIVE | OutcomeKind.FAILED | OutcomeKind.INTERRUPTED | OutcomeKind.ROLLED_BACK:
             return ExitCode.FAILED
 
 
@@ -187,6 +192,8 @@ def _state(record: Record) -> tuple[State, str]:
     if record.failures:
         times = "once" if record.failures == 1 else f"{record.failures} times in a row"
         return State.FAILING, f"failed {times}: {record.failure}"
+    if record.partly is not None and record.partly.revision == record.attempted:
+        return State.PARTLY_LIVE, record.partly.left_out.why
     waiting = {Reason.NOT_PROMOTED, Reason.OUTSIDE_WINDOW}
     if record.decision is not None and record.decision.reason in waiting:
         return State.WAITING, record.decision.why
@@ -206,6 +213,8 @@ def _hint(record: Record, state: State, last: Pass | None) -> str:
             return f"ronron resume {name}"
         case State.NEW:
             return f"ronron update {name}"
+        case State.PARTLY_LIVE if record.partly is not None:
+            return hint_for(record.partly.left_out)
         case State.STALLED | State.FAILING:
             hint = last.outcome.hint if last is not None and last.outcome is not None else ""
             return hint or f"push a mended revision, or try again with ronron update {name}"
@@ -230,10 +239,16 @@ def _backups(inventory: Inventory | None, record: Record) -> tuple[SeenBackup, .
     )
 
 
-def _services(inventory: Inventory | None, passes: Sequence[Pass]) -> tuple[ServiceStatus, ...]:
+def _services(
+    inventory: Inventory | None, passes: Sequence[Pass], record: Record
+) -> tuple[ServiceStatus, ...]:
     if inventory is None:
         return ()
     probes = _last_probes(passes)
+    silent = record.partly.left_out.machines if record.partly is not None else {}
+    # What was seen before its machine fell silent says nothing of now.
+    unseen = {name: one.machine for name, one in inventory.services.items() if one.machine in silent}
+    probes = {name: probe for name, probe in probes.items() if name not in unseen}
     return tuple(
         ServiceStatus(
             name=name,
@@ -241,10 +256,14 @@ def _services(inventory: Inventory | None, passes: Sequence[Pass]) -> tuple[Serv
             version=service.version,
             url=service.url,
             healthy=probes[name].healthy if name in probes else None,
-            detail=probes[name].detail if name in probes else "",
+            detail=probes[name].detail if name in probes else _unseen(unseen.get(name)),
         )
         for name, service in sorted(inventory.services.items())
     )
+
+
+def _unseen(machine: str | None) -> str:
+    return f"{machine} does not answer" if machine is not None else ""
 
 
 def _last_probes(passes: Sequence[Pass]) -> dict[str, ProbeResult]:

@@ -9,6 +9,7 @@ from reconciler.testing.engine import (
     FakeEngine,
     ReconcilerKilled,
 )
+from reconciler.testing.machines import FakeMachines
 from reconciler.testing.prober import Answer, FakeProber
 from reconciler.testing.processes import FakeProcesses
 from reconciler.testing.progress import RecordingProgress
@@ -24,6 +25,7 @@ __all__ = [
     "FakeBackups",
     "FakeClock",
     "FakeEngine",
+    "FakeMachines",
     "FakeProber",
     "FakeProcesses",
     "FakeProgram",

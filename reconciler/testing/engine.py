@@ -23,7 +23,7 @@ from reconciler.core.model import QUIET, Change, Operation, Preview, ProcessMark
 from reconciler.core.status import Finding
 from reconciler.ports import Program
 from reconciler.testing.processes import FakeProcesses
-from reconciler.testing.things import FakeProgram, FakeStack, Thing, changes_of
+from reconciler.testing.things import FakeProgram, FakeStack, Thing, but_for, changes_of
 
 
 class EngineKilled(BaseException):
@@ -68,6 +68,8 @@ class FakeEngine:
         """What was asked for, in order: the method and the stack, such as `preview staging`."""
         self.running: list[str | None] = []
         """The commit that was live before each preview and update, as the program is told it."""
+        self.without: list[tuple[str, ...]] = []
+        """The machines that were left out of each preview and update, as the program is told them."""
         self._passphrase = passphrase
         self._version = engine_version
         self._programs: dict[str, FakeProgram] = {}
@@ -110,6 +112,7 @@ class FakeEngine:
         """See ports.Engine."""
         self._call("preview", program)
         self.running.append(program.running)
+        self.without.append(program.without)
         wanted = self._wanted(program)
         if program.stack not in self.stacks and program.create_stack:
             self.stacks[program.stack] = FakeStack(self._passphrase)
@@ -120,8 +123,15 @@ class FakeEngine:
                 where=program.stack,
                 hint="mend the program, and try it with `pulumi preview`",
             )
+        for machine in program.without:
+            if all(thing.machine != machine for thing in stack.things.values()):
+                raise EngineError(
+                    f"cannot update without {machine}: the stack has no provider of that name",
+                    where=program.stack,
+                )
+        wanted = but_for(program.without, stack, wanted)
         changes = changes_of(program.stack, stack, wanted)
-        name = identity(program.revision.commit, program.digest, self._version, changes)
+        name = identity(program.revision.commit, program.digest, self._version, changes, program.without)
         self._plans[name] = wanted
         return Preview(changes=changes, identity=name, resources=len(stack.things), messages=wanted.messages)
 
@@ -141,6 +151,7 @@ class FakeEngine:
         """See ports.Engine."""
         self._call("update", program)
         self.running.append(program.running)
+        self.without.append(program.without)
         stack = self._stack(program)
         self._free_dead_lock(stack)
         _refuse_locked(program, stack)
@@ -277,8 +288,10 @@ class FakeEngine:
 
     def _carry_out(self, program: Program, preview: Preview, stack: FakeStack) -> tuple[Change, ...]:
         wanted = self._plans.get(preview.identity)
-        now = changes_of(program.stack, stack, self._wanted(program))
-        if wanted is None or wanted != self._wanted(program) or now != preview.changes:
+        again = but_for(program.without, stack, self._wanted(program))
+        now = changes_of(program.stack, stack, again)
+        own = identity(program.revision.commit, program.digest, self._version, now, program.without)
+        if wanted is None or wanted != again or now != preview.changes or own != preview.identity:
             raise PlanViolatedError("the update would not do what was previewed", where=program.stack)
         self._running, self._asked_to_stop = True, False
         new = {thing.name: thing for thing in wanted.things}

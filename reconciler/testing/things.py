@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 from reconciler.core.model import Change, Operation, ProcessMark
 
@@ -20,6 +20,7 @@ class Thing:
         parent: the name of another thing of the program.
         replace_on: properties whose change makes a new one of it.
         fails: what its provider says when it is made or changed; empty where that works.
+        machine: whose provider makes it; empty for the usual one.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Thing:
     parent: str | None = None
     replace_on: frozenset[str] = frozenset()
     fails: str = ""
+    machine: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,22 @@ class FakeStack:
     inventory: object | None = None
     pending: list[str] = field(default_factory=list)
     lock: ProcessMark | None = None
+
+
+def but_for(machines: Collection[str], there: FakeStack, wanted: FakeProgram) -> FakeProgram:
+    """What a program makes where some machines are left out: as the real engine, it then deletes nothing.
+
+    Args:
+        machines: by name; what is on them stays as it is, and what would be new there is not made.
+        there: what the stack holds.
+        wanted: what the program would make.
+    """
+    if not machines:
+        return wanted
+    made = [there.things.get(one.name) if one.machine in machines else one for one in wanted.things]
+    names = {one.name for one in wanted.things}
+    kept = [one for name, one in there.things.items() if name not in names]
+    return replace(wanted, things=(*(one for one in made if one is not None), *kept))
 
 
 def changes_of(stack: str, there: FakeStack, wanted: FakeProgram) -> tuple[Change, ...]:

@@ -26,7 +26,14 @@ from reconciler.adapters.system_clock import SystemClock
 from reconciler.core.model import Reason
 from reconciler.core.policy import Policy
 from reconciler.reconcile import Ports, Target, reconcile
-from reconciler.testing import FakeBackups, FakeEngine, FakeProber, FakeProcesses, RecordingProgress
+from reconciler.testing import (
+    FakeBackups,
+    FakeEngine,
+    FakeMachines,
+    FakeProber,
+    FakeProcesses,
+    RecordingProgress,
+)
 from tests.end_to_end.collectives import PROJECT, Collective, free_port, web
 from tests.worlds import inventory, pad
 
@@ -104,7 +111,8 @@ def test_an_untouched_environment_is_decided_within_five_milliseconds(tmp_path: 
     with SqlStore(tmp_path / "state") as store:
         ports = Ports(
             source=source, engine=engine, store=store, prober=FakeProber(), backups=FakeBackups(),
-            clock=SystemClock(), processes=processes, progress=RecordingProgress(), work=tmp_path / "passes",
+            machines=FakeMachines(), clock=SystemClock(), processes=processes, progress=RecordingProgress(),
+            work=tmp_path / "passes",
         )  # fmt: skip
         target = Target(policy, config_dir="stacks")
         reconcile(target, ports)

@@ -222,6 +222,63 @@ def test_the_owner_knows_of_the_engine_before_it_can_do_anything(live: World) ->
     assert live.engine.preview(live.program()).touching == ()
 
 
+# -- without a machine -----------------------------------------------------------------------------
+
+
+def on(machine: str, name: str, colour: str) -> Thing:
+    """A thing that is made through the provider of a machine."""
+    return Thing(name, {"colour": colour}, machine=machine)
+
+
+@pytest.fixture
+def two_machines(live: World) -> World:
+    """A world with a red bed on `here`, and a red desk on `there`."""
+    live.declare(RED, on("here", "bed", "red"), on("there", "desk", "red"), inventory={"version": 1})
+    live.update(live.engine.preview(live.program()))
+    return live
+
+
+BLUE_ROOM = (BLUE, on("here", "bed", "blue"), on("there", "desk", "blue"), on("there", "chair", "blue"))
+
+
+def test_what_is_on_a_machine_that_is_left_out_is_not_touched(two_machines: World) -> None:
+    two_machines.declare(*BLUE_ROOM, inventory={"version": 2})
+    preview = two_machines.engine.preview(two_machines.program(without=("there",)))
+    assert sorted(custom(preview.changes)) == [("update", "bed"), ("update", "shelf")]
+    updated = two_machines.update(preview, without=("there",))
+    assert sorted(custom(updated.changes)) == [("update", "bed"), ("update", "shelf")]
+    assert updated.inventory == {"version": 2}
+    # What was left out is made up for by the next update of everything.
+    whole = two_machines.engine.preview(two_machines.program())
+    assert sorted(custom(whole.changes)) == [("create", "chair"), ("update", "desk")]
+    two_machines.update(whole)
+    assert two_machines.engine.preview(two_machines.program()).touching == ()
+
+
+def test_without_a_machine_nothing_is_deleted_on_any_other(two_machines: World) -> None:
+    two_machines.declare(BLUE, on("there", "desk", "red"), inventory={"version": 1})
+    preview = two_machines.engine.preview(two_machines.program(without=("there",)))
+    assert custom(preview.changes) == [("update", "shelf")]
+    two_machines.update(preview, without=("there",))
+    whole = two_machines.engine.preview(two_machines.program())
+    assert custom(whole.changes) == [("delete", "bed")]
+
+
+def test_a_plan_without_a_machine_is_another_plan(two_machines: World) -> None:
+    two_machines.declare(BLUE, on("here", "bed", "red"), on("there", "desk", "red"), inventory={"version": 1})
+    without = two_machines.engine.preview(two_machines.program(without=("there",)))
+    whole = two_machines.engine.preview(two_machines.program())
+    assert custom(without.changes) == custom(whole.changes)
+    assert without.identity != whole.identity
+    with pytest.raises(PlanViolatedError):
+        two_machines.update(without)
+
+
+def test_a_machine_whose_provider_is_not_known_cannot_be_left_out(two_machines: World) -> None:
+    with pytest.raises(EngineError, match="cannot update without nowhere"):
+        two_machines.engine.preview(two_machines.program(without=("nowhere",)))
+
+
 def test_two_updates_of_one_stack_do_not_run_at_once(live: World) -> None:
     live.declare(RED, LAMP, inventory={"version": 1})
     preview = live.engine.preview(live.program())

@@ -26,6 +26,7 @@ from tests.values import (
     OLD,
     OLD_DIGEST,
     OTHER_PLAN,
+    PARTLY,
     PLAN,
     PRODUCTION,
     SECOND,
@@ -57,6 +58,8 @@ HELD_RECORD = SYNCED.with_(attempted=NEW, attempted_at=NOON, held=HELD)
 GIVEN_UP = FAILED.with_(failures=5)
 INTERRUPTED = SYNCED.with_(attempted=NEW, attempted_at=NOON, interrupted=True)
 STALLED = FAILED.with_(stalled="the passphrase is wrong")
+IN_PART = SYNCED.with_(attempted=NEW, attempted_at=NOON, digest=None, partly=PARTLY)
+SILENT = {"pica02", "pica03"}
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class Row:
     request: Request | None = None
     approvals: Set[str] = frozenset()
     others: Mapping[str, Record] = field(default_factory=dict)
+    silent: Set[str] = frozenset()
 
     def decide(self) -> Decision:
         return decide(
@@ -83,6 +87,7 @@ class Row:
             request=self.request,
             approvals=self.approvals,
             others=self.others,
+            silent=self.silent,
         )
 
 
@@ -218,7 +223,39 @@ ROWS: dict[str, Row] = {
     "never updated, and failed": Row(
         Reason.RETRY, FAILED.with_(updated=None, current=None), now=NOON + MINUTE
     ),
+    # -- partly live
+    "partly live": Row(Reason.PARTLY_LIVE, IN_PART, silent=SILENT),
+    "partly live for ever": Row(Reason.PARTLY_LIVE, IN_PART, silent=SILENT, now=NOON + 10_000 * HOUR),
+    "partly live, and the reference was renamed": Row(
+        Reason.PARTLY_LIVE, IN_PART, silent=SILENT, desired=RENAMED
+    ),
+    "partly live outside the window": Row(Reason.PARTLY_LIVE, IN_PART, silent=SILENT, policy=WINDOWED),
+    "partly live, and another one is silent": Row(Reason.PARTLY_LIVE, IN_PART, silent={*SILENT, "pica04"}),
+    "partly live though asked": Row(Reason.REQUESTED, IN_PART, silent=SILENT, request=ASKED),
+    "partly live, and another revision came": Row(
+        Reason.NEW_REVISION,
+        IN_PART.with_(attempted=OLD, partly=PARTLY.with_(revision=OLD)),
+        silent=SILENT,
+    ),
+    "partly live, and back at what was live everywhere": Row(
+        Reason.NEW_REVISION, IN_PART, desired=OLD, digest=OLD_DIGEST, silent=SILENT
+    ),
+    "partly live, and a newer one is held": Row(
+        Reason.WAITING_FOR_APPROVAL,
+        IN_PART.with_(partly=PARTLY.with_(revision=OLD), held=HELD),
+        silent=SILENT,
+    ),
+    "every machine answers again": Row(Reason.MACHINE_ANSWERS, IN_PART),
+    "one of two machines answers again": Row(Reason.MACHINE_ANSWERS, IN_PART, silent={"pica02"}),
+    "a machine answers again outside the window": Row(Reason.OUTSIDE_WINDOW, IN_PART, policy=WINDOWED),
     # -- promotion
+    "not promoted: partly live there": Row(
+        Reason.NOT_PROMOTED,
+        SYNCED,
+        policy=PROMOTED,
+        others={"staging": IN_PART.with_(environment="staging")},
+        now=NOON + 10 * HOUR,
+    ),
     "not promoted: unknown": Row(Reason.NOT_PROMOTED, SYNCED, policy=PROMOTED),
     "not promoted: another revision": Row(
         Reason.NOT_PROMOTED,
@@ -286,6 +323,12 @@ def test_every_reason_is_reached_and_belongs_to_one_step() -> None:
         ("held", "plan cccccccccccc waits: it would delete 1 resource"),
         ("held and approved", "plan cccccccccccc was approved"),
         ("failures at the limit", "gave up after 5 failures: the pad is down"),
+        (
+            "partly live",
+            "main@2e3000000000 is partly live: pica02 does not answer (connection refused) and pica03 does"
+            " not answer (no answer within 15 s); pad, team wait for them",
+        ),
+        ("one of two machines answers again", "main@2e3000000000 is wanted on pica03, too"),
         ("cooling down just begun", "cooling down until 12:00:30 UTC after one failure: the pad is down"),
         (
             "cooling down a second time nearly over",

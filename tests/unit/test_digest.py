@@ -179,6 +179,7 @@ def test_an_identity_is_the_same_on_every_machine_and_every_day() -> None:
         pytest.param(identity(OLD.commit, NEW_DIGEST, ENGINE, CHANGES), id="another commit"),
         pytest.param(identity(NEW.commit, OLD_DIGEST, ENGINE, CHANGES), id="another program"),
         pytest.param(identity(NEW.commit, NEW_DIGEST, "3.275.0", CHANGES), id="another engine"),
+        pytest.param(identity(NEW.commit, NEW_DIGEST, ENGINE, CHANGES, ["pica02"]), id="without a machine"),
         pytest.param(named(*CHANGES[:1]), id="a change less"),
         pytest.param(named(*CHANGES, change(Operation.CREATE, "edge")), id="a change more"),
         pytest.param(

@@ -121,3 +121,13 @@ def test_the_same_resources_are_known_by_their_ids_and_not_by_their_secrets() ->
     another = exported(resource(LAMP, id="lamp-2"))
     assert one.holds() == same.holds()
     assert one.holds() != another.holds()
+
+
+def test_the_way_to_a_machine_is_a_provider_of_its_name() -> None:
+    host = "urn:pulumi:dev::tiny::chatons:index:DockerHost$pulumi:providers:docker::pica02"
+    provider = {"urn": host, "type": "pulumi:providers:docker"}
+    service = resource("urn:pulumi:dev::tiny::chatons:index:Service::pica02")
+    state = exported(resource(STACK), resource(PROVIDER), provider, service, {**provider, "delete": True})
+    assert state.ways_to("pica02") == (host,)
+    assert state.ways_to("laptop") == (PROVIDER,)
+    assert state.ways_to("pica") == ()
