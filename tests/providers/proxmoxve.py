@@ -131,6 +131,8 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
         type_, news, olds = _type(request), plain(request.news), plain(request.olds)
         rows, api = RESOURCES[type_], self._reach()
         whole = filled(news, rows)
+        if type_ == virtual_machine.TYPE:
+            virtual_machine.keep_hardware(whole, olds)
         if request.preview:
             return provider_pb2.UpdateResponse(properties=_struct({**olds, **whole}, rows))
         try:

@@ -93,13 +93,18 @@ def read(api: Api, vm_id: str, state: Whole) -> dict[str, Any] | None:
     return {**now, **_addresses(api, f"/nodes/{node}/qemu/{vm_id}" if asks else None)}
 
 
-def update(api: Api, vm_id: str, state: Whole, inputs: Whole) -> None:
-    """Make a guest what it is to be."""
-    whole, was = filled(inputs, ROWS), filled(state, ROWS)
+def keep_hardware(whole: Whole, was: Whole) -> None:
+    """Let network devices have the addresses that they were given; written down they seldom are."""
     for device, known in zip(whole.get("networkDevices", []), was.get("networkDevices", []), strict=False):
         # Not known of one that was made and then did not start.
         if "macAddress" in known:
             device.setdefault("macAddress", known["macAddress"])
+
+
+def update(api: Api, vm_id: str, state: Whole, inputs: Whole) -> None:
+    """Make a guest what it is to be."""
+    whole, was = filled(inputs, ROWS), filled(state, ROWS)
+    keep_hardware(whole, was)
     if whole["nodeName"] != was["nodeName"]:
         raise RefusedError("the stand-in moves no guest to another node")
     here = f"/nodes/{was['nodeName']}/qemu/{vm_id}"
