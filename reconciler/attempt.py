@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from reconciler.core.digest import digest as digest_of
-from reconciler.core.errors import ReconcilerError
+from reconciler.core.errors import ReconcilerError, UpdateFailedError
 from reconciler.core.inventory import Inventory, Probe, Service, read_inventory, reprobed, touched
 from reconciler.core.judge import judge
 from reconciler.core.left_out import LeftOut
@@ -206,6 +206,8 @@ class Attempt:
             running=running,
             without=self._left_out,
         ) as program:
+            if self._disturbed or not self._is_known:
+                self._mend(program)
             preview = self._ports.engine.preview(program)
             self._tell(f"preview: {summarize(preview)}")
             verdict = judge(preview, policy, self._ports.store.approvals(self._target.name))
@@ -251,6 +253,17 @@ class Attempt:
             services = services_on(self._left_out.machines, inventory)
             self._left_out = self._left_out.with_(services=services)
         return in_part(outcome, revision, self._left_out)
+
+    def _mend(self, program: Program) -> None:
+        """Let what failed half-way be looked at again; an update alone takes it for done."""
+        try:
+            looked_at = self._ports.engine.mend(program)
+        except UpdateFailedError as error:
+            # The update tells better what is wrong, and may bring what is missing: a new token, for instance.
+            self._tell(f"mending: cannot look again at what failed: {error.message}")
+            return
+        if looked_at:
+            self._tell(f"mended: looked again at {', '.join(looked_at)}, whose last update failed")
 
     @property
     def _is_known(self) -> bool:

@@ -129,6 +129,19 @@ class Engine(Protocol):
         """Compute the changes and save the plan; no effect, no lock."""
         ...
 
+    def mend(self, program: Program) -> tuple[str, ...]:
+        """Look again at what an update left half-made, so that the next preview has what is still to do.
+
+        Only the state changes. What belongs to a machine that the program does without is not looked at.
+
+        Returns:
+            Names of what was looked at; nothing where nothing is half-made, or there is no such stack.
+
+        Raises:
+            UpdateFailedError: it could not be looked at, and stays as it was.
+        """
+        ...
+
     def examine(self, program: Program) -> tuple[Finding, ...]:
         """Ask the program what it finds of its own surroundings: machines, clusters; no effect.
 

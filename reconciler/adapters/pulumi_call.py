@@ -77,13 +77,15 @@ class Call:
         found: list[str] = []
         for machine in self.program.without:
             ways = exported.ways_to(machine) if exported is not None else ()
-            if not ways:
+            if exported is None or not ways:
                 raise EngineError(
                     f"cannot update without {machine}: the stack has no provider of that name",
                     where=f"stack {self.stack}",
                     hint=f"let the program name the provider of {machine} as the machine, or bring it back",
                 )
             found += ways
+            # What an update would take for done otherwise; it is mended once the machine is back.
+            found += sorted({*exported.half_made()} - {*exported.half_made(but_on=(machine,))})
         self._excluded = [word for urn in found for word in ("--exclude", urn)]
         self._excluded += ["--exclude-dependents"] if found else []
 
@@ -104,6 +106,13 @@ class Call:
             *self._excluded,
             started=started,
         )
+
+    def refresh(self, urns: Iterable[str]) -> tuple[Finished, EventLog]:
+        """Read what is really there into the state, of some resources; the program is not run."""
+        targets = (word for urn in urns for word in ("--target", urn))
+        if not self._config.is_file():
+            self.copy_config()
+        return self._run("refresh", "--yes", "--skip-preview", "--suppress-progress", *targets)
 
     def create(self) -> None:
         """Make the stack, with the secrets provider of the stack file.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import shutil
@@ -15,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 
+from reconciler.adapters.pulumi_aftermath import refuse_pending, succeeded
 from reconciler.adapters.pulumi_attributes import drop_broken
 from reconciler.adapters.pulumi_call import SHORT, Call
 from reconciler.adapters.pulumi_children import GRACE, Children, Turn, kill_orphans, note_asked, was_asked
@@ -24,6 +24,8 @@ from reconciler.adapters.pulumi_errors import explain
 from reconciler.adapters.pulumi_events import EventLog
 from reconciler.adapters.pulumi_examination import EXAMINE, findings_in
 from reconciler.adapters.pulumi_locks import file_locks, free, locked, proven_dead, told_locks
+from reconciler.adapters.pulumi_mending import mend
+from reconciler.adapters.pulumi_plans import own_plan, version_in
 from reconciler.adapters.pulumi_remedies import DOCTOR
 from reconciler.adapters.pulumi_state import INVENTORY, ExportedState
 from reconciler.core.digest import identity
@@ -31,8 +33,6 @@ from reconciler.core.errors import (
     ConfigError,
     EngineError,
     EngineMissingError,
-    PendingOperationsError,
-    PlanViolatedError,
     StackLockedError,
     StackNotFoundError,
 )
@@ -106,7 +106,7 @@ class PulumiEngine:
                 finished, log, plan = call.preview()
             if finished.code != 0 or log.result not in {"", "succeeded"}:
                 raise call.error(finished, log)
-            version = _version_in(plan)
+            version = version_in(plan)
             if not log.ended or version is None:
                 raise EngineError(
                     "cannot read what the preview found: its events or its plan are not whole",
@@ -122,6 +122,15 @@ class PulumiEngine:
                 resources=log.before,
                 messages=call.messages(log),
             )
+
+    def mend(self, program: Program) -> tuple[str, ...]:
+        """See ports.Engine; by a refresh of what the state holds errors of."""
+        with self._call(program, self._settings.update_deadline, self._grace) as call:
+            exported = call.export()
+            if exported is None or exported.stack().pending_creates or not exported.half_made():
+                return ()
+            self._free_dead_locks(call)
+            return mend(call, exported)
 
     def examine(self, program: Program) -> tuple[Finding, ...]:
         """See ports.Engine; by a preview that the program breaks off once it has told what it found."""
@@ -141,7 +150,7 @@ class PulumiEngine:
 
     def update(self, program: Program, preview: Preview, started: Callable[[ProcessMark], None]) -> Updated:
         """See ports.Engine."""
-        plan = _own_plan(program, preview)
+        plan = own_plan(program, preview)
         with self._call(program, self._settings.update_deadline, self._grace) as call:
             self._free_dead_locks(call)
             before = call.export()
@@ -151,7 +160,7 @@ class PulumiEngine:
                     where=f"stack {program.stack}",
                     hint="preview again",
                 )
-            _refuse_pending(before.stack(), program.stack)
+            refuse_pending(before.stack(), program.stack)
             call.leave_out(before)
             finished, log = call.up(plan, self._marking(started))
             if self._freed_told_locks(call, finished):
@@ -199,7 +208,7 @@ class PulumiEngine:
         if exported is None:
             return "; ".join([*found, "the stack was not made yet"])
         state = exported.stack()
-        _refuse_pending(state, program.stack)
+        refuse_pending(state, program.stack)
         if state.pending:
             # The next update tries these again by itself: what is in the state is compared anew.
             found.append(f"{len(state.pending)} operations of it did not end and will be tried again")
@@ -289,8 +298,8 @@ class PulumiEngine:
         after, unread = self._read_back(call.program)
         state = after.stack() if after is not None else None
         if state is not None:
-            _refuse_pending(state, call.stack)
-        if not _succeeded(finished, log, after):
+            refuse_pending(state, call.stack)
+        if not succeeded(finished, log, after):
             raise call.error(finished, log) from unread
         messages = call.messages(log)
         if finished.code != 0:
@@ -378,51 +387,3 @@ class PulumiEngine:
 
 def _is_missing(error: EngineError) -> bool:
     return isinstance(error, StackNotFoundError)
-
-
-def _version_in(plan: Path) -> str | None:
-    """The version of the engine that made a plan; asking the engine itself would be one start more."""
-    try:
-        document = json.loads(plan.read_text(errors="replace"))
-        return str(document["manifest"]["version"]).removeprefix("v")
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _own_plan(program: Program, preview: Preview) -> Path:
-    """The plan of a preview, if it is one of this program.
-
-    Raises:
-        PlanViolatedError: it is of another commit, or changed since.
-    """
-    version = _version_in(preview.plan) if preview.plan is not None else None
-    if preview.plan is not None and version is not None:
-        made = identity(program.revision.commit, program.digest, version, preview.changes, program.without)
-        if made == preview.identity:
-            return preview.plan
-    raise PlanViolatedError(
-        f"the preview is not one of {program.revision.short} as it is now, or its plan is gone",
-        where=f"stack {program.stack}",
-        hint="preview again",
-    )
-
-
-def _refuse_pending(state: StackState, stack: str) -> None:
-    creates = state.pending_creates
-    if creates:
-        names = ", ".join(urn.rpartition("::")[2] for urn in creates)
-        raise PendingOperationsError(
-            f"an update died while it created {names}, so nobody knows whether that exists",
-            where=f"stack {stack}",
-            hint=f"look for it on its machine, then run `pulumi refresh --stack {stack}` in a clone: it asks "
-            "for each whether to import it by its id or to forget it",
-        )
-
-
-def _succeeded(finished: Finished, log: EventLog, after: ExportedState | None) -> bool:
-    if log.failed or log.result not in {"", "succeeded"}:
-        return False
-    if finished.code == 0:
-        # Without events there is at least the state, which has nothing half done.
-        return log.ended or after is not None
-    return log.result == "succeeded" and after is not None and after.agrees(log.done)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from reconciler.adapters.pulumi_events import STACK_TYPE, belongs_to_pulumi, public_outputs
 from reconciler.core.errors import EngineError
@@ -68,6 +68,28 @@ class ExportedState:
             if not _is_leaving(one)
             and _type(one).startswith(_PROVIDERS)
             and _urn(one).rpartition("::")[2] == machine
+        )
+
+    def half_made(self, but_on: Collection[str] = ()) -> tuple[str, ...]:
+        """URNs of what the last update that came to it did not finish.
+
+        Args:
+            but_on: names of machines; what bears such a name, lies in what does, or is made through a
+                provider that does, is left out.
+        """
+        parents = {_urn(one): str(one.get("parent") or "") for one in self._resources}
+
+        def names(one: dict[str, object]) -> Iterator[str]:
+            yield str(one.get("provider") or "").rpartition("::")[0].rpartition("::")[2]
+            urn = _urn(one)
+            while urn:
+                yield urn.rpartition("::")[2]
+                urn = parents.get(urn, "")
+
+        return tuple(
+            _urn(one)
+            for one in self._resources
+            if one.get("initErrors") and not _is_leaving(one) and not set(names(one)) & set(but_on)
         )
 
     def agrees(self, done: Iterable[Change]) -> bool:

@@ -135,6 +135,20 @@ class FakeEngine:
         self._plans[name] = wanted
         return Preview(changes=changes, identity=name, resources=len(stack.things), messages=wanted.messages)
 
+    def mend(self, program: Program) -> tuple[str, ...]:
+        """See ports.Engine."""
+        self._call("mend", program)
+        stack = self.stacks.get(program.stack)
+        if stack is None:
+            return ()
+        found = {
+            name
+            for name in stack.half_made
+            if name not in stack.things or stack.things[name].machine not in program.without
+        }
+        stack.half_made -= found
+        return tuple(sorted(found))
+
     def examine(self, program: Program) -> tuple[Finding, ...]:
         """See ports.Engine."""
         found = self._findings.get(program.revision.commit, ())

@@ -45,13 +45,18 @@ class FakeProgram:
 
 @dataclass
 class FakeStack:
-    """A stack as the fake backend holds it; a lock is the process that holds it."""
+    """A stack as the fake backend holds it; a lock is the process that holds it.
+
+    Attributes:
+        half_made: names of things whose last update failed half-way; a test says which.
+    """
 
     passphrase: str
     things: dict[str, Thing] = field(default_factory=dict)
     inventory: object | None = None
     pending: list[str] = field(default_factory=list)
     lock: ProcessMark | None = None
+    half_made: set[str] = field(default_factory=set)
 
 
 def but_for(machines: Collection[str], there: FakeStack, wanted: FakeProgram) -> FakeProgram:

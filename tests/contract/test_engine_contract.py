@@ -294,6 +294,15 @@ def test_two_updates_of_one_stack_do_not_run_at_once(live: World) -> None:
 # -- what a program finds of its surroundings ------------------------------------------------------
 
 
+def test_where_nothing_is_half_made_nothing_is_mended(live: World) -> None:
+    assert live.engine.mend(live.program()) == ()
+    assert live.engine.preview(live.program()).changes
+
+
+def test_a_stack_that_is_not_there_has_nothing_to_mend(world: World) -> None:
+    assert world.engine.mend(world.program()) == ()
+
+
 def test_a_program_tells_what_it_finds_and_makes_nothing(live: World) -> None:
     found = (
         Finding(name="node alice", good=True, version="9.0.10", origin="online"),

@@ -15,6 +15,7 @@ from tests.end_to_end.collectives import PROJECT, Ran
 from tests.fake_proxmox import FakeProxmox
 from tests.providers.place import Kind, plugin_environment
 
+PASSPHRASE = "correct horse battery"
 PATIENCE = 120
 """Seconds after which a call of the engine hangs; it takes a tenth of it."""
 
@@ -69,7 +70,7 @@ class MachineStack:
             "VIRTUAL_ENV": sys.prefix,
             "PULUMI_HOME": str(home),
             "PULUMI_BACKEND_URL": f"file://{self.root / 'state'}",
-            "PULUMI_CONFIG_PASSPHRASE": "correct horse battery",
+            "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
             "PULUMI_SKIP_UPDATE_CHECK": "true",
         }
         ran = self.pulumi("stack", "init", "local")

@@ -69,7 +69,7 @@ def test_the_first_pass_brings_the_revision_up_and_remembers_it(world: World) ->
     assert world.record.updated == world.record.current == world.record.healthy == wanted
     assert world.record.running is None
     assert world.store.history()[0].outcome == made.outcome
-    assert world.engine.calls == ["preview production", "update production"]
+    assert world.engine.calls == ["mend production", "preview production", "update production"]
 
 
 def test_the_second_look_does_nothing_at_all(world: World) -> None:
@@ -302,7 +302,54 @@ def test_going_back_after_a_failed_update_looks_at_the_stack_again(world: World)
     made = world.go()
     assert made.outcome is not None
     assert made.outcome.kind in {OutcomeKind.UPDATED, OutcomeKind.UNCHANGED}
-    assert world.engine.calls[0] == "preview production"
+    assert world.engine.calls[:2] == ["mend production", "preview production"]
+
+
+def test_what_failed_half_way_is_looked_at_again_before_the_next_preview(world: World) -> None:
+    """Pulumi alone takes it for done."""
+    brought_up(world)
+    world.push("two", fails="no space left")
+    world.go()
+    world.engine.stacks["production"].half_made.add("pad-app")
+    world.engine.calls.clear()
+    world.push("two, with room")
+    made = world.go()
+    assert made.outcome is not None
+    assert made.outcome.kind is OutcomeKind.UPDATED
+    assert world.engine.calls == ["mend production", "preview production", "update production"]
+    assert "mended: looked again at pad-app, whose last update failed" in world.told()
+    world.engine.calls.clear()
+    world.push("three")
+    world.go()
+    assert world.engine.calls == ["preview production", "update production"]
+
+
+def test_what_cannot_be_looked_at_again_is_told_and_the_update_goes_on(world: World) -> None:
+    brought_up(world)
+    world.push("two", fails="no space left")
+    world.go()
+    world.engine.fail_next(UpdateFailedError("cannot work on pad-app: no answer"), "mend")
+    world.push("two, with room")
+    made = world.go()
+    assert made.outcome is not None
+    assert made.outcome.kind is OutcomeKind.UPDATED
+    assert "cannot look again at what failed: cannot work on pad-app: no answer" in world.told()
+
+
+def test_going_back_looks_again_at_what_failed_half_way(world: World) -> None:
+    world.policy = world.policy.with_(on_failure=OnFailure.ROLLBACK)
+    brought_up(world)
+    world.push("two", fails="no space left")
+    world.engine.calls.clear()
+    made = world.go()
+    assert made.outcome is not None
+    assert made.outcome.kind is OutcomeKind.ROLLED_BACK
+    assert world.engine.calls[:4] == [
+        "preview production",
+        "update production",
+        "mend production",
+        "preview production",
+    ]
 
 
 def test_a_program_that_raises_stalls_until_another_revision(world: World) -> None:

@@ -1,0 +1,113 @@
+"""What an update of a machine left half-made is mended by the next one; no guest is ever asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from reconciler.adapters.processes import LinuxProcesses
+from reconciler.adapters.pulumi_engine import PulumiEngine
+from reconciler.core.errors import EngineError, UpdateFailedError
+from reconciler.core.model import Operation, Revision, Updated
+from reconciler.ports import Program
+from reconciler.settings import EngineSettings
+from tests.declarations import Document
+from tests.fake_proxmox import FAULTS, fake_proxmox
+from tests.integration.machine_stack import PASSPHRASE, MachineStack
+from tests.integration.test_virtual_machine import HALF_WAY, NAME, VM_ID, declared
+from tests.providers.place import Kind, kinds
+
+pytestmark = pytest.mark.timeout(300)
+
+
+class Mended:
+    """A stack of machines, as the reconciler works on it."""
+
+    def __init__(self, stack: MachineStack) -> None:
+        self.stack = stack
+        self.cluster = stack.cluster
+        root = stack.root
+        settings = EngineSettings(
+            home=root / "home",
+            backend_url=f"file://{root / 'state'}",
+            passphrase=SecretStr(PASSPHRASE),
+        )
+        self.engine = PulumiEngine(settings, LinuxProcesses(), inherited=stack.environment)
+
+    def program(self, without: tuple[str, ...] = ()) -> Program:
+        return Program(
+            directory=self.stack.root / "checkout",
+            stack="local",
+            work=self.stack.root / "work",
+            revision=Revision(reference="main", commit="a" * 40),
+            digest="d" * 64,
+            without=without,
+        )
+
+    def update(self) -> Updated:
+        program = self.program()
+        return self.engine.update(program, self.engine.preview(program), lambda _: None)
+
+    def half_made(self) -> list[str]:
+        return [each["urn"].rpartition("::")[2] for each in self.stack.state() if each.get("initErrors")]
+
+    def config(self) -> dict[str, Any]:
+        found = self.cluster.vm(VM_ID)
+        assert found is not None
+        return {**found.config, **found.pending}
+
+
+@pytest.fixture(params=kinds())
+def live(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Mended]:
+    plugin: Kind = request.param
+    with fake_proxmox(tmp_path) as cluster:
+        stack = MachineStack(tmp_path / "stack", cluster, plugin)
+        stack.declare(declared())
+        ran = stack.up()
+        assert ran.code == 0, ran.said
+        yield Mended(stack)
+
+
+@pytest.mark.parametrize(("edit", "fault", "where", "left"), HALF_WAY, ids=["locked", "full"])
+def test_the_next_update_does_what_the_last_one_left_undone(
+    live: Mended, edit: Document, fault: FAULTS, where: Document, left: str
+) -> None:
+    live.stack.declare(declared(**edit))
+    with live.cluster.fault(fault, **where), pytest.raises(UpdateFailedError):
+        live.update()
+    assert live.half_made() == [NAME]
+    assert live.engine.mend(live.program()) == (NAME,)
+    assert live.half_made() == []
+    assert Operation.UPDATE in {change.operation for change in live.update().changes}
+    assert live.config()["cores"] == edit.get("cores", 4)
+    assert f"size={edit.get('disk_gib', 64)}G" in live.config()["scsi0"]
+    assert live.engine.mend(live.program()) == ()
+    assert live.stack.preview() == []
+
+
+def test_what_cannot_be_looked_at_stays_half_made_and_no_update_forgets_it(live: Mended) -> None:
+    live.stack.declare(declared(cores=8))
+    with live.cluster.fault("locked", vm_id=VM_ID), pytest.raises(UpdateFailedError):
+        live.update()
+    with live.cluster.fault("wrong token"), pytest.raises(UpdateFailedError, match="invalid token value"):
+        live.engine.mend(live.program())
+    assert live.half_made() == [NAME]
+    with pytest.raises(EngineError, match="left undone: cores: 8"):
+        live.update()
+    assert live.engine.mend(live.program()) == (NAME,)
+    live.update()
+    assert live.config()["cores"] == 8
+
+
+def test_a_machine_that_is_left_out_is_not_looked_at(live: Mended) -> None:
+    live.stack.declare(declared(cores=8))
+    with live.cluster.fault("locked", vm_id=VM_ID), pytest.raises(UpdateFailedError):
+        live.update()
+    live.cluster.forget_requests()
+    assert live.engine.mend(live.program(without=(NAME,))) == ()
+    assert live.cluster.requests == []
+    assert live.half_made() == [NAME]
