@@ -96,7 +96,8 @@ class Collective:
             "things": [
                 {
                     "name": thing.name, "inputs": dict(thing.inputs), "type": thing.type, "custom": True,
-                    "parent": None, "replace_on": [], "fails": "", "file": str(self.world / thing.name),
+                    "parent": None, "replace_on": [], "fails": "", "machine": None,
+                    "file": str(self.world / thing.name),
                 }
                 for thing in things
             ],
