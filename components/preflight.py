@@ -10,7 +10,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
 from dataclasses import replace
 
 from components.declaration_errors import Path, Problem
@@ -47,6 +46,17 @@ def problems(
         deadline: seconds for all machines together.
         without: names of machines that the update leaves out; they are not asked.
     """
+    return _asked(declaration, connect, deadline, without)[1]
+
+
+def _asked(
+    declaration: Declaration,
+    connect: Callable[[Machine], Endpoint],
+    deadline: float,
+    without: Collection[str],
+) -> tuple[dict[str, str], list[Problem]]:
+    """Docker's version by the name of each machine that answers, and what stands in the way."""
+    versions: dict[str, str] = {}
     used = used_machines(declaration)
     wanted = {
         name: images(declaration, name)
@@ -57,7 +67,9 @@ def problems(
 
     def ask(name: str) -> None:
         try:
-            answers.put((name, list(_machine(name, declaration.reachable(name), wanted[name], connect))))
+            answers.put(
+                (name, list(_machine(name, declaration.reachable(name), wanted[name], connect, versions)))
+            )
         except Exception as error:  # noqa: BLE001  # raised again where it can be seen
             answers.put((name, error))
 
@@ -79,7 +91,8 @@ def problems(
             name, [_unreachable(name, declaration.machines[name], f"no answer in {deadline:g} seconds")]
         )
     problems = [problem for name in wanted for problem in found[name]]
-    return problems if len(used) < 2 else [_or_without(problem) for problem in problems]
+    # A copy: a thread that is given up may still write.
+    return dict(versions), problems if len(used) < 2 else [_or_without(problem) for problem in problems]
 
 
 def checks(
@@ -89,21 +102,14 @@ def checks(
     without: Collection[str] = (),
 ) -> list[Check]:
     """The same with what is good; of a machine that is still to be made nothing. See `problems`."""
-    versions: dict[str, str] = {}
-
-    def noting(machine: Machine) -> Endpoint:
-        docker = connect(machine)
-        # Who does not answer is told below.
-        with suppress(EndpointError):
-            versions[machine.docker_address] = docker.version()
-        return docker
-
-    wrong = problems(declaration, noting, deadline, without)
-    addresses = {name: declaration.machines[name].docker_address for name in used_machines(declaration)}
+    versions, wrong = _asked(declaration, connect, deadline, without)
     good = [
-        Check(name=f"Docker on {name}", found=address, version=versions[address])
-        for name, address in addresses.items()
-        if address in versions and name not in without
+        Check(
+            name=f"Docker on {name}",
+            found=declaration.machines[name].docker_address,
+            version=versions[name],
+        )
+        for name in sorted(versions)
     ]
     return [*good, *(Check(name=_name(problem), problem=problem) for problem in wrong)]
 
@@ -142,11 +148,16 @@ def _is_to_be_made(declaration: Declaration, name: str) -> bool:
 
 
 def _machine(
-    name: str, machine: Machine, wanted: Images, connect: Callable[[Machine], Endpoint]
+    name: str,
+    machine: Machine,
+    wanted: Images,
+    connect: Callable[[Machine], Endpoint],
+    versions: dict[str, str],
 ) -> Iterator[Problem]:
+    """What stands in the way on one machine; its Docker's version goes into `versions`."""
     try:
         docker = connect(machine)
-        docker.version()
+        versions[name] = docker.version()
         for image, path in wanted.items():
             yield from _image(name, docker, image, path)
     except EndpointError as error:
