@@ -54,7 +54,7 @@ class AccessProvider(ResourceProvider):
     @told_plainly(MachineError)
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Wait for the machine, and pin its key."""
-        return CreateResult(_machine(props).address, outs=first_contact(props, None, _NEW_SECONDS))
+        return CreateResult(Reached.of(props).address, outs=first_contact(props, None, _NEW_SECONDS))
 
     @told_plainly(MachineError)
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
@@ -64,7 +64,7 @@ class AccessProvider(ResourceProvider):
         """
         if any(olds.get(key) != news.get(key) for key in _DECIDE):
             return DiffResult(changes=True, replaces=[])
-        reached, pinned = _machine(olds), str(olds["host_key"])
+        reached, pinned = Reached.of(olds), str(olds["host_key"])
         shown = shown_key(reached)
         if shown is not None and shown != pinned:
             raise key_changed(reached, pinned, shown, declared=news.get("declared_key") is not None)
@@ -94,7 +94,7 @@ def first_contact(props: Props, pinned: str | None, seconds: float) -> dict[str,
     Raises:
         MachineError: it does not come, or shows another key.
     """
-    reached, deadline = _machine(props), Deadline(seconds)
+    reached, deadline = Reached.of(props), Deadline(seconds)
     declared = props.get("declared_key")
     expected = declared or pinned
     shown = await_key(reached, deadline)
@@ -102,16 +102,6 @@ def first_contact(props: Props, pinned: str | None, seconds: float) -> dict[str,
         raise key_changed(reached, expected, shown, declared=declared is not None)
     await_login(reached, shown, deadline)
     return {**{key: props.get(key) for key in _DECIDE}, "host_key": shown}
-
-
-def _machine(props: Props) -> Reached:
-    # Numbers come back from the engine as floats.
-    return Reached(
-        name=str(props["machine"]),
-        address=str(props["address"]),
-        port=int(props["port"]),
-        user=str(props["user"]),
-    )
 
 
 class MachineAccess(Resource, module="chatons", name="MachineAccess"):

@@ -106,7 +106,7 @@ class SetupProvider(ResourceProvider):
     @told_plainly(MachineError)
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Set the machine up."""
-        return CreateResult(_machine(props).address, outs=set_up(props))
+        return CreateResult(Reached.of(props).address, outs=set_up(props))
 
     @told_plainly(MachineError)
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
@@ -128,7 +128,7 @@ def set_up(props: Props) -> dict[str, Any]:
     Raises:
         MachineError: a step failed; with its name and the last lines that it wrote.
     """
-    reached, host_key = _machine(props), str(props["host_key"])
+    reached, host_key = Reached.of(props), str(props["host_key"])
     ran = run_script(reached, host_key, props)
     problem = failure(reached, ran)
     if problem is not None:
@@ -180,16 +180,6 @@ def _await_docker(reached: Reached, host_key: str) -> None:
 def script_version() -> str:
     """Another one for another script: the machines that are there get that one, too."""
     return hashlib.sha256(_SCRIPT.read_bytes()).hexdigest()[:16]
-
-
-def _machine(props: Props) -> Reached:
-    # Numbers come back from the engine as floats.
-    return Reached(
-        name=str(props["machine"]),
-        address=str(props["address"]),
-        port=int(props["port"]),
-        user=str(props["user"]),
-    )
 
 
 class MachineSetup(Resource, module="chatons", name="MachineSetup"):

@@ -11,8 +11,10 @@ import shlex
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Self
 
 from components.ssh import SshAddress, ssh_options
 
@@ -49,6 +51,16 @@ class Reached:
     address: str
     port: int
     user: str
+
+    @classmethod
+    def of(cls, props: Mapping[str, Any]) -> Self:
+        """As the inputs of a dynamic resource have it; numbers come back from the engine as floats."""
+        return cls(
+            name=str(props["machine"]),
+            address=str(props["address"]),
+            port=int(props["port"]),
+            user=str(props["user"]),
+        )
 
     @property
     def docker(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_proxmoxve as proxmox
@@ -30,6 +31,16 @@ _CONTROLLER = "virtio-scsi-single"
 _AGENT_SECONDS = 10
 """Long enough for an agent that runs. Without one each refresh and each stop waits this long, 15 minutes
 unless it is said."""
+
+_STAYS: dict[str, Any] = {
+    "protection": True,
+    "migrate": True,
+    "stop_on_destroy": True,
+    "purge_on_destroy": False,
+    "delete_unreferenced_disks_on_destroy": False,
+    "reboot_after_update": False,
+}
+"""Inputs that keep any machine, its disks and its backups where a default of the provider would not."""
 
 _HOLDER_MEMORY_MIB = 128
 """Of a machine that never runs."""
@@ -140,12 +151,7 @@ def _machine(
         else proxmox.VmLegacyStartupArgs(order=declared.start_order),
         started=True,
         on_boot=True,
-        protection=True,
-        migrate=True,
-        stop_on_destroy=True,
-        purge_on_destroy=False,
-        delete_unreferenced_disks_on_destroy=False,
-        reboot_after_update=False,
+        **_STAYS,
         opts=pulumi.ResourceOptions(
             parent=parent,
             protect=not may_go,
@@ -263,12 +269,7 @@ def _holder(
         operating_system=proxmox.VmLegacyOperatingSystemArgs(type="l26"),
         started=False,
         on_boot=False,
-        protection=True,
-        migrate=True,
-        stop_on_destroy=True,
-        purge_on_destroy=False,
-        delete_unreferenced_disks_on_destroy=False,
-        reboot_after_update=False,
+        **_STAYS,
         opts=pulumi.ResourceOptions(
             parent=parent,
             protect=True,
