@@ -7,7 +7,7 @@ fwprovider/storage/resource_pbs.go.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.providers.api import Api, RefusedError
@@ -86,12 +86,9 @@ class Job:
 
     def read(self, api: Api, id_: str, state: Inputs) -> dict[str, Any] | None:
         """What is there of it, None when it is not."""
-        try:
-            job = api.get(f"/cluster/backup/{id_}")
-        except RefusedError as problem:
-            if any(word in str(problem) for word in _GONE):
-                return None
-            raise
+        job = _unless_gone(lambda: api.get(f"/cluster/backup/{id_}"))
+        if job is None:
+            return None
         now = {key: job[name] for key, name in _JOB.items() if name in job}
         truths: dict[str, Any] = {
             key: bool(now[key]) for key in ("all", "enabled", "repeatMissed") if key in now
@@ -139,12 +136,9 @@ class Pbs:
 
     def read(self, api: Api, id_: str, state: Inputs) -> dict[str, Any] | None:
         """What is there of it, None when it is not; the password is not given back."""
-        try:
-            store = api.get(f"/storage/{id_}")
-        except RefusedError as problem:
-            if any(word in str(problem) for word in _GONE):
-                return None
-            raise
+        store = _unless_gone(lambda: api.get(f"/storage/{id_}"))
+        if store is None:
+            return None
         now = {key: store[name] for key, name in _PBS.items() if name in store}
         return {**state, **now, "contents": store["content"].split(","), "resourceId": id_, "shared": True}
 
@@ -167,9 +161,11 @@ KINDS: dict[str, Image | Job | Pbs] = {
 }
 
 
-def _unless_gone(delete: Any) -> None:
+def _unless_gone(ask: Callable[[], Any]) -> Any:
+    """The answer; None where what was asked about is not there."""
     try:
-        delete()
+        return ask()
     except RefusedError as problem:
-        if not any(word in str(problem) for word in _GONE):
-            raise
+        if any(word in str(problem) for word in _GONE):
+            return None
+        raise
