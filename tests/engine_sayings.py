@@ -238,7 +238,8 @@ ROWS = (
     ),
     Row(
         "a step that never came", finished(), PlanViolatedError, f"at sofa ({PLAIN})", "`ronron update ENV`",
-        said(f"expected resource operations for {PLACE}sofa but none were seen\n"), retryable=True,
+        said(f"expected resource operations for {PLACE}sofa but none were seen\n", urn=f"{PLACE}sofa"),
+        retryable=True,
     ),
     Row(
         "a stop that somebody else asked for", finished(), EngineInterruptedError,

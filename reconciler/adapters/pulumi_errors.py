@@ -106,9 +106,13 @@ _NO_PLUGIN = re.compile(
 )
 # Source: pulumi pkg/resource/deploy, step_generator.go, step_executor.go and deployment_executor.go, 3.274.1.
 _VIOLATES = re.compile(
-    r"^resource (?:(?P<urn>urn:pulumi:\S.*?) )?violates plan|is not allowed by the plan: |"
-    r"^expected resource operations for (?P<missing>urn:pulumi:\S.*?) but none were seen",
-    re.M,
+    r"^resource (?:(?P<urn>urn:pulumi:\S.*?) )?violates plan|is not allowed by the plan: ", re.M
+)
+# Where a resource fails, the engine says this of every one whose turn did not come: it cancels itself
+# before it asks whether something went wrong (`Execute` in pkg/resource/deploy/deployment_executor.go of
+# Pulumi 3.274.1). So it is a cause only where there is no other.
+_NEVER_CAME = re.compile(
+    r"^expected resource operations for (?P<urn>urn:pulumi:\S.*?) but none were seen", re.M
 )
 
 _VERBS = {
@@ -142,11 +146,12 @@ def explain(
     known = tuple(secrets)
     error = (
         _stopped(finished, log)
-        or _violated(log)
+        or _violated(log, _VIOLATES)
         or _before_the_program(finished, stack)
         or _missing_plugin(finished, log)
         or _failed_resources(finished, log, stack)
         or _failed_program(log)
+        or _violated(log, _NEVER_CAME)
         or _unknown(finished)
     )
     clean = type(error)(
@@ -178,12 +183,12 @@ def _stopped(finished: Finished, log: EventLog) -> EngineError | None:
     return None
 
 
-def _violated(log: EventLog) -> EngineError | None:
+def _violated(log: EventLog, words: re.Pattern[str]) -> EngineError | None:
     urns = dict.fromkeys(
-        found["urn"] or found["missing"] or one.urn
+        found["urn"] or one.urn
         for one in log.diagnostics
         if one.severity == "error"
-        for found in _VIOLATES.finditer(one.message)
+        for found in words.finditer(one.message)
     )
     if not urns:
         return None
@@ -230,7 +235,9 @@ def _failed_resources(finished: Finished, log: EventLog, stack: str) -> EngineEr
     failed = {change.urn: change for change in log.failed}
     causes: dict[str, list[str]] = {urn: [] for urn in failed}
     for one in log.diagnostics:
-        if one.severity == "error" and one.urn and "::pulumi:pulumi:Stack::" not in one.urn:
+        if one.severity != "error" or _NEVER_CAME.search(one.message):
+            continue
+        if one.urn and "::pulumi:pulumi:Stack::" not in one.urn:
             causes.setdefault(one.urn, []).append(plain_cause(one.message))
     if not causes:
         return None

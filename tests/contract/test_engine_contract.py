@@ -189,6 +189,15 @@ def test_a_program_that_changed_after_its_preview_violates_the_plan(live: World)
     assert live.engine.preview(live.program()).touching == ()
 
 
+def test_a_program_that_leaves_out_what_it_previewed_violates_the_plan(live: World) -> None:
+    live.declare(RED, LAMP, inventory={"version": 1})
+    preview = live.engine.preview(live.program())
+    live.declare(RED, inventory={"version": 1})
+    with pytest.raises(PlanViolatedError):
+        live.update(preview)
+    assert live.engine.preview(live.program()).touching == ()
+
+
 def test_a_preview_of_another_commit_is_not_carried_out(live: World) -> None:
     live.declare(BLUE, inventory={"version": 1})
     preview = live.engine.preview(live.program())
@@ -206,6 +215,18 @@ def test_a_resource_that_fails_is_told_in_its_own_words_and_the_rest_is_kept(liv
     state = live.engine.state(live.program())
     assert (state.resources, state.pending) == (2, ())
     assert state.inventory == {"version": 1}
+
+
+def test_what_waited_for_a_resource_that_fails_is_not_told_as_the_cause(live: World) -> None:
+    things = (RED, Thing("sofa", fails="it does not go through the door"), Thing("cushion", parent="sofa"))
+    live.declare(*things, inventory={"version": 1})
+    preview = live.engine.preview(live.program())
+    with pytest.raises(
+        UpdateFailedError, match=r"cannot create sofa.*: it does not go through the door"
+    ) as caught:
+        live.update(preview)
+    assert "cushion" not in f"{caught.value} {caught.value.hint}"
+    assert live.engine.state(live.program()).resources == 1
 
 
 def test_the_owner_knows_of_the_engine_before_it_can_do_anything(live: World) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import socket
+
 from tests.end_to_end.collectives import Collective, web
 
 
@@ -57,3 +59,19 @@ def test_an_environment_that_rolls_back_serves_the_last_healthy_commit_again(col
     passes = collective.ronron("history", "local", "--json").out
     assert "rolled back" in passes or "rolled_back" in passes
     assert good[:12] in collective.ronron("status").out
+
+
+def test_an_update_whose_port_is_taken_says_so_and_is_live_when_it_is_free(collective: Collective) -> None:
+    collective.policy(local={})
+    collective.declare({"site": {**web(collective.images, "first"), "hostname": "site.localhost"}})
+    collective.push()
+    with socket.create_server(("127.0.0.1", collective.port)):
+        failed = collective.ronron("update", "local")
+    assert failed.code == 1, failed.said
+    assert "address already in use" in failed.said
+    assert "free the port" in failed.said
+    assert "previewed" not in failed.said, "what waited for the edge is not the cause"
+
+    mended = collective.ronron("update", "local")
+    assert mended.code == 0, mended.said
+    assert collective.get("site.localhost").text == "first"

@@ -13,6 +13,7 @@ from reconciler.core.model import Change, Operation
 from tests.engine_sayings import (
     DOCKER,
     IMAGE,
+    KEEP,
     PULL,
     RAISED,
     ROWS,
@@ -61,6 +62,16 @@ def test_a_violated_plan_tells_of_what_was_done_before_it() -> None:
     done = (Change(urn=DOCKER, operation=Operation.CREATE), Change(urn=IMAGE, operation=Operation.SAME))
     error = explain(finished(), EventLog(diagnostics=log.diagnostics, done=done), "dev")
     assert "1 changes of the plan were made before" in error.message
+
+
+def test_those_whose_turn_did_not_come_are_not_the_cause_where_another_failed() -> None:
+    after = [
+        Diagnostic("error", f"expected resource operations for {urn} but none were seen\n", urn)
+        for urn in (IMAGE, KEEP)
+    ]
+    log = failed(DOCKER, *bridged(TCP))
+    error = explain(finished(), EventLog(failed=log.failed, diagnostics=(*log.diagnostics, *after)), "dev")
+    assert error.message == explain(finished(), log, "dev").message
 
 
 def test_failed_resources_come_before_the_complaints_of_an_interrupted_program() -> None:
