@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -291,10 +291,16 @@ def web(images: Mapping[str, str], text: str, *, healthy: bool = True, first_sle
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """A port of the loopback interface that nobody uses, and that no other program is given by chance.
+
+    Minutes pass before the edge listens on it. The kernel gives those of its ephemeral range (from 32768 on
+    Linux, ip(7)) to every connection that goes out, so it is none of them.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(32_768 - 10_000)
+        with socket.socket() as found, suppress(OSError):
+            found.bind(("127.0.0.1", port))
+            return port
 
 
 def seal(place: Path) -> Sealed:
