@@ -7,10 +7,11 @@ disk is a file behind a loop device, under the name that udev would give to a di
 from __future__ import annotations
 
 import io
+import socket
 import subprocess
 import tarfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -171,20 +172,39 @@ class Guest:
         """Its Docker, once there is one; not through what is tested."""
         if self._client is None:
             self.disconnect()
-            socket = self.place / "docker.sock"
-            self._tunnel = subprocess.Popen(
-                ["ssh", "-N", "-i", str(self.key), "-o", "StrictHostKeyChecking=no", "-o", "BatchMode=yes",
-                 "-o", "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes", "-o", "LogLevel=ERROR",
-                 "-o", "ControlPath=none", "-L", f"{socket}:/run/docker.sock", f"root@{self.address}"],
-                stdin=subprocess.DEVNULL,
-            )  # fmt: skip
-            end = time.monotonic() + 30
-            while not socket.is_socket():
-                assert self._tunnel.poll() is None, "no way to the Docker inside"
-                assert time.monotonic() < end
-                time.sleep(0.05)
-            self._client = docker.DockerClient(base_url=f"unix://{socket}", timeout=120)
+            end = self.place / "docker.sock"
+            self._tunnel = self._forward(f"{end}:/run/docker.sock", end.is_socket)
+            self._client = docker.DockerClient(base_url=f"unix://{end}", timeout=120)
         return self._client
+
+    @contextmanager
+    def on_loopback(self, port: int) -> Iterator[None]:
+        """Have a port of this machine's loopback address lead to the same one of the guest."""
+
+        def open_() -> bool:
+            with socket.socket() as visitor:
+                return visitor.connect_ex(("127.0.0.1", port)) == 0
+
+        tunnel = self._forward(f"127.0.0.1:{port}:127.0.0.1:{port}", open_)
+        try:
+            yield
+        finally:
+            tunnel.terminate()
+            tunnel.wait(30)
+
+    def _forward(self, ways: str, there: Callable[[], bool]) -> subprocess.Popen[bytes]:
+        tunnel = subprocess.Popen(
+            ["ssh", "-N", "-i", str(self.key), "-o", "StrictHostKeyChecking=no", "-o", "BatchMode=yes",
+             "-o", "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes", "-o", "LogLevel=ERROR",
+             "-o", "ControlPath=none", "-o", "ExitOnForwardFailure=yes", "-L", ways, f"root@{self.address}"],
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        end = time.monotonic() + 30
+        while not there():
+            assert tunnel.poll() is None, f"no way for {ways}"
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        return tunnel
 
     def load(self, images: Sequence[str]) -> None:
         """Give it images that the Docker of this machine has."""

@@ -22,7 +22,7 @@ from ruamel.yaml import YAML
 
 from tests.containers import Containers, containers_of_a_test
 from tests.declarations import DATA, HOST_KEY, VM
-from tests.end_to_end.collectives import Collective, Document
+from tests.end_to_end.collectives import Collective, Document, Ran
 from tests.fake_proxmox import IMAGE, IMAGE_CHECKSUM, FakeProxmox, fake_proxmox
 from tests.guest import Guest, guest
 from tests.image_registry import Registry, registry
@@ -32,7 +32,7 @@ from tests.ssh_to_docker import ssh_agent
 
 pytestmark = pytest.mark.timeout(900)
 
-NAME, PORT = "pica01", 8080
+NAME = "pica01"
 OTHER_IMAGE = "https://images.test.example/debian-13-genericcloud-amd64-20261203-2400.qcow2"
 
 
@@ -86,18 +86,27 @@ class Chain:
             *ETHERPAD_SECRETS,
             machines={NAME: {"proxmox": machine}},
             proxmox={"endpoint": self.cluster.endpoint},
-            edge={"image": images["edge"], "tls": "off", "http_port": PORT, "bind": "0.0.0.0"},  # noqa: S104
+            edge={"image": images["edge"], "tls": "off", "http_port": collective.port, "bind": "0.0.0.0"},  # noqa: S104
             database={"image": images["postgres"]},
             **token,
         )
 
     def title(self) -> str:
         """Of the pad, as a visitor of the machine sees it."""
+        port = self.stack.collective.port
         answer = httpx.get(
-            f"http://{self.machine.address}:{PORT}/", headers={"Host": f"pad.localhost:{PORT}"}, timeout=20
+            f"http://{self.machine.address}:{port}/", headers={"Host": f"pad.localhost:{port}"}, timeout=20
         )
         assert answer.status_code == 200, answer.text
         return answer.text.partition("<title>")[2].partition("</title>")[0].strip()
+
+    def ronron(self, *words: str) -> Ran:
+        """Have the reconciler do it, on the state that the maintainer has used."""
+        collective = self.stack.collective
+        more = {**self.stack.more, "PULUMI_BACKEND_URL": f"file://{self.stack.backend}"}
+        # A visitor of pad.localhost comes to the loopback address, and so does the probe.
+        with self.machine.on_loopback(collective.port):
+            return collective.ronron(*words, seconds=300, **more)
 
     def containers(self) -> dict[str, str]:
         """Id of each container on the machine by its name, without the collective's own."""
@@ -204,15 +213,56 @@ def test_a_second_update_changes_nothing(chain: Chain) -> None:
     assert chain.stack.changes() == set()
 
 
+def test_what_is_merged_is_live_on_the_machine(chain: Chain) -> None:
+    chain.stack.collective.policy(local={})
+    chain.stack.collective.push()
+    taken_over = chain.ronron("update", "local")
+    assert taken_over.code == 0, taken_over.said
+    assert "unchanged" in taken_over.said
+    before = chain.containers()
+
+    chain.declare(title="Merged")
+    chain.stack.collective.push("Name the pad")
+    merged = chain.ronron("watch", "--once")
+    assert merged.code == 0, merged.said
+    assert chain.title() == "Merged"
+    after = chain.containers()
+    assert {name for name in before if after[name] != before[name]} == {"pad"}
+
+    again = chain.ronron("watch", "--once")
+    assert again.code == 0, again.said
+    assert chain.containers() == after
+    assert chain.ronron("status", "local").code == 0
+
+
+def test_what_the_cluster_refuses_is_said_and_mended_by_the_next_pass(chain: Chain) -> None:
+    before = chain.containers()
+    chain.declare(title="Merged", cores=6)
+    chain.stack.collective.push("Give it more cores")
+    with chain.cluster.fault("locked", vm_id=VM["vm_id"]):
+        refused = chain.ronron("update", "local")
+    assert refused.code == 1, refused.said
+    assert "locked" in refused.said
+    assert "previewed" not in refused.said
+
+    mended = chain.ronron("update", "local")
+    assert mended.code == 0, mended.said
+    found = chain.cluster.vm(VM["vm_id"])
+    assert found is not None
+    assert {**found.config, **found.pending}["cores"] == 6
+    assert chain.containers() == before
+    assert chain.title() == "Merged"
+
+
 def test_cores_and_memory_are_changed_in_place_while_the_pad_answers(chain: Chain) -> None:
     before = chain.containers()
-    chain.declare(cores=8, memory_mib=16384)
+    chain.declare(title="Merged", cores=8, memory_mib=16384)
     assert chain.stack.changes() == {f"VmLegacy {NAME}"}
     ran = chain.stack.up()
     assert ran.code == 0, ran.said
     assert "replaced" not in ran.out
     assert chain.containers() == before
-    assert chain.title() == "Before"
+    assert chain.title() == "Merged"
     found = chain.cluster.vm(VM["vm_id"])
     assert found is not None
     assert {**found.config, **found.pending}["cores"] == 8
@@ -223,6 +273,7 @@ def test_edits_of_user_data_image_and_keys_replace_nothing(chain: Chain) -> None
     checksum = chain.cluster.image(OTHER_IMAGE, b"QFI\xfb another")
     chain.cluster.do(lambda inside: inside.store_file("local", "first-boot.yaml", 12, "snippets"))
     chain.declare(
+        title="Merged",
         image={"url": OTHER_IMAGE, "checksum": checksum},
         keys=[chain.machine.public_key, HOST_KEY],
         user_data="local:snippets/first-boot.yaml",
@@ -231,7 +282,7 @@ def test_edits_of_user_data_image_and_keys_replace_nothing(chain: Chain) -> None
     assert ran.code == 0, ran.said
     assert "replaced" not in ran.out
     assert chain.containers() == before
-    assert chain.title() == "Before"
+    assert chain.title() == "Merged"
     assert chain.stack.changes() == set()
 
 
@@ -249,4 +300,4 @@ def test_a_machine_that_shows_another_key_is_not_trusted(chain: Chain) -> None:
     chain.machine.put("/etc/ssh/ssh_host_ed25519_key.pub", known)
     chain.machine.shell("chmod 600 /etc/ssh/ssh_host_ed25519_key; systemctl restart ssh")
     assert chain.containers() == before
-    assert chain.title() == "Before"
+    assert chain.title() == "Merged"
