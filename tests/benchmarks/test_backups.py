@@ -13,8 +13,8 @@ from threading import Event, Thread
 import pytest
 from docker.models.containers import Container
 
-from tests.backup_targets import served
-from tests.containers import Containers, runs
+from tests.support.backup_targets import served
+from tests.support.containers import Containers, runs
 
 MIB = 1024 * 1024
 FILES, FILE_BYTES = 4096, 256 * 1024

@@ -34,8 +34,8 @@ from reconciler.testing import (
     FakeProcesses,
     RecordingProgress,
 )
-from tests.end_to_end.collectives import PROJECT, Collective, free_port, web
-from tests.worlds import inventory, pad
+from tests.support.collectives import PROJECT, Collective, free_port, web
+from tests.support.worlds import inventory, pad
 
 FIXED_WORK = 0.05
 """Seconds that `fixed_work` took where the claims were first measured (two cores of a virtual machine)."""

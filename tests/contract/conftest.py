@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.fake_proxmox import FakeProxmox, fake_proxmox
 from tests.providers.place import Kind, kinds, plugin_environment
-from tests.proxmox_project import ProxmoxProject
-from tests.proxmox_wanted import image, vm
+from tests.support.fake_proxmox import FakeProxmox, fake_proxmox
+from tests.support.proxmox_project import ProxmoxProject
+from tests.support.proxmox_wanted import image, vm
 
 
 @pytest.fixture(params=kinds())

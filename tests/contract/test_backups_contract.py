@@ -16,11 +16,8 @@ from reconciler.core.errors import AgentSilentError, BackupError, ConfigError, S
 from reconciler.core.inventory import Inventory
 from reconciler.ports import Backups
 from reconciler.testing import FakeBackups
-from tests.backed_up import NAME, BackedUp, backed_up
-from tests.backup_targets import agent_image, postgres_image
-from tests.double_images import ensure_doubles
-
-__all__ = ["agent_image", "postgres_image"]
+from tests.support.backed_up import NAME, BackedUp, backed_up
+from tests.support.double_images import ensure_doubles
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -25,7 +25,7 @@ from reconciler.core.errors import (
 from reconciler.core.model import Change, Operation, ProcessMark
 from reconciler.core.status import Finding
 from reconciler.testing import Thing
-from tests.engine_worlds import RED, FakeWorld, RealWorld, World
+from tests.support.engine_worlds import RED, FakeWorld, RealWorld, World
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -23,7 +23,7 @@ from components.resolved import SERVICE_TYPE
 from reconciler.core.errors import ConfigError
 from reconciler.core.inventory import VERSION as READ
 from reconciler.core.inventory import Inventory, read_inventory
-from tests.declarations import (
+from tests.support.declarations import (
     BACKUP,
     DATA,
     HOST_KEY,
@@ -38,7 +38,7 @@ from tests.declarations import (
     pinned,
     proxmox_declaration,
 )
-from tests.programs import run
+from tests.support.programs import run
 
 SCHEMA: Document = json.loads(
     (Path(__file__).parents[2] / "docs" / "schemas" / "inventory.schema.json").read_text()

@@ -12,8 +12,8 @@ from reconciler.adapters.docker_machines import DockerMachines
 from reconciler.core.inventory import Inventory
 from reconciler.ports import Machines
 from reconciler.testing import FakeMachines
-from tests.forwarders import Forwarder, forwarder
-from tests.worlds import inventory
+from tests.support.forwarders import Forwarder, forwarder
+from tests.support.worlds import inventory
 
 
 class Site(Protocol):

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.fake_proxmox import FAULTS, FakeProxmox
 from tests.providers.place import Kind, plugin_environment
-from tests.proxmox_project import ProxmoxProject
-from tests.proxmox_wanted import guest_config, image, vm
+from tests.support.fake_proxmox import FAULTS, FakeProxmox
+from tests.support.proxmox_project import ProxmoxProject
+from tests.support.proxmox_wanted import guest_config, image, vm
 
 pytestmark = pytest.mark.timeout(180)
 

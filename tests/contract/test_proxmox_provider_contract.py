@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fake_proxmox import IMAGE, FakeProxmox
 from tests.providers.table import RESOURCES, TABLE, TYPES
-from tests.proxmox_project import ProxmoxProject, Wanted
-from tests.proxmox_wanted import JOB, PBS, QUIET, VM, disk, first_boot, guest_config, image, vm
+from tests.support.fake_proxmox import IMAGE, FakeProxmox
+from tests.support.proxmox_project import ProxmoxProject, Wanted
+from tests.support.proxmox_wanted import JOB, PBS, QUIET, VM, disk, first_boot, guest_config, image, vm
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -19,7 +19,7 @@ from reconciler.core.errors import RevisionNotFoundError, SourceError, SourceUna
 from reconciler.core.model import Revision
 from reconciler.ports import Source
 from reconciler.testing import FakeSource
-from tests.repositories import Repository
+from tests.support.repositories import Repository
 
 PROGRAM = {
     "Pulumi.yaml": "name: ours\n",

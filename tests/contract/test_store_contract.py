@@ -17,7 +17,7 @@ from reconciler.core.model import Decision, Outcome, OutcomeKind, Reason
 from reconciler.core.record import Record
 from reconciler.ports import Store
 from reconciler.testing import NOON, MemoryStore
-from tests.values import (
+from tests.support.values import (
     FAILED,
     FRESH,
     HELD,

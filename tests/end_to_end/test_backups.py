@@ -9,8 +9,8 @@ from contextlib import closing
 import docker
 import pytest
 
-from tests.end_to_end.collectives import Collective, Ran
-from tests.end_to_end.lived_in import SERVICES, LivedIn, in_the_past, notes
+from tests.support.collectives import Collective, Ran
+from tests.support.lived_in import SERVICES, LivedIn, in_the_past, notes
 
 pytestmark = pytest.mark.timeout(600)
 

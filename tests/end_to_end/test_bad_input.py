@@ -9,7 +9,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from tests.end_to_end.collectives import Collective, Document, Ran, web
+from tests.support.collectives import Collective, Document, Ran, web
 
 ONE_SCREEN = 24
 """Lines; the smallest terminal that anybody uses."""

@@ -14,7 +14,7 @@ import pytest
 
 from demo.pad import Pad
 from demo.story import KEEPSAKE, NEW_TITLE, WRITTEN
-from tests.end_to_end.collectives import PROJECT, free_port
+from tests.support.collectives import PROJECT, free_port
 
 
 @dataclass

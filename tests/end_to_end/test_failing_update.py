@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import socket
 
-from tests.end_to_end.collectives import Collective, web
+from tests.support.collectives import Collective, web
 
 
 def test_an_update_that_fails_its_health_check_is_said_kept_and_mended_by_the_next_commit(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.end_to_end.collectives import Collective, web
+from tests.support.collectives import Collective, web
 
 
 def until(what: Callable[[], bool], seconds: float) -> None:

@@ -11,8 +11,8 @@ import docker
 import pytest
 
 from demo import throw_away
-from tests.end_to_end.collectives import Collective, empty
-from tests.end_to_end.lived_in import LivedIn
+from tests.support.collectives import Collective, empty
+from tests.support.lived_in import LivedIn
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -8,9 +8,9 @@ from contextlib import closing
 import docker
 import pytest
 
-from tests.end_to_end.collectives import Collective, web
-from tests.forwarders import Forwarder, forwarder
-from tests.pulumi_project import until
+from tests.support.collectives import Collective, web
+from tests.support.forwarders import Forwarder, forwarder
+from tests.support.pulumi_project import until
 
 pytestmark = pytest.mark.timeout(300)
 

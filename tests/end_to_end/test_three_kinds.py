@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from demo.pad import Pad
-from tests.end_to_end.collectives import Collective, Document
-from tests.end_to_end.visitors import Board, Chat
+from tests.support.collectives import Collective, Document
+from tests.support.visitors import Board, Chat
 
 SECRETS = (
     "pad-database-password", "pad-admin-password", "chat-database-password", "board-database-password",

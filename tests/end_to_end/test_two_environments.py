@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from tests.end_to_end.collectives import Collective, free_port, web
+from tests.support.collectives import Collective, free_port, web
 
 
 def test_two_environments_are_updated_at_the_same_time_and_apart(collective: Collective) -> None:

@@ -20,15 +20,15 @@ import httpx
 import pytest
 from ruamel.yaml import YAML
 
-from tests.containers import Containers, containers_of_a_test
-from tests.declarations import DATA, HOST_KEY, VM
-from tests.end_to_end.collectives import Collective, Document, Ran
-from tests.fake_proxmox import IMAGE, IMAGE_CHECKSUM, FakeProxmox, fake_proxmox
-from tests.guest import Guest, guest
-from tests.image_registry import Registry, registry
-from tests.integration.plain import ETHERPAD_SECRETS, PlainStack, etherpad
 from tests.providers.place import kinds, plugin_environment
-from tests.ssh_to_docker import ssh_agent
+from tests.support.collectives import Collective, Document, Ran
+from tests.support.containers import Containers, containers_of_a_test
+from tests.support.declarations import DATA, HOST_KEY, VM
+from tests.support.fake_proxmox import IMAGE, IMAGE_CHECKSUM, FakeProxmox, fake_proxmox
+from tests.support.guest import Guest, guest
+from tests.support.image_registry import Registry, registry
+from tests.support.plain import ETHERPAD_SECRETS, PlainStack, etherpad
+from tests.support.ssh_to_docker import ssh_agent
 
 pytestmark = pytest.mark.timeout(900)
 

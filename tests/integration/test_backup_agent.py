@@ -9,21 +9,16 @@ import tarfile
 import pytest
 
 from components.images.backup_agent import standstill
-from tests.backup_targets import (
+from tests.support.backup_targets import (
     PASSWORD,
     REPOSITORY_PASSWORD,
-    agent_image,
     asks,
     does,
     exported,
-    here,
-    postgres_image,
     refuses,
     served,
 )
-from tests.containers import Containers, runs, until
-
-__all__ = ["agent_image", "here", "postgres_image"]
+from tests.support.containers import Containers, runs, until
 
 
 def test_a_snapshot_is_taken_verified_listed_and_told_of(

@@ -7,22 +7,17 @@ from typing import Any
 
 import pytest
 
-from tests.backup_targets import (
+from tests.support.backup_targets import (
     Served,
-    agent_image,
     asks,
     begun,
     does,
-    here,
     killed,
-    postgres_image,
     processes,
     running,
     served,
 )
-from tests.containers import Containers, runs, until
-
-__all__ = ["agent_image", "here", "postgres_image"]
+from tests.support.containers import Containers, runs, until
 
 # Random letters do not compress: pg_dump is at work for some seconds.
 FILL = """

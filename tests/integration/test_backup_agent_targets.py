@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from tests.backup_servers import rest_server, s3_server, server_image, ssh_server
-from tests.backup_targets import (
+from tests.support.backup_servers import (
+    rest_server,
+    s3_server,
+    ssh_server,
+)
+from tests.support.backup_targets import (
     Served,
-    agent_image,
     begun,
     does,
-    here,
     packed,
-    postgres_image,
     processes,
     refuses,
     running,
     served,
 )
-from tests.containers import Containers, runs, said, until
-
-__all__ = ["agent_image", "here", "postgres_image", "server_image"]
+from tests.support.containers import Containers, runs, said, until
 
 
 def with_sftp(pad: Served, here: Containers, image: str) -> Served:

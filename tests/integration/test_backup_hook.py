@@ -13,8 +13,8 @@ from typing import Any
 import docker
 import pytest
 
-from tests.end_to_end.collectives import PROJECT, Collective, Document, Ran, Sealed, web
-from tests.integration.plain import PlainStack
+from tests.support.collectives import PROJECT, Collective, Document, Ran, Sealed, web
+from tests.support.plain import PlainStack
 
 pytestmark = pytest.mark.timeout(300)
 

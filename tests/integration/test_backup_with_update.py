@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.collectives import Collective, Document, Sealed, web
-from tests.integration.plain import PlainStack
+from tests.support.collectives import Collective, Document, Sealed, web
+from tests.support.plain import PlainStack
 
 pytestmark = pytest.mark.timeout(600)
 

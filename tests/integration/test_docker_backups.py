@@ -15,12 +15,9 @@ from reconciler.adapters.docker_backups import DockerBackups
 from reconciler.adapters.docker_exec import run
 from reconciler.core.errors import AgentSilentError, BackupError
 from reconciler.core.inventory import Inventory
-from tests.backed_up import NAME, BackedUp, backed_up
-from tests.backup_targets import agent_image, postgres_image
-from tests.containers import runs
-from tests.double_images import ensure_doubles
-
-__all__ = ["agent_image", "postgres_image"]
+from tests.support.backed_up import NAME, BackedUp, backed_up
+from tests.support.containers import runs
+from tests.support.double_images import ensure_doubles
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURE = bytes(range(256)) * 256

@@ -17,13 +17,10 @@ import pytest
 from reconciler.adapters.docker_backups import DockerBackups
 from reconciler.core.errors import AgentSilentError, BackupError
 from reconciler.core.inventory import Inventory
-from tests.backed_up import NAME, BackedUp, backed_up
-from tests.backup_targets import agent_image, postgres_image
-from tests.containers import runs
-from tests.double_images import ensure_doubles
-from tests.ssh_to_docker import Sshd, new_key, ssh_agent, sshd
-
-__all__ = ["agent_image", "postgres_image"]
+from tests.support.backed_up import NAME, BackedUp, backed_up
+from tests.support.containers import runs
+from tests.support.double_images import ensure_doubles
+from tests.support.ssh_to_docker import Sshd, new_key, ssh_agent, sshd
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -21,10 +21,10 @@ from components.docker_endpoint import (
     endpoint,
 )
 from components.image_reference import ImageReference
-from tests.containers import Containers, containers_of_a_test
-from tests.declarations import HOST_KEY, proxmox_declaration
-from tests.end_to_end.collectives import free_port
-from tests.stand_ins import program
+from tests.support.collectives import free_port
+from tests.support.containers import Containers, containers_of_a_test
+from tests.support.declarations import HOST_KEY, proxmox_declaration
+from tests.support.stand_ins import program
 
 SOCKET = "unix:///var/run/docker.sock"
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.declarations import PROXMOX, VM
-from tests.end_to_end.collectives import Collective, Sealed, web
-from tests.fake_proxmox import FakeProxmox, fake_proxmox
+from tests.support.collectives import Collective, Sealed, web
+from tests.support.declarations import PROXMOX, VM
+from tests.support.fake_proxmox import FakeProxmox, fake_proxmox
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -18,10 +18,10 @@ from ruamel.yaml import YAML
 from components import required_secrets
 from components.declaration import StackConfiguration, load
 from components.declaration_errors import NAMESPACE
-from tests.declarations import PASSWORD
-from tests.end_to_end.collectives import PROGRAM, PROJECT
-from tests.fake_proxmox import FakeProxmox, fake_proxmox
 from tests.providers.place import Kind, kinds, plugin_environment
+from tests.support.collectives import PROGRAM, PROJECT
+from tests.support.declarations import PASSWORD
+from tests.support.fake_proxmox import FakeProxmox, fake_proxmox
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -11,9 +11,9 @@ import pytest
 from reconciler.adapters.git_source import GitSource
 from reconciler.adapters.processes import LinuxProcesses
 from reconciler.core.errors import RevisionNotFoundError, SourceError
-from tests.git_servers import Web, web
-from tests.git_sources import refusal, source
-from tests.repositories import Repository
+from tests.support.git_servers import Web, web
+from tests.support.git_sources import refusal, source
+from tests.support.repositories import Repository
 
 
 @pytest.fixture

@@ -16,9 +16,19 @@ import pytest
 from reconciler.adapters.git_locks import locked
 from reconciler.adapters.processes import LinuxProcesses
 from reconciler.core.errors import SourceError, SourceUnavailableError
-from tests.git_servers import Daemon, daemon
-from tests.git_sources import LOOK, ends, is_whole, kill_all, refusal, running, source, tell, working_in
-from tests.repositories import Repository
+from tests.support.git_servers import Daemon, daemon
+from tests.support.git_sources import (
+    LOOK,
+    ends,
+    is_whole,
+    kill_all,
+    refusal,
+    running,
+    source,
+    tell,
+    working_in,
+)
+from tests.support.repositories import Repository
 
 CUT = 1 << 16
 """Bytes after which answers stall: far more than a list of references, far less than the history."""

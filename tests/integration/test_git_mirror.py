@@ -13,8 +13,8 @@ import pytest
 
 from reconciler.adapters.git_mirror import MOST_LOOSE
 from reconciler.core.errors import RevisionNotFoundError, SourceUnavailableError
-from tests.git_sources import CHECK_OUT, ends, is_whole, refusal, running, source
-from tests.repositories import Repository
+from tests.support.git_sources import CHECK_OUT, ends, is_whole, refusal, running, source
+from tests.support.repositories import Repository
 
 FILES = {"Pulumi.yaml": "name: ours\n", "app/__main__.py": "print('hello')\n"}
 

@@ -18,9 +18,9 @@ from reconciler.core.errors import (
     SourceError,
     SourceUnavailableError,
 )
-from tests.git_servers import Web, closed, silent, web
-from tests.git_sources import refusal, source, tell, working_in
-from tests.repositories import Repository, git
+from tests.support.git_servers import Web, closed, silent, web
+from tests.support.git_sources import refusal, source, tell, working_in
+from tests.support.repositories import Repository, git
 
 SHORT = timedelta(seconds=1)
 PASSWORD = "s3cret-word"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from docker.models.containers import Container
 
-from tests.containers import Containers, containers_of_a_test, put, runs, said, until
+from tests.support.containers import Containers, containers_of_a_test, put, runs, said, until
 from toolchain import docker_engine, image_build, images
 from toolchain.cache import Cache, cache_root
 from toolchain.errors import ToolchainError

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from components.proxmox_api import ProxmoxApi
-from tests.declarations import PROXMOX, Document, proxmox_document
-from tests.end_to_end.collectives import PROJECT
-from tests.fake_proxmox import FakeProxmox, fake_proxmox
-from tests.integration.machine_stack import MachineStack, Step
+from tests.support.collectives import PROJECT
+from tests.support.declarations import PROXMOX, Document, proxmox_document
+from tests.support.fake_proxmox import FakeProxmox, fake_proxmox
+from tests.support.machine_stack import MachineStack, Step
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -32,7 +32,7 @@ import json, pathlib, sys
 sys.path.insert(0, {str(PROJECT)!r})
 import pulumi
 from components.machine_backup import MachineBackup, MachineBackupArgs
-from tests.declarations import declaration
+from tests.support.declarations import declaration
 
 given = json.loads(pathlib.Path("declared.json").read_text())
 declared = declaration(base=given["document"])

@@ -22,9 +22,9 @@ from components.machine_setup import changes, failure, run_script, set_up
 from components.machine_ssh import MachineError, Reached
 from reconciler.adapters.pulumi_environment import environment
 from reconciler.settings import EngineSettings
-from tests.containers import Containers, containers_of_a_test
-from tests.guest import USER, Guest, guest
-from tests.ssh_to_docker import new_key, ssh_agent
+from tests.support.containers import Containers, containers_of_a_test
+from tests.support.guest import USER, Guest, guest
+from tests.support.ssh_to_docker import new_key, ssh_agent
 from toolchain.image_recipes import DEBIAN
 
 pytestmark = pytest.mark.timeout(300)

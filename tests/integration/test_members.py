@@ -8,8 +8,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tests.end_to_end.collectives import Collective, Document, web
-from tests.integration.plain import PlainStack
+from tests.support.collectives import Collective, Document, web
+from tests.support.plain import PlainStack
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -28,9 +28,9 @@ from reconciler.own_backup import NAME
 from reconciler.settings import POLICY_FILE
 from reconciler.testing import FakeBackups, FakeProber, Thing
 from reconciler.wiring import Options
-from tests.pulumi_project import PASSPHRASE, PROGRAM, PulumiProject
-from tests.repositories import Repository
-from tests.worlds import inventory
+from tests.support.pulumi_project import PASSPHRASE, PROGRAM, PulumiProject
+from tests.support.repositories import Repository
+from tests.support.worlds import inventory
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from components.image_reference import ImageReference
-from tests.end_to_end.collectives import Collective, Document, Ran, Sealed
-from tests.integration.plain import ETHERPAD_SECRETS, PlainStack, etherpad
+from tests.support.collectives import Collective, Document, Ran, Sealed
+from tests.support.plain import ETHERPAD_SECRETS, PlainStack, etherpad
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -22,8 +22,8 @@ from components.proxmox_api import ProxmoxApi
 from components.proxmox_models import Proxmox
 from components.proxmox_preflight import answers, checks, problems
 from components.resolved import Declaration
-from tests.declarations import DATA, Document, proxmox_declaration
-from tests.fake_proxmox import PRIVILEGES, FakeProxmox, fake_proxmox
+from tests.support.declarations import DATA, Document, proxmox_declaration
+from tests.support.fake_proxmox import PRIVILEGES, FakeProxmox, fake_proxmox
 
 LINE = "Made by Ronron: ronron-local-vm01"
 SNIPPET = "local:snippets/first-boot.yaml"

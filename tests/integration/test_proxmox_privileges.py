@@ -11,11 +11,11 @@ from pydantic import SecretStr
 
 from components.proxmox_preflight import problems
 from components.proxmox_privileges import holds, needed
-from tests.declarations import DATA, Document, declaration, proxmox_document
-from tests.end_to_end.collectives import PROJECT
-from tests.fake_proxmox import IMAGE, IMAGE_CHECKSUM, FakeProxmox, fake_proxmox
-from tests.integration.machine_stack import MachineStack
 from tests.providers.place import Kind, kinds
+from tests.support.collectives import PROJECT
+from tests.support.declarations import DATA, Document, declaration, proxmox_document
+from tests.support.fake_proxmox import IMAGE, IMAGE_CHECKSUM, FakeProxmox, fake_proxmox
+from tests.support.machine_stack import MachineStack
 
 pytestmark = pytest.mark.timeout(180)
 

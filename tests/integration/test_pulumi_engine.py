@@ -26,7 +26,7 @@ from reconciler.core.errors import (
 )
 from reconciler.core.model import Operation, Preview, ProcessMark, Updated
 from reconciler.testing import Thing
-from tests.pulumi_project import PASSPHRASE, PulumiProject, nothing, until
+from tests.support.pulumi_project import PASSPHRASE, PulumiProject, nothing, until
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -15,11 +15,11 @@ from reconciler.core.errors import EngineError, UpdateFailedError
 from reconciler.core.model import Operation, Revision, Updated
 from reconciler.ports import Program
 from reconciler.settings import EngineSettings
-from tests.declarations import Document
-from tests.fake_proxmox import FAULTS, fake_proxmox
-from tests.integration.machine_stack import PASSPHRASE, MachineStack
 from tests.integration.test_virtual_machine import HALF_WAY, NAME, VM_ID, declared
 from tests.providers.place import Kind, kinds
+from tests.support.declarations import Document
+from tests.support.fake_proxmox import FAULTS, fake_proxmox
+from tests.support.machine_stack import PASSPHRASE, MachineStack
 
 pytestmark = pytest.mark.timeout(300)
 

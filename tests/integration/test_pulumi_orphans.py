@@ -19,7 +19,7 @@ from reconciler.adapters.pulumi_engine import PulumiEngine
 from reconciler.core.errors import PendingOperationsError, StackLockedError
 from reconciler.core.model import Preview, ProcessMark
 from reconciler.testing import Thing
-from tests.pulumi_project import PulumiProject, nothing, until
+from tests.support.pulumi_project import PulumiProject, nothing, until
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -30,7 +30,7 @@ PROCESSES = LinuxProcesses()
 RECONCILER = """
 import json, pathlib, sys
 from reconciler.core.model import Preview
-from tests.pulumi_project import PulumiProject
+from tests.support.pulumi_project import PulumiProject
 
 root, preview, waits = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "waits"
 project = PulumiProject.at(root)

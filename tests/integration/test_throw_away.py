@@ -12,9 +12,6 @@ import pytest
 from docker.errors import ContainerError, NotFound
 
 from demo import throw_away
-from tests.backup_targets import postgres_image
-
-__all__ = ["postgres_image"]
 
 
 @pytest.fixture

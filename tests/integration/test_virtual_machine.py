@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.declarations import DATA, HOST_KEY, Document, proxmox_document
-from tests.fake_proxmox import FAULTS, IMAGE, IMAGE_CHECKSUM, FakeProxmox, fake_proxmox
-from tests.integration.machine_stack import MachineStack, Step
 from tests.providers.place import Kind, kinds
+from tests.support.declarations import DATA, HOST_KEY, Document, proxmox_document
+from tests.support.fake_proxmox import FAULTS, IMAGE, IMAGE_CHECKSUM, FakeProxmox, fake_proxmox
+from tests.support.machine_stack import MachineStack, Step
 
 pytestmark = pytest.mark.timeout(300)
 

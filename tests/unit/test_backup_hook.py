@@ -16,8 +16,8 @@ from components.declaration import DeclarationError
 from components.declaration_models import Machine
 from components.docker_endpoint import EndpointError, NoContainerError, Ran
 from components.image_reference import ImageReference
-from tests.declarations import declaration
-from tests.programs import registered
+from tests.support.declarations import declaration
+from tests.support.programs import registered
 
 ID = "0123456789abcdef" * 4
 TAKEN = Ran(code=0, out=json.dumps({"snapshot": {"id": ID}}), err="one line\nanother\n")

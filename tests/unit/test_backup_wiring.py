@@ -12,8 +12,8 @@ import pytest
 from components import agent_files, backup_hook
 from components.image_reference import ImageReference
 from components.resolved import Declaration, resolve
-from tests.declarations import BACKUP, EVERY_KIND, OFF_SITE, Edits, declaration
-from tests.programs import CONTAINER, IMAGE, VOLUME, Program, Registered, run, secret
+from tests.support.declarations import BACKUP, EVERY_KIND, OFF_SITE, Edits, declaration
+from tests.support.programs import CONTAINER, IMAGE, VOLUME, Program, Registered, run, secret
 
 SERVICES = sorted(EVERY_KIND["services"])
 FILES_ONLY = {

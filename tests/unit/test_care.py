@@ -16,8 +16,8 @@ from reconciler.core.inventory import Inventory, read_inventory
 from reconciler.own_backup import MANIFEST, Manifest
 from reconciler.reconcile import Target
 from reconciler.testing import NOON
-from tests.values import HOUR
-from tests.worlds import World, inventory
+from tests.support.values import HOUR
+from tests.support.worlds import World, inventory
 
 DAY = 24 * HOUR
 

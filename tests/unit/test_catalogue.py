@@ -25,7 +25,7 @@ from components.catalogue.description import (
 from components.declaration_models import KINDS
 from components.required_secrets import ROLES
 from components.resolved import describe, resolve
-from tests.declarations import EVERY_KIND, Edits, declaration
+from tests.support.declarations import EVERY_KIND, Edits, declaration
 
 NAME_OF = {service["kind"]: name for name, service in EVERY_KIND["services"].items()}
 DATABASE = DatabaseAddress(host="database", name="pad", user="pad")

@@ -22,10 +22,10 @@ from reconciler.core.record import Record
 from reconciler.core.status import ExitCode
 from reconciler.settings import POLICY_FILE
 from reconciler.testing import NOON
-from tests.command_line import Records, Said, bare_environment, ran
-from tests.repositories import Repository
-from tests.values import FAILED, HELD, NEW, PLAN, SYNCED, UPDATED, begun
-from tests.worlds import inventory
+from tests.support.command_line import Records, Said, bare_environment, ran
+from tests.support.repositories import Repository
+from tests.support.values import FAILED, HELD, NEW, PLAN, SYNCED, UPDATED, begun
+from tests.support.worlds import inventory
 
 PROJECT = {
     "Pulumi.yaml": "name: x\nruntime: python\nstackConfigDir: stacks\n",

@@ -16,9 +16,9 @@ from reconciler.core.status import ExitCode
 from reconciler.outside import Outside
 from reconciler.testing import NOON, Answer, FakeBackups, FakeClock, FakeProber
 from reconciler.wiring import Options
-from tests.command_line import Records, Said, bare_environment, ran
-from tests.values import HOUR, OLD, SYNCED
-from tests.worlds import URL, inventory
+from tests.support.command_line import Records, Said, bare_environment, ran
+from tests.support.values import HOUR, OLD, SYNCED
+from tests.support.worlds import URL, inventory
 
 BACKED_UP = SYNCED.with_(inventory=inventory(backup=True), stack="production")
 

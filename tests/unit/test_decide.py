@@ -15,7 +15,7 @@ from reconciler.core.model import STEP_OF, Decision, Reason, Request, Revision, 
 from reconciler.core.policy import Policy, Promotion, Retry, Window
 from reconciler.core.record import Record
 from reconciler.testing import NOON
-from tests.values import (
+from tests.support.values import (
     FAILED,
     FRESH,
     HELD,

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from components import editor_schema
 from components.declaration import SEALED, DeclarationError, StackConfiguration, load
 from components.declaration_errors import SHOWN_AT_MOST, Path, Problem, render
-from tests.declarations import (
+from tests.support.declarations import (
     ABSENT,
     BACKUP,
     DIGEST,

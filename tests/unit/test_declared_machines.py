@@ -18,7 +18,7 @@ from components.machine_rules import virtual
 from components.proxmox_values import CalendarEvent, ImageUrl, PublicKey
 from components.required_secrets import PROXMOX_PBS_PASSWORD, PROXMOX_TOKEN, is_secret_key, required
 from components.resolved import vm_description
-from tests.declarations import (
+from tests.support.declarations import (
     ABSENT,
     DATA,
     HOST_KEY,

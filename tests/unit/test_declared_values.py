@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from components import declared_values as values
 from components.declared_values import REFUSED
-from tests.declarations import HOST_KEY
+from tests.support.declarations import HOST_KEY
 
 TAKEN = [
     (values.Name, "pad"), (values.Name, "a"), (values.Name, "pad-2"), (values.Name, "a" * 30),

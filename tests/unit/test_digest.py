@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from reconciler.core.digest import IRRELEVANT, digest, identity
 from reconciler.core.model import QUIET, Change, Operation
-from tests.values import CONTAINER, NEW, NEW_DIGEST, OLD, OLD_DIGEST, VOLUME, change
+from tests.support.values import CONTAINER, NEW, NEW_DIGEST, OLD, OLD_DIGEST, VOLUME, change
 
 ENGINE = "3.274.1"
 

@@ -16,7 +16,7 @@ from reconciler.reconcile import Target
 from reconciler.settings import Settings, load_settings
 from reconciler.targets import Targets
 from reconciler.testing import FakeSource
-from tests.worlds import PROJECT, World
+from tests.support.worlds import PROJECT, World
 from toolchain.piece import Piece
 
 ENGINE = Piece(name="engine", ok=True, version="3.274.1", origin="built", path="/opt/pulumi")

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from reconciler.core.errors import ConfigError
 from reconciler.core.inventory import Inventory, read_inventory, reprobed, touched
 from reconciler.core.model import QUIET, Change, Operation
-from tests.values import change
-from tests.worlds import inventory as a_document
+from tests.support.values import change
+from tests.support.worlds import inventory as a_document
 
 PAD = "urn:pulumi:production::picasoft::chatons:index:Service::pad"
 WIKI = "urn:pulumi:production::picasoft::chatons:index:Service::wiki"

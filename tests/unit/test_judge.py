@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from reconciler.core.judge import PRECIOUS, judge
 from reconciler.core.model import DELETING, QUIET, REPLACING, Change, Operation, Preview, Verdict, VerdictKind
 from reconciler.core.policy import Guard, Policy, UpdateMode
-from tests.values import CONTAINER, OTHER_PLAN, PLAN, PRODUCTION, VOLUME, change, preview
+from tests.support.values import CONTAINER, OTHER_PLAN, PLAN, PRODUCTION, VOLUME, change, preview
 
 UNCHANGED = VerdictKind.UNCHANGED
 ALLOWED = VerdictKind.ALLOWED

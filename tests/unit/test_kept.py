@@ -7,8 +7,8 @@ import pytest
 from reconciler.core.kept import LONGEST, as_kept
 from reconciler.core.model import Outcome, Value
 from reconciler.core.record import Record
-from tests.values import FAILED, HELD, KEPT_BUNDLE, RUNNING, SEEN, SUSPENSION, SYNCED, UPDATED, begun
-from tests.worlds import inventory
+from tests.support.values import FAILED, HELD, KEPT_BUNDLE, RUNNING, SEEN, SUSPENSION, SYNCED, UPDATED, begun
+from tests.support.worlds import inventory
 
 SECRET = "hunter22hunter22"
 

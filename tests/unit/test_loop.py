@@ -21,7 +21,7 @@ from reconciler.core.record import Record
 from reconciler.loop import EVERYWHERE, SLOWEST, Loop
 from reconciler.reconcile import Target
 from reconciler.testing import FakeBackups, FakeClock, FakeProber
-from tests.worlds import World, inventory
+from tests.support.worlds import World, inventory
 
 POLL = timedelta(seconds=30)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from components.inventory import inventory
 from components.machine_changes import known_keys, refused, without_spent_permissions
-from tests.declarations import DATA, HOST_KEY, Document, declaration, proxmox_declaration
+from tests.support.declarations import DATA, HOST_KEY, Document, declaration, proxmox_declaration
 
 PLAIN: Document = {}
 WITH_DATA: Document = {"data": DATA}

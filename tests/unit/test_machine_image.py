@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.machine_image import MachineImage, downloaded
-from tests.programs import Registered, registered
+from tests.support.programs import Registered, registered
 
 DEBIAN = MachineImage(
     scope="ronron-staging",

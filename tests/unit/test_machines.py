@@ -6,9 +6,9 @@ import pytest
 
 from components.machines import open_ports
 from components.resolved import Declaration
-from tests.declarations import DATA, HOST_KEY, VM, declaration, proxmox_declaration
-from tests.programs import PROVIDER, Program, Registered, run, secret
-from tests.programs import VM as VM_TYPE
+from tests.support.declarations import DATA, HOST_KEY, VM, declaration, proxmox_declaration
+from tests.support.programs import PROVIDER, Program, Registered, run, secret
+from tests.support.programs import VM as VM_TYPE
 
 NAME = "vm01"
 PLAIN = {"docker": "ssh://tech@old.test.example", "host_key": HOST_KEY}

@@ -23,7 +23,7 @@ from reconciler.core.model import (
     Value,
 )
 from reconciler.testing import NOON
-from tests.values import CONTAINER, NEW, OLD, UPDATED, begun, change, preview
+from tests.support.values import CONTAINER, NEW, OLD, UPDATED, begun, change, preview
 
 URN = "urn:pulumi:production::picasoft::"
 

@@ -11,9 +11,9 @@ from packaging.version import Version
 from pulumi._types import input_type_py_to_pulumi_names
 
 from components import virtual_machines
-from tests.declarations import DATA, proxmox_declaration
-from tests.official_schemas import PLAIN, Table
-from tests.programs import VM, Program, Registered, registered
+from tests.support.declarations import DATA, proxmox_declaration
+from tests.support.official_schemas import PLAIN, Table
+from tests.support.programs import VM, Program, Registered, registered
 
 TABLE = Table.read("official_proxmox_schema.yaml")
 RESOURCES, TYPES = TABLE.resources, TABLE.types

@@ -14,9 +14,9 @@ from ruamel.yaml import YAML
 
 from components.containers import REPLACED_FOR
 from components.declaration_models import KINDS
-from tests.declarations import BACKUP, EVERY_KIND, HOST_KEY, declaration
-from tests.official_schemas import PLAIN, Table
-from tests.programs import CONTAINER, PROVIDER, Program, Registered, run
+from tests.support.declarations import BACKUP, EVERY_KIND, HOST_KEY, declaration
+from tests.support.official_schemas import PLAIN, Table
+from tests.support.programs import CONTAINER, PROVIDER, Program, Registered, run
 
 TABLE = Table.read("official_schema.yaml")
 RESOURCES, TYPES, wrong = TABLE.resources, TABLE.types, TABLE.wrong

@@ -13,7 +13,7 @@ from reconciler.core.errors import (
 )
 from reconciler.core.model import Change, Operation, OutcomeKind, ProbeResult, Verdict, VerdictKind
 from reconciler.core.outcomes import failed, held, seen, summarize
-from tests.values import PLAN, change, preview
+from tests.support.values import PLAN, change, preview
 
 ALLOWED = Verdict(kind=VerdictKind.ALLOWED, why="the policy allows it")
 WAITS = Verdict(kind=VerdictKind.NEEDS_APPROVAL, why="it would delete 1 resource", causes=(change(),))

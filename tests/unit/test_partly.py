@@ -15,8 +15,8 @@ from reconciler.core.record import Suspension
 from reconciler.partly import without
 from reconciler.reconcile import Target, look
 from reconciler.testing import NOON, Answer, EngineKilled, Thing
-from tests.values import CONTAINER
-from tests.worlds import URL, World, inventory, pad
+from tests.support.values import CONTAINER
+from tests.support.worlds import URL, World, inventory, pad
 
 TEAM_URL = "https://team.example/"
 TEAM = "urn:pulumi:production::fake::ronron:components:Service::team"

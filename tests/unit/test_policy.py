@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.policy import Guard, OnFailure, Policy, Retry, Window
-from tests.values import HOUR, MINUTE, SECOND
+from tests.support.values import HOUR, MINUTE, SECOND
 
 PARIS = "Europe/Paris"
 TICK = timedelta(microseconds=1)

@@ -15,7 +15,7 @@ from components.image_reference import ImageReference
 from components.preflight import checks, images, problems, used_machines
 from components.resolved import Declaration
 from components.ssh import SshAddress, ssh_options
-from tests.declarations import BACKUP, EVERY_KIND, HOST_KEY, declaration, proxmox_declaration
+from tests.support.declarations import BACKUP, EVERY_KIND, HOST_KEY, declaration, proxmox_declaration
 
 ELSEWHERE = {"docker": "ssh://tech@old.test.example", "host_key": HOST_KEY}
 JOB = {"kind": "container", "machine": "old", "image": "job:1"}

@@ -24,7 +24,7 @@ from reconciler.adapters.pulumi_children import (
     kill_orphans,
     read_back,
 )
-from tests.pulumi_project import until
+from tests.support.pulumi_project import until
 
 PROCESSES = LinuxProcesses()
 LONG = timedelta(minutes=1)

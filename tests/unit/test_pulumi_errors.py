@@ -10,7 +10,7 @@ from reconciler.adapters.pulumi_errors import LONGEST, explain
 from reconciler.adapters.pulumi_events import Diagnostic, EventLog
 from reconciler.core.errors import UpdateFailedError
 from reconciler.core.model import Change, Operation
-from tests.engine_sayings import (
+from tests.support.engine_sayings import (
     DOCKER,
     IMAGE,
     KEEP,

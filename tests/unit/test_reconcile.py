@@ -21,8 +21,8 @@ from reconciler.core.policy import Guard, OnFailure, UpdateMode
 from reconciler.core.record import Suspension
 from reconciler.reconcile import KEPT_WORK, Target, look
 from reconciler.testing import NOON, Answer, EngineKilled, FakeSource, ReconcilerKilled, Thing
-from tests.values import CONTAINER
-from tests.worlds import URL, World, inventory, pad
+from tests.support.values import CONTAINER
+from tests.support.worlds import URL, World, inventory, pad
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from reconciler.core.model import (
 )
 from reconciler.core.record import Held, Record, Running
 from reconciler.testing import NOON
-from tests.values import (
+from tests.support.values import (
     FAILED,
     FRESH,
     HELD,

@@ -18,7 +18,7 @@ from components.required_secrets import (
     unfit,
 )
 from components.resolved import resolve
-from tests.declarations import ABSENT, PASSWORD, SECRETS, Edits, declaration
+from tests.support.declarations import ABSENT, PASSWORD, SECRETS, Edits, declaration
 
 SERVICES = {"pad": None, "wiki": None}
 

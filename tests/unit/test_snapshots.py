@@ -11,8 +11,8 @@ from reconciler.core.inventory import read_inventory
 from reconciler.core.model import OutcomeKind, TakenSnapshot
 from reconciler.core.policy import OnFailure
 from reconciler.testing import Answer
-from tests.values import HOUR
-from tests.worlds import URL, World, inventory
+from tests.support.values import HOUR
+from tests.support.worlds import URL, World, inventory
 
 
 @pytest.fixture

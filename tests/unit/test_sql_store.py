@@ -27,7 +27,7 @@ from reconciler.core.errors import RecordCorruptError, StackLockedError, StoreEr
 from reconciler.core.model import Outcome, OutcomeKind
 from reconciler.core.record import Record
 from reconciler.testing import NOON
-from tests.values import FAILED, FRESH, PLAN, SYNCED, UPDATED, begun
+from tests.support.values import FAILED, FRESH, PLAN, SYNCED, UPDATED, begun
 
 ROOT = Path(__file__).parents[2]
 
@@ -422,7 +422,7 @@ from pathlib import Path
 from reconciler.adapters.sql_store import SqlStore
 from reconciler.core.record import Record
 from reconciler.testing import NOON
-from tests.values import UPDATED, begun
+from tests.support.values import UPDATED, begun
 
 with SqlStore(Path(sys.argv[1])) as store:
 
@@ -471,7 +471,7 @@ import sys
 from pathlib import Path
 from reconciler.adapters.sql_store import SqlStore
 from reconciler.testing import NOON
-from tests.values import SYNCED, UPDATED, begun
+from tests.support.values import SYNCED, UPDATED, begun
 
 with SqlStore(Path(sys.argv[1])) as store:
     served = 0

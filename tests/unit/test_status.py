@@ -18,7 +18,7 @@ from reconciler.core.errors import (
 from reconciler.core.model import Decision, Outcome, OutcomeKind, Reason
 from reconciler.core.record import Record
 from reconciler.core.status import ExitCode, State, code_of, exit_code, exit_code_of, status
-from tests.values import (
+from tests.support.values import (
     FAILED,
     FRESH,
     HELD,
@@ -33,7 +33,7 @@ from tests.values import (
     UPDATED,
     begun,
 )
-from tests.worlds import inventory
+from tests.support.worlds import inventory
 
 DECIDED = Decision(reason=Reason.OUTSIDE_WINDOW, why="its window opens at 18:00")
 IN_PART = SYNCED.with_(attempted=NEW, digest=None, partly=PARTLY)

@@ -19,8 +19,8 @@ from reconciler.terminal import (
     show_problems,
     show_status,
 )
-from tests.values import FAILED, NEW, SYNCED, UPDATED, begun, change, preview
-from tests.worlds import inventory
+from tests.support.values import FAILED, NEW, SYNCED, UPDATED, begun, change, preview
+from tests.support.worlds import inventory
 
 MADE = begun().with_(id=3, outcome=UPDATED, finished=begun().started)
 NEEDS = Verdict(kind=VerdictKind.NEEDS_APPROVAL, why="it would delete data")

@@ -21,8 +21,8 @@ from reconciler.terminal_backups import (
     snapshot_line,
 )
 from reconciler.testing import NOON
-from tests.values import HOUR, KEPT_BUNDLE, SECOND, SEEN
-from tests.worlds import inventory
+from tests.support.values import HOUR, KEPT_BUNDLE, SECOND, SEEN
+from tests.support.worlds import inventory
 
 SNAPSHOT = Snapshot(
     id="5" * 64, run="6" * 32, taken=NOON - HOUR, reason="schedule", service="pad", kind="etherpad",

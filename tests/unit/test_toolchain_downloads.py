@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.download_site import Site, archive, cut_off, silent, whole
+from tests.support.download_site import Site, archive, cut_off, silent, whole
 from toolchain import downloads
 from toolchain.errors import NotThisWay
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.download_site import Site, archive
-from tests.stand_ins import bare_path, engine_on_machine, engine_script, go_script, program
+from tests.support.download_site import Site, archive
+from tests.support.stand_ins import bare_path, engine_on_machine, engine_script, go_script, program
 from toolchain import versions
 
 ROOT = Path(__file__).resolve().parents[2]

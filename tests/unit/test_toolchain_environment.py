@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.stand_ins import engine_on_machine, program
+from tests.support.stand_ins import engine_on_machine, program
 from toolchain import environment, versions
 from toolchain.cache import Cache
 from toolchain.errors import ToolchainError

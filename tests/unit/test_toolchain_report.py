@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.stand_ins import bare_path, engine_on_machine, go_script, program
+from tests.support.stand_ins import bare_path, engine_on_machine, go_script, program
 from toolchain import versions
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,7 +14,7 @@ from components.declaration_errors import Problem
 from components.declaration_models import KINDS
 from components.inventory import inventory
 from components.upgrades import POSTGRESQL, Jump, refused, rules
-from tests.declarations import EVERY_KIND, Edits, declaration
+from tests.support.declarations import EVERY_KIND, Edits, declaration
 
 IMAGES = {
     "etherpad": ("pad", "etherpad/etherpad"),

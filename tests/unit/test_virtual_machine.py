@@ -9,9 +9,9 @@ import pulumi_proxmoxve as proxmox
 import pytest
 
 from components.virtual_machine import DATA_SERIAL, VirtualMachine, VirtualMachineArgs
-from tests.declarations import DATA, VM, proxmox_declaration
-from tests.programs import VM as VM_TYPE
-from tests.programs import Program, Registered, registered
+from tests.support.declarations import DATA, VM, proxmox_declaration
+from tests.support.programs import VM as VM_TYPE
+from tests.support.programs import Program, Registered, registered
 
 NAME = "vm01"
 IMAGE = "local:import/debian.qcow2"

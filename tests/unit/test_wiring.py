@@ -17,8 +17,8 @@ from components.docker_host import DockerHost, DockerHostArgs
 from components.edge import password_hash
 from components.resolved import Declaration, resolve
 from components.service import Service, ServiceArgs
-from tests.declarations import EVERY_KIND, HOST_KEY, SECRETS, declaration
-from tests.programs import (
+from tests.support.declarations import EVERY_KIND, HOST_KEY, SECRETS, declaration
+from tests.support.programs import (
     CONTAINER,
     IMAGE,
     NETWORK,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.fake_proxmox import IMAGE, IMAGE_CHECKSUM, FakeProxmox
-from tests.proxmox_project import Wanted
+from tests.support.fake_proxmox import IMAGE, IMAGE_CHECKSUM, FakeProxmox
+from tests.support.proxmox_project import Wanted
 
 VM = "proxmoxve:index/vmLegacy:VmLegacy"
 JOB = Wanted(

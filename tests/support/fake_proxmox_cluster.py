@@ -1,4 +1,4 @@
-"""What `tests/fake_proxmox.py` adds to fakepve, so that it answers as a node does where this project looks.
+"""What `fake_proxmox.py` adds to fakepve, so that it answers as a node does where this project looks.
 
 fakepve keeps the state and holds each request against the schema of the real API; here are the answers that
 it makes up or leaves out. Texts and rules are those of Proxmox VE 9, of the file that a docstring names
@@ -20,7 +20,7 @@ from fakepve.lxc import format_size
 from fakepve.qemu import DRIVE_KEY, drives_of, join_drive, split_drive, volume_ref, with_mac
 from fakepve.server import USER, ok, params
 
-from tests.fake_proxmox_jobs import Jobs
+from tests.support.fake_proxmox_jobs import Jobs
 
 Form = Mapping[str, Any]
 Request = web.Request

@@ -19,7 +19,7 @@ from reconciler.core.model import Preview, ProcessMark, Revision, Updated
 from reconciler.core.status import Finding
 from reconciler.ports import Engine, Program
 from reconciler.testing import EngineKilled, FakeEngine, FakeProcesses, Thing
-from tests.pulumi_project import COMMIT, PASSPHRASE, PulumiProject, until
+from tests.support.pulumi_project import COMMIT, PASSPHRASE, PulumiProject, until
 
 RED = Thing("shelf", {"colour": "red"})
 

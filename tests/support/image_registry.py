@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import docker
 
-from tests.containers import Containers, said, until
+from tests.support.containers import Containers, said, until
 from toolchain.image_recipes import DEBIAN
 from toolchain.images import ensure_debian
 

@@ -30,7 +30,7 @@ from typing import Any, Literal, TypeVar
 
 import trustme
 
-from tests.fake_proxmox_cluster import GIB, Cluster, Rule
+from tests.support.fake_proxmox_cluster import GIB, Cluster, Rule
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from tests.end_to_end.collectives import Collective
+from tests.support.collectives import Collective
 
 
 @dataclass

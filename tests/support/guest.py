@@ -19,9 +19,9 @@ from pathlib import Path
 import docker
 from docker.models.containers import Container
 
-from tests.backup_targets import packed
-from tests.containers import Containers, put, runs
-from tests.ssh_to_docker import new_key
+from tests.support.backup_targets import packed
+from tests.support.containers import Containers, put, runs
+from tests.support.ssh_to_docker import new_key
 from toolchain.image_recipes import DEBIAN
 from toolchain.images import ensure_debian
 

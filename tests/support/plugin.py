@@ -1,3 +1,5 @@
+"""The pytest plugin of this suite: fixtures that test modules of several levels ask for by name."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
@@ -6,14 +8,48 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from tests.double_images import ensure_doubles
-from tests.end_to_end.collectives import PROJECT, Collective, Sealed, seal
-from toolchain.images import local_images
+from tests.support.backup_servers import build_server
+from tests.support.backup_targets import build_agent
+from tests.support.collectives import PROJECT, Collective, Sealed, seal
+from tests.support.containers import Containers, containers_of_a_test
+from tests.support.double_images import ensure_doubles
+from toolchain import docker_engine
+from toolchain.cache import Cache, cache_root
+from toolchain.image_recipes import POSTGRES
+from toolchain.images import ensure_images, local_images
+
+Found = Callable[[], Collective]
+"""Makes another collective."""
+
+
+@pytest.fixture
+def here() -> Iterator[Containers]:
+    """Containers, volumes and networks of one test."""
+    yield from containers_of_a_test()
+
+
+# -- images ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
-def sealed(tmp_path_factory: pytest.TempPathFactory) -> Sealed:
-    return seal(tmp_path_factory.mktemp("seal") / "project")
+def postgres_image() -> str:
+    """The database's image; built here where no registry has it."""
+    found = docker_engine.find()
+    assert isinstance(found, docker_engine.Answer), found
+    ensure_images(Cache(cache_root()), found.host, print, always=True)
+    return POSTGRES.tag
+
+
+@pytest.fixture(scope="session")
+def agent_image(postgres_image: str) -> str:
+    """The backup agent's image, on the database's."""
+    return build_agent(postgres_image)
+
+
+@pytest.fixture(scope="session")
+def server_image() -> str:
+    """An image with sshd and with rclone, which serves restic's REST protocol."""
+    return build_server()
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +72,13 @@ def doubles() -> Mapping[str, str]:
     return ensure_doubles()
 
 
-Found = Callable[[], Collective]
+# -- collectives -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> Sealed:
+    """The one password that every secret of a test is."""
+    return seal(tmp_path_factory.mktemp("seal") / "project")
 
 
 def _founding(place: Path, sealed: Sealed, images: Mapping[str, str]) -> Iterator[Found]:
@@ -67,4 +109,5 @@ def found_for_module(
 
 @pytest.fixture
 def collective(found: Found) -> Collective:
+    """One collective of the test."""
     return found()

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.fake_proxmox import FakeProxmox
+from tests.support.fake_proxmox import FakeProxmox
 
 PASSPHRASE = "correct horse battery"
 PATIENCE = 90.0

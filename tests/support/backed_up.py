@@ -1,6 +1,6 @@
 """A board with a database, files and an agent on a real Docker, as the program makes them but without it.
 
-The board is the double of Kanboard. Fixtures are in tests/backup_targets.py and in the modules that use it.
+The board is the double of Kanboard.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from docker.models.containers import Container
 from docker.types import EndpointConfig, Healthcheck
 
 from reconciler.core.inventory import Inventory
-from tests.backup_targets import AGENT, REPOSITORY_PASSWORD, packed
-from tests.containers import Containers, containers_of_a_test, runs, until
+from tests.support.backup_targets import AGENT, REPOSITORY_PASSWORD, packed
+from tests.support.containers import Containers, containers_of_a_test, runs, until
 
 SOCKET = "unix:///var/run/docker.sock"
 NAME = "board"

@@ -12,7 +12,7 @@ from toolchain.cache import Cache, cache_root
 from toolchain.image_recipes import DEBIAN, Recipe
 from toolchain.images import ensure_debian
 
-DOUBLES = Path(__file__).resolve().parent / "doubles"
+DOUBLES = Path(__file__).resolve().parents[1] / "doubles"
 TAGS = {
     "mattermost": "ronron-local/mattermost-double:11.7.3",
     "kanboard": "ronron-local/kanboard-double:1.2.53",

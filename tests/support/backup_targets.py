@@ -1,7 +1,4 @@
-"""A backup agent on a real Docker engine, with a real PostgreSQL and what else a test backs up or into.
-
-`agent_image` and `here` are fixtures: import them into a conftest.py or a test's module.
-"""
+"""A backup agent on a real Docker engine, with a real PostgreSQL and what else a test backs up or into."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ import io
 import json
 import secrets
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,16 +16,12 @@ from threading import Thread
 from typing import Any
 
 import docker
-import pytest
 from docker.models.containers import Container
 
-from tests.containers import Containers, containers_of_a_test, runs, said, until
+from tests.support.containers import Containers, runs, said, until
 from toolchain import docker_engine, image_build
-from toolchain.cache import Cache, cache_root
-from toolchain.image_recipes import POSTGRES
-from toolchain.images import ensure_images
 
-CONTEXT = Path(__file__).parents[1] / "components" / "images" / "backup_agent"
+CONTEXT = Path(__file__).parents[2] / "components" / "images" / "backup_agent"
 LABEL = "ronron.agent"
 PASSWORD = "pass word'$x:\\"
 REPOSITORY_PASSWORD = "a repository's password"
@@ -86,27 +79,6 @@ def _forget_older(api: docker.APIClient, base: str, tag: str) -> None:
         for name in image["RepoTags"] or []:
             if name != tag and name.startswith("ronron-local/backup-agent:test-"):
                 image_build.forget_replaced(api, image["Id"], tag)
-
-
-@pytest.fixture(scope="session")
-def postgres_image() -> str:
-    """The database's image; built here where no registry has it."""
-    found = docker_engine.find()
-    assert isinstance(found, docker_engine.Answer), found
-    ensure_images(Cache(cache_root()), found.host, print, always=True)
-    return POSTGRES.tag
-
-
-@pytest.fixture(scope="session")
-def agent_image(postgres_image: str) -> str:
-    """The agent's image, on the database's."""
-    return build_agent(postgres_image)
-
-
-@pytest.fixture
-def here() -> Iterator[Containers]:
-    """Containers, volumes and networks of one test."""
-    yield from containers_of_a_test()
 
 
 @dataclass

@@ -27,8 +27,8 @@ class Table:
 
     @classmethod
     def read(cls, name: str) -> Table:
-        """The one in a file beside this one."""
-        return cls(YAML(typ="safe").load(Path(__file__).with_name(name).read_text(encoding="utf-8")))
+        """A file in `tests/`."""
+        return cls(YAML(typ="safe").load((Path(__file__).parents[1] / name).read_text(encoding="utf-8")))
 
     @property
     def resources(self) -> dict[str, dict[str, dict[str, Any]]]:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.declarations import Document
-from tests.end_to_end.collectives import PROJECT, Ran
-from tests.fake_proxmox import FakeProxmox
 from tests.providers.place import Kind, plugin_environment
+from tests.support.collectives import PROJECT, Ran
+from tests.support.declarations import Document
+from tests.support.fake_proxmox import FakeProxmox
 
 PASSPHRASE = "correct horse battery"
 PATIENCE = 120
@@ -24,7 +24,7 @@ import json, pathlib, sys
 sys.path.insert(0, {str(PROJECT)!r})
 import pulumi
 from components import virtual_machines
-from tests.declarations import declaration
+from tests.support.declarations import declaration
 
 given = json.loads(pathlib.Path("declared.json").read_text())
 declared = declaration(base=given["document"])

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
 
-from tests.repositories import ENVIRONMENT
+from tests.support.repositories import ENVIRONMENT
 
 
 @contextmanager

@@ -17,9 +17,9 @@ import pytest
 from reconciler.adapters.git_source import GitSource
 from reconciler.adapters.processes import LinuxProcesses
 from reconciler.core.errors import SourceError
-from tests.repositories import git
+from tests.support.repositories import git
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 
 BEGIN = """
 import sys

@@ -13,7 +13,7 @@ from pulumi.runtime.proto.resource_pb2 import RegisterResourceResponse
 
 from components import collective
 from components.resolved import Declaration
-from tests.declarations import HOST_KEY, declaration
+from tests.support.declarations import HOST_KEY, declaration
 
 CONTAINER = "docker:index/container:Container"
 IMAGE = "docker:index/remoteImage:RemoteImage"

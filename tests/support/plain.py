@@ -15,7 +15,7 @@ import docker
 from docker.models.containers import Container
 
 from demo.pad import Pad
-from tests.end_to_end.collectives import Collective, Ran
+from tests.support.collectives import Collective, Ran
 
 PATIENCE = 240
 """Seconds after which a call of the engine hangs; a busy machine needs a fifth of it."""

@@ -17,8 +17,8 @@ import docker
 from docker.models.containers import Container
 
 from demo.pad import Pad
-from tests.end_to_end.collectives import Collective, Document, Ran, empty, web
-from tests.end_to_end.visitors import Board
+from tests.support.collectives import Collective, Document, Ran, empty, web
+from tests.support.visitors import Board
 
 SECRETS = ("pad-database-password", "pad-admin-password", "board-database-password")
 SERVICES = ("board", "notes", "pad")

@@ -1,7 +1,4 @@
-"""Real servers that agents put snapshots into: sshd, restic's REST protocol, S3.
-
-`server_image` is a fixture: import it into a conftest.py or a test's module.
-"""
+"""Real servers that agents put snapshots into: sshd, restic's REST protocol, S3."""
 
 from __future__ import annotations
 
@@ -10,11 +7,10 @@ import io
 from contextlib import closing
 from dataclasses import dataclass
 
-import pytest
 from docker.models.containers import Container
 
-from tests.backup_targets import packed
-from tests.containers import Containers, runs, said, until
+from tests.support.backup_targets import packed
+from tests.support.containers import Containers, runs, said, until
 from toolchain import docker_engine, image_build, s3_gateway
 from toolchain.cache import Cache, cache_root
 from toolchain.image_recipes import DEBIAN
@@ -28,8 +24,7 @@ RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-
 """
 
 
-@pytest.fixture(scope="session")
-def server_image() -> str:
+def build_server() -> str:
     """An image with sshd and with rclone, which serves restic's REST protocol; built once on a machine."""
     found = docker_engine.find()
     assert isinstance(found, docker_engine.Answer), found

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from docker.models.containers import Container
 
-from tests.backup_targets import packed
-from tests.containers import Containers, said, until
+from tests.support.backup_targets import packed
+from tests.support.containers import Containers, said, until
 from toolchain.image_recipes import DEBIAN
 from toolchain.images import ensure_debian
 
