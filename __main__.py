@@ -10,8 +10,8 @@ import pulumi
 # The components of this checkout, never an installed copy of another revision.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from components import collective, program
-from components.inventory import inventory
+from chatons import collective, program
+from chatons.inventory import inventory
 
 with program.plain_refusals():
     configuration = program.configuration()

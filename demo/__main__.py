@@ -11,8 +11,8 @@ from demo.pad import PadError
 from demo.places import STACK, Places
 from demo.story import DemoError, Story, choose_port, refuse_taken_port, require_engine, shell_environment
 from demo.watcher import WatcherError
-from reconciler.adapters.sql_store import FILE, SqlStore
-from reconciler.core.errors import ReconcilerError
+from ronron.adapters.sql_store.store import FILE, SqlStore
+from ronron.core.errors import ReconcilerError
 
 
 def main(words: list[str]) -> int:

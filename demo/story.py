@@ -18,7 +18,7 @@ from demo import collective
 from demo.pad import Pad, PadError
 from demo.places import NAME, STACK, Places
 from demo.watcher import Watcher, watching
-from reconciler.adapters.sql_store import SqlStore
+from ronron.adapters.sql_store.store import SqlStore
 from toolchain.images import local_images
 
 FIRST_TITLE = "The pads of our collective"
@@ -171,7 +171,10 @@ class Story:
         self._note(f"$ {command}")
         environment = collective.clean_environment(self.places.ronron_environment())
         done = subprocess.run(
-            [sys.executable, "-m", "reconciler.cli", *words], env=environment, check=False, timeout=seconds
+            [sys.executable, "-m", "ronron.commands.cli", *words],
+            env=environment,
+            check=False,
+            timeout=seconds,
         )
         if done.returncode != 0:
             raise DemoError(f"`{command}` ended with {done.returncode}\nwhat to do: ronron explain {STACK}")

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 
 from demo.collective import clean_environment
 from demo.places import STACK, Places
-from reconciler.adapters.processes import LinuxProcesses
-from reconciler.core.model import ProcessMark
+from ronron.adapters.processes import LinuxProcesses
+from ronron.core.model import ProcessMark
 
 POLL = 2
 """Seconds between two looks: short, so that nobody waits in front of a demo."""
@@ -32,7 +32,7 @@ def watching(places: Places) -> Iterator[Watcher]:
     stop_left_over(places)
     with places.watch_log.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "reconciler.cli", "watch", STACK, "--poll", f"{POLL}s"],
+            [sys.executable, "-m", "ronron.commands.cli", "watch", STACK, "--poll", f"{POLL}s"],
             cwd=places.root,
             env=clean_environment(places.ronron_environment()),
             stdin=subprocess.DEVNULL,

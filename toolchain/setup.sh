@@ -22,7 +22,7 @@ python=$("$python" -c 'import os, sys; print(os.path.realpath(getattr(sys, "_bas
 
 version=$(sed -n 's/^uv==\([0-9.]*\).*/\1/p' toolchain/bootstrap.lock)
 wanted="$("$python" -c 'import platform, sys; print(sys.executable, platform.python_version())') $(
-    cat requirements.lock pyproject.toml toolchain/bootstrap.lock toolchain/setup.sh | cksum
+    cat requirements.lock components/pyproject.toml reconciler/pyproject.toml toolchain/bootstrap.lock toolchain/setup.sh | cksum
 )"
 if [ "$(cat .venv/setup 2>/dev/null)" = "$wanted" ]; then
     exit 0
@@ -65,6 +65,6 @@ export VIRTUAL_ENV=$PWD/.venv UV_LINK_MODE=${UV_LINK_MODE:-copy} UV_COMPILE_BYTE
 "$uv" pip sync --quiet --require-hashes requirements.lock ||
     stop "cannot install what requirements.lock pins" \
         "Check that a Python package index answers (uv: UV_DEFAULT_INDEX, SSL_CERT_FILE), and run this again."
-"$uv" pip install --quiet --no-deps --no-build-isolation --editable . ||
-    stop "cannot install ronron into .venv" "Run \`make clean\`, and this again."
+"$uv" pip install --quiet --no-deps --no-build-isolation --editable components --editable reconciler ||
+    stop "cannot install chatons and ronron into .venv" "Run \`make clean\`, and this again."
 printf '%s\n' "$wanted" >.venv/setup

@@ -19,21 +19,14 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.git_source import GitSource
-from reconciler.adapters.processes import LinuxProcesses
-from reconciler.adapters.sql_store import SqlStore
-from reconciler.adapters.system_clock import SystemClock
-from reconciler.core.model import Reason
-from reconciler.core.policy import Policy
-from reconciler.reconcile import Ports, Target, reconcile
-from reconciler.testing import (
-    FakeBackups,
-    FakeEngine,
-    FakeMachines,
-    FakeProber,
-    FakeProcesses,
-    RecordingProgress,
-)
+from ronron.adapters.git_source.source import GitSource
+from ronron.adapters.processes import LinuxProcesses
+from ronron.adapters.sql_store.store import SqlStore
+from ronron.adapters.system_clock import SystemClock
+from ronron.core.model import Reason
+from ronron.core.policy import Policy
+from ronron.passes.reconcile import Ports, Target, reconcile
+from ronron.testing import FakeBackups, FakeEngine, FakeMachines, FakeProber, FakeProcesses, RecordingProgress
 from tests.support.collectives import PROJECT, Collective, free_port, web
 from tests.support.worlds import inventory, pad
 

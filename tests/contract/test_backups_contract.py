@@ -11,11 +11,11 @@ from typing import Protocol
 
 import pytest
 
-from reconciler.adapters.docker_backups import DockerBackups
-from reconciler.core.errors import AgentSilentError, BackupError, ConfigError, SnapshotUnfitError
-from reconciler.core.inventory import Inventory
-from reconciler.ports import Backups
-from reconciler.testing import FakeBackups
+from ronron.adapters.docker_agents.backups import DockerBackups
+from ronron.core.errors import AgentSilentError, BackupError, ConfigError, SnapshotUnfitError
+from ronron.core.inventory import Inventory
+from ronron.ports import Backups
+from ronron.testing import FakeBackups
 from tests.support.backed_up import NAME, BackedUp, backed_up
 from tests.support.double_images import ensure_doubles
 

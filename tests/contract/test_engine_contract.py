@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.core.errors import (
+from ronron.core.errors import (
     ConfigError,
     EngineError,
     EngineInterruptedError,
@@ -22,9 +22,9 @@ from reconciler.core.errors import (
     StackNotFoundError,
     UpdateFailedError,
 )
-from reconciler.core.model import Change, Operation, ProcessMark
-from reconciler.core.status import Finding
-from reconciler.testing import Thing
+from ronron.core.model import Change, Operation, ProcessMark
+from ronron.core.status import Finding
+from ronron.testing import Thing
 from tests.support.engine_worlds import RED, FakeWorld, RealWorld, World
 
 pytestmark = pytest.mark.timeout(180)

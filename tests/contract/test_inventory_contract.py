@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
-from components.declaration import load
-from components.inventory import VERSION as WRITTEN
-from components.inventory import inventory
-from components.resolved import SERVICE_TYPE
-from reconciler.core.errors import ConfigError
-from reconciler.core.inventory import VERSION as READ
-from reconciler.core.inventory import Inventory, read_inventory
+from chatons.declaration.load import load
+from chatons.declaration.resolved import SERVICE_TYPE
+from chatons.inventory import VERSION as WRITTEN
+from chatons.inventory import inventory
+from ronron.core.errors import ConfigError
+from ronron.core.inventory import VERSION as READ
+from ronron.core.inventory import Inventory, read_inventory
 from tests.support.declarations import (
     BACKUP,
     DATA,

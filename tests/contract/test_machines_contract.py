@@ -8,10 +8,10 @@ from typing import Protocol
 
 import pytest
 
-from reconciler.adapters.docker_machines import DockerMachines
-from reconciler.core.inventory import Inventory
-from reconciler.ports import Machines
-from reconciler.testing import FakeMachines
+from ronron.adapters.docker_agents.machines import DockerMachines
+from ronron.core.inventory import Inventory
+from ronron.ports import Machines
+from ronron.testing import FakeMachines
 from tests.support.forwarders import Forwarder, forwarder
 from tests.support.worlds import inventory
 

@@ -9,10 +9,10 @@ from typing import Protocol
 
 import pytest
 
-from reconciler.adapters.http_prober import HttpProber
-from reconciler.core.inventory import Probe
-from reconciler.ports import Prober
-from reconciler.testing import Answer, FakeProber
+from ronron.adapters.http_prober import HttpProber
+from ronron.core.inventory import Probe
+from ronron.ports import Prober
+from ronron.testing import Answer, FakeProber
 
 
 class Site(Protocol):

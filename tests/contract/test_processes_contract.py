@@ -10,10 +10,10 @@ from typing import Protocol
 
 import pytest
 
-from reconciler.adapters.processes import LinuxProcesses
-from reconciler.core.model import ProcessMark
-from reconciler.ports import Processes
-from reconciler.testing.processes import FakeProcesses
+from ronron.adapters.processes import LinuxProcesses
+from ronron.core.model import ProcessMark
+from ronron.ports import Processes
+from ronron.testing.processes import FakeProcesses
 
 
 class World(Protocol):

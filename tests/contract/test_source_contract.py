@@ -13,12 +13,12 @@ from typing import Protocol
 
 import pytest
 
-from reconciler.adapters.git_source import GitSource
-from reconciler.adapters.processes import LinuxProcesses
-from reconciler.core.errors import RevisionNotFoundError, SourceError, SourceUnavailableError
-from reconciler.core.model import Revision
-from reconciler.ports import Source
-from reconciler.testing import FakeSource
+from ronron.adapters.git_source.source import GitSource
+from ronron.adapters.processes import LinuxProcesses
+from ronron.core.errors import RevisionNotFoundError, SourceError, SourceUnavailableError
+from ronron.core.model import Revision
+from ronron.ports import Source
+from ronron.testing import FakeSource
 from tests.support.repositories import Repository
 
 PROGRAM = {

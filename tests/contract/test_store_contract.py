@@ -10,13 +10,13 @@ from typing import Protocol
 
 import pytest
 
-from reconciler.adapters.sql_store import SqlStore
-from reconciler.core.errors import RecordCorruptError, StackLockedError, StoreError
-from reconciler.core.kept import LONGEST
-from reconciler.core.model import Decision, Outcome, OutcomeKind, Reason
-from reconciler.core.record import Record
-from reconciler.ports import Store
-from reconciler.testing import NOON, MemoryStore
+from ronron.adapters.sql_store.store import SqlStore
+from ronron.core.errors import RecordCorruptError, StackLockedError, StoreError
+from ronron.core.model import Decision, Outcome, OutcomeKind, Reason
+from ronron.core.record import Record
+from ronron.core.storable import LONGEST
+from ronron.ports import Store
+from ronron.testing import NOON, MemoryStore
 from tests.support.values import (
     FAILED,
     FRESH,

@@ -8,7 +8,7 @@ import tarfile
 
 import pytest
 
-from components.images.backup_agent import standstill
+from chatons.images.backup_agent import standstill
 from tests.support.backup_targets import (
     PASSWORD,
     REPOSITORY_PASSWORD,

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.docker_backups import DockerBackups
-from reconciler.adapters.docker_exec import run
-from reconciler.core.errors import AgentSilentError, BackupError
-from reconciler.core.inventory import Inventory
+from ronron.adapters.docker_agents.backups import DockerBackups
+from ronron.adapters.docker_agents.exec import run
+from ronron.core.errors import AgentSilentError, BackupError
+from ronron.core.inventory import Inventory
 from tests.support.backed_up import NAME, BackedUp, backed_up
 from tests.support.containers import runs
 from tests.support.double_images import ensure_doubles
@@ -26,8 +26,8 @@ pytestmark = pytest.mark.timeout(300)
 
 RESTORES = """
 import sys
-from reconciler.adapters.docker_backups import DockerBackups
-from reconciler.core.inventory import Inventory
+from ronron.adapters.docker_agents.backups import DockerBackups
+from ronron.core.inventory import Inventory
 inventory = Inventory.model_validate_json(sys.argv[1])
 backups = DockerBackups()
 snapshot = backups.snapshots(inventory, "board")[0]

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.docker_backups import DockerBackups
-from reconciler.core.errors import AgentSilentError, BackupError
-from reconciler.core.inventory import Inventory
+from ronron.adapters.docker_agents.backups import DockerBackups
+from ronron.core.errors import AgentSilentError, BackupError
+from ronron.core.inventory import Inventory
 from tests.support.backed_up import NAME, BackedUp, backed_up
 from tests.support.containers import runs
 from tests.support.double_images import ensure_doubles
@@ -29,8 +29,8 @@ pytestmark = pytest.mark.timeout(300)
 CONNECTS = """
 import sys, time
 from pathlib import Path
-from reconciler.adapters.docker_connection import connected
-from reconciler.core.inventory import Inventory
+from ronron.adapters.docker_agents.connection import connected
+from ronron.core.inventory import Inventory
 inventory = Inventory.model_validate_json(sys.argv[1])
 with connected(inventory, "board", inventory.services["board"], "look at") as client:
     client.version()

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from components.declaration_models import Machine
-from components.docker_endpoint import (
+from chatons.docker.endpoint import (
     Endpoint,
     EndpointError,
     NoContainerError,
@@ -20,7 +19,8 @@ from components.docker_endpoint import (
     SshEndpoint,
     endpoint,
 )
-from components.image_reference import ImageReference
+from chatons.schema.image_reference import ImageReference
+from chatons.schema.models import Machine
 from tests.support.collectives import free_port
 from tests.support.containers import Containers, containers_of_a_test
 from tests.support.declarations import HOST_KEY, proxmox_declaration

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from components import required_secrets
-from components.declaration import StackConfiguration, load
-from components.declaration_errors import NAMESPACE
+from chatons.declaration import secrets
+from chatons.declaration.load import StackConfiguration, load
+from chatons.schema.problems import NAMESPACE
 from tests.providers.place import Kind, kinds, plugin_environment
 from tests.support.collectives import PROGRAM, PROJECT
 from tests.support.declarations import PASSWORD
@@ -107,9 +107,9 @@ class Example:
             ask_for_secrets=False,
         )
         others = {**OTHER_SECRETS, "proxmox-token": token}
-        for each in required_secrets.required(declared):
+        for each in secrets.required(declared):
             yield [f"{NAMESPACE}:{each.key}"], others.get(each.key, PASSWORD)
-        for role in required_secrets.backup_roles(declared):
+        for role in secrets.backup_roles(declared):
             yield ["--path", f"{NAMESPACE}:backup.{role}"], others.get(role, PASSWORD)
 
     def preview(self) -> list[dict[str, Any]]:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.git_source import GitSource
-from reconciler.adapters.processes import LinuxProcesses
-from reconciler.core.errors import RevisionNotFoundError, SourceError
+from ronron.adapters.git_source.source import GitSource
+from ronron.adapters.processes import LinuxProcesses
+from ronron.core.errors import RevisionNotFoundError, SourceError
 from tests.support.git_servers import Web, web
 from tests.support.git_sources import refusal, source
 from tests.support.repositories import Repository

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.git_locks import locked
-from reconciler.adapters.processes import LinuxProcesses
-from reconciler.core.errors import SourceError, SourceUnavailableError
+from ronron.adapters.git_source.locks import locked
+from ronron.adapters.processes import LinuxProcesses
+from ronron.core.errors import SourceError, SourceUnavailableError
 from tests.support.git_servers import Daemon, daemon
 from tests.support.git_sources import (
     LOOK,
@@ -164,8 +164,8 @@ def test_helpers_that_outlive_both_git_and_its_owner_give_up_the_lock(state: Pat
 import subprocess, sys
 from datetime import timedelta
 from pathlib import Path
-from reconciler.adapters.git_locks import locked
-from reconciler.adapters.processes import LinuxProcesses
+from ronron.adapters.git_source.locks import locked
+from ronron.adapters.processes import LinuxProcesses
 print("ready", flush=True)
 with locked(Path(sys.argv[2], "lock"), timedelta(seconds=1), LinuxProcesses()) as held:
     git = subprocess.Popen(

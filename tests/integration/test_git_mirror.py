@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.git_mirror import MOST_LOOSE
-from reconciler.core.errors import RevisionNotFoundError, SourceUnavailableError
+from ronron.adapters.git_source.mirror import MOST_LOOSE
+from ronron.core.errors import RevisionNotFoundError, SourceUnavailableError
 from tests.support.git_sources import CHECK_OUT, ends, is_whole, refusal, running, source
 from tests.support.repositories import Repository
 

@@ -10,14 +10,9 @@ from threading import Thread
 
 import pytest
 
-from reconciler.adapters.git_source import GitSource
-from reconciler.adapters.processes import LinuxProcesses
-from reconciler.core.errors import (
-    AuthenticationError,
-    RevisionNotFoundError,
-    SourceError,
-    SourceUnavailableError,
-)
+from ronron.adapters.git_source.source import GitSource
+from ronron.adapters.processes import LinuxProcesses
+from ronron.core.errors import AuthenticationError, RevisionNotFoundError, SourceError, SourceUnavailableError
 from tests.support.git_servers import Web, closed, silent, web
 from tests.support.git_sources import refusal, source, tell, working_in
 from tests.support.repositories import Repository, git

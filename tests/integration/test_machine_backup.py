@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from components.proxmox_api import ProxmoxApi
+from chatons.proxmox.api import ProxmoxApi
 from tests.support.collectives import PROJECT
 from tests.support.declarations import PROXMOX, Document, proxmox_document
 from tests.support.fake_proxmox import FakeProxmox, fake_proxmox
@@ -31,7 +31,7 @@ PROGRAM = f"""
 import json, pathlib, sys
 sys.path.insert(0, {str(PROJECT)!r})
 import pulumi
-from components.machine_backup import MachineBackup, MachineBackupArgs
+from chatons.proxmox.machine_backup import MachineBackup, MachineBackupArgs
 from tests.support.declarations import declaration
 
 given = json.loads(pathlib.Path("declared.json").read_text())

@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from components.machine_access import first_contact
-from components.machine_setup import changes, failure, run_script, set_up
-from components.machine_ssh import MachineError, Reached
-from reconciler.adapters.pulumi_environment import environment
-from reconciler.settings import EngineSettings
+from chatons.machine.access import first_contact
+from chatons.machine.remote import MachineError, Reached
+from chatons.machine.setup import changes, failure, run_script, set_up
+from ronron.adapters.pulumi_engine.environment import environment
+from ronron.settings import EngineSettings
 from tests.support.containers import Containers, containers_of_a_test
 from tests.support.guest import USER, Guest, guest
 from tests.support.ssh_to_docker import new_key, ssh_agent
@@ -36,8 +36,8 @@ OWN_SETTING = {"labels": ["looked-after-by=people"]}
 PROGRAM = """
 import json, pathlib
 import pulumi
-from components.machine_access import MachineAccess, MachineAccessArgs
-from components.machine_setup import MachineSetup, MachineSetupArgs
+from chatons.machine.access import MachineAccess, MachineAccessArgs
+from chatons.machine.setup import MachineSetup, MachineSetupArgs
 
 given = json.loads(pathlib.Path("declared.json").read_text())
 where = {key: given[key] for key in ("address", "port", "user")}
@@ -192,7 +192,7 @@ class Project:
         self.checkout = checkout
         place = self.root / checkout
         place.mkdir()
-        (place / "components").symlink_to(ROOT / "components")
+        (place / "chatons").symlink_to(ROOT / "components" / "chatons")
         (place / "Pulumi.yaml").write_text("name: tiny\nruntime: python\n")
         (place / "__main__.py").write_text(PROGRAM)
 

@@ -19,15 +19,15 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from reconciler.adapters.sql_store import SqlStore
-from reconciler.cli import app
-from reconciler.core.record import Record
-from reconciler.core.status import ExitCode
-from reconciler.outside import Outside
-from reconciler.own_backup import NAME
-from reconciler.settings import POLICY_FILE
-from reconciler.testing import FakeBackups, FakeProber, Thing
-from reconciler.wiring import Options
+from ronron.adapters.sql_store.store import SqlStore
+from ronron.commands.cli import app
+from ronron.commands.outside import Outside
+from ronron.commands.wiring import Options
+from ronron.core.record import Record
+from ronron.core.status import ExitCode
+from ronron.settings import POLICY_FILE
+from ronron.testing import FakeBackups, FakeProber, Thing
+from ronron.watch.own_backup import NAME
 from tests.support.pulumi_project import PASSPHRASE, PROGRAM, PulumiProject
 from tests.support.repositories import Repository
 from tests.support.worlds import inventory

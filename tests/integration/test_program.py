@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from components.image_reference import ImageReference
+from chatons.schema.image_reference import ImageReference
 from tests.support.collectives import Collective, Document, Ran, Sealed
 from tests.support.plain import ETHERPAD_SECRETS, PlainStack, etherpad
 

@@ -16,12 +16,12 @@ import pytest
 import trustme
 from pydantic import SecretStr
 
-from components.declaration_errors import Problem
-from components.examination import Check
-from components.proxmox_api import ProxmoxApi
-from components.proxmox_models import Proxmox
-from components.proxmox_preflight import answers, checks, problems
-from components.resolved import Declaration
+from chatons.declaration.resolved import Declaration
+from chatons.proxmox.api import ProxmoxApi
+from chatons.proxmox.preflight import answers, checks, problems
+from chatons.schema.checks import Check
+from chatons.schema.problems import Problem
+from chatons.schema.proxmox_models import Proxmox
 from tests.support.declarations import DATA, Document, proxmox_declaration
 from tests.support.fake_proxmox import PRIVILEGES, FakeProxmox, fake_proxmox
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from components.proxmox_preflight import problems
-from components.proxmox_privileges import holds, needed
+from chatons.proxmox.preflight import problems
+from chatons.proxmox.privileges import holds, needed
 from tests.providers.place import Kind, kinds
 from tests.support.collectives import PROJECT
 from tests.support.declarations import DATA, Document, declaration, proxmox_document

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.pulumi_engine import PulumiEngine
-from reconciler.core.errors import (
+from ronron.adapters.pulumi_engine.engine import PulumiEngine
+from ronron.core.errors import (
     ConfigError,
     EngineError,
     EngineTimeoutError,
@@ -24,8 +24,8 @@ from reconciler.core.errors import (
     StackLockedError,
     UpdateFailedError,
 )
-from reconciler.core.model import Operation, Preview, ProcessMark, Updated
-from reconciler.testing import Thing
+from ronron.core.model import Operation, Preview, ProcessMark, Updated
+from ronron.testing import Thing
 from tests.support.pulumi_project import PASSPHRASE, PulumiProject, nothing, until
 
 pytestmark = pytest.mark.timeout(180)

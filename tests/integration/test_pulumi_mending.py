@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from reconciler.adapters.processes import LinuxProcesses
-from reconciler.adapters.pulumi_engine import PulumiEngine
-from reconciler.core.errors import EngineError, UpdateFailedError
-from reconciler.core.model import Operation, Revision, Updated
-from reconciler.ports import Program
-from reconciler.settings import EngineSettings
+from ronron.adapters.processes import LinuxProcesses
+from ronron.adapters.pulumi_engine.engine import PulumiEngine
+from ronron.core.errors import EngineError, UpdateFailedError
+from ronron.core.model import Operation, Revision, Updated
+from ronron.ports import Program
+from ronron.settings import EngineSettings
 from tests.integration.test_virtual_machine import HALF_WAY, NAME, VM_ID, declared
 from tests.providers.place import Kind, kinds
 from tests.support.declarations import Document

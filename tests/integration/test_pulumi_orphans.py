@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.processes import LinuxProcesses
-from reconciler.adapters.pulumi_engine import PulumiEngine
-from reconciler.core.errors import PendingOperationsError, StackLockedError
-from reconciler.core.model import Preview, ProcessMark
-from reconciler.testing import Thing
+from ronron.adapters.processes import LinuxProcesses
+from ronron.adapters.pulumi_engine.engine import PulumiEngine
+from ronron.core.errors import PendingOperationsError, StackLockedError
+from ronron.core.model import Preview, ProcessMark
+from ronron.testing import Thing
 from tests.support.pulumi_project import PulumiProject, nothing, until
 
 pytestmark = pytest.mark.timeout(180)
@@ -29,7 +29,7 @@ PROCESSES = LinuxProcesses()
 
 RECONCILER = """
 import json, pathlib, sys
-from reconciler.core.model import Preview
+from ronron.core.model import Preview
 from tests.support.pulumi_project import PulumiProject
 
 root, preview, waits = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "waits"

@@ -14,7 +14,7 @@ from typing import Any
 from docker.models.containers import Container
 from docker.types import EndpointConfig, Healthcheck
 
-from reconciler.core.inventory import Inventory
+from ronron.core.inventory import Inventory
 from tests.support.backup_targets import AGENT, REPOSITORY_PASSWORD, packed
 from tests.support.containers import Containers, containers_of_a_test, runs, until
 

@@ -23,7 +23,7 @@ from ruamel.yaml import YAML
 from demo import throw_away
 
 PROJECT = Path(__file__).resolve().parents[2]
-PROGRAM = ("__main__.py", "components")
+PROGRAM = ("__main__.py", "chatons", "components")
 MEMBER = Actor("A member", "member@ronron.invalid")
 BRANCH = "main"
 
@@ -75,7 +75,9 @@ class Collective:
             repo.create_remote("origin", str(self.repository))
         for part in PROGRAM:
             source = PROJECT / part
-            if source.is_dir():
+            if source.is_symlink():
+                (self.tree / part).symlink_to(source.readlink())
+            elif source.is_dir():
                 shutil.copytree(source, self.tree / part, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copyfile(source, self.tree / part)
@@ -189,7 +191,7 @@ class Collective:
     def ronron(self, *words: str, seconds: float = 300, **environment: str) -> Ran:
         """Run `ronron` to its end."""
         done = subprocess.run(
-            [sys.executable, "-m", "reconciler.cli", *words],
+            [sys.executable, "-m", "ronron.commands.cli", *words],
             cwd=self.root,
             env={**self.environment, **environment},
             capture_output=True,
@@ -204,7 +206,7 @@ class Collective:
         """`ronron watch`, told to stop and waited for at the end; its output goes to `watch.log`."""
         with (self.root / "watch.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "reconciler.cli", "watch", "--poll", "1s", *words],
+                [sys.executable, "-m", "ronron.commands.cli", "watch", "--poll", "1s", *words],
                 cwd=self.root,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,

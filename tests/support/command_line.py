@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from reconciler.adapters.sql_store import SqlStore
-from reconciler.cli import app
-from reconciler.core.record import Record
-from reconciler.wiring import Options
+from ronron.adapters.sql_store.store import SqlStore
+from ronron.commands.cli import app
+from ronron.commands.wiring import Options
+from ronron.core.record import Record
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from components.declaration import SEALED, Declaration, DeclarationError, StackConfiguration, load
-from components.declaration_errors import Problem
+from chatons.declaration.load import SEALED, Declaration, DeclarationError, StackConfiguration, load
+from chatons.schema.problems import Problem
 
 Document = dict[str, Any]
 Edits = Mapping[Any, object]

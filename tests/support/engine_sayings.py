@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reconciler.adapters.pulumi_command import Finished
-from reconciler.adapters.pulumi_events import Diagnostic, EventLog
-from reconciler.core.errors import (
+from ronron.adapters.pulumi_engine.command import Finished
+from ronron.adapters.pulumi_engine.events import Diagnostic, EventLog
+from ronron.core.errors import (
     EngineError,
     EngineInterruptedError,
     EngineMissingError,
@@ -23,7 +23,7 @@ from reconciler.core.errors import (
     StackNotFoundError,
     UpdateFailedError,
 )
-from reconciler.core.model import Change, Operation
+from ronron.core.model import Change, Operation
 
 DOCKER = "urn:pulumi:dev::tiny::docker:index/volume:Volume::v"
 IMAGE = "urn:pulumi:dev::tiny::docker:index/remoteImage:RemoteImage::i"

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from reconciler.adapters.processes import LinuxProcesses
-from reconciler.core.errors import EngineError
-from reconciler.core.model import Preview, ProcessMark, Revision, Updated
-from reconciler.core.status import Finding
-from reconciler.ports import Engine, Program
-from reconciler.testing import EngineKilled, FakeEngine, FakeProcesses, Thing
+from ronron.adapters.processes import LinuxProcesses
+from ronron.core.errors import EngineError
+from ronron.core.model import Preview, ProcessMark, Revision, Updated
+from ronron.core.status import Finding
+from ronron.ports import Engine, Program
+from ronron.testing import EngineKilled, FakeEngine, FakeProcesses, Thing
 from tests.support.pulumi_project import COMMIT, PASSPHRASE, PulumiProject, until
 
 RED = Thing("shelf", {"colour": "red"})

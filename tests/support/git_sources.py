@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.git_source import GitSource
-from reconciler.adapters.processes import LinuxProcesses
-from reconciler.core.errors import SourceError
+from ronron.adapters.git_source.source import GitSource
+from ronron.adapters.processes import LinuxProcesses
+from ronron.core.errors import SourceError
 from tests.support.repositories import git
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -25,9 +25,9 @@ BEGIN = """
 import sys
 from datetime import timedelta
 from pathlib import Path
-from reconciler.adapters.git_source import GitSource
-from reconciler.adapters.processes import LinuxProcesses
-from reconciler.core.errors import SourceError
+from ronron.adapters.git_source.source import GitSource
+from ronron.adapters.processes import LinuxProcesses
+from ronron.core.errors import SourceError
 source = GitSource(sys.argv[1], Path(sys.argv[2]), LinuxProcesses())
 print("ready", flush=True)
 """

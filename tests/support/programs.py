@@ -11,8 +11,8 @@ import pulumi
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks, set_mocks
 from pulumi.runtime.proto.resource_pb2 import RegisterResourceResponse
 
-from components import collective
-from components.resolved import Declaration
+from chatons import collective
+from chatons.declaration.resolved import Declaration
 from tests.support.declarations import HOST_KEY, declaration
 
 CONTAINER = "docker:index/container:Container"

@@ -19,12 +19,12 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from reconciler.adapters.processes import LinuxProcesses
-from reconciler.adapters.pulumi_engine import PulumiEngine
-from reconciler.core.model import ProcessMark, Revision
-from reconciler.ports import Processes, Program
-from reconciler.settings import EngineSettings
-from reconciler.testing import Thing
+from ronron.adapters.processes import LinuxProcesses
+from ronron.adapters.pulumi_engine.engine import PulumiEngine
+from ronron.core.model import ProcessMark, Revision
+from ronron.ports import Processes, Program
+from ronron.settings import EngineSettings
+from ronron.testing import Thing
 
 PASSPHRASE = "correct horse battery"
 COMMIT = "a" * 40

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from reconciler.core.backups import Condition, ConditionKind, KeptBundle, SeenBackup
-from reconciler.core.left_out import LeftOut
-from reconciler.core.model import (
+from ronron.core.backups import Condition, ConditionKind, KeptBundle, SeenBackup
+from ronron.core.excluded import LeftOut
+from ronron.core.model import (
     Change,
     Decision,
     Operation,
@@ -23,9 +23,9 @@ from reconciler.core.model import (
     Verdict,
     VerdictKind,
 )
-from reconciler.core.policy import Policy
-from reconciler.core.record import Held, Partly, Record, Running, Suspension
-from reconciler.testing import NOON
+from ronron.core.policy import Policy
+from ronron.core.record import Held, Partly, Record, Running, Suspension
+from ronron.testing import NOON
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reconciler.core.model import Pass, Revision
-from reconciler.core.policy import Policy
-from reconciler.core.record import Record
-from reconciler.reconcile import Ports, Target, reconcile
-from reconciler.testing import (
+from ronron.core.model import Pass, Revision
+from ronron.core.policy import Policy
+from ronron.core.record import Record
+from ronron.passes.reconcile import Ports, Target, reconcile
+from ronron.testing import (
     FakeBackups,
     FakeClock,
     FakeEngine,

@@ -1,0 +1,1 @@
+"""The backup agent of a service, and the snapshot before a change."""

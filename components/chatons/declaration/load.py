@@ -1,0 +1,297 @@
+"""From the plain configuration of a stack to a checked declaration, or to all that is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import SecretStr, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from chatons.declaration import rules
+from chatons.declaration import secrets as required_secrets
+from chatons.declaration.resolved import Declaration
+from chatons.schema.models import KINDS, Configuration, Service
+from chatons.schema.problems import NAMESPACE, DeclarationError, Path, Problem, nearest, unknown
+from chatons.schema.values import REFUSED, SEALED, Sealed
+
+__all__ = ["SEALED", "Declaration", "DeclarationError", "StackConfiguration", "load"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackConfiguration:
+    """The keys of one stack under `ronron:`, without the namespace.
+
+    Attributes:
+        stack: name of the stack.
+        project: name of the project, the first part of every physical name.
+        values: what is written in plain; `SEALED` stands where a secret is written inside a value.
+        secrets: the keys that are secrets, with their value where it is known. Never shown, never stored.
+        backup_secrets: the values of the secrets inside `backup`, where they are known.
+    """
+
+    stack: str
+    project: str = NAMESPACE
+    values: Mapping[str, object] = field(default_factory=dict)
+    secrets: Mapping[str, SecretStr | None] = field(default_factory=dict)
+    backup_secrets: Mapping[str, SecretStr] = field(default_factory=dict)
+
+
+def load(configuration: StackConfiguration, *, ask_for_secrets: bool = True) -> Declaration:
+    """Check a configuration.
+
+    Args:
+        configuration: what the stack says.
+        ask_for_secrets: False to accept a stack whose secrets are not set yet.
+
+    Raises:
+        DeclarationError: it cannot be used; holds every problem found, in the order of the keys.
+    """
+    values = {key: value for key, value in configuration.values.items() if key in Configuration.model_fields}
+    services = values.get("services")
+    known_services = services if isinstance(services, Mapping) else {}
+    sealed = list(_sealed_inside(values))
+    parsed, wrong_shape = _parse(values)
+    told = {problem.path for problem in sealed}
+    problems = [*_top_level(configuration, known_services), *sealed]
+    problems += [problem for problem in wrong_shape if problem.path not in told]
+    declaration = Declaration(stack=configuration.stack, project=configuration.project, **parsed)
+    problems += rules.broken(declaration, complete=not wrong_shape and not sealed)
+    problems += _unfit(configuration, known_services)
+    if ask_for_secrets:
+        problems += _missing_secrets(configuration, declaration)
+    if problems:
+        raise DeclarationError(_in_order(problems))
+    return declaration
+
+
+def _top_level(configuration: StackConfiguration, services: Mapping[str, object]) -> Iterator[Problem]:
+    # Where nobody can tell which services there are, nobody can tell whose secrets are one too many.
+    readable = isinstance(configuration.values.get("services", {}), Mapping)
+    for key in configuration.values:
+        if key in Configuration.model_fields:
+            continue
+        if key in _FORGOTTEN_PATHS:
+            yield _forgotten_path(configuration.stack, key)
+        elif required_secrets.is_secret_key(key, services):
+            yield Problem(
+                path=(key,),
+                problem="this is a secret in plain text",
+                remedy=f"change it where it is used, and set it as a secret: "
+                f"{required_secrets.command(configuration.stack, key)}",
+            )
+        else:
+            yield _unknown_key((key,), _known_top_level(services))
+    for key in configuration.secrets if readable else ():
+        if key in _FORGOTTEN_PATHS:
+            yield _forgotten_path(configuration.stack, key)
+        elif key not in Configuration.model_fields and not required_secrets.is_secret_key(key, services):
+            yield _unknown_key((key,), _known_top_level(services))
+
+
+_FORGOTTEN_PATHS = {required_secrets.backup_key(role): role for role in required_secrets.BACKUP_ROLES}
+
+
+def _forgotten_path(stack: str, key: str) -> Problem:
+    role = _FORGOTTEN_PATHS[key]
+    return Problem(
+        path=(key,),
+        problem=f"this is a key of its own, called {key!r}, and not `{role}` of `backup`",
+        remedy=f"remove it with `pulumi config rm {NAMESPACE}:{key} --stack {stack}`, and set it again with "
+        f"--path: {required_secrets.backup_command(stack, role)}",
+    )
+
+
+def _known_top_level(services: Mapping[str, object]) -> list[str]:
+    return [
+        *Configuration.model_fields,
+        *required_secrets.COMMON,
+        *(f"{name}-{role}" for name in services for role in required_secrets.ROLES),
+    ]
+
+
+def _sealed_inside(values: Mapping[str, object]) -> Iterator[Problem]:
+    """Secrets inside plain values: the engine hands them out in clear, and nothing marks them any more."""
+    for key, value in values.items():
+        if key == "backup":
+            continue
+        own = "<service>-secret-<VARIABLE>" if key != "proxmox" else required_secrets.PROXMOX_TOKEN
+        for path in _sealed_paths((key,), value):
+            yield Problem(
+                path=path,
+                problem="a secret cannot stand here: it would reach the state in clear",
+                remedy=f"give it a key of its own, {NAMESPACE}:{own}",
+            )
+
+
+def _sealed_paths(path: Path, value: object) -> Iterator[Path]:
+    if isinstance(value, Sealed):
+        yield path
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _sealed_paths((*path, key), inner)
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from _sealed_paths((*path, index), inner)
+
+
+def _parse(values: Mapping[str, object]) -> tuple[dict[str, Any], list[Problem]]:
+    """Read each part on its own, so that one broken part does not hide what is wrong in the others."""
+    parsed: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for key, field_info in Configuration.model_fields.items():
+        default: Any = {} if field_info.is_required() else field_info.get_default()
+        parsed[key] = default
+        if key not in values:
+            if field_info.is_required():
+                problems.append(_missing((key,)))
+        elif isinstance(values[key], Sealed):
+            continue  # reported already
+        elif key == "services":
+            parsed[key], found = _parse_services(values[key])
+            problems += found
+        else:
+            try:
+                parsed[key] = _ADAPTERS[key].validate_python(values[key])
+            except ValidationError as error:
+                problems += _problems(error, (key,))
+    return parsed, problems
+
+
+def _parse_services(value: object) -> tuple[dict[str, Service], list[Problem]]:
+    if not isinstance(value, Mapping):
+        return {}, [_not_a_mapping(("services",))]
+    services: dict[str, Service] = {}
+    problems: list[Problem] = []
+    for name, declared in value.items():
+        try:
+            services |= _ADAPTERS["services"].validate_python({name: declared})
+        except ValidationError as error:
+            problems += _problems(error, ("services",))
+    return services, problems
+
+
+_ADAPTERS: dict[str, TypeAdapter[Any]] = {
+    key: TypeAdapter(field_info.rebuild_annotation())
+    for key, field_info in Configuration.model_fields.items()
+}
+
+
+def _missing_secrets(configuration: StackConfiguration, declaration: Declaration) -> Iterator[Problem]:
+    for secret in required_secrets.required(declaration):
+        if secret.key not in configuration.secrets and secret.key not in configuration.values:
+            yield Problem(
+                path=(secret.key,),
+                problem=f"missing secret: {secret.purpose}",
+                remedy=required_secrets.command(configuration.stack, secret.key),
+            )
+    for role in required_secrets.backup_roles(declaration):
+        if getattr(declaration.backup, role) is None:
+            yield Problem(
+                path=("backup", role),
+                problem=f"missing secret: {required_secrets.BACKUP_ROLES[role]}",
+                remedy=required_secrets.backup_command(configuration.stack, role),
+            )
+
+
+def _unfit(configuration: StackConfiguration, services: Mapping[str, object]) -> Iterator[Problem]:
+    for key, secret in configuration.secrets.items():
+        if secret is not None and required_secrets.is_secret_key(key, services):
+            problem = required_secrets.unfit(key, secret, configuration.stack)
+            if problem is not None:
+                yield problem
+    for role, secret in configuration.backup_secrets.items():
+        problem = required_secrets.unfit_for_backup(role, secret, configuration.stack)
+        if problem is not None:
+            yield problem
+
+
+def _problems(error: ValidationError, path: Path) -> Iterator[Problem]:
+    schema = Configuration.model_json_schema(mode="validation")
+    for details in error.errors(include_url=False, include_input=False):
+        yield _problem(details, (*path, *details["loc"]), schema)
+
+
+def _problem(details: ErrorDetails, location: Path, schema: dict[str, Any]) -> Problem:
+    path = tuple(part for index, part in enumerate(location) if not _is_mark(location, index))
+    context = details.get("ctx", {})
+    match details["type"]:
+        case str(kind) if kind == REFUSED:
+            return Problem(path=path, problem=context["problem"], remedy=context["remedy"])
+        case "missing":
+            return _missing(path)
+        case "extra_forbidden":
+            return _unknown_key(path, _known_keys(schema, location[:-1]))
+        case "union_tag_not_found":
+            return _missing((*path, "kind"))
+        case "union_tag_invalid":
+            return unknown("kind", str(context["tag"]), KINDS, (*path, "kind"))
+        case "model_type" | "dict_type" | "model_attributes_type":
+            return _not_a_mapping(path)
+        case "literal_error":
+            return Problem(
+                path=path, problem="not one of the known words", remedy=f"use {context['expected']}"
+            )
+    message = details["msg"]
+    return Problem(
+        path=path,
+        problem=message[:1].lower() + message[1:],
+        remedy="correct the value; docs/schemas/declaration.schema.json tells what is allowed",
+    )
+
+
+def _is_mark(location: Path, index: int) -> bool:
+    """Whether a part of pydantic's location is no key: a kind of service, or the mark of a mapping's key."""
+    return location[index] == "[key]" or (location[0] == "services" and index == 2 and location[2] in KINDS)
+
+
+def _known_keys(schema: dict[str, Any], location: Path) -> list[str]:
+    """The keys that may stand at a location, read from the JSON Schema of the models."""
+    node = schema
+    for part in location:
+        node = _resolved(schema, node)
+        if "discriminator" in node and part in node["discriminator"]["mapping"]:
+            node = {"$ref": node["discriminator"]["mapping"][part]}
+        else:
+            by_pattern: dict[str, Any] = next(iter(node.get("patternProperties", {}).values()), {})
+            node = node.get("properties", {}).get(part) or by_pattern
+    return list(_resolved(schema, node).get("properties", {}))
+
+
+def _resolved(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    for choice in node.get("anyOf", ()):
+        if "$ref" in choice:
+            node = choice
+    if "$ref" in node:
+        resolved: dict[str, Any] = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
+        return resolved
+    return node
+
+
+def _unknown_key(path: Path, known: list[str]) -> Problem:
+    guess = nearest(str(path[-1]), known)
+    return Problem(
+        path=path,
+        problem="unknown key" + (f"; the nearest known one is {guess!r}" if guess else ""),
+        remedy=f"rename it to {guess!r}" if guess else "remove it",
+    )
+
+
+def _missing(path: Path) -> Problem:
+    return Problem(path=path, problem="this key is missing", remedy=f"add `{path[-1]}`")
+
+
+def _not_a_mapping(path: Path) -> Problem:
+    return Problem(
+        path=path, problem="keys and values are needed here", remedy="write `key: value` lines below it"
+    )
+
+
+def _in_order(problems: list[Problem]) -> list[Problem]:
+    """Sort by top-level key as documented, keep the order inside, drop repetitions."""
+    order = {key: index for index, key in enumerate(Configuration.model_fields)}
+    unique = list(dict.fromkeys(problems))
+    return sorted(
+        unique, key=lambda problem: order.get(str(problem.path[0]) if problem.path else "", len(order))
+    )

@@ -1,0 +1,165 @@
+"""Which secrets a declaration needs, what their keys are called, and what may be in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from chatons.catalogue.description import ADMIN_PASSWORD, DATABASE_PASSWORD
+from chatons.declaration.resolved import Declaration, describe, has_database
+from chatons.schema.problems import NAMESPACE, Problem
+
+MEMBERS_PASSWORD = "members-password"  # noqa: S105  # the name of a key
+PROXMOX_TOKEN = "proxmox-token"  # noqa: S105  # the name of a key
+PROXMOX_PBS_PASSWORD = "proxmox-pbs-password"  # noqa: S105  # the name of a key
+ROLES = (DATABASE_PASSWORD, ADMIN_PASSWORD)
+
+COMMON = (MEMBERS_PASSWORD, PROXMOX_TOKEN, PROXMOX_PBS_PASSWORD)
+"""The keys of secrets that belong to no service."""
+
+BACKUP_ROLES = {
+    "password": "the password of the repository of backups",
+    "login": "the login at the repository of backups, `user:password` or `key:secret`",
+    "ssh_key": "the private ssh key for the repository of backups",
+}
+"""What stands as a secret inside `ronron:backup`, and what it opens."""
+
+_BCRYPT_LIMIT = 72
+"""bcrypt looks at no more bytes than this, and Caddy refuses longer ones."""
+_DATABASE_PASSWORD = re.compile(r"(?!0[xX])(?=.*[A-Za-z].*[A-Za-z])[A-Za-z0-9._~-]{12,128}", re.ASCII)
+_TOKEN = re.compile(
+    r"[^\s:/@!=]+@[A-Za-z][\w.-]+![A-Za-z][\w.-]+=[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
+    re.ASCII,
+)
+"""Source: Proxmox VE, PVE::AccessControl, and its administration guide, API Tokens."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecretKey:
+    """One secret: its key without the namespace, and what it opens."""
+
+    key: str
+    purpose: str
+
+
+def command(stack: str, key: str) -> str:
+    """The command that sets a secret."""
+    return f"pulumi config set --secret {NAMESPACE}:{key} --stack {stack}"
+
+
+def backup_command(stack: str, role: str) -> str:
+    """The command that sets a secret inside `ronron:backup`."""
+    given = " < KEYFILE" if role == "ssh_key" else ""
+    return f"pulumi config set --secret --path '{NAMESPACE}:backup.{role}' --stack {stack}{given}"
+
+
+def backup_key(role: str) -> str:
+    """The key of a secret inside `ronron:backup`, for who asks for its value."""
+    return f"backup.{role}"
+
+
+def backup_roles(declaration: Declaration) -> list[str]:
+    """The secrets that backups cannot do without, in order."""
+    if declaration.backup is None:
+        return []
+    more = {"sftp": ["ssh_key"], "s3": ["login"]}.get(declaration.backup.repository.way, [])
+    return ["password", *more]
+
+
+def required(declaration: Declaration) -> Iterator[SecretKey]:
+    """Every secret that the declaration cannot do without, in order of key."""
+    if members_password_needed(declaration):
+        yield SecretKey(key=MEMBERS_PASSWORD, purpose="the shared password of the members")
+    cluster = declaration.proxmox
+    if cluster is not None and any(machine.proxmox for machine in declaration.machines.values()):
+        if cluster.backups is not None and cluster.backups.pbs is not None:
+            pbs = cluster.backups.pbs
+            yield SecretKey(
+                key=PROXMOX_PBS_PASSWORD, purpose=f"the password of {pbs.username} on {pbs.server}"
+            )
+        yield SecretKey(key=PROXMOX_TOKEN, purpose=f"the token of an API user of {cluster.endpoint}")
+    for name in sorted(declaration.services):
+        roles = set(describe(declaration, name).roles)
+        if has_database(declaration.services[name]):
+            roles.add(DATABASE_PASSWORD)
+        for role in sorted(roles):
+            yield SecretKey(key=f"{name}-{role}", purpose=f"{role.replace('-', ' ')} of {name}")
+
+
+def members_password_needed(declaration: Declaration) -> bool:
+    """Whether some service lets members in by the shared login."""
+    basic = declaration.members is not None and declaration.members.basic is not None
+    return basic and any(service.members_only for service in declaration.services.values())
+
+
+def secret_variables(service: str, keys: Mapping[str, object]) -> dict[str, str]:
+    """The secret environment variables of a service: key of the secret by name of the variable."""
+    prefix = f"{service}-secret-"
+    return {key.removeprefix(prefix): key for key in sorted(keys) if key.startswith(prefix)}
+
+
+def is_secret_key(key: str, services: Mapping[str, object]) -> bool:
+    """Whether a key has the shape of a secret of one of the services, known to be needed or not."""
+    return key in COMMON or any(
+        key in {f"{name}-{role}" for role in ROLES} or key.startswith(f"{name}-secret-") for name in services
+    )
+
+
+def unfit(key: str, secret: SecretStr, stack: str) -> Problem | None:
+    """What is wrong with the value of a secret, without telling the value."""
+    value = secret.get_secret_value()
+    free = "-secret-" in key  # a variable of the user's own: keys in PEM have line ends
+    if not value or "\0" in value or not (free or value.isprintable()):
+        return Problem(
+            path=(key,),
+            problem="this secret is empty or holds line ends or control characters",
+            remedy=f"set it again: {command(stack, key)}",
+        )
+    if key.endswith(f"-{ADMIN_PASSWORD}") and (len(value) < 8 or not re.search("[A-Za-z].*[A-Za-z]", value)):
+        return Problem(
+            path=(key,),
+            problem="an administrator's password has 8 characters or more, two letters among them",
+            remedy=f"choose a longer one: {command(stack, key)}",
+        )
+    if key == PROXMOX_TOKEN and not _TOKEN.fullmatch(value):
+        return Problem(
+            path=(key,),
+            problem="this is no token of Proxmox VE: user@realm!name=secret, as the node shows it once",
+            remedy=f"put both parts together, such as ronron@pve!ronron=UUID: {command(stack, key)}",
+        )
+    if key == MEMBERS_PASSWORD and not 12 <= len(value.encode()) <= _BCRYPT_LIMIT:
+        return Problem(
+            path=(key,),
+            problem=f"the members' password must have 12 to {_BCRYPT_LIMIT} bytes",
+            remedy=f"choose a few words that fit: {command(stack, key)}",
+        )
+    if key.endswith(f"-{DATABASE_PASSWORD}") and not _DATABASE_PASSWORD.fullmatch(value):
+        # It travels inside URLs, and Etherpad takes what looks like a number for one.
+        return Problem(
+            path=(key,),
+            problem="a database password has 12 to 128 letters, digits, dots, dashes, underscores or tildes, "
+            "two letters at least",
+            remedy=f"make one: openssl rand -hex 24 | {command(stack, key)}",
+        )
+    return None
+
+
+def unfit_for_backup(role: str, secret: SecretStr, stack: str) -> Problem | None:
+    """What is wrong with the value of a secret inside `ronron:backup`, without telling the value."""
+    value = secret.get_secret_value().strip("\n")
+    if role == "ssh_key":
+        wrong = None if "PRIVATE KEY" in value else "this is no private ssh key"
+    elif not value or not value.isprintable():
+        wrong = "this secret is empty or holds line ends or control characters"
+    elif role == "login" and not re.fullmatch(r"[^:]+:.+", value):
+        wrong = "this is no login: user and password, or key and secret, with a colon between"
+    else:
+        wrong = None
+    if wrong is None:
+        return None
+    return Problem(
+        path=("backup", role), problem=wrong, remedy=f"set it again: {backup_command(stack, role)}"
+    )

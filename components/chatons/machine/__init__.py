@@ -1,0 +1,1 @@
+"""A machine reached by ssh: first contact, and its setup for Docker."""

@@ -1,0 +1,145 @@
+"""The machines of a declaration: those that are there already, and those that are made on Proxmox VE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import pulumi
+
+from chatons.declaration.resolved import Declaration
+from chatons.declaration.secrets import PROXMOX_PBS_PASSWORD, PROXMOX_TOKEN
+from chatons.docker.host import DockerHost, DockerHostArgs
+from chatons.docker.preflight import used_machines
+from chatons.machine.access import MachineAccess, MachineAccessArgs
+from chatons.machine.setup import MachineSetup, MachineSetupArgs
+from chatons.proxmox import virtual_machines
+from chatons.proxmox.machine_backup import MachineBackup, MachineBackupArgs
+from chatons.proxmox.virtual_machine import DATA_SERIAL, VirtualMachine
+from chatons.proxmox.virtual_machines import VirtualMachines
+from chatons.schema import proxmox_models
+
+_SSH = 22
+"""Images for the cloud listen there."""
+
+
+@dataclass(frozen=True)
+class Machines:
+    """What is known of machines once they are registered.
+
+    Attributes:
+        hosts: every machine that runs something, and every one on Proxmox VE, in order of name.
+        host_keys: of those on Proxmox VE: declared, or as it was at the first contact.
+    """
+
+    hosts: Mapping[str, DockerHost]
+    host_keys: Mapping[str, pulumi.Output[str]]
+
+
+def make(declaration: Declaration, secret: Callable[[str], pulumi.Output[str]]) -> Machines:
+    """Register the machines: a service then only needs the host that it is on.
+
+    A machine on Proxmox VE is made even while nothing runs on it; one that is there already costs a
+    connection, and is left alone until then.
+
+    Args:
+        declaration: a checked one.
+        secret: where secrets come from.
+    """
+    virtual = virtual_machines.make(declaration, secret)
+    hosts: dict[str, DockerHost] = {}
+    host_keys: dict[str, pulumi.Output[str]] = {}
+    for name, made in virtual.made.items():
+        declared = declaration.machines[name].proxmox
+        if declared is None:
+            raise ValueError(f"{name} was made and is no virtual machine")
+        access = _access(declaration, name, declared, made)
+        hosts[name] = _set_up(declaration, name, declared, made, access)
+        # Not before its Docker answers: whoever finds a key in the inventory may count on that.
+        host_keys[name] = pulumi.Output.all(access.host_key, hosts[name].provider.urn).apply(
+            lambda known: str(known[0])
+        )
+    _backups(declaration, virtual, secret)
+    for name in used_machines(declaration):
+        machine = declaration.machines[name]
+        if machine.docker is not None:
+            hosts[name] = DockerHost(name, DockerHostArgs(docker=machine.docker, host_key=machine.host_key))
+    return Machines(hosts=dict(sorted(hosts.items())), host_keys=host_keys)
+
+
+def open_ports(declaration: Declaration, machine: str) -> list[int]:
+    """What strangers may reach on a machine besides ssh: its edge, where it has one that listens to them."""
+    edge = declaration.edge
+    public = any(
+        service.machine == machine and service.hostname is not None
+        for service in declaration.services.values()
+    )
+    if edge is None or not public or edge.bind.startswith("127."):
+        return []
+    return [edge.http_port] if edge.tls == "off" else sorted([edge.http_port, edge.https_port])
+
+
+def _access(
+    declaration: Declaration, name: str, declared: proxmox_models.VirtualMachine, made: VirtualMachine
+) -> MachineAccess:
+    return MachineAccess(
+        name,
+        MachineAccessArgs(
+            address=declared.ip,
+            port=_SSH,
+            user=declared.user,
+            host_key=declaration.machines[name].host_key,
+            identity=made.identity,
+        ),
+        opts=pulumi.ResourceOptions(parent=made, depends_on=[made.vm]),
+    )
+
+
+def _set_up(
+    declaration: Declaration,
+    name: str,
+    declared: proxmox_models.VirtualMachine,
+    made: VirtualMachine,
+    access: MachineAccess,
+) -> DockerHost:
+    setup = MachineSetup(
+        name,
+        MachineSetupArgs(
+            address=declared.ip,
+            port=_SSH,
+            user=declared.user,
+            host_key=access.host_key,
+            data_serial=DATA_SERIAL if declared.data is not None else None,
+            open_ports=open_ports(declaration, name),
+            identity=made.identity,
+        ),
+        opts=pulumi.ResourceOptions(parent=access),
+    )
+    return DockerHost(name, DockerHostArgs(docker=setup.docker, host_key=access.host_key))
+
+
+def _backups(
+    declaration: Declaration, virtual: VirtualMachines, secret: Callable[[str], pulumi.Output[str]]
+) -> None:
+    """Of whole machines. Those that hold a data disk are left out: it is saved with the machine that uses it.
+
+    A backup would start such a holder to read its disk, which another machine has open.
+    """
+    cluster = declaration.proxmox
+    if cluster is None or cluster.backups is None or not virtual.made:
+        return
+    pbs = cluster.backups.pbs
+    MachineBackup(
+        "machines",
+        MachineBackupArgs(
+            scope=declaration.name(),
+            cluster=cluster,
+            token=secret(PROXMOX_TOKEN),
+            vm_ids=[
+                machine.proxmox.vm_id
+                for machine in declaration.machines.values()
+                if machine.proxmox is not None
+            ],
+            pbs_password=secret(PROXMOX_PBS_PASSWORD) if pbs is not None else None,
+        ),
+    )

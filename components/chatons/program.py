@@ -1,0 +1,206 @@
+"""Where the program meets the engine: what it is told, and how it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import NoReturn
+
+import pulumi
+from pydantic import SecretStr
+from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
+
+from chatons.declaration import machine_changes, upgrades
+from chatons.declaration.load import SEALED, Declaration, DeclarationError, StackConfiguration, load
+from chatons.declaration.secrets import BACKUP_ROLES, PROXMOX_TOKEN
+from chatons.docker import preflight
+from chatons.proxmox import preflight as proxmox_preflight
+from chatons.schema import checks as examination
+from chatons.schema.checks import Check
+from chatons.schema.models import KanboardService
+from chatons.schema.problems import NAMESPACE, Problem, render
+
+_MESSAGE_WAS_SHOWN = 32
+"""Exit code that tells the language host to add nothing of its own. Source: pulumi/pulumi, sdk/python/cmd/
+pulumi-language-python-exec, PYTHON_PROCESS_EXITED_AFTER_SHOWING_USER_ACTIONABLE_MESSAGE_CODE."""
+
+WITHOUT = "RONRON_WITHOUT"
+"""Names of machines that do not answer, with commas; see docs/operations.md."""
+
+_TRIES = 15
+"""At 0.2 s this is 3 s: a state of a few MiB is written in far less."""
+
+
+@contextmanager
+def plain_refusals() -> Iterator[None]:
+    """Show what is wrong with a declaration as a message; with RONRON_DEBUG=1 as a traceback."""
+    try:
+        yield
+    except DeclarationError as error:
+        if os.environ.get("RONRON_DEBUG") == "1":
+            raise
+        # By its name alone: the engine does not tell where the stack file is.
+        pulumi.log.error(render(error.problems, subject=f"Pulumi.{pulumi.get_stack()}.yaml"))
+        sys.exit(_MESSAGE_WAS_SHOWN)
+
+
+def configuration() -> StackConfiguration:
+    """The configuration of the running stack, as the engine hands it over."""
+    sealed = set(pulumi.runtime.get_config_secret_keys_env())
+    values: dict[str, object] = {}
+    secrets: dict[str, SecretStr | None] = {}
+    backup_secrets: dict[str, SecretStr] = {}
+    for full_key, text in pulumi.runtime.get_config_env().items():
+        namespace, _, key = full_key.partition(":")
+        if namespace != NAMESPACE:
+            continue
+        if full_key not in sealed:
+            values[key] = _value(text)
+        elif key == "backup":
+            values[key], backup_secrets = sealed_backup(_value(text))
+        elif text.startswith("{"):
+            # A mapping with a secret somewhere inside: the engine does not tell where.
+            values[key] = SEALED
+        else:
+            secrets[key] = SecretStr(text)
+    return StackConfiguration(
+        stack=pulumi.get_stack(),
+        project=pulumi.get_project(),
+        values=values,
+        secrets=secrets,
+        backup_secrets=backup_secrets,
+    )
+
+
+def declaration(stack: StackConfiguration) -> Declaration:
+    """The declaration of the running stack, found possible: versions may be jumped to, machines answer.
+
+    Raises:
+        DeclarationError: something stands in the way; nothing was registered.
+    """
+    loaded = load(stack)
+    before = last_inventory()
+    declared = replace(
+        machine_changes.without_spent_permissions(loaded, before),
+        known_keys=machine_changes.known_keys(loaded, before),
+    )
+    refused = [*upgrades.refused(declared, before), *machine_changes.refused(declared, before)]
+    outside = _outside(stack, declared, before)
+    if examination.is_asked_for(os.environ):
+        _tell([*(Check(name="declaration", problem=problem) for problem in refused), *outside])
+    problems = [*refused, *examination.problems(outside)]
+    if problems:
+        raise DeclarationError(problems)
+    _warn(declared)
+    for name in sorted(loaded.machines):
+        if loaded.machines[name] != declared.machines[name]:
+            pulumi.log.warn(f"`replace` of {name} names no machine that there is: remove that line")
+    return declared
+
+
+def _outside(stack: StackConfiguration, declared: Declaration, before: object) -> list[Check]:
+    """What is looked at outside: the cluster, then the Docker of each machine."""
+    without = left_out(os.environ)
+    token = stack.secrets.get(PROXMOX_TOKEN)
+    cluster = [] if token is None else proxmox_preflight.checks(declared, token, before, without=without)
+    return [*cluster, *preflight.checks(declared, without=without)]
+
+
+def _tell(checks: list[Check]) -> NoReturn:
+    """Say what was looked at, to whoever asked for nothing else."""
+    for check in checks:
+        pulumi.log.info(examination.told(check))
+    sys.exit(_MESSAGE_WAS_SHOWN)
+
+
+def left_out(environment: Mapping[str, str]) -> frozenset[str]:
+    """Names of the machines that this run leaves out: whoever runs the engine excludes what is on them."""
+    names = (name.strip() for name in environment.get(WITHOUT, "").split(","))
+    return frozenset(name for name in names if name)
+
+
+def last_inventory() -> object:
+    """The inventory that this stack exported last; None before its first update has ended.
+
+    Asked of the engine's own reader: unlike a StackReference it leaves no resource behind.
+    """
+    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    return exported_inventory(
+        lambda: pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": name}).value
+    )
+
+
+def exported_inventory(read: Callable[[], object], pause: float = 0.2) -> object:
+    """The inventory among the outputs of a stack, read as often as is needed.
+
+    An update begins to write the stack's state while the program runs, and a backend of files takes the old
+    file away before it writes the new one: what is read meanwhile is absent or empty.
+
+    Args:
+        read: asks the engine.
+        pause: seconds between two tries.
+
+    Raises:
+        DeclarationError: it stays unreadable.
+    """
+    patient = Retrying(
+        stop=stop_after_attempt(_TRIES), wait=wait_fixed(pause), retry=retry_if_exception_type(Exception)
+    )
+    try:
+        answer = patient(read)
+    except RetryError as error:
+        cause = error.last_attempt.exception()
+        raise DeclarationError(
+            [
+                Problem(
+                    path=(),
+                    problem=f"cannot read which versions run, as this stack exported them last: {cause}",
+                    remedy="try again; if it stays so, look at the backend with `pulumi stack output`",
+                )
+            ]
+        ) from error
+    outputs = answer.get("outputs") if isinstance(answer, Mapping) else None
+    return outputs.get("inventory") if isinstance(outputs, Mapping) else None
+
+
+def secret(key: str) -> pulumi.Output[str]:
+    """The value of a secret, as a secret output.
+
+    Args:
+        key: without the namespace; `backup.<role>` for one inside `ronron:backup`.
+    """
+    inside, _, role = key.partition(".")
+    if inside == "backup" and role in BACKUP_ROLES:
+        whole: pulumi.Output[dict[str, str]] = pulumi.Config(NAMESPACE).require_secret_object(inside)
+        return whole.apply(lambda declared: str(declared[role]))
+    return pulumi.Config(NAMESPACE).require_secret(key)
+
+
+def sealed_backup(value: object) -> tuple[object, dict[str, SecretStr]]:
+    """`ronron:backup` with what must be a secret sealed, and the secrets by role.
+
+    The engine tells that there is a secret somewhere inside, not where, and hands out all of it in clear.
+    """
+    if not isinstance(value, Mapping):
+        return value, {}
+    found = {role: SecretStr(value[role]) for role in BACKUP_ROLES if isinstance(value.get(role), str)}
+    return {**value, **dict.fromkeys(found, SEALED)}, found
+
+
+def _warn(declared: Declaration) -> None:
+    for name, service in sorted(declared.services.items()):
+        if isinstance(service, KanboardService) and not service.members_only:
+            pulumi.log.warn(
+                f"{name} starts with the login admin/admin: change it at once, or set members_only until then"
+            )
+
+
+def _value(text: str) -> object:
+    try:
+        return json.loads(text) if text.startswith(("{", "[")) else text
+    except json.JSONDecodeError:
+        return text

@@ -1,0 +1,1 @@
+"""Virtual machines on Proxmox VE: its API, checks, resources and hooks."""

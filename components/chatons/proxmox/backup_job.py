@@ -1,0 +1,214 @@
+"""A backup job and a storage of Proxmox VE as resources of the engine, on the API itself.
+
+The engine runs the providers in a process of their own, which imports this module from the project's
+directory. The state holds the inputs; token and password are secret there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pulumi import Input, ResourceOptions
+from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
+
+from chatons.machine.plain_errors import told_plainly
+from chatons.proxmox.api import ProxmoxApi, ProxmoxError
+
+_LONGEST_ID = 50
+"""Source: PVE/API2/Backup.pm (pve-manager), parameter `id`."""
+
+_FIXED = ("server", "datastore")
+"""What Proxmox VE changes of no storage that is there. Source: PVE/Storage/PBSPlugin.pm (pve-storage)."""
+_OPTIONAL = ("port", "fingerprint", "namespace")
+
+Properties = dict[str, Any]
+
+
+def job_id(scope: str) -> str:
+    """The id of the one job of a stack.
+
+    Args:
+        scope: `<project>-<stack>`.
+    """
+    name = "ronron-" + re.sub(r"[^A-Za-z0-9_-]", "-", scope.removeprefix("ronron-"))
+    if len(name) <= _LONGEST_ID:
+        return name
+    digest = hashlib.sha256(scope.encode()).hexdigest()[:8]
+    return f"{name[: _LONGEST_ID - 9]}-{digest}"
+
+
+class BackupJobProvider(ResourceProvider):
+    """Makes the job be as it is declared, whether it was there before or not."""
+
+    serialize_as_secret_always = False
+
+    @told_plainly(ProxmoxError)
+    def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
+        """Everything is changed in place, but for the id."""
+        return _difference(_olds, _news, replaces=("job",))
+
+    @told_plainly(ProxmoxError)
+    def create(self, props: Properties) -> CreateResult:
+        """Make it, or take up the one of that id."""
+        _put_job(props)
+        return CreateResult(props["job"], _known(props))
+
+    @told_plainly(ProxmoxError)
+    def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
+        """Change it; made again where somebody took it away."""
+        _put_job(_news)
+        return UpdateResult(_known(_news))
+
+    @told_plainly(ProxmoxError)
+    def read(self, id_: str, props: Properties) -> ReadResult:
+        """As the cluster has it now."""
+        with _api(props) as api:
+            job = _job(api, id_)
+        if job is None:
+            return ReadResult("", {})
+        settings = {key: _text(key, job.get(key)) for key in props.get("settings", {}) if key in job}
+        return ReadResult(id_, {**_known(props), "settings": settings})
+
+    @told_plainly(ProxmoxError)
+    def delete(self, _id: str, _props: Properties) -> None:
+        """Take it away; what it made stays."""
+        with _api(_props) as api:
+            if _job(api, _id) is not None:
+                api.delete(f"/cluster/backup/{_id}")
+
+
+class PbsStorageProvider(ResourceProvider):
+    """Makes a Proxmox Backup Server known to the cluster."""
+
+    serialize_as_secret_always = False
+
+    @told_plainly(ProxmoxError)
+    def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
+        """Server and datastore belong to a storage for ever: other ones make it known anew."""
+        return _difference(_olds, _news, replaces=("storage", *_FIXED))
+
+    @told_plainly(ProxmoxError)
+    def create(self, props: Properties) -> CreateResult:
+        """Make it known, or take up what is there under that name, if it is the same datastore."""
+        _put_storage(props)
+        return CreateResult(props["storage"], _known(props))
+
+    @told_plainly(ProxmoxError)
+    def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
+        """Change it."""
+        _put_storage(_news)
+        return UpdateResult(_known(_news))
+
+    @told_plainly(ProxmoxError)
+    def read(self, id_: str, props: Properties) -> ReadResult:
+        """As the cluster has it now; it tells no password."""
+        with _api(props) as api:
+            there = _storage(api, id_)
+        if there is None:
+            return ReadResult("", {})
+        wanted = props.get("settings", {})
+        settings = {key: str(there[key]) for key in {*wanted, *_OPTIONAL} if key in there}
+        fixed = {key: there.get(key, "") for key in _FIXED}
+        return ReadResult(id_, {**_known(props), **fixed, "settings": settings})
+
+    @told_plainly(ProxmoxError)
+    def delete(self, _id: str, _props: Properties) -> None:
+        """Let the cluster forget it; what is on the backup server stays."""
+        with _api(_props) as api:
+            if _storage(api, _id) is not None:
+                api.delete(f"/storage/{_id}")
+
+
+class BackupJob(Resource, module="chatons", name="BackupJob"):
+    """A job of `/cluster/backup`.
+
+    Inputs: `endpoint`, `insecure`, `token` (secret), `job` (its id), `settings` (as the API calls them).
+    """
+
+    def __init__(self, name: str, props: Mapping[str, Input[Any]], opts: ResourceOptions) -> None:
+        super().__init__(BackupJobProvider(), name, dict(props), opts)
+
+
+class PbsStorage(Resource, module="chatons", name="PbsStorage"):
+    """A storage of the type `pbs`.
+
+    Inputs: `endpoint`, `insecure`, `token` (secret), `storage` (its id), `server`, `datastore`, `password`
+    (secret), `settings` (as the API calls them).
+    """
+
+    def __init__(self, name: str, props: Mapping[str, Input[Any]], opts: ResourceOptions) -> None:
+        super().__init__(PbsStorageProvider(), name, dict(props), opts)
+
+
+def _api(props: Properties) -> ProxmoxApi:
+    return ProxmoxApi(str(props["endpoint"]), str(props["token"]), insecure=bool(props["insecure"]))
+
+
+def _known(props: Properties) -> Properties:
+    return {key: value for key, value in props.items() if not key.startswith("__")}
+
+
+def _difference(olds: Properties, news: Properties, replaces: tuple[str, ...]) -> DiffResult:
+    differ = [key for key, value in _known(news).items() if olds.get(key) != value]
+    # First the old one goes: two cannot have one name.
+    return DiffResult(
+        changes=bool(differ),
+        replaces=[key for key in replaces if key in differ],
+        delete_before_replace=True,
+    )
+
+
+def _put_job(props: Properties) -> None:
+    id_, settings = str(props["job"]), {key: str(value) for key, value in props["settings"].items()}
+    with _api(props) as api:
+        if _job(api, id_) is None:
+            api.post("/cluster/backup", id=id_, **settings)
+        else:
+            api.put(f"/cluster/backup/{id_}", **settings)
+
+
+def _job(api: ProxmoxApi, id_: str) -> dict[str, Any] | None:
+    """A job of the list: asked for by itself, one that is not there is an error like others."""
+    return next((job for job in api.get("/cluster/backup") if job.get("id") == id_), None)
+
+
+def _put_storage(props: Properties) -> None:
+    id_ = str(props["storage"])
+    settings = {key: str(value) for key, value in props["settings"].items()}
+    secret = {"password": str(props["password"])}
+    fixed = {key: str(props[key]) for key in _FIXED}
+    with _api(props) as api:
+        there = _storage(api, id_)
+        if there is None:
+            api.post("/storage", storage=id_, type="pbs", **fixed, **secret, **settings)
+            return
+        if there.get("type") != "pbs" or any(str(there.get(key)) != fixed[key] for key in _FIXED):
+            raise ProxmoxError(
+                f"the cluster has another storage {id_}",
+                "choose another name for `storage` of `ronron:proxmox.backups`",
+                path=("proxmox", "backups", "storage"),
+            )
+        gone = ",".join(key for key in _OPTIONAL if key in there and key not in settings)
+        api.put(f"/storage/{id_}", **secret, **settings, **({"delete": gone} if gone else {}))
+
+
+def _storage(api: ProxmoxApi, id_: str) -> dict[str, Any] | None:
+    found: dict[str, Any] | None = next(
+        (storage for storage in api.get("/storage") if storage.get("storage") == id_), None
+    )
+    return found
+
+
+def _text(key: str, value: object) -> str:
+    """A setting as it is given: what is kept of backups is told as a mapping, in no order."""
+    if key != "prune-backups":
+        return str(value)
+    pairs = (
+        value.items() if isinstance(value, dict) else (part.split("=", 1) for part in str(value).split(","))
+    )
+    kept = {str(name): str(number) for name, number in pairs}
+    order = ("keep-last", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthly", "keep-yearly")
+    return ",".join(f"{name}={kept[name]}" for name in order if name in kept)

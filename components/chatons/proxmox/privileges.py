@@ -1,0 +1,143 @@
+"""Which privileges the token needs where, and which of them it lacks. Pure.
+
+Sources: the permissions that the API's own schema names for each request (Proxmox VE 9.0), and
+PVE/API2/Qemu.pm of qemu-server for the parts of a machine's configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from chatons.declaration.machine_rules import virtual
+from chatons.declaration.resolved import Declaration
+from chatons.proxmox.api import TOKEN
+from chatons.schema.problems import Problem
+
+CLUSTER, MACHINES, STORAGE, NETWORK, POOL = (
+    "RonronCluster",
+    "RonronMachines",
+    "RonronStorage",
+    "RonronNetwork",
+    "RonronPool",
+)
+"""The roles that docs/operations.md makes."""
+
+AGENT = {9: "VM.GuestAgent.Audit", 8: "VM.Monitor"}
+"""To ask the guest for its addresses, by the major version of Proxmox VE."""
+
+MACHINE = (
+    "VM.Allocate", "VM.Audit", "VM.Config.CDROM", "VM.Config.CPU", "VM.Config.Cloudinit", "VM.Config.Disk",
+    "VM.Config.HWType", "VM.Config.Memory", "VM.Config.Network", "VM.Config.Options", "VM.Migrate",
+    "VM.PowerMgmt",
+)  # fmt: skip
+
+Held = Mapping[str, Mapping[str, int]]
+"""As GET /access/permissions answers: by path, the privileges, 1 where they hold below it too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """A privilege that is needed.
+
+    Attributes:
+        paths: where it may be held; one of them is enough.
+        grant: the path on which it is best given.
+        role: the role that has it.
+    """
+
+    privilege: str
+    paths: tuple[str, ...]
+    grant: str
+    role: str
+
+
+def needed(declaration: Declaration, major: int) -> Iterator[Need]:
+    """Everything that making and changing the declared machines takes.
+
+    Args:
+        declaration: a checked one.
+        major: of the version of Proxmox VE.
+    """
+    backups = declaration.proxmox.backups if declaration.proxmox is not None else None
+    # The image's download and the backup job ask for both of these at the very top.
+    for privilege in ("Sys.Audit", "Sys.Modify"):
+        yield Need(privilege=privilege, paths=("/",), grant="/", role=CLUSTER)
+    for _, machine in virtual(declaration):
+        owned = [machine.vm_id, *([machine.data.vm_id] if machine.data is not None else [])]
+        for vm_id in owned:
+            pool = (f"/pool/{machine.pool}",) if machine.pool else ()
+            for privilege in (*MACHINE, AGENT[9 if major >= 9 else 8]):
+                yield Need(privilege=privilege, paths=(f"/vms/{vm_id}", *pool), grant="/vms", role=MACHINES)
+        yield from _storage(machine.datastore, "Datastore.AllocateSpace", "Datastore.Audit")
+        yield from _storage(machine.data_datastore, "Datastore.AllocateSpace", "Datastore.Audit")
+        # Datastore.Allocate: to remove an image that no machine is made from any more.
+        yield from _storage(
+            machine.image_datastore, "Datastore.Allocate", "Datastore.AllocateTemplate", "Datastore.Audit"
+        )
+        if machine.user_data is not None:
+            yield from _storage(machine.user_data.partition(":")[0], "Datastore.Audit")
+        bridge = f"/sdn/zones/localnetwork/{machine.bridge}"
+        yield Need(
+            privilege="SDN.Use",
+            paths=(bridge, *((f"{bridge}/{machine.vlan}",) if machine.vlan else ())),
+            grant=bridge,
+            role=NETWORK,
+        )
+        for privilege in ("Pool.Allocate", "Pool.Audit") if machine.pool else ():
+            path = f"/pool/{machine.pool}"
+            yield Need(privilege=privilege, paths=(path,), grant=path, role=POOL)
+    if backups is not None:
+        yield from _storage(backups.storage, "Datastore.AllocateSpace", "Datastore.Audit")
+        if backups.pbs is not None:
+            yield Need(privilege="Datastore.Allocate", paths=("/storage",), grant="/storage", role=STORAGE)
+
+
+def lacking(declaration: Declaration, major: int, held: Held, token_id: str) -> Problem | None:
+    """One problem that names every privilege that is lacking; None when none is.
+
+    Args:
+        declaration: a checked one.
+        major: of the version of Proxmox VE.
+        held: what the cluster says of the token.
+        token_id: `user@realm!name`.
+    """
+    lacks: dict[tuple[str, str], list[str]] = {}
+    for need in needed(declaration, major):
+        if not any(holds(held, path, need.privilege) for path in need.paths):
+            found = lacks.setdefault((need.grant, need.role), [])
+            if need.privilege not in found:
+                found.append(need.privilege)
+    if not lacks:
+        return None
+    named = "; ".join(f"{', '.join(privileges)} on {path}" for (path, _), privileges in lacks.items())
+    user = token_id.partition("!")[0]
+    commands = " && ".join(
+        f'pveum role modify {role} --append 1 --privs "{" ".join(privileges)}" && '
+        f"pveum acl modify {path} --users {user} --tokens '{token_id}' --roles {role}"
+        + (" --propagate 0" if path == "/" else "")
+        for (path, role), privileges in lacks.items()
+    )
+    return Problem(
+        path=TOKEN,
+        problem=f"the token {token_id} lacks {named}",
+        remedy=f"on a node, run: {commands} (docs/operations.md makes these roles)",
+    )
+
+
+def holds(held: Held, path: str, privilege: str) -> bool:
+    """Whether a privilege is held at a path: there, or at the nearest one above that is listed."""
+    if path in held:
+        return privilege in held[path]
+    above = path
+    while above != "/":
+        above = above.rpartition("/")[0] or "/"
+        if above in held:
+            return bool(held[above].get(privilege))
+    return False
+
+
+def _storage(name: str, *privileges: str) -> Iterator[Need]:
+    path = f"/storage/{name}"
+    for privilege in privileges:
+        yield Need(privilege=privilege, paths=(path,), grant=path, role=STORAGE)

@@ -1,0 +1,309 @@
+"""The small values of a declaration: names, hostnames, images, paths. Each refusal carries its remedy."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import posixpath
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, NoReturn
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from chatons.schema.image_reference import ImageReference
+
+REFUSED = "refused"
+"""The error type of every refusal made here; its context holds `problem` and `remedy`."""
+
+
+class Strict(BaseModel):
+    """A part of the declaration: frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, arbitrary_types_allowed=True
+    )
+
+
+class Sealed:
+    """Stands where the configuration holds a secret: the value itself stays with the engine."""
+
+    def __repr__(self) -> str:
+        return "[secret]"
+
+
+SEALED = Sealed()
+
+
+def refuse(problem: str, remedy: str) -> NoReturn:
+    """Refuse a value from inside a validator."""
+    raise PydanticCustomError(REFUSED, "{problem}", {"problem": problem, "remedy": remedy})
+
+
+@dataclass(frozen=True)
+class Matching:
+    """A text that must match a pattern as a whole.
+
+    Attributes:
+        pattern: a regular expression that editors understand too.
+        what: completes "'...' is not"; None hides the value.
+        remedy: one imperative sentence.
+    """
+
+    pattern: str
+    what: str
+    remedy: str
+
+    def check(self, value: str) -> str:
+        """Return the value.
+
+        Raises:
+            PydanticCustomError: it does not match.
+        """
+        if not re.fullmatch(self.pattern, value, re.ASCII):
+            refuse(f"{value!r} is not {self.what}", self.remedy)
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {**handler(schema), "pattern": f"^(?:{self.pattern})$"}
+
+
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOST = rf"{_LABEL}(?:\.{_LABEL})*"
+_WRITE_IMAGE = "write repository:tag, and @sha256:digest outside `local`"
+
+
+def _docker(value: str) -> str:
+    if value.startswith(("tcp://", "http://", "https://")):
+        refuse(
+            "tcp:// is refused: whoever reaches that port is root on the machine",
+            "use ssh://user@host with host_key, or unix:///var/run/docker.sock on the machine itself",
+        )
+    return value
+
+
+def _host_key(value: str) -> str:
+    match = re.fullmatch(
+        r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)) ([A-Za-z0-9+/]+=*)", value, re.ASCII
+    )
+    try:
+        blob = base64.b64decode(match[2], validate=True) if match else b""
+    except binascii.Error:
+        blob = b""
+    if match is None or match[1].encode() not in blob[:64]:
+        refuse(
+            "this is not a public host key",
+            "paste type and key, without a name, from /etc/ssh/ssh_host_ed25519_key.pub of the machine",
+        )
+    return value
+
+
+def _image(value: object) -> ImageReference:
+    if isinstance(value, ImageReference):
+        return value
+    if not isinstance(value, str):
+        refuse("an image is a text", _WRITE_IMAGE)
+    try:
+        image = ImageReference.parse(value)
+    except ValueError:
+        refuse(f"{value!r} is not a reference of an image", _WRITE_IMAGE)
+    if image.tag is None:
+        refuse(f"the image {value!r} has no tag", "name the version that you mean, such as postgres:15.14")
+    if image.tag == "latest":
+        refuse(
+            f"the image {value!r} follows `latest`, which changes without a commit",
+            "name the version that you mean, such as postgres:15.14",
+        )
+    return image
+
+
+def _absolute(value: str) -> str:
+    if not re.fullmatch(r"/(?!/)[^\x00-\x1f:,]+", value) or posixpath.normpath(value) != value:
+        refuse(
+            f"{value!r} is not an absolute path inside the container",
+            "write the whole path, such as /var/lib/wiki, without `..`, comma, colon or slash at the end",
+        )
+    return value
+
+
+def _text(value: object) -> object:
+    if isinstance(value, bool | int | float):
+        refuse("this is a number or a truth value, and a text is needed", "put the value in quotes")
+    if isinstance(value, str) and "\0" in value:
+        refuse("this holds a zero byte", "remove it")
+    return value
+
+
+def _line(value: str) -> str:
+    if not value.strip() or not value.isprintable():
+        refuse("this is empty or holds control characters", "write one line of text")
+    return value
+
+
+def _page(value: str) -> str:
+    if not value.strip() or not value.replace("\n", " ").replace("\t", " ").isprintable():
+        refuse("this is empty or holds control characters", "write some lines of text")
+    return value
+
+
+def _address(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        refuse(
+            f"{value!r} is not an IP address", "write 127.0.0.1 for this machine only, 0.0.0.0 for everybody"
+        )
+
+
+def _capability(value: str) -> str:
+    return value if value.startswith("CAP_") else f"CAP_{value}"
+
+
+def _sealed(value: object) -> Sealed:
+    if not isinstance(value, Sealed):
+        refuse(
+            "this is a secret in plain text",
+            "remove it, and set it again with `pulumi config set --secret --path`",
+        )
+    return value
+
+
+def _several(value: object) -> object:
+    return [value] if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+Line = Annotated[Text, AfterValidator(_line), Field(max_length=200)]
+Page = Annotated[Text, AfterValidator(_page), Field(max_length=20_000)]
+Name = Annotated[
+    str,
+    Matching(
+        r"[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?",
+        "a name",
+        "use 1 to 30 lower-case letters, digits and dashes, a letter first and no dash last",
+    ),
+]
+Hostname = Annotated[
+    str,
+    Matching(
+        rf"(?=.{{1,253}}$)(?:{_LABEL}\.)+[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])?",
+        "a hostname",
+        "write the bare name in lower case, such as pad.picasoft.example",
+    ),
+]
+Mailbox = Annotated[
+    str,
+    Matching(
+        r"[^@\s<>\"]+@[^@\s<>\"]+\.[^@\s<>\"]+", "a mailbox", "write an address such as tech@picasoft.example"
+    ),
+]
+Country = Annotated[
+    str, Matching("[A-Z]{2}", "a country", "write the two capital letters of ISO 3166, such as FR")
+]
+DockerAddress = Annotated[
+    str,
+    AfterValidator(_docker),
+    Matching(
+        rf"ssh://[a-z_][a-z0-9_-]{{0,31}}@{_HOST}(?::\d{{1,5}})?|unix:///[\w./-]+",
+        "an address of Docker",
+        "use ssh://user@host, ssh://user@host:port or unix:///var/run/docker.sock",
+    ),
+]
+HostKey = Annotated[str, AfterValidator(_host_key)]
+AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+Variable = Annotated[
+    str,
+    Matching(
+        "[A-Za-z_][A-Za-z0-9_]*", "a name of an environment variable", "use letters, digits and underscores"
+    ),
+]
+BindAddress = Annotated[str, AfterValidator(_address)]
+Capability = Annotated[
+    str,
+    Matching(
+        "(?!CAP_ALL$|ALL$)[A-Z][A-Z_]+", "a single capability", "name what is needed, such as CAP_CHOWN"
+    ),
+    AfterValidator(_capability),
+]
+Header = Annotated[
+    str,
+    Matching(
+        "[A-Za-z][A-Za-z0-9-]*",
+        "a name of an HTTP header",
+        "use letters, digits and dashes, as in Remote-User",
+    ),
+]
+VerifyUrl = Annotated[
+    str,
+    Matching(
+        rf"https?://{_HOST}(?::\d{{1,5}})?(?:/[\w./~-]*)?(?:\?[\w.~=&%-]*)?",
+        "a URL to ask for permission",
+        "write https://host/path without user and fragment",
+    ),
+]
+UrlPath = Annotated[
+    str,
+    Matching(
+        r"/[\w./~%?=&+-]*", "a path of a URL", "begin it with a slash and leave out spaces, as in /health"
+    ),
+]
+Login = Annotated[
+    str,
+    Matching(
+        "[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "a login", "use letters, digits, dots, dashes and underscores"
+    ),
+]
+RunAs = Annotated[
+    str,
+    Matching(
+        "[a-z0-9_][a-z0-9_-]*(?::[a-z0-9_][a-z0-9_-]*)?",
+        "a user",
+        "write a name or number, such as 1000:1000",
+    ),
+]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Mebibytes = Annotated[int, Field(ge=16, le=1_048_576)]
+Cpus = Annotated[float, Field(ge=0.05, le=256)]
+Seconds = Annotated[int, Field(ge=1, le=3600)]
+Statuses = Annotated[
+    tuple[Annotated[int, Field(ge=100, le=599)], ...],
+    BeforeValidator(_several, json_schema_input_type=int | list[int]),
+    Field(min_length=1),
+]
+Image = Annotated[
+    ImageReference,
+    BeforeValidator(_image),
+    PlainSerializer(str),
+    WithJsonSchema({"type": "string", "description": "repository:tag, and @sha256:digest outside `local`"}),
+]
+SecretHere = Annotated[
+    Any,
+    BeforeValidator(_sealed),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {"secure": {"type": "string"}},
+            "required": ["secure"],
+            "additionalProperties": False,
+            "description": "written by `pulumi config set --secret --path`",
+        }
+    ),
+]

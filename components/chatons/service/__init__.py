@@ -1,0 +1,1 @@
+"""The resources of one service, and the edge that publishes it."""

@@ -1,0 +1,238 @@
+"""Runs a program inside a running container: its input, its output and its end, each with a limit.
+
+docker-py's own `exec_run` has neither a deadline nor an input, and loses what Docker sends together with
+the headers of its answer.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from io import BufferedReader
+from typing import Any, BinaryIO
+
+import docker
+from docker.errors import APIError, NotFound
+
+from ronron.core.errors import AgentSilentError, BackupError
+
+LARGEST_OUTPUT = 8 * 1024 * 1024
+"""Bytes of standard output that are taken into memory; ten thousand snapshots fit in."""
+
+_LARGEST_SAID = 64 * 1024
+_CHUNK = 64 * 1024
+_STDOUT = 1
+_STDERR = 2
+_EXIT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a program ended; `said` is the end of what it wrote on its standard error."""
+
+    code: int
+    output: bytes
+    said: str
+
+
+class Execution:
+    """A program that runs; iterate over its standard output, then ask for its end.
+
+    Not for more than one thread.
+    """
+
+    def __init__(self, client: docker.DockerClient, container: str, words: Sequence[str], end: float) -> None:
+        self._client, self._container, self._words, self._end = client, container, list(words), end
+        self._said = bytearray()
+        self._id = ""
+        self._connection = ExitStack()
+        self._sock: socket.socket | None = None
+        self._reader: BufferedReader | None = None
+        self._fed = False
+
+    def start(self, *, with_input: bool) -> None:
+        """Start it.
+
+        Raises:
+            AgentSilentError: the container is not there, or does not run.
+        """
+        try:
+            made = self._client.api.exec_create(self._container, self._words, stdin=with_input)
+            self._id = str(made["Id"])
+            raw: Any = self._client.api.exec_start(self._id, socket=True)
+        except NotFound as error:
+            raise silent(self._container, "it does not exist") from error
+        except APIError as error:
+            if error.status_code == 409:
+                raise silent(self._container, "it is not running") from error
+            raise
+        self._sock, self._reader = self._connection.enter_context(hijacked(raw))
+
+    def close(self) -> None:
+        """Let go of it. What runs in the container ends by itself: Docker knows no way to stop it."""
+        self._connection.close()
+
+    def feed(self, source: BinaryIO) -> None:
+        """Give it all of this as its standard input, and the end of it."""
+        if self._sock is None:
+            raise RuntimeError("feed() before start()")
+        self._fed = True
+        try:
+            while chunk := source.read(_CHUNK):
+                self._sock.settimeout(self._left())
+                self._sock.sendall(chunk)
+            self._sock.shutdown(socket.SHUT_WR)
+        except TimeoutError as error:
+            raise self._late() from error
+        except OSError:
+            # It ended before it had read everything, and says why on its output.
+            return
+
+    def output(self) -> Iterator[bytes]:
+        """Its standard output, as it comes."""
+        while (header := self._read(8)) is not None:
+            stream, size = struct.unpack(">BxxxL", header)
+            while size:
+                chunk = self._read(min(size, _CHUNK))
+                if chunk is None:
+                    return
+                size -= len(chunk)
+                if stream == _STDOUT:
+                    yield chunk
+                elif stream == _STDERR:
+                    self._said += chunk
+                    del self._said[:-_LARGEST_SAID]
+
+    def ended(self, output: bytes = b"") -> Ended:
+        """How it ended; all of its output has to be read."""
+        until = time.monotonic() + _EXIT_SECONDS
+        while True:
+            state = self._client.api.exec_inspect(self._id)
+            if not state["Running"]:
+                break
+            if time.monotonic() > until:
+                raise silent(self._container, f"`{self._words[0]}` closed its output and does not end")
+            time.sleep(0.02)
+        code = state["ExitCode"]
+        if code is None:
+            raise silent(self._container, f"`{self._words[0]}` ended with its container")
+        return Ended(int(code), output, self._said.decode(errors="replace"))
+
+    def _read(self, size: int) -> bytes | None:
+        """Exactly so many bytes; None at the end."""
+        if self._sock is None or self._reader is None:
+            raise RuntimeError("output() before start()")
+        read = bytearray()
+        while len(read) < size:
+            self._sock.settimeout(self._left())
+            try:
+                chunk = self._reader.read1(size - len(read))
+            except TimeoutError as error:
+                raise self._late() from error
+            except OSError as error:
+                if self._fed:
+                    # It ended before it had read its input: Docker then resets the connection.
+                    return None
+                raise silent(self._container, "the connection broke off") from error
+            if not chunk:
+                return None
+            read += chunk
+        return bytes(read)
+
+    def _left(self) -> float:
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise self._late()
+        return left
+
+    def _late(self) -> AgentSilentError:
+        return silent(self._container, f"`{' '.join(self._words[:2])}` did not end in time")
+
+
+@contextmanager
+def hijacked(raw: Any) -> Iterator[tuple[socket.socket, BufferedReader]]:
+    """The two ends of a connection that Docker has handed over to what runs in a container.
+
+    The reader is the buffered one of the answer: what came together with its headers is in there.
+
+    Args:
+        raw: as docker-py gives it. What is inside has no other way to be closed, nor types.
+    """
+    response, ends = raw._response, raw._sock
+    reader = response.raw._fp.fp
+    try:
+        yield ends, reader
+    finally:
+        with suppress(OSError):
+            ends.shutdown(socket.SHUT_RDWR)
+        response.close()
+        reader.close()
+        ends.close()
+
+
+@contextmanager
+def running(
+    client: docker.DockerClient,
+    container: str,
+    words: Sequence[str],
+    *,
+    seconds: float,
+    source: BinaryIO | None = None,
+) -> Iterator[Execution]:
+    """Start a program in a container and give it its input.
+
+    Args:
+        client: of the Docker that the container is on.
+        container: its name.
+        words: the program and its arguments; no shell sees them.
+        seconds: until its last output has to be read.
+        source: its standard input; None for none.
+
+    Raises:
+        AgentSilentError: the container does not run, or the time is over.
+    """
+    execution = Execution(client, container, words, time.monotonic() + seconds)
+    try:
+        execution.start(with_input=source is not None)
+        if source is not None:
+            execution.feed(source)
+        yield execution
+    finally:
+        execution.close()
+
+
+def run(
+    client: docker.DockerClient,
+    container: str,
+    words: Sequence[str],
+    *,
+    seconds: float,
+    source: BinaryIO | None = None,
+) -> Ended:
+    """Run a program in a container to its end. Arguments and errors as in `running`.
+
+    Raises:
+        BackupError: it writes more than 8 MiB.
+    """
+    with running(client, container, words, seconds=seconds, source=source) as execution:
+        output = bytearray()
+        for chunk in execution.output():
+            output += chunk
+            if len(output) > LARGEST_OUTPUT:
+                raise BackupError(
+                    f"cannot read what {container} answers: more than {LARGEST_OUTPUT // 1024**2} MiB",
+                    hint=f"see what is wrong with it: docker logs {container}",
+                )
+        return execution.ended(bytes(output))
+
+
+def silent(container: str, why: str) -> AgentSilentError:
+    """The error of a container that does not answer."""
+    return AgentSilentError(
+        f"cannot reach the container {container}: {why}",
+        hint=f"look at it: docker ps --all --filter name={container}; docker logs --tail 20 {container}",
+    )

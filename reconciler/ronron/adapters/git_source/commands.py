@@ -1,0 +1,372 @@
+"""Runs git: no prompt, no foreign configuration, a deadline, and nothing left behind.
+
+The only module that imports GitPython. Of it, only the command runner is used: its `Repo` keeps
+`cat-file` processes open, is not safe across threads, and cannot name SHA-256 objects (3.2.1). It is
+imported when git is first run: the import itself runs git, and fails where there is none.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from ronron.adapters.git_source.address import SCHEMES, Address
+from ronron.core.errors import SourceError
+
+OLDEST = (2, 32)
+"""The first git that lets the environment replace the user's configuration (GIT_CONFIG_GLOBAL)."""
+
+OUTPUT_LIMIT = 64 * 1024 * 1024
+"""Bytes of one answer; a reference takes about 70, an entry about 100."""
+
+ERRORS_LIMIT = 64 * 1024
+GRACE = 1.0
+"""Seconds that git has to take its locks away after SIGTERM, before SIGKILL."""
+
+INHERITED = frozenset(
+    {
+        *("HOME", "LOGNAME", "PATH", "SSH_AUTH_SOCK", "TMPDIR", "USER"),
+        *("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"),
+        *("all_proxy", "https_proxy", "http_proxy", "no_proxy"),
+        *("GIT_PROXY_SSL_CAINFO", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_SSL_CERT", "GIT_SSL_KEY"),
+        *("SSL_CERT_DIR", "SSL_CERT_FILE"),
+    }
+)
+"""The variables of ours that git sees: where the network and its certificates are, and the ssh agent."""
+
+CONFIG_PLACES = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_SYSTEM", "XDG_CONFIG_HOME")
+"""Where the user's own configuration is; looked at only for what is taken over from it."""
+
+KEPT_HTTP = frozenset({"proxy", "proxysslcainfo", "sslcainfo", "sslcapath", "sslcert", "sslkey"})
+"""What is taken over from the user's `http.*` configuration: it names files and a proxy, no command."""
+
+CONFIG = {
+    "core.attributesFile": os.devnull,
+    "core.autocrlf": "false",
+    "core.fsmonitor": "false",
+    "core.hooksPath": os.devnull,
+    "credential.helper": "",
+    "fetch.recurseSubmodules": "false",
+    "fetch.writeCommitGraph": "false",
+    # Objects of a running checkout stay, and no process outlives the command that was waited for.
+    "gc.auto": "0",
+    "gc.autoDetach": "false",
+    "maintenance.auto": "false",
+    "submodule.recurse": "false",
+}
+
+
+class GitFailedError(Exception):
+    """Git ended with a status that is not 0; `errors` is what it wrote, not redacted."""
+
+    def __init__(self, status: int, errors: str) -> None:
+        super().__init__(f"git ended with status {status}")
+        self.status = status
+        self.errors = errors
+
+
+class GitTimeoutError(Exception):
+    """Git did not end before its deadline, and was killed with all its children."""
+
+    def __init__(self, timeout: timedelta) -> None:
+        super().__init__(f"git was stopped after {timeout.total_seconds():g} s")
+        self.timeout = timeout
+
+
+class GitCommands:
+    """Runs git commands for one repository address.
+
+    Args:
+        address: what the credentials and the user's `http.*` configuration are looked up for.
+        home: a directory of ours in which commands run; made when needed.
+        timeout: for one command that says nothing else.
+        ssh_key: the private key for ssh; None leaves the choice to ssh and its agent.
+        environment: more variables for git, such as GIT_SSL_CAINFO; cannot loosen what is set here.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        home: Path,
+        timeout: timedelta,
+        ssh_key: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._address = address
+        self._home = home
+        self._timeout = timeout
+        self._ssh_key = ssh_key
+        self._extra = dict(environment or {})
+        self._prepared: dict[str, str] | None = None
+
+    def run(
+        self,
+        *arguments: str,
+        timeout: timedelta | None = None,
+        environment: Mapping[str, str] | None = None,
+        keep_open: tuple[int, ...] = (),
+        started: Callable[[int], None] | None = None,
+    ) -> bytes:
+        """Run one git command and give what it wrote.
+
+        Args:
+            *arguments: after `git`; never from a shell.
+            timeout: until it and all its children are killed.
+            environment: more variables for this command.
+            keep_open: file descriptors that it inherits.
+            started: called with the id of its process, which is also its process group.
+
+        Raises:
+            GitFailedError, GitTimeoutError: see there.
+            SourceError: there is no git, or too old a one, or it answered more than 64 MiB.
+        """
+        prepared = self._prepare()
+        try:
+            return _run(
+                [*arguments],
+                {**prepared, **(environment or {})},
+                self._home,
+                timeout or self._timeout,
+                keep_open,
+                started,
+            )
+        except GitFailedError:
+            # The remedy may be a line in the user's configuration; it counts from the next command on.
+            self._prepared = None
+            raise
+
+    def _prepare(self) -> dict[str, str]:
+        """The environment of every command, made once: it takes two looks at the user's configuration."""
+        prepared = self._prepared
+        if prepared is None:
+            _check_version()
+            self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            config, trusted = self._user_config()
+            mine = self._home / "gitconfig"
+            # Git takes safe.directory from files only (where it serves a local path), so it needs one.
+            lines = "".join(f"\tdirectory = {_quoted(value)}\n" for value in trusted)
+            _write(mine, f"[safe]\n{lines}" if lines else "")
+            prepared = {
+                **self._extra,
+                **locked_down(self._timeout, self._ssh_key),
+                "GIT_CEILING_DIRECTORIES": str(self._home.resolve().parent),
+                "GIT_CONFIG_GLOBAL": str(mine),
+                **as_variables({**CONFIG, **http_config(self._address, self._timeout), **config}),
+            }
+            self._prepared = prepared
+        return prepared
+
+    def _user_config(self) -> tuple[dict[str, str], list[str]]:
+        """What is taken over from the user's and the system's configuration: `http.*` and safe.directory."""
+        where = {name: os.environ[name] for name in CONFIG_PLACES if name in os.environ}
+        plain = {"GIT_CEILING_DIRECTORIES": str(self._home.resolve().parent), **where, **self._extra}
+
+        def ask(*arguments: str) -> list[str]:
+            try:
+                answer = _run(["config", "--null", *arguments], plain, self._home, self._timeout)
+            except GitFailedError:
+                # Status 1 is "not set"; a configuration that git cannot read holds nothing for us either.
+                return []
+            return [entry for entry in os.fsdecode(answer).split("\0") if entry]
+
+        http: dict[str, str] = {}
+        if self._address.origin:
+            for entry in ask("--get-urlmatch", "http", self._address.url):
+                name, _, value = entry.partition("\n")
+                if name.partition(".")[2].lower() in KEPT_HTTP:
+                    http[name] = value
+        trusted = ask("--get-all", "safe.directory") if self._address.path else []
+        return http, trusted
+
+
+def locked_down(timeout: timedelta, ssh_key: Path | None = None) -> dict[str, str]:
+    """The variables that keep git from asking, from running what others configured, and from waiting.
+
+    Args:
+        timeout: after which a connection that says nothing is given up.
+        ssh_key: the only private key to offer.
+    """
+    seconds = max(1, int(timeout.total_seconds()))
+    ssh = [
+        *("ssh", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={seconds}"),
+        # A master that stays behind would keep our pipes open.
+        *("-o", "ControlMaster=no", "-o", "ControlPersist=no"),
+        *("-o", f"ServerAliveInterval={max(1, seconds // 3)}", "-o", "ServerAliveCountMax=2"),
+    ]
+    if ssh_key is not None:
+        ssh += ["-o", "IdentitiesOnly=yes", "-i", str(ssh_key)]
+    return {
+        "GIT_ALLOW_PROTOCOL": ":".join(SCHEMES),
+        "GIT_ASKPASS": "",
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_LITERAL_PATHSPECS": "1",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_OPTIONAL_LOCKS": "0",
+        # Git hands this to a shell, so it is quoted for one; there is no variable that takes a list.
+        "GIT_SSH_COMMAND": shlex.join(ssh),
+        "GIT_SSH_VARIANT": "ssh",
+        "GIT_TERMINAL_PROMPT": "0",
+        "SSH_ASKPASS": "",
+        "SSH_ASKPASS_REQUIRE": "never",
+    }
+
+
+def http_config(address: Address, timeout: timedelta) -> dict[str, str]:
+    """Git configuration for an HTTP address: its credentials as a header, and an end to silence.
+
+    A header is not an argument, which every user of the machine could read. With one, redirects are not
+    followed: git would send it to wherever the first answer points.
+    """
+    if not address.origin:
+        return {}
+    config = {"http.lowSpeedLimit": "1", "http.lowSpeedTime": str(max(1, int(timeout.total_seconds())))}
+    if address.authorization:
+        config[f"http.{address.origin}.extraHeader"] = address.authorization
+        config["http.followRedirects"] = "false"
+    return config
+
+
+def as_variables(config: Mapping[str, str]) -> dict[str, str]:
+    """Git configuration as the variables that outrank every file; see git-config(1), GIT_CONFIG_COUNT."""
+    variables = {"GIT_CONFIG_COUNT": str(len(config))}
+    for index, (key, value) in enumerate(config.items()):
+        variables[f"GIT_CONFIG_KEY_{index}"] = key
+        variables[f"GIT_CONFIG_VALUE_{index}"] = value
+    return variables
+
+
+def _run(
+    arguments: list[str],
+    environment: Mapping[str, str],
+    directory: Path,
+    timeout: timedelta,
+    keep_open: tuple[int, ...] = (),
+    started: Callable[[int], None] | None = None,
+) -> bytes:
+    runner = _git()
+    # GitPython adds to our environment and cannot take away from it; env(1) takes away, by name only.
+    kept = {"LANGUAGE": "C", "LC_ALL": "C", **environment}
+    foreign = [f"--unset={name}" for name in os.environ if name not in INHERITED and name not in kept]
+    child = runner(str(directory)).execute(
+        ["env", *foreign, "git", *arguments],
+        as_process=True,
+        env=kept,
+        start_new_session=True,
+        pass_fds=keep_open,
+    )
+    process: subprocess.Popen[bytes] = child.proc
+    try:
+        if started is not None:
+            started(process.pid)
+        output, errors = _collect(process, timeout)
+    except BaseException:
+        _stop(process)
+        raise
+    finally:
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+    text = errors.decode(errors="replace")
+    if process.returncode == 127 and "env:" in text:
+        raise _missing()
+    if process.returncode != 0:
+        raise GitFailedError(process.returncode, text)
+    return output
+
+
+def _collect(process: subprocess.Popen[bytes], timeout: timedelta) -> tuple[bytes, bytes]:
+    """Everything that a process writes until it ends; `communicate` has no limit on that."""
+    deadline = time.monotonic() + timeout.total_seconds()
+    output, errors = bytearray(), bytearray()
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ, output)  # type: ignore[arg-type]
+        selector.register(process.stderr, selectors.EVENT_READ, errors)  # type: ignore[arg-type]
+        while selector.get_map():
+            ready = selector.select(max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise GitTimeoutError(timeout)
+            for key, _ in ready:
+                chunk = os.read(key.fd, 1 << 16)
+                if not chunk:
+                    selector.unregister(key.fileobj)
+                elif key.data is output or len(errors) < ERRORS_LIMIT:
+                    key.data.extend(chunk)
+            if len(output) > OUTPUT_LIMIT:
+                raise SourceError(
+                    f"cannot take git's answer: it is larger than {OUTPUT_LIMIT >> 20} MiB",
+                    hint="delete branches and tags that nobody needs: `git push origin --delete NAME`",
+                )
+    try:
+        process.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired as error:
+        raise GitTimeoutError(timeout) from error
+    return bytes(output), bytes(errors)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End a process and its whole group, and wait for it.
+
+    The process is not reaped before the group is killed, so its number cannot be somebody else's yet.
+    """
+    if process.returncode is not None:
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    deadline = time.monotonic() + GRACE
+    while time.monotonic() < deadline:
+        if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+            break
+        time.sleep(0.01)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _check_version() -> None:
+    version = _version()
+    if version < OLDEST:
+        there, needed = (".".join(map(str, numbers)) for numbers in (version, OLDEST))
+        raise SourceError(
+            f"cannot use git {there}: {needed} or newer is needed", hint="upgrade it: `apt-get install git`"
+        )
+
+
+@cache
+def _version() -> tuple[int, ...]:
+    return tuple(_git()().version_info)
+
+
+def _git() -> Any:
+    try:
+        from git import Git
+    except ImportError as error:
+        raise _missing() from error
+    return Git
+
+
+def _missing() -> SourceError:
+    return SourceError("cannot find git on this machine", hint="install it: `apt-get install git`")
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+    return f'"{escaped}"'
+
+
+def _write(path: Path, text: str) -> None:
+    """Put a small file in place, whole: other processes may read it right now."""
+    staged = path.with_name(f"{path.name}.{uuid4().hex}")
+    staged.write_text(text)
+    staged.replace(path)

@@ -1,0 +1,178 @@
+"""What the engine and the program see of the operator's environment, and the engine's own home."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from ronron.core.errors import EngineError, EngineMissingError, PassphraseError
+from ronron.settings import EngineSettings
+
+ALLOWED = frozenset(
+    {
+        *("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ"),
+        *("LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_MESSAGES"),
+        *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"),
+        *("http_proxy", "https_proxy", "no_proxy", "all_proxy"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"),
+        "SSH_AUTH_SOCK",
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION",
+        "RONRON_SNAPSHOT_TIMEOUT",
+    }
+)
+"""Variables that pass by themselves: where things are, words and time, the way out, trust.
+
+Everything else has to be named in the settings. Tokens of the reconciler are never among them.
+"""
+
+SET = {
+    "PULUMI_SKIP_UPDATE_CHECK": "true",
+    # `--event-log` is one of the flags that this shows.
+    "PULUMI_DEBUG_COMMANDS": "true",
+    # A stack file without a salt takes that of the state. Otherwise every throw-away checkout would get
+    # a salt of its own, and the state be encrypted anew under it (pulumi/pulumi#16412).
+    "PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER": "true",
+    "NO_COLOR": "1",
+    # Nothing is written into a checkout.
+    "PYTHONDONTWRITEBYTECODE": "1",
+    # What the program prints before it dies must not stay in its buffer.
+    "PYTHONUNBUFFERED": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+}
+
+_SECRET_NAME = re.compile(r"token|secret|passw|passphrase|key|credential", re.IGNORECASE)
+_LARGEST_PASSPHRASE = 64 * 1024
+
+
+REVISION = "RONRON_REVISION"
+"""The commit that is live before a preview or an update: the program's hooks say what a snapshot is of."""
+
+
+WITHOUT = "RONRON_WITHOUT"
+"""The machines that are left out of a preview or an update, with commas: the program asks them nothing."""
+
+
+def environment(
+    settings: EngineSettings,
+    inherited: Mapping[str, str],
+    running: str | None = None,
+    without: Iterable[str] = (),
+) -> dict[str, str]:
+    """The whole environment of the engine; the program gets the same.
+
+    Where we run from a virtual environment that is not activated, its directory goes first on PATH: the
+    Python language host takes the first `python3` that it finds, and that one has the SDK.
+
+    Args:
+        settings: the engine's.
+        inherited: the reconciler's own environment.
+        running: the commit that is live before, where anybody knows; see `REVISION`.
+        without: names of the machines that are left out; see `WITHOUT`.
+    """
+    allowed = ALLOWED | set(settings.pass_environment)
+    chosen = {name: value for name, value in inherited.items() if name in allowed}
+    if sys.prefix != sys.base_prefix and "VIRTUAL_ENV" not in inherited:
+        chosen["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), chosen.get("PATH", os.defpath)])
+    chosen |= SET
+    if running is not None:
+        chosen[REVISION] = running
+    if left_out := ",".join(without):
+        chosen[WITHOUT] = left_out
+    chosen["PULUMI_HOME"] = str(settings.home)
+    chosen["PULUMI_BACKEND_URL"] = settings.backend_url
+    if settings.passphrase is not None:
+        chosen["PULUMI_CONFIG_PASSPHRASE"] = settings.passphrase.get_secret_value()
+    if settings.passphrase_file is not None:
+        chosen["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(settings.passphrase_file)
+    return chosen
+
+
+def secrets(settings: EngineSettings, environment: Mapping[str, str]) -> frozenset[str]:
+    """Values that must never be seen in a message.
+
+    Raises:
+        PassphraseError: the passphrase's file cannot be read.
+    """
+    found = {value for name, value in environment.items() if _SECRET_NAME.search(name) and name not in SET}
+    if settings.passphrase_file is not None:
+        try:
+            with settings.passphrase_file.open("rb") as file:
+                found.add(file.read(_LARGEST_PASSPHRASE).decode(errors="replace").strip())
+        except OSError as error:
+            raise PassphraseError(
+                f"cannot read the passphrase: {error.strerror}",
+                where=str(settings.passphrase_file),
+                hint="write the passphrase into that file, or name another one with "
+                "PULUMI_CONFIG_PASSPHRASE_FILE",
+            ) from error
+    password = urlsplit(settings.backend_url).password
+    if password:
+        found |= {password, unquote(password)}
+    return frozenset(found - {"", str(settings.passphrase_file)})
+
+
+def prepare(settings: EngineSettings) -> None:
+    """Make the engine's home and, for a file backend, the directory of its state; both for us alone.
+
+    Raises:
+        EngineError: they cannot be made.
+        EngineMissingError: the directory of plugins is not there.
+    """
+    try:
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        backend = file_backend(settings.backend_url)
+        if backend is not None:
+            backend.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if settings.plugins is not None:
+            _link_plugins(settings.home / "plugins", settings.plugins)
+    except OSError as error:
+        raise EngineError(
+            f"cannot make a place for the engine: {error.strerror}",
+            where=str(error.filename or settings.home),
+            hint="give yourself the right to write there, or name another state directory with RONRON_STATE",
+        ) from error
+
+
+def file_backend(url: str) -> Path | None:
+    """The directory of a `file://` backend; None for every other one."""
+    scheme, _, rest = url.partition("://")
+    if scheme != "file":
+        return None
+    return Path(unquote(rest.partition("?")[0])).expanduser()
+
+
+def _link_plugins(link: Path, plugins: Path) -> None:
+    if not plugins.is_dir():
+        raise EngineMissingError(
+            "cannot find the directory of plugins",
+            where=str(plugins),
+            hint="make it with `make setup`, or unset RONRON_PULUMI_PLUGINS to let Pulumi fetch its plugins",
+        )
+    if link.is_symlink():
+        if link.readlink() == plugins:
+            return
+        fresh = link.with_name(f"plugins.{os.getpid()}")
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(plugins)
+        fresh.replace(link)
+        return
+    try:
+        link.rmdir()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise EngineError(
+            "cannot link the directory of plugins: the engine has fetched plugins of its own",
+            where=str(link),
+            hint=f"remove it with `rm -r {link}`, or unset RONRON_PULUMI_PLUGINS",
+        ) from error
+    try:
+        link.symlink_to(plugins)
+    except FileExistsError:
+        # Another process of ours was faster.
+        if not link.is_symlink():
+            raise

@@ -1,0 +1,301 @@
+"""What the engine says when it fails, read into our tree of errors. Pure.
+
+Most of its failures end with exit code 1, so its words tell them apart: those on the standard error for
+what stopped it before it ran the program, its diagnostics for the rest. All of them are English, and
+were seen with Pulumi 3.274.1 unless a comment says otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from ronron.adapters.pulumi_engine.causes import engine_words, last_words, plain_cause, program_words
+from ronron.adapters.pulumi_engine.command import Finished
+from ronron.adapters.pulumi_engine.events import EventLog, belongs_to_pulumi
+from ronron.adapters.pulumi_engine.locks import locked, told_locks
+from ronron.adapters.pulumi_engine.remedies import DOCTOR, PROTECTED, remedy_for
+from ronron.core.errors import (
+    EngineError,
+    EngineInterruptedError,
+    EngineMissingError,
+    EngineTimeoutError,
+    PassphraseError,
+    PlanViolatedError,
+    ProgramError,
+    StackLockedError,
+    StackNotFoundError,
+    UpdateFailedError,
+)
+from ronron.core.model import Change, Operation
+from ronron.core.redact import redact, shorten
+
+LONGEST = 2000
+"""Characters of a message: about one screen."""
+_LONGEST_CAUSE = 600
+_SHOWN_RESOURCES = 3
+_AGAIN = "run `ronron update ENV` again"
+
+_NO_STACK = 6
+"""Exit code. Source: pulumi sdk/go/common/util/cmdutil/exit.go."""
+
+
+class _Marker(NamedTuple):
+    """Words on the standard error of a command that stopped before the program ran."""
+
+    words: re.Pattern[str]
+    error: type[EngineError]
+    message: str
+    hint: str
+    retryable: bool = False
+
+
+_MARKERS = (
+    _Marker(
+        re.compile(r"passphrase must be set"),
+        PassphraseError,
+        "cannot open the stack's secrets: no passphrase is set",
+        "write it into a file, and name that: `export PULUMI_CONFIG_PASSPHRASE_FILE=FILE`",
+    ),
+    _Marker(
+        re.compile(r"incorrect passphrase|message authentication failed"),
+        PassphraseError,
+        "cannot open the stack's secrets: wrong passphrase",
+        "put the right one into the file, and name that: `export PULUMI_CONFIG_PASSPHRASE_FILE=FILE`",
+    ),
+    _Marker(
+        re.compile(r"failed to load checkpoint"),
+        EngineError,
+        "cannot read the stack's state: {words}",
+        "look at it with `pulumi stack export --stack {stack}`; put back its last backup, in a directory the "
+        "file of the same name that ends in `.bak`",
+    ),
+    _Marker(
+        re.compile(r"PULUMI_ACCESS_TOKEN must be set|invalid access token"),
+        EngineError,
+        "cannot open the backend of the state: {words}",
+        "set PULUMI_ACCESS_TOKEN, and pass it on: `export RONRON_PASS_ENVIRONMENT=PULUMI_ACCESS_TOKEN`",
+    ),
+    _Marker(
+        re.compile(r"unable to open state|failed to ping|\.pulumi/meta\.yaml|could not list bucket"),
+        EngineError,
+        "cannot reach the backend of the state: {words}",
+        "check PULUMI_BACKEND_URL and its credentials with `pulumi stack ls`",
+        retryable=True,
+    ),
+    _Marker(
+        re.compile(r"validating stack config"),
+        ProgramError,
+        "cannot read the values of the stack file: {words}",
+        "write them again: `pulumi config set --stack {stack} KEY`, with `--secret` for an encrypted one",
+    ),
+    _Marker(
+        re.compile(r"could not (?:unmarshal|validate) '|invalid YAML file|could not read current project|"
+                   r"no Pulumi\.yaml project file found|project file .* (?:invalid|not found)"),
+        ProgramError,
+        "cannot read the project: {words}",
+        "mend that file; `ronron validate` checks it without the engine",
+    ),
+)  # fmt: skip
+
+_NO_PLUGIN = re.compile(
+    r"no (?:resource|language|analyzer) plugin '?(?P<plugin>[\w.-]+)'?|"
+    r"failed to load (?:language |resource )?plugin (?P<other>[\w.-]+)|"
+    r"could not (?:load|start) plugin '?(?P<third>[\w.-]+)"
+)
+# Source: pulumi pkg/resource/deploy, step_generator.go, step_executor.go and deployment_executor.go, 3.274.1.
+_VIOLATES = re.compile(
+    r"^resource (?:(?P<urn>urn:pulumi:\S.*?) )?violates plan|is not allowed by the plan: ", re.M
+)
+# Where a resource fails, the engine says this of every one whose turn did not come: it cancels itself
+# before it asks whether something went wrong (`Execute` in pkg/resource/deploy/deployment_executor.go of
+# Pulumi 3.274.1). So it is a cause only where there is no other.
+_NEVER_CAME = re.compile(
+    r"^expected resource operations for (?P<urn>urn:pulumi:\S.*?) but none were seen", re.M
+)
+
+_VERBS = {
+    Operation.CREATE: "create",
+    Operation.UPDATE: "update",
+    Operation.DELETE: "delete",
+    Operation.DELETE_REPLACED: "delete the old",
+    Operation.CREATE_REPLACEMENT: "replace",
+    Operation.REPLACE: "replace",
+    Operation.IMPORT: "import",
+    Operation.READ: "read",
+}
+
+
+def explain(
+    finished: Finished, log: EventLog, stack: str, secrets: Iterable[str] = (), directory: str = ""
+) -> EngineError:
+    """Why a command of the engine did not do what it should.
+
+    Args:
+        finished: the command.
+        log: its events; an empty log for a command that has none.
+        stack: its stack.
+        secrets: values that no message may show.
+        directory: of the program; a throw-away one, so it is left out of messages.
+
+    Returns:
+        What to raise. The words of failed resources come before those of the program: where an update
+        fails the engine interrupts the program, whose own complaint then says nothing of the cause.
+    """
+    known = tuple(secrets)
+    error = (
+        _stopped(finished, log)
+        or _violated(log, _VIOLATES)
+        or _before_the_program(finished, stack)
+        or _missing_plugin(finished, log)
+        or _failed_resources(finished, log, stack)
+        or _failed_program(log)
+        or _violated(log, _NEVER_CAME)
+        or _unknown(finished)
+    )
+    clean = type(error)(
+        shorten(redact(_from_here(error.message, directory), known), LONGEST),
+        hint=shorten(redact(error.hint, known), LONGEST),
+        where=error.where or f"stack {stack}",
+    )
+    clean.retryable = error.retryable
+    clean.add_note(f"all that the engine said: {finished.log}.out and .err")
+    return clean
+
+
+def _from_here(message: str, directory: str) -> str:
+    return message.replace(f"{directory}/", "") if directory else message
+
+
+def _stopped(finished: Finished, log: EventLog) -> EngineError | None:
+    what = f"pulumi {finished.command}"
+    if finished.timed_out:
+        return EngineTimeoutError(
+            f"{what} did not end before its deadline and was stopped",
+            hint="look whether a machine or a registry is slow; if it only needs longer, "
+            f"`export RONRON_{'UPDATE' if finished.command == 'up' else 'PREVIEW'}_DEADLINE=2h`",
+        )
+    if finished.interrupted:
+        return EngineInterruptedError(f"{what} was asked to stop, and stopped", hint=_AGAIN)
+    if log.result == "canceled" or "update canceled" in finished.stderr:
+        return EngineInterruptedError(f"somebody else stopped {what}", hint=_AGAIN)
+    return None
+
+
+def _violated(log: EventLog, words: re.Pattern[str]) -> EngineError | None:
+    urns = dict.fromkeys(
+        found["urn"] or one.urn
+        for one in log.diagnostics
+        if one.severity == "error"
+        for found in words.finditer(one.message)
+    )
+    if not urns:
+        return None
+    # What follows in the engine's own line are values of properties.
+    names = [_named(Change(urn=urn, operation=Operation.UNKNOWN)) for urn in urns]
+    done = [change for change in log.done if change.operation is not Operation.SAME]
+    before = f"; {len(done)} changes of the plan were made before" if done else ""
+    return PlanViolatedError(
+        f"the update would do something else than was previewed, at {', '.join(names)}{before}",
+        hint=f"the world or the program has changed since: {_AGAIN}",
+    )
+
+
+def _before_the_program(finished: Finished, stack: str) -> EngineError | None:
+    said = finished.stderr
+    cls = _class_of(finished)
+    if cls is StackLockedError:
+        return locked(told_locks(said), stack)
+    if finished.code == _NO_STACK or cls is StackNotFoundError:
+        return StackNotFoundError(
+            "cannot find the stack in the backend",
+            hint="check its name and PULUMI_BACKEND_URL with `pulumi stack ls`; that of a new environment is "
+            "made by itself with `create_stack: true` in its policy",
+        )
+    for marker in _MARKERS:
+        if marker.words.search(said):
+            message = marker.message.format(words=plain_cause(engine_words(said)))
+            error = marker.error(message, hint=marker.hint.format(stack=stack))
+            error.retryable = marker.retryable or error.retryable
+            return error
+    return None
+
+
+def _missing_plugin(finished: Finished, log: EventLog) -> EngineError | None:
+    said = [finished.stderr, *(one.message for one in log.diagnostics if one.severity == "error")]
+    found = next((hit for hit in map(_NO_PLUGIN.search, said) if hit), None)
+    if found is None:
+        return None
+    name = found["plugin"] or found["other"] or found["third"]
+    return EngineMissingError(f"cannot find the engine's plugin {name}", hint=DOCTOR)
+
+
+def _failed_resources(finished: Finished, log: EventLog, stack: str) -> EngineError | None:
+    failed = {change.urn: change for change in log.failed}
+    causes: dict[str, list[str]] = {urn: [] for urn in failed}
+    for one in log.diagnostics:
+        if one.severity != "error" or _NEVER_CAME.search(one.message):
+            continue
+        if one.urn and "::pulumi:pulumi:Stack::" not in one.urn:
+            causes.setdefault(one.urn, []).append(plain_cause(one.message))
+    if not causes:
+        return None
+    lines = []
+    for urn, words in causes.items():
+        change = failed.get(urn, Change(urn=urn, operation=Operation.UNKNOWN))
+        cause = "; ".join(dict.fromkeys(word for word in words if word)) or "it did not say why"
+        verb = _VERBS.get(change.operation, "work on")
+        if PROTECTED.search(cause):
+            verb, cause = "replace" if "unable to replace" in cause else "delete", "it is protected"
+        lines.append(f"cannot {verb} {_named(change)}: {shorten(cause, _LONGEST_CAUSE)}")
+    more = len(lines) - _SHOWN_RESOURCES
+    shown = lines[:_SHOWN_RESOURCES] + ([f"and {more} more failed"] if more > 0 else [])
+    remedy = remedy_for("\n".join(word for words in causes.values() for word in words), stack)
+    updating = finished.command == "up"
+    error = (UpdateFailedError if updating else EngineError)(
+        "\n".join(shown),
+        hint=remedy.hint
+        if remedy
+        else f"mend what it says, then {_AGAIN}"
+        + ("; what was done before it is in the state" if updating else ""),
+    )
+    error.retryable = remedy is not None and remedy.retryable
+    return error
+
+
+def _failed_program(log: EventLog) -> EngineError | None:
+    said = program_words(log.diagnostics)
+    if said is None:
+        return None
+    return ProgramError(
+        said.message,
+        where=said.where,
+        hint="mend the program or its stack file, and try it with `pulumi preview` in a clone",
+    )
+
+
+def _unknown(finished: Finished) -> EngineError:
+    hint = f"read all that it said with `less {finished.log}.err {finished.log}.out`"
+    if finished.code is not None and finished.code < 0:
+        error = EngineError(f"pulumi {finished.command} was killed by signal {-finished.code}", hint=hint)
+        # By somebody, or for want of memory: neither is about the revision.
+        error.retryable = True
+        return error
+    words = (
+        plain_cause(engine_words(finished.stderr)) or last_words(finished.stdout).message or "it said nothing"
+    )
+    return _class_of(finished)(
+        f"pulumi {finished.command} ended with {finished.code}: {shorten(words, _LONGEST_CAUSE)}", hint=hint
+    )
+
+
+def _class_of(finished: Finished) -> type[EngineError]:
+    from ronron.adapters.pulumi_engine.automation import class_of
+
+    return class_of(finished)
+
+
+def _named(change: Change) -> str:
+    kind = "the provider " if belongs_to_pulumi(change.type) else ""
+    return f"{kind}{change.name} ({change.type})"

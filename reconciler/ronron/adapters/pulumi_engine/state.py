@@ -1,0 +1,124 @@
+"""An exported state, read into what the reconciler asks of it. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator
+
+from ronron.adapters.pulumi_engine.events import STACK_TYPE, belongs_to_pulumi, public_outputs
+from ronron.core.errors import EngineError
+from ronron.core.model import DELETING, Change, Operation, StackState
+
+INVENTORY = "inventory"
+"""The one stack output that is read."""
+
+_PROVIDERS = "pulumi:providers:"
+
+_CREATING = frozenset({Operation.CREATE, Operation.CREATE_REPLACEMENT, Operation.IMPORT})
+
+
+class ExportedState:
+    """What `pulumi stack export` gives: a versioned JSON document around one `deployment`.
+
+    Secrets in it are ciphertext; nothing here opens them.
+
+    Raises:
+        EngineError: it is no such document.
+    """
+
+    def __init__(self, text: str) -> None:
+        try:
+            document = json.loads(text)
+            deployment = document["deployment"] or {}
+            self._resources = _objects(deployment.get("resources"))
+            self._pending = _objects(deployment.get("pending_operations"))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise EngineError(
+                "cannot read the exported state",
+                hint="look at it with `pulumi stack export`",
+            ) from error
+
+    def stack(self) -> StackState:
+        """What the port tells of it."""
+        return StackState(
+            exists=True,
+            resources=sum(
+                not _is_leaving(one) and not belongs_to_pulumi(_type(one)) for one in self._resources
+            ),
+            pending=tuple(
+                f"{one.get('type') or 'unknown'} {_urn(one.get('resource'))}" for one in self._pending
+            ),
+            inventory=self._outputs().get(INVENTORY),
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing in it but Pulumi's own."""
+        return not self._pending and all(belongs_to_pulumi(_type(one)) for one in self._resources)
+
+    def holds(self) -> frozenset[tuple[str, str]]:
+        """Every resource by its URN and the provider's own id; times and ciphertexts are left out."""
+        return frozenset((_urn(one), str(one.get("id") or "")) for one in self._resources)
+
+    def ways_to(self, machine: str) -> tuple[str, ...]:
+        """URNs of the providers that bear the name of a machine: everything on it is made through them."""
+        return tuple(
+            _urn(one)
+            for one in self._resources
+            if not _is_leaving(one)
+            and _type(one).startswith(_PROVIDERS)
+            and _urn(one).rpartition("::")[2] == machine
+        )
+
+    def half_made(self, but_on: Collection[str] = ()) -> tuple[str, ...]:
+        """URNs of what the last update that came to it did not finish.
+
+        Args:
+            but_on: names of machines; what bears such a name, lies in what does, or is made through a
+                provider that does, is left out.
+        """
+        parents = {_urn(one): str(one.get("parent") or "") for one in self._resources}
+
+        def names(one: dict[str, object]) -> Iterator[str]:
+            yield str(one.get("provider") or "").rpartition("::")[0].rpartition("::")[2]
+            urn = _urn(one)
+            while urn:
+                yield urn.rpartition("::")[2]
+                urn = parents.get(urn, "")
+
+        return tuple(
+            _urn(one)
+            for one in self._resources
+            if one.get("initErrors") and not _is_leaving(one) and not set(names(one)) & set(but_on)
+        )
+
+    def agrees(self, done: Iterable[Change]) -> bool:
+        """Whether it holds what an update says that it did: the made is there, the deleted is not."""
+        there = {_urn(one) for one in self._resources if not _is_leaving(one)}
+        last = {change.urn: change.operation for change in done}
+        return all(urn in there for urn, operation in last.items() if operation in _CREATING) and not any(
+            urn in there for urn, operation in last.items() if operation in DELETING
+        )
+
+    def _outputs(self) -> dict[str, object]:
+        for one in self._resources:
+            if _type(one) == STACK_TYPE:
+                return public_outputs(one.get("outputs"))
+        return {}
+
+
+def _objects(value: object) -> list[dict[str, object]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _type(resource: dict[str, object]) -> str:
+    return str(resource.get("type") or "")
+
+
+def _urn(resource: object) -> str:
+    return str(resource.get("urn") or "unknown") if isinstance(resource, dict) else "unknown"
+
+
+def _is_leaving(resource: dict[str, object]) -> bool:
+    """Whether it is the old half of a replacement, still to be deleted."""
+    return bool(resource.get("delete"))

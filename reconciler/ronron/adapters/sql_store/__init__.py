@@ -1,0 +1,1 @@
+"""SQL as a store of records and history."""

@@ -1,0 +1,78 @@
+"""What a database says when it cannot, as the errors of the store: what is wrong and what helps."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+
+from ronron.core.errors import RecordCorruptError, StoreError
+from ronron.core.redact import redact, shorten
+
+_LONGEST = 300
+
+# Primary result codes; the low byte of an extended code. Source: https://www.sqlite.org/rescode.html.
+_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
+_NOT_ALLOWED = {
+    sqlite3.SQLITE_AUTH,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+}
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def store_error(error: SQLAlchemyError, doing: str, place: str) -> StoreError:
+    """The error that a person is told about.
+
+    Args:
+        error: as SQLAlchemy raised it.
+        doing: what was being done, such as `write the record of local`.
+        place: of the store: a path, or a URL without its credentials.
+    """
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    primary = _primary(cause)
+    said = shorten(redact(str(cause)).strip().partition("\n")[0], _LONGEST)
+    if primary in _CORRUPT:
+        return RecordCorruptError(
+            f"cannot {doing}: the database is damaged or is none ({said})",
+            where=place,
+            hint=f"restore it from its backup, or start a new history: mv {place} {place}.broken",
+        )
+    return StoreError(f"cannot {doing}: {said}", where=place, hint=_remedy(primary, place))
+
+
+def another_opens(error: BaseException) -> bool:
+    """Whether opening failed only because another process was making the same database just then."""
+    if isinstance(error, IntegrityError):
+        return True
+    return isinstance(error, DBAPIError) and _primary(error.orig) in _BUSY
+
+
+def file_error(error: OSError, doing: str, place: str) -> StoreError:
+    """The same for what the operating system refuses before a database is asked."""
+    said = error.strerror or str(error)
+    return StoreError(f"cannot {doing}: {said.lower()}", where=place, hint=_ALLOW.format(place=place))
+
+
+_ALLOW = "let the user of this process write there: ls -ld {place}"
+
+
+def _primary(error: BaseException | None) -> int | None:
+    """SQLite's primary result code; None where another database speaks."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code & 0xFF if isinstance(code, int) else None
+
+
+def _remedy(primary: int | None, place: str) -> str:
+    if primary == sqlite3.SQLITE_FULL:
+        return f"make room on the disk, then try again: df -h {place}"
+    if primary in _NOT_ALLOWED:
+        return _ALLOW.format(place=place)
+    if primary in _BUSY:
+        return f"end the process that keeps it locked, then try again: fuser -v {place}"
+    if primary == sqlite3.SQLITE_IOERR:
+        return f"see that its disk is healthy and has room: df -h {place} && dmesg | tail"
+    if primary is None:
+        return "see that it answers, and that user and password in its URL are right: ronron doctor"
+    return "try again; if it stays, run the command with --debug and report what it shows"

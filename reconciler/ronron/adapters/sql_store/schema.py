@@ -1,0 +1,136 @@
+"""The tables of the store, and the way forward from older ones.
+
+Whatever the core may change is kept as one JSON document a row, with the few columns that rows are
+found by. A record is therefore moved on by its own version, the tables by the one kept here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    insert,
+    inspect,
+    select,
+    update,
+)
+
+from ronron.core.errors import RecordCorruptError
+
+METADATA = MetaData()
+
+# SQLite numbers rows by itself only in a column of exactly the type INTEGER.
+_Number = BigInteger().with_variant(Integer(), "sqlite")
+
+SCHEMA = Table(
+    "ronron_schema",
+    METADATA,
+    # Always 1: of two processes that make the tables at once, the second is stopped by this key.
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("version", Integer, nullable=False),
+)
+
+RECORDS = Table(
+    "ronron_records",
+    METADATA,
+    Column("environment", Text, primary_key=True),
+    Column("document", Text, nullable=False),
+)
+
+PASSES = Table(
+    "ronron_passes",
+    METADATA,
+    Column("id", _Number, primary_key=True),
+    Column("environment", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    # Numbers are also names of directories, so the number of a removed row is never given again.
+    sqlite_autoincrement=True,
+)
+Index("ronron_passes_of", PASSES.c.environment, PASSES.c.id)
+
+REQUESTS = Table(
+    "ronron_requests",
+    METADATA,
+    Column("id", _Number, primary_key=True),
+    Column("environment", Text, nullable=False),
+    Column("asked_by", Text, nullable=False),
+    Column("asked_at", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("ronron_requests_of", REQUESTS.c.environment, REQUESTS.c.id)
+
+APPROVALS = Table(
+    "ronron_approvals",
+    METADATA,
+    Column("environment", Text, primary_key=True),
+    Column("identity", Text, primary_key=True),
+    Column("approved_by", Text, nullable=False),
+    Column("approved_at", Text, nullable=False),
+)
+
+
+def _first_tables(connection: Connection) -> None:
+    METADATA.create_all(connection, tables=[SCHEMA, RECORDS, PASSES, REQUESTS, APPROVALS])
+    connection.execute(insert(SCHEMA).values(id=1, version=0))
+
+
+Step = Callable[[Connection], None]
+MIGRATIONS: tuple[Step, ...] = (_first_tables,)
+"""Each brings the tables from the version that is its index to the next one; added to, never edited.
+
+Whoever adds the second one copies the definitions above into the first, as they are now.
+"""
+
+
+def migrate(connection: Connection, place: str, steps: Sequence[Step] = MIGRATIONS) -> None:
+    """Bring the tables to the newest version, within the caller's transaction.
+
+    Args:
+        connection: in a transaction that writes.
+        place: of the store, for messages.
+        steps: all there are, the first one first.
+
+    Raises:
+        RecordCorruptError: a newer release made them, or they are not ours.
+    """
+    found, newest = _version(connection, place), len(steps)
+    if found > newest:
+        raise RecordCorruptError(
+            f"cannot read the store: its tables are of version {found}, this release knows {newest}",
+            where=place,
+            hint="use the release of Ronron that wrote it, or a newer one: ronron --version",
+        )
+    if found < newest:
+        for step in steps[found:]:
+            step(connection)
+        connection.execute(update(SCHEMA).values(version=newest))
+
+
+def _version(connection: Connection, place: str) -> int:
+    """The version of the tables that are there; 0 where there are none."""
+    tables = set(inspect(connection).get_table_names())
+    if SCHEMA.name not in tables:
+        strange = sorted(tables & set(METADATA.tables))
+        if strange:
+            raise _not_ours(place, f"it has {strange[0]} and no {SCHEMA.name}")
+        return 0
+    rows = connection.execute(select(SCHEMA.c.version)).scalars().all()
+    if len(rows) != 1 or not isinstance(rows[0], int) or rows[0] < 1:
+        raise _not_ours(place, f"{SCHEMA.name} holds {list(rows)!r} where one version is expected")
+    return rows[0]
+
+
+def _not_ours(place: str, why: str) -> RecordCorruptError:
+    return RecordCorruptError(
+        f"cannot read the store: {why}",
+        where=place,
+        hint="restore the store from its backup, or move it away to start with an empty history",
+    )

@@ -1,0 +1,112 @@
+"""One stack, one owner on this machine: a lock that the kernel gives back however its owner ends."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from ronron.adapters.sql_store.failures import file_error
+from ronron.core.errors import StackLockedError
+from ronron.core.redact import redact, shorten
+
+_LONGEST_NAME = 200
+"""File names end at 255 bytes; this leaves room for the ending and a hash."""
+
+_LONGEST_NOTE = 4096
+
+
+@contextmanager
+def stack_lock(directory: Path, stack: str, what: str) -> Iterator[None]:
+    """Keep a stack for the block, against other threads and processes of this machine.
+
+    The lock belongs to the open file, so it also keeps out the same process, and it ends with the
+    process. Children do not inherit it. The note in the file says who has it; it is believed only
+    while the lock is held, since a killed owner leaves its note behind. The file is never removed: a
+    process that waits on a removed file and one that makes a new one would both believe to have it.
+
+    Args:
+        directory: of the locks; made where it is not there.
+        stack: any name.
+        what: what the owner is, for the note, such as `ronron watch`.
+
+    Raises:
+        StackLockedError: somebody has it; the message says who and since when.
+        StoreError: the lock file cannot be written.
+    """
+    path = directory / f"{_file_name(stack)}.lock"
+    with _held(path, stack, what):
+        yield
+
+
+@contextmanager
+def _held(path: Path, stack: str, what: str) -> Iterator[None]:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise file_error(error, f"lock the stack {stack}", str(path)) from error
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _locked(stack, os.pread(file, _LONGEST_NOTE, 0)) from None
+        _write_note(file, path, stack, what)
+        try:
+            yield
+        finally:
+            os.ftruncate(file, 0)
+    finally:
+        os.close(file)
+
+
+def _write_note(file: int, path: Path, stack: str, what: str) -> None:
+    note = {
+        "stack": stack,
+        "what": what,
+        "pid": os.getpid(),
+        "thread": threading.current_thread().name,
+        "host": socket.gethostname(),
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    try:
+        os.ftruncate(file, 0)
+        os.pwrite(file, f"{json.dumps(note, indent=2)}\n".encode(), 0)
+    except OSError as error:
+        raise file_error(error, f"lock the stack {stack}", str(path)) from error
+
+
+def _locked(stack: str, written: bytes) -> StackLockedError:
+    """Who has it, as far as the note says; an owner that has just come may not have written it yet."""
+    try:
+        note = json.loads(written)
+        what, pid, host = str(note["what"]), int(note["pid"]), str(note["host"])
+        since = datetime.fromisoformat(note["since"])
+    except (ValueError, KeyError, TypeError):
+        return StackLockedError(
+            f"the stack {stack} is held by another process that has just begun",
+            hint="wait until it has ended: ronron status",
+        )
+    owner = shorten(redact(what), 80)
+    here = host == socket.gethostname()
+    return StackLockedError(
+        f"the stack {stack} is held by {owner} (process {pid} on {shorten(redact(host), 80)})"
+        f" since {since:%Y-%m-%d %H:%M:%S} UTC",
+        hint=f"wait until it has ended, or look at it: ps -fp {pid}" if here else "wait until it has ended",
+    )
+
+
+def _file_name(stack: str) -> str:
+    """A name for any stack's file; two stacks never share one."""
+    name = quote(stack, safe="")
+    if len(name) <= _LONGEST_NAME:
+        return f"stack-{name}"
+    return f"long-stack-{hashlib.sha256(stack.encode()).hexdigest()}"

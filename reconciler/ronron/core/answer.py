@@ -1,0 +1,42 @@
+"""Whether a web answer is the one that an inventory promises. Pure."""
+
+from __future__ import annotations
+
+from ronron.core.inventory import Probe
+from ronron.core.model import ProbeResult
+from ronron.core.redact import redact, shorten
+
+LONGEST = 200
+"""Characters of a detail: one line on a screen, or two."""
+
+
+def assess(
+    service: str, probe: Probe, status: int, body: str, seconds: float, *, to: str = ""
+) -> ProbeResult:
+    """What an answer says of a service.
+
+    A redirect is an answer as any other: the inventory says whether it is a good one.
+
+    Args:
+        service: its name in the inventory.
+        probe: what was asked, and what is promised.
+        status: HTTP status of the answer.
+        body: its text, or as much of it as was read.
+        seconds: from the question to the end of what was read.
+        to: where a redirect points.
+    """
+    if status not in probe.status:
+        wanted = " or ".join(str(one) for one in sorted(set(probe.status)))
+        went = f"{status} to {to}" if to else str(status)
+        return sick(service, probe, f"{went} instead of {wanted}")
+    if probe.contains is not None and probe.contains not in body:
+        return sick(service, probe, f"{status} without the text {shorten(probe.contains, 60)!r}")
+    return ProbeResult(
+        service=service, url=redact(probe.url), healthy=True, detail=f"{status} in {seconds:.2f} s"
+    )
+
+
+def sick(service: str, probe: Probe, why: str) -> ProbeResult:
+    """A service that does not answer as it should, and why in one line."""
+    line = " ".join(redact(why).split())
+    return ProbeResult(service=service, url=redact(probe.url), healthy=False, detail=shorten(line, LONGEST))

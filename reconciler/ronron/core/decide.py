@@ -1,0 +1,157 @@
+"""What to do about an environment now. A function of values and `now`; the order of rules is the rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from datetime import datetime, timedelta
+
+from ronron.core.model import Decision, Reason, Request, Revision
+from ronron.core.policy import Policy, Promotion, Retry
+from ronron.core.record import Record
+
+
+def decide(
+    desired: Revision,
+    digest: str,
+    record: Record,
+    policy: Policy,
+    now: datetime,
+    *,
+    request: Request | None = None,
+    approvals: Set[str] = frozenset(),
+    others: Mapping[str, Record] | None = None,
+    silent: Set[str] = frozenset(),
+) -> Decision:
+    """What to do about one environment, and why: the first rule that holds.
+
+    Args:
+        desired: the revision that its reference stands at.
+        digest: of what the environment depends on at `desired`; see `digest.digest`.
+        record: what is remembered of it.
+        policy: its policy.
+        now: UTC.
+        request: the newest manual ask, served or not.
+        approvals: plan identities to which a person said yes.
+        others: records of the environments that `policy.after` names, by name.
+        silent: names of the machines that `record.partly` waits for and that still do not answer.
+
+    Returns:
+        A decision; `look_again` is set where time alone can change it.
+    """
+    asked = request is not None and request.id > record.served
+    again = record.attempted is not None and record.attempted.commit == desired.commit
+    there = record.current is not None and record.digest is not None
+
+    if record.suspended is not None:
+        return _because(Reason.SUSPENDED, f"suspended by {record.suspended.by}", record.suspended.why)
+    if asked and request is not None:
+        return _because(Reason.REQUESTED, f"asked for by {request.by}")
+    # Only of the same revision: another one has not been promoted, nor let in by the window, yet.
+    if again and record.interrupted and record.failures < policy.retry.limit:
+        return _because(Reason.INTERRUPTED, "the last pass did not end")
+    if again and record.stalled is not None:
+        return _because(Reason.STALLED, f"stalled at {desired.short}", record.stalled)
+
+    if there and record.current is not None and record.current.commit == desired.commit:
+        return _because(Reason.UP_TO_DATE, f"{desired.short} is live")
+    if there and record.digest == digest:
+        return _because(
+            Reason.NOTHING_RELEVANT, f"{desired.short} changes nothing that {policy.name} depends on"
+        )
+
+    if again and record.held is not None:
+        if record.held.identity in approvals and not record.held.forbidden:
+            return _because(Reason.APPROVED, f"plan {record.held.identity[:12]} was approved")
+        return _because(
+            Reason.WAITING_FOR_APPROVAL, f"plan {record.held.identity[:12]} waits", record.held.why
+        )
+    if again and record.failures >= policy.retry.limit:
+        return _because(Reason.GAVE_UP, f"gave up after {record.failures} failures", record.failure or "")
+    if again and record.failures and record.failed_at is not None:
+        until = record.failed_at + backoff(record.failures, policy.retry)
+        if now < until:
+            why = f"cooling down until {until:%H:%M:%S} UTC after {_times(record.failures)}"
+            return _because(Reason.COOLING_DOWN, why, record.failure or "", look_again=until)
+
+    partly = record.partly if again else None
+    if partly is not None and partly.revision.commit != desired.commit:
+        partly = None
+    if partly is not None and set(partly.left_out.machines) <= silent:
+        return _because(Reason.PARTLY_LIVE, f"{desired.short} is partly live", partly.left_out.why)
+
+    if policy.after is not None:
+        missing, when = promotion(desired, policy.after, others or {}, now)
+        if missing:
+            return _because(Reason.NOT_PROMOTED, missing, look_again=when)
+    if policy.window is not None and not policy.window.is_open(now):
+        opening = policy.window.next_opening(now)
+        why = f"its window opens at {opening:%Y-%m-%d %H:%M} UTC"
+        return _because(Reason.OUTSIDE_WINDOW, why, look_again=opening)
+
+    if record.updated is None and not record.failures:
+        return _because(Reason.NEVER_UPDATED, f"{policy.name} was never updated; {desired.short} is wanted")
+    if again and record.failures:
+        return _because(Reason.RETRY, f"trying {desired.short} again after {_times(record.failures)}")
+    if partly is not None:
+        back = ", ".join(name for name in partly.left_out.names if name not in silent)
+        return _because(Reason.MACHINE_ANSWERS, f"{desired.short} is wanted on {back}, too")
+    return _because(Reason.NEW_REVISION, f"{desired.short} is wanted, {_last(record)}")
+
+
+def backoff(failures: int, retry: Retry) -> timedelta:
+    """How long to wait after the n-th failure in a row, without jitter.
+
+    Tripled each time up to the ceiling, so that a broken program is tried often at first and then
+    about hourly.
+
+    Args:
+        failures: consecutive failures, 1 or more.
+        retry: `after` and `ceiling` are used.
+
+    Source:
+        Factor 3: pulumi-kubernetes-operator 2.9.0, stack_controller.go, cooldown.
+    """
+    wait = retry.after
+    for _ in range(failures - 1):
+        if wait >= retry.ceiling:
+            break
+        wait *= 3
+    return min(wait, retry.ceiling)
+
+
+def promotion(
+    desired: Revision, after: Promotion, others: Mapping[str, Record], now: datetime
+) -> tuple[str, datetime | None]:
+    """What is still missing before `desired` may be taken, and when time alone will have brought it.
+
+    Returns:
+        An empty sentence where nothing is missing.
+    """
+    latest: datetime | None = None
+    for name in after.environments:
+        other = others.get(name)
+        times = [t for t in (other.healthy_since, other.attempted_at) if t] if other else []
+        healthy = other.healthy if other is not None and other.verified else None
+        if healthy is None or healthy.commit != desired.commit or not times:
+            return f"{name} does not run {desired.short} healthily yet", None
+        until = max(times) + after.healthy_for
+        if now < until and (latest is None or until > latest):
+            latest = until
+    if latest is None:
+        return "", None
+    return (
+        f"{', '.join(after.environments)} must run {desired.short} healthily until {latest:%H:%M} UTC",
+        latest,
+    )
+
+
+def _because(reason: Reason, fact: str, detail: str = "", *, look_again: datetime | None = None) -> Decision:
+    return Decision(reason=reason, why=f"{fact}: {detail}" if detail else fact, look_again=look_again)
+
+
+def _times(failures: int) -> str:
+    return "one failure" if failures == 1 else f"{failures} failures"
+
+
+def _last(record: Record) -> str:
+    return f"{record.current.short} is live" if record.current is not None else "nothing is live"

@@ -1,0 +1,379 @@
+"""The nouns: revisions, changes, previews, verdicts, decisions, outcomes. Values only.
+
+The policy of an environment is in `policy.py`, what is remembered between passes in `record.py`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+
+from ronron.core.excluded import LeftOut
+from ronron.core.value import Commit as Commit
+from ronron.core.value import Instant as Instant
+from ronron.core.value import Value as Value
+
+SHORT = 12
+"""How many characters of a hash are shown on a screen; values always hold all of them."""
+
+
+class Revision(Value):
+    """An immutable point of the source: the reference that was followed and the commit it stood at."""
+
+    reference: str
+    commit: Commit
+
+    @property
+    def short(self) -> str:
+        """For screens only: `main@0123456789ab`."""
+        return f"{self.reference}@{self.commit[:SHORT]}"
+
+
+# -- what the engine would do and did --------------------------------------------------------------
+
+
+class Operation(StrEnum):
+    """Pulumi's step operations, by its own names.
+
+    Source: pulumi sdk/go/common/display/events.go and `pulumi.automation.OpType`, 3.272.
+    """
+
+    SAME = "same"
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+    REPLACE = "replace"
+    CREATE_REPLACEMENT = "create-replacement"
+    DELETE_REPLACED = "delete-replaced"
+    READ = "read"
+    READ_REPLACEMENT = "read-replacement"
+    REFRESH = "refresh"
+    DISCARD = "discard"
+    DISCARD_REPLACED = "discard-replaced"
+    REMOVE_PENDING_REPLACE = "remove-pending-replace"
+    IMPORT = "import"
+    IMPORT_REPLACEMENT = "import-replacement"
+    UNKNOWN = "unknown"
+    """The engine said something that this version does not know: always needs a person."""
+
+
+QUIET = frozenset({Operation.SAME, Operation.READ, Operation.REFRESH})
+"""Operations that touch nothing."""
+
+DELETING = frozenset({Operation.DELETE, Operation.DISCARD})
+REPLACING = frozenset(
+    {
+        Operation.REPLACE,
+        Operation.CREATE_REPLACEMENT,
+        Operation.DELETE_REPLACED,
+        Operation.READ_REPLACEMENT,
+        Operation.DISCARD_REPLACED,
+        Operation.IMPORT_REPLACEMENT,
+        Operation.REMOVE_PENDING_REPLACE,
+    }
+)
+
+
+class Change(Value):
+    """One step of a preview or an update.
+
+    Args:
+        urn: the resource's URN, `urn:pulumi:<stack>::<project>::<types>::<name>`.
+        operation: what happens to it.
+        ancestors: URNs of its parents, nearest first; the stack itself is left out.
+        custom: false for components, which are only a name for their children.
+        properties: names of the inputs that differ, camelCase as Pulumi has them; never their values.
+        original: the operation's own word where it is one that we do not know.
+    """
+
+    urn: str
+    operation: Operation
+    ancestors: tuple[str, ...] = ()
+    custom: bool = True
+    properties: tuple[str, ...] = ()
+    original: str = ""
+
+    @property
+    def name(self) -> str:
+        """The resource's logical name."""
+        return self.urn.rpartition("::")[2]
+
+    @property
+    def type(self) -> str:
+        """The resource's own type token, such as `docker:index/container:Container`."""
+        parts = self.urn.split("::")
+        return parts[2].rpartition("$")[2] if len(parts) >= 4 else ""
+
+
+class Preview(Value):
+    """Pulumi's computed changes for one revision and stack; no effect was made.
+
+    Args:
+        changes: every step, quiet ones too, in the engine's order.
+        plan: the saved plan that an update has to keep to; None where the engine cannot save one.
+        identity: what an approval is bound to; see `digest.identity`.
+        resources: how many resources the stack had before.
+        messages: warnings and errors of the program and the engine, redacted.
+    """
+
+    changes: tuple[Change, ...]
+    plan: Path | None = None
+    identity: str
+    resources: int = 0
+    messages: tuple[str, ...] = ()
+
+    @property
+    def touching(self) -> tuple[Change, ...]:
+        """The changes that are not quiet."""
+        return tuple(change for change in self.changes if change.operation not in QUIET)
+
+
+class Updated(Value):
+    """What an update did, read from its events and the state it left.
+
+    Args:
+        changes: the steps that were carried out.
+        inventory: the stack output `inventory` as the program gave it; None for a project without one.
+        messages: warnings of the program and the engine, redacted.
+    """
+
+    changes: tuple[Change, ...]
+    inventory: object | None = None
+    messages: tuple[str, ...] = ()
+
+
+class ProcessMark(Value):
+    """Enough to say for certain whether a process that we started is still the same one.
+
+    Args:
+        host: its machine's name.
+        boot: the kernel's boot id: pids of another boot say nothing.
+        pid: process id, which is also its process group.
+        started: clock ticks since boot at which it began (field 22 of /proc/<pid>/stat).
+    """
+
+    host: str
+    boot: str
+    pid: int
+    started: int
+
+
+class StackState(Value):
+    """What the backend holds of a stack.
+
+    Args:
+        exists: whether the stack is there at all.
+        resources: how many resources it has.
+        pending: operations that an update began and never ended, as `creating <urn>`.
+        inventory: the stack output `inventory`, or None.
+    """
+
+    exists: bool
+    resources: int = 0
+    pending: tuple[str, ...] = ()
+    inventory: object | None = None
+
+    @property
+    def pending_creates(self) -> tuple[str, ...]:
+        """URNs that may or may not exist in the world."""
+        return tuple(line.partition(" ")[2] for line in self.pending if line.startswith("creating "))
+
+
+# -- what we think of it ---------------------------------------------------------------------------
+
+
+class VerdictKind(StrEnum):
+    """What `judge` says of a preview."""
+
+    UNCHANGED = "unchanged"
+    ALLOWED = "allowed"
+    NEEDS_APPROVAL = "needs approval"
+    FORBIDDEN = "forbidden"
+
+
+class Verdict(Value):
+    """The output of `judge`, with the changes that caused it and one sentence that says why."""
+
+    kind: VerdictKind
+    why: str
+    causes: tuple[Change, ...] = ()
+
+
+class Step(StrEnum):
+    """What a decision asks the pass to do."""
+
+    WAIT = "wait"
+    """Nothing now; the decision says when to look again."""
+    ADOPT = "adopt"
+    """Record the revision as current without starting the engine."""
+    PREVIEW = "preview"
+    """Go on with the pass."""
+
+
+class Reason(StrEnum):
+    """Why a decision is what it is; each belongs to exactly one step (`STEP_OF`)."""
+
+    SUSPENDED = "suspended"
+    REQUESTED = "requested"
+    NEVER_UPDATED = "never updated"
+    INTERRUPTED = "interrupted"
+    STALLED = "stalled"
+    WAITING_FOR_APPROVAL = "waiting for approval"
+    APPROVED = "approved"
+    NOT_PROMOTED = "not promoted yet"
+    OUTSIDE_WINDOW = "outside its window"
+    COOLING_DOWN = "cooling down"
+    GAVE_UP = "gave up"
+    RETRY = "retry"
+    NEW_REVISION = "new revision"
+    PARTLY_LIVE = "partly live"
+    MACHINE_ANSWERS = "a machine answers again"
+    NOTHING_RELEVANT = "nothing relevant changed"
+    UP_TO_DATE = "up to date"
+
+
+STEP_OF: dict[Reason, Step] = {
+    Reason.SUSPENDED: Step.WAIT,
+    Reason.REQUESTED: Step.PREVIEW,
+    Reason.NEVER_UPDATED: Step.PREVIEW,
+    Reason.INTERRUPTED: Step.PREVIEW,
+    Reason.STALLED: Step.WAIT,
+    Reason.WAITING_FOR_APPROVAL: Step.WAIT,
+    Reason.APPROVED: Step.PREVIEW,
+    Reason.NOT_PROMOTED: Step.WAIT,
+    Reason.OUTSIDE_WINDOW: Step.WAIT,
+    Reason.COOLING_DOWN: Step.WAIT,
+    Reason.GAVE_UP: Step.WAIT,
+    Reason.RETRY: Step.PREVIEW,
+    Reason.NEW_REVISION: Step.PREVIEW,
+    Reason.PARTLY_LIVE: Step.WAIT,
+    Reason.MACHINE_ANSWERS: Step.PREVIEW,
+    Reason.NOTHING_RELEVANT: Step.ADOPT,
+    Reason.UP_TO_DATE: Step.WAIT,
+}
+
+
+class Decision(Value):
+    """The output of `decide`.
+
+    Args:
+        reason: which rule held.
+        why: the same as a sentence for people, with the facts that made it hold.
+        look_again: not before this time is another look worth it; None means at the next poll.
+    """
+
+    reason: Reason
+    why: str
+    look_again: Instant | None = None
+
+    @property
+    def step(self) -> Step:
+        """What the pass does."""
+        return STEP_OF[self.reason]
+
+
+class OutcomeKind(StrEnum):
+    """What one pass did."""
+
+    UNCHANGED = "unchanged"
+    UPDATED = "updated"
+    PARTLY_LIVE = "partly live"
+    """Everything was done but for what is on machines that do not answer."""
+    HELD = "held"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    ROLLED_BACK = "rolled back"
+
+
+class ProbeResult(Value):
+    """Whether one service did its work, seen through its public URL.
+
+    Args:
+        service: its name in the inventory.
+        url: what was asked.
+        healthy: whether the answer was as the inventory promises.
+        detail: status and time, or what was wrong; one line.
+    """
+
+    service: str
+    url: str
+    healthy: bool
+    detail: str
+
+
+class TakenSnapshot(Value):
+    """A snapshot that was taken before an update: of which service, and its id in full."""
+
+    service: str
+    id: str
+
+
+class Outcome(Value):
+    """What one pass did, for the record, the history and the people.
+
+    Args:
+        kind: in one word.
+        message: in one sentence.
+        hint: what a person should do; empty where there is nothing to do.
+        verdict: of the preview, where there was one.
+        identity: of the previewed plan, where there was one: what an approval would name.
+        changes: the touching changes: previewed ones when held, carried-out ones when updated.
+        probes: one for each touched service.
+        retryable: whether trying the same revision again can help.
+        busy: another live process holds the stack; nothing was done and nothing counts as a failure.
+        adopted: the engine was not started: the revision changes nothing the environment depends on.
+        restored: the revision that a rollback went back to.
+        snapshots: of the touched services, taken before anything was changed.
+        left_out: machines that did not answer and what is on them, which stayed as it was; None for none.
+    """
+
+    kind: OutcomeKind
+    message: str
+    hint: str = ""
+    verdict: Verdict | None = None
+    identity: str | None = None
+    changes: tuple[Change, ...] = ()
+    probes: tuple[ProbeResult, ...] = ()
+    retryable: bool = False
+    busy: bool = False
+    adopted: bool = False
+    restored: Revision | None = None
+    snapshots: tuple[TakenSnapshot, ...] = ()
+    left_out: LeftOut | None = None
+
+
+class Pass(Value):
+    """One trip through the loop for one environment, as the history keeps it.
+
+    Args:
+        id: number in the history; 0 for one that was not recorded.
+        environment: its name.
+        revision: what was wanted.
+        decision: why it was made.
+        started, finished: UTC; finished is None while it runs or after its process died.
+        outcome: None until finished.
+    """
+
+    id: int = 0
+    environment: str
+    revision: Revision
+    decision: Decision
+    started: Instant
+    finished: Instant | None = None
+    outcome: Outcome | None = None
+
+
+class Request(Value):
+    """A manual ask for a pass, served once.
+
+    Args:
+        id: rising number; a record remembers the last one served.
+        environment: its name.
+        by: who asked, for the history.
+        at: when.
+    """
+
+    id: int
+    environment: str
+    by: str
+    at: Instant

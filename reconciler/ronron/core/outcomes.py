@@ -1,0 +1,113 @@
+"""How a pass ended, as values and sentences. Pure."""
+
+from __future__ import annotations
+
+from ronron.core.errors import EngineInterruptedError, ReconcilerError, StackLockedError
+from ronron.core.excluded import LeftOut
+from ronron.core.model import (
+    SHORT,
+    Operation,
+    Outcome,
+    OutcomeKind,
+    Preview,
+    ProbeResult,
+    Revision,
+    Verdict,
+    VerdictKind,
+)
+
+_SAID = {
+    Operation.SAME: "the same",
+    Operation.REPLACE: "to replace",
+    Operation.CREATE_REPLACEMENT: "to replace",
+    Operation.DELETE_REPLACED: "to replace",
+}
+
+
+def summarize(preview: Preview) -> str:
+    """The counts of a preview in one line, such as `1 to create, 2 to replace, 7 the same`.
+
+    A replacement is up to three steps of one resource; it is counted once. Components and providers
+    are not counted.
+    """
+    said: dict[str, str] = {}
+    for change in preview.changes:
+        if change.custom and not change.type.startswith("pulumi:") and said.get(change.urn) != "to replace":
+            said[change.urn] = _SAID.get(change.operation, f"to {change.operation}")
+    words = sorted(set(said.values()), key=lambda word: (word == "the same", word))
+    return ", ".join(f"{list(said.values()).count(word)} {word}" for word in words) or "nothing there"
+
+
+def seen(
+    kind: OutcomeKind, message: str, preview: Preview, verdict: Verdict, probes: tuple[ProbeResult, ...]
+) -> Outcome:
+    """An outcome after probing: what could not be seen healthy is a failure, whatever the engine said."""
+    sick = [probe for probe in probes if not probe.healthy]
+    if not sick:
+        return Outcome(kind=kind, message=message, verdict=verdict, identity=preview.identity, probes=probes)
+    words = "; ".join(f"{probe.service} does not answer as it should: {probe.detail}" for probe in sick)
+    return Outcome(
+        kind=OutcomeKind.FAILED,
+        message=f"{words} ({sick[0].url})",
+        hint=f"read its log: docker logs of the containers of {sick[0].service}; then push a mended revision",
+        verdict=verdict,
+        identity=preview.identity,
+        changes=preview.touching,
+        probes=probes,
+        retryable=True,
+    )
+
+
+def in_part(outcome: Outcome, revision: Revision, left_out: LeftOut | None) -> Outcome:
+    """The same outcome where some machines were left out: what went well is then partly live.
+
+    Args:
+        outcome: of what answers.
+        revision: that it was brought to.
+        left_out: None where every machine answers.
+    """
+    if left_out is None:
+        return outcome
+    if outcome.kind not in {OutcomeKind.UPDATED, OutcomeKind.UNCHANGED}:
+        return outcome.with_(left_out=left_out)
+    return outcome.with_(
+        kind=OutcomeKind.PARTLY_LIVE,
+        message=f"{revision.short} is partly live: {left_out.why}",
+        hint=hint_for(left_out),
+        left_out=left_out,
+    )
+
+
+def hint_for(left_out: LeftOut) -> str:
+    """What a person does about machines that do not answer."""
+    names = " and ".join(left_out.names)
+    them = "it" if len(left_out.names) == 1 else "one of them"
+    return f"bring {names} back: once {them} answers, ronron watch goes on by itself, and ronron update does"
+
+
+def held(environment: str, preview: Preview, verdict: Verdict) -> Outcome:
+    """The outcome of a preview that waits for a person, or is refused for good."""
+    if verdict.kind is VerdictKind.FORBIDDEN:
+        hint = "push a revision that keeps something, or destroy the stack by hand with pulumi destroy"
+    else:
+        yes = f"ronron approve {environment} {preview.identity[:SHORT]}"
+        hint = f"look at it with ronron preview {environment}, then say yes with {yes}"
+    return Outcome(
+        kind=OutcomeKind.HELD,
+        message=verdict.why,
+        hint=hint,
+        verdict=verdict,
+        identity=preview.identity,
+        changes=preview.touching,
+    )
+
+
+def failed(error: ReconcilerError) -> Outcome:
+    """The outcome of a pass that an error ended; being stopped or finding the stack busy is no failure."""
+    if isinstance(error, EngineInterruptedError):
+        return Outcome(kind=OutcomeKind.INTERRUPTED, message=str(error), hint=error.hint, retryable=True)
+    if isinstance(error, StackLockedError):
+        return Outcome(
+            kind=OutcomeKind.INTERRUPTED, message=str(error), hint=error.hint, retryable=True, busy=True
+        )
+    return Outcome(kind=OutcomeKind.FAILED, message=str(error), hint=error.hint, retryable=error.retryable)

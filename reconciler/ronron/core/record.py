@@ -1,0 +1,282 @@
+"""What is remembered of an environment between passes, and how a pass changes it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
+
+from ronron.core.backups import KeptBundle, SeenBackup
+from ronron.core.excluded import LeftOut
+from ronron.core.model import (
+    Decision,
+    Instant,
+    Outcome,
+    OutcomeKind,
+    ProcessMark,
+    Revision,
+    Value,
+    VerdictKind,
+)
+
+
+class Suspension(Value):
+    """Somebody asked to leave an environment alone: who, when and why."""
+
+    by: str
+    at: Instant
+    why: str = ""
+
+
+class Held(Value):
+    """A preview that waits for a person: of which revision, under which identity, and why.
+
+    What is forbidden waits for another revision: no approval lifts it.
+    """
+
+    revision: Revision
+    identity: str
+    why: str
+    since: Instant
+    forbidden: bool = False
+
+
+class Partly(Value):
+    """A revision that is live on some machines only: which, what it was brought without, and since when."""
+
+    revision: Revision
+    left_out: LeftOut
+    since: Instant
+
+
+class Running(Value):
+    """A pass under way, written before its effects: what a crash leaves for the next process to find.
+
+    Args:
+        pass_id: its number in the history.
+        revision: what it wants.
+        owner: our own process.
+        engine: the engine's process, once it was started for an update; None before that.
+    """
+
+    pass_id: int
+    revision: Revision
+    owner: ProcessMark
+    engine: ProcessMark | None = None
+
+
+class Record(Value):
+    """What is remembered of one environment.
+
+    Attempted is not updated: both are kept, and only a finished update moves the second.
+
+    Args:
+        version: of this document; another one is refused.
+        environment: its name.
+        stack: the name of its stack, as the newest pass knew it; None where none has said it.
+        suspended: by whom, or None.
+        attempted: the revision that the newest pass wanted.
+        updated: the revision that the stack was last brought to, and when.
+        digest: of what the environment depends on at `updated` or `current`; None where nobody knows what
+            is live, or not the same is live everywhere.
+        current: the newest revision that is the same as `updated` in all that matters.
+        healthy: the last revision whose probes all succeeded, and since when.
+        failures: in a row, of `attempted`; with the time and message of the last.
+        stalled: why nothing but a person or a new revision can help, or None.
+        held: the preview that waits for an approval, or None.
+        partly: the revision that is live but for some machines, or None; `updated` and `current` are then of
+            the last one that was live everywhere.
+        running: the pass under way, or None.
+        interrupted: the last pass did not end; the next one begins without waiting.
+        served: number of the last request that was served.
+        decision: the last one, with its time: what `explain` answers from.
+        inventory: the stack output `inventory` after the last pass that read one.
+        backups: what was last seen of the backups, by service. Only `Store.see` writes it and `kept`.
+        kept: the newest copy of the reconciler's own store and states, or None.
+    """
+
+    version: Literal[1] = 1
+    environment: str
+    stack: str | None = None
+    suspended: Suspension | None = None
+    attempted: Revision | None = None
+    attempted_at: Instant | None = None
+    updated: Revision | None = None
+    updated_at: Instant | None = None
+    digest: str | None = None
+    current: Revision | None = None
+    healthy: Revision | None = None
+    healthy_since: Instant | None = None
+    failures: int = 0
+    failed_at: Instant | None = None
+    failure: str | None = None
+    stalled: str | None = None
+    held: Held | None = None
+    partly: Partly | None = None
+    running: Running | None = None
+    interrupted: bool = False
+    served: int = 0
+    decision: Decision | None = None
+    decided_at: Instant | None = None
+    inventory: object | None = None
+    backups: Mapping[str, SeenBackup] = Field(default_factory=dict)
+    kept: KeptBundle | None = None
+
+    @property
+    def verified(self) -> bool:
+        """Whether what is live was seen healthy and nothing has failed since.
+
+        Without a digest nobody knows what is live: something failed or was stopped half-way.
+        """
+        known = self.digest is not None and self.failures == 0
+        return known and self.healthy is not None and self.healthy == self.current
+
+    @property
+    def everywhere(self) -> Revision | None:
+        """The one revision that is live on every machine, as far as anybody knows."""
+        return self.current if self.partly is None else None
+
+    def deciding(self, decision: Decision, now: Instant) -> Record:
+        """The record with a decision noted; the time moves only when the decision does."""
+        if self.decision is not None and self.decision == decision:
+            return self
+        return self.with_(decision=decision, decided_at=now)
+
+    def attempting(self, running: Running, now: Instant, request: int | None) -> Record:
+        """The record as it is written before anything is done: the intent.
+
+        Failures are of one revision, so another revision starts at none.
+        """
+        same = self.attempted == running.revision
+        return self.with_(
+            attempted=running.revision,
+            attempted_at=now,
+            running=running,
+            interrupted=False,
+            failures=self.failures if same else 0,
+            failed_at=self.failed_at if same else None,
+            failure=self.failure if same else None,
+            stalled=None,
+            held=self.held if self.held and self.held.revision == running.revision else None,
+            served=self.served if request is None else max(self.served, request),
+        )
+
+    def adopting(self, revision: Revision, now: Instant) -> Record:
+        """The record after a revision that changes nothing that the environment depends on."""
+        healthy = self.healthy is not None and self.healthy == self.current
+        return self.with_(
+            attempted=revision,
+            attempted_at=now,
+            current=revision,
+            healthy=revision if healthy else self.healthy,
+            failures=0,
+            failed_at=None,
+            failure=None,
+            stalled=None,
+            held=None,
+        )
+
+    def after(self, outcome: Outcome, revision: Revision, digest: str | None, now: Instant) -> Record:
+        """The record after a pass for `revision` ended in `outcome` at `now`."""
+        ended = self.with_(running=None, interrupted=False)
+        match outcome.kind:
+            case OutcomeKind.UNCHANGED | OutcomeKind.UPDATED:
+                return ended._at(revision, digest, now, moved=outcome.kind is OutcomeKind.UPDATED)
+            case OutcomeKind.PARTLY_LIVE:
+                return ended._at_in_part(outcome, revision, now)
+            case OutcomeKind.HELD:
+                held = Held(
+                    revision=revision,
+                    identity=outcome.identity or "",
+                    why=outcome.message,
+                    since=now,
+                    forbidden=outcome.verdict is not None and outcome.verdict.kind is VerdictKind.FORBIDDEN,
+                )
+                if ended.held is not None and ended.held.identity == held.identity:
+                    held = held.with_(since=ended.held.since)
+                return ended.with_(held=held, failures=0, failed_at=None, failure=None)
+            case OutcomeKind.FAILED | OutcomeKind.ROLLED_BACK:
+                # Nobody knows how far it came, so no revision counts as already there. A plan is given up
+                # with it: an approved one would otherwise be tried again at once and for ever.
+                failed = ended.with_(
+                    digest=None,
+                    held=None,
+                    partly=None,
+                    failures=ended.failures + 1,
+                    failed_at=now,
+                    failure=outcome.message,
+                    stalled=None if outcome.retryable else outcome.message,
+                )
+                if outcome.kind is OutcomeKind.ROLLED_BACK:
+                    # The stack is at the older revision; the wanted one stays what was attempted, so it
+                    # is not tried again by itself.
+                    return failed.with_(updated=outcome.restored, updated_at=now, current=outcome.restored)
+                return failed
+            case OutcomeKind.INTERRUPTED:
+                # Found busy, it did nothing; stopped, it may have come half-way, and then going back to
+                # the older revision is work, too.
+                return ended.with_(
+                    interrupted=True,
+                    digest=self.digest if outcome.busy else None,
+                    partly=self.partly if outcome.busy else None,
+                )
+
+    def recovered(self, now: Instant) -> Record:
+        """The record after its owner died in the middle of a pass, found by the next process.
+
+        It counts as a failure so that a pass that kills its process is not tried for ever.
+        """
+        return self.with_(
+            running=None,
+            interrupted=True,
+            digest=None,
+            held=None,
+            partly=None,
+            failures=self.failures + 1,
+            failed_at=now,
+            failure="the process that made the last pass died in the middle of it",
+        )
+
+    def resumed(self) -> Record:
+        """The record after a person asked to go on: no suspension, no stall, no failures."""
+        return self.with_(suspended=None, stalled=None, failures=0, failed_at=None, failure=None)
+
+    def _at(self, revision: Revision, digest: str | None, now: Instant, *, moved: bool) -> Record:
+        # After a failure nobody knew where the stack was; that nothing would change is the proof.
+        moved = moved or self.updated is None or self.digest is None
+        return self.with_(
+            updated=revision if moved else self.updated,
+            updated_at=now if moved else self.updated_at,
+            digest=digest,
+            current=revision,
+            healthy=revision,
+            healthy_since=now if moved or self.healthy_since is None else self.healthy_since,
+            failures=0,
+            failed_at=None,
+            failure=None,
+            stalled=None,
+            held=None,
+            partly=None,
+        )
+
+    def _at_in_part(self, outcome: Outcome, revision: Revision, now: Instant) -> Record:
+        if outcome.left_out is None:
+            raise ValueError("what is partly live has to say what it does without")
+        before = self.partly
+        same = before is not None and before.revision == revision
+        # What is live differs from machine to machine, so no digest stands for it, nothing counts as healthy
+        # everywhere, and the last revision that was whole stays the last one.
+        return self.with_(
+            digest=None,
+            partly=Partly(
+                revision=revision,
+                left_out=outcome.left_out,
+                since=before.since if same and before is not None else now,
+            ),
+            failures=0,
+            failed_at=None,
+            failure=None,
+            stalled=None,
+            held=None,
+        )

@@ -1,0 +1,274 @@
+"""What a person asks of an environment: how it is, and why. Read from the record and the history alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum, StrEnum
+
+from ronron.core.backups import KeptBundle, SeenBackup
+from ronron.core.errors import (
+    ConfigError,
+    EngineMissingError,
+    PassphraseError,
+    ReconcilerError,
+    RevisionNotFoundError,
+    StackLockedError,
+)
+from ronron.core.inventory import Inventory, read_inventory
+from ronron.core.model import Instant, Outcome, OutcomeKind, Pass, ProbeResult, Reason, Revision, Value
+from ronron.core.outcomes import hint_for
+from ronron.core.record import Record
+
+
+class ExitCode(IntEnum):
+    """What the process says when it ends; the same for every command."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    HELD = 3
+    BUSY = 4
+
+
+class State(StrEnum):
+    """How an environment is, in one word."""
+
+    UPDATING = "updating"
+    SUSPENDED = "suspended"
+    STALLED = "stalled"
+    FAILING = "failing"
+    HELD = "waits for approval"
+    INTERRUPTED = "interrupted"
+    WAITING = "waiting"
+    PARTLY_LIVE = "partly live"
+    LIVE = "live"
+    NEW = "never updated"
+
+
+class ServiceStatus(Value):
+    """A service as it was last updated and last seen; `healthy` is None where no probe has asked."""
+
+    name: str
+    kind: str
+    version: str
+    url: str | None
+    healthy: bool | None
+    detail: str = ""
+
+
+class EnvironmentStatus(Value):
+    """How an environment is.
+
+    Args:
+        name: the environment's.
+        state: in one word.
+        why: in one sentence.
+        hint: what a person should do; empty where there is nothing to do.
+        live: the revision that is live, and since when.
+        wanted: the revision that the last pass wanted, where it is another one.
+        services: by name.
+        backups: what was last seen of the services that have one, by name; a condition there makes no
+            environment failing.
+        kept: the newest copy of the reconciler's own store and states.
+        last: the newest pass.
+        removed: it is in the store and no longer in the policy.
+    """
+
+    name: str
+    state: State
+    why: str
+    hint: str = ""
+    live: Revision | None = None
+    since: Instant | None = None
+    wanted: Revision | None = None
+    services: tuple[ServiceStatus, ...] = ()
+    backups: tuple[SeenBackup, ...] = ()
+    kept: KeptBundle | None = None
+    last: Pass | None = None
+    removed: bool = False
+
+
+class Finding(Value):
+    """A piece that the reconciler needs, as `doctor` finds it.
+
+    Args:
+        name: what it is.
+        good: whether it is there and usable.
+        version: None where it is missing or has none.
+        origin: where it came from, such as `machine`, `download`, `built`, or a path.
+        remedy: what to do; empty where nothing is to be done.
+    """
+
+    name: str
+    good: bool
+    version: str | None = None
+    origin: str = ""
+    remedy: str = ""
+
+
+def status(record: Record, passes: Sequence[Pass], *, removed: bool = False) -> EnvironmentStatus:
+    """How an environment is.
+
+    Args:
+        record: what is remembered of it.
+        passes: its newest passes, newest first.
+        removed: whether the policy no longer names it.
+    """
+    state, why = _state(record)
+    last = passes[0] if passes else None
+    wanted = record.attempted if record.attempted != record.current else None
+    inventory = _inventory(record)
+    return EnvironmentStatus(
+        name=record.environment,
+        state=state,
+        why=why,
+        hint=_hint(record, state, last),
+        live=record.current,
+        since=record.updated_at,
+        wanted=wanted,
+        services=_services(inventory, passes, record),
+        backups=_backups(inventory, record),
+        kept=record.kept,
+        last=last,
+        removed=removed,
+    )
+
+
+def exit_code(statuses: Sequence[EnvironmentStatus]) -> ExitCode:
+    """The worst of several environments: failed before held, held before done.
+
+    Partly live is not done: something that is wanted is not there.
+    """
+    states = {environment.state for environment in statuses}
+    if states & {State.FAILING, State.STALLED, State.PARTLY_LIVE}:
+        return ExitCode.FAILED
+    return ExitCode.HELD if State.HELD in states else ExitCode.DONE
+
+
+def exit_code_of(outcome: Outcome | None, reason: Reason) -> ExitCode:
+    """What a process says after one pass; without an outcome the reason for waiting decides."""
+    if outcome is None:
+        failing = {Reason.STALLED, Reason.GAVE_UP, Reason.COOLING_DOWN, Reason.PARTLY_LIVE}
+        holding = {
+            Reason.SUSPENDED,
+            Reason.WAITING_FOR_APPROVAL,
+            Reason.NOT_PROMOTED,
+            Reason.OUTSIDE_WINDOW,
+        }
+        if reason in failing:
+            return ExitCode.FAILED
+        return ExitCode.HELD if reason in holding else ExitCode.DONE
+    if outcome.busy:
+        return ExitCode.BUSY
+    match outcome.kind:
+        case OutcomeKind.UNCHANGED | OutcomeKind.UPDATED:
+            return ExitCode.DONE
+        case OutcomeKind.HELD:
+            return ExitCode.HELD
+        case OutcomeKind.PARTLY_LIVE | OutcomeKind.FAILED | OutcomeKind.INTERRUPTED | OutcomeKind.ROLLED_BACK:
+            return ExitCode.FAILED
+
+
+def code_of(error: ReconcilerError) -> ExitCode:
+    """What a process says when an error ended it."""
+    if isinstance(error, StackLockedError):
+        return ExitCode.BUSY
+    wrong_words = (ConfigError, EngineMissingError, PassphraseError, RevisionNotFoundError)
+    return ExitCode.USAGE if isinstance(error, wrong_words) else ExitCode.FAILED
+
+
+def _state(record: Record) -> tuple[State, str]:
+    if record.running is not None:
+        return State.UPDATING, f"pass {record.running.pass_id} for {record.running.revision.short}"
+    if record.suspended is not None:
+        by = f"by {record.suspended.by}"
+        return State.SUSPENDED, f"{by}: {record.suspended.why}" if record.suspended.why else by
+    if record.stalled is not None:
+        return State.STALLED, record.stalled
+    if record.held is not None:
+        return State.HELD, record.held.why
+    if record.interrupted:
+        return State.INTERRUPTED, record.failure or "the last pass was stopped before its end"
+    if record.failures:
+        times = "once" if record.failures == 1 else f"{record.failures} times in a row"
+        return State.FAILING, f"failed {times}: {record.failure}"
+    if record.partly is not None and record.partly.revision == record.attempted:
+        return State.PARTLY_LIVE, record.partly.left_out.why
+    waiting = {Reason.NOT_PROMOTED, Reason.OUTSIDE_WINDOW}
+    if record.decision is not None and record.decision.reason in waiting:
+        return State.WAITING, record.decision.why
+    if record.updated is None:
+        return State.NEW, "no pass has brought anything there yet"
+    return State.LIVE, "the last pass went well"
+
+
+def _hint(record: Record, state: State, last: Pass | None) -> str:
+    name = record.environment
+    match state:
+        case State.HELD if record.held is not None and record.held.forbidden:
+            return "push a revision that keeps something, or destroy the stack by hand with pulumi destroy"
+        case State.HELD if record.held is not None:
+            return f"ronron preview {name}, then ronron approve {name} {record.held.identity[:12]}"
+        case State.SUSPENDED:
+            return f"ronron resume {name}"
+        case State.NEW:
+            return f"ronron update {name}"
+        case State.PARTLY_LIVE if record.partly is not None:
+            return hint_for(record.partly.left_out)
+        case State.STALLED | State.FAILING:
+            hint = last.outcome.hint if last is not None and last.outcome is not None else ""
+            return hint or f"push a mended revision, or try again with ronron update {name}"
+        case _:
+            return ""
+
+
+def _inventory(record: Record) -> Inventory | None:
+    try:
+        return read_inventory(record.inventory)
+    except ConfigError:
+        # The pass that met it has failed and says so; everything else is still worth showing.
+        return None
+
+
+def _backups(inventory: Inventory | None, record: Record) -> tuple[SeenBackup, ...]:
+    services = inventory.services if inventory is not None else {}
+    return tuple(
+        record.backups.get(name, SeenBackup(service=name))
+        for name, service in sorted(services.items())
+        if service.backup is not None
+    )
+
+
+def _services(
+    inventory: Inventory | None, passes: Sequence[Pass], record: Record
+) -> tuple[ServiceStatus, ...]:
+    if inventory is None:
+        return ()
+    probes = _last_probes(passes)
+    silent = record.partly.left_out.machines if record.partly is not None else {}
+    # What was seen before its machine fell silent says nothing of now.
+    unseen = {name: one.machine for name, one in inventory.services.items() if one.machine in silent}
+    probes = {name: probe for name, probe in probes.items() if name not in unseen}
+    return tuple(
+        ServiceStatus(
+            name=name,
+            kind=service.kind,
+            version=service.version,
+            url=service.url,
+            healthy=probes[name].healthy if name in probes else None,
+            detail=probes[name].detail if name in probes else _unseen(unseen.get(name)),
+        )
+        for name, service in sorted(inventory.services.items())
+    )
+
+
+def _unseen(machine: str | None) -> str:
+    return f"{machine} does not answer" if machine is not None else ""
+
+
+def _last_probes(passes: Sequence[Pass]) -> dict[str, ProbeResult]:
+    found: dict[str, ProbeResult] = {}
+    for made in passes:
+        for probe in made.outcome.probes if made.outcome else ():
+            found.setdefault(probe.service, probe)
+    return found

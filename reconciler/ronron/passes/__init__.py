@@ -1,0 +1,1 @@
+"""One pass over one environment: its steps, in order."""

@@ -1,0 +1,78 @@
+"""Which snapshots were taken before an update: asked from the agents once it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from ronron.core.errors import BackupError, ConfigError
+from ronron.core.inventory import Inventory, read_inventory, touched
+from ronron.core.model import SHORT, Change, TakenSnapshot
+from ronron.ports import Backups, Progress
+
+UPDATE = "update"
+"""The reason that the program's hook gives."""
+
+
+def touched_with_backup(changes: Iterable[Change], document: object | None) -> frozenset[str]:
+    """Names of the services that an update may have disturbed and that have an agent.
+
+    Args:
+        changes: that are going to be carried out.
+        document: the stack output `inventory` as it was before; one that cannot be read names none.
+    """
+    inventory = _read(document)
+    if inventory is None:
+        return frozenset()
+    return frozenset(
+        name for name in touched(changes, inventory) if inventory.services[name].backup is not None
+    )
+
+
+def taken_before(
+    environment: str,
+    services: Iterable[str],
+    document: object | None,
+    since: datetime,
+    backups: Backups,
+    progress: Progress,
+) -> tuple[TakenSnapshot, ...]:
+    """The snapshots that were taken because of an update, the newest of each service.
+
+    An agent that does not answer is told and no failure: it may have been changed by that very update, and
+    the update would not have been made without its snapshot.
+
+    Args:
+        environment: its name.
+        services: that were touched.
+        document: the stack output `inventory` as it is now.
+        since: when the pass began.
+        backups: the agents.
+        progress: is told of each.
+    """
+    inventory = _read(document)
+    known = inventory.services if inventory is not None else {}
+    taken = []
+    # The agents' times may be in whole seconds.
+    begun = since.replace(microsecond=0)
+    for name in sorted(services):
+        if inventory is None or name not in known or known[name].backup is None:
+            continue
+        try:
+            found = backups.snapshots(inventory, name)
+        except BackupError as error:
+            progress.tell(environment, f"snapshot: cannot ask the agent of {name}: {error.message}")
+            continue
+        own = [one for one in found if one.reason == UPDATE and one.taken >= begun]
+        if own:
+            newest = max(own, key=lambda one: one.taken)
+            progress.tell(environment, f"snapshot: {newest.id[:SHORT]} of {name} was taken before the update")
+            taken.append(TakenSnapshot(service=name, id=newest.id))
+    return tuple(taken)
+
+
+def _read(document: object | None) -> Inventory | None:
+    try:
+        return read_inventory(document)
+    except ConfigError:
+        return None

@@ -1,0 +1,1 @@
+"""Reads `environments.yaml` and the short notations in it."""

@@ -1,0 +1,282 @@
+"""What may stand in `environments.yaml`, as pydantic models; also the JSON Schema that editors use.
+
+These are shapes and words only. What several environments say together is checked in `policies.py`.
+`python -m ronron.policy.document` prints the schema.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import time, timedelta
+from enum import StrEnum
+from functools import partial
+from typing import Annotated, Any, Self, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic.config import JsonDict
+
+from ronron.core.policy import OnFailure, Policy, Promotion, Retry, UpdateMode
+from ronron.policy.notations import (
+    CLOCK,
+    DAY_RANGE,
+    DURATION,
+    ENVIRONMENT,
+    MIDNIGHT,
+    STACK,
+    NotationError,
+    read_choice,
+    read_clock,
+    read_days,
+    read_directory,
+    read_duration,
+    read_reference,
+    read_timezone,
+)
+
+DEFAULT_REFERENCE = "HEAD"
+"""The repository's default branch."""
+
+NOT_YET = {
+    "drift": "nobody would look for drift",
+    "signatures": "commits would be taken whoever signed them",
+}
+"""Keys of an environment that this version knows and does not act on, and what ignoring them would mean.
+
+They are refused: a control that is written down and does nothing is worse than none.
+"""
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+def _one_of(choices: type[Choice]) -> Callable[[object], Choice]:
+    return lambda value: choices(read_choice(value, choices))
+
+
+def _default(text: str | None = None) -> Callable[[JsonDict], None]:
+    """Show a default in the schema as a person would write it; none where absence has its own meaning.
+
+    `null` is no value of the document (a key without a value is refused), so it is no type of the schema.
+    """
+
+    def show(schema: JsonDict) -> None:
+        schema.pop("default", None)
+        shapes = schema.pop("anyOf", [])
+        for shape in shapes if isinstance(shapes, list) else []:
+            if isinstance(shape, dict) and shape.get("type") != "null":
+                schema.update(shape)
+        if text is not None:
+            schema["default"] = text
+
+    return show
+
+
+def _closing(value: object) -> str:
+    # The text is kept: 24:00 and 00:00 are the same time of day, and only one of them ends this day.
+    read_clock(value, end=True)
+    return str(value)
+
+
+_DURATION = WithJsonSchema(
+    {"type": "string", "pattern": DURATION, "examples": ["30s", "30m", "1h30m", "2d"]}, mode="validation"
+)
+_SECOND = timedelta(seconds=1)
+
+Duration = Annotated[timedelta, BeforeValidator(read_duration), _DURATION]
+Pause = Annotated[timedelta, BeforeValidator(partial(read_duration, shortest=_SECOND)), _DURATION]
+ProbeTime = Annotated[
+    timedelta,
+    BeforeValidator(partial(read_duration, shortest=_SECOND, longest=timedelta(hours=1))),
+    _DURATION,
+]
+Days = Annotated[
+    frozenset[int],
+    BeforeValidator(read_days),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"const": "daily"},
+                {"type": "string", "pattern": DAY_RANGE},
+                {"type": "array", "minItems": 1, "items": {"type": "string", "pattern": DAY_RANGE}},
+            ],
+            "examples": ["mon-thu", "daily"],
+        }
+    ),
+]
+Opening = Annotated[
+    time,
+    BeforeValidator(read_clock),
+    WithJsonSchema({"type": "string", "pattern": CLOCK, "examples": ["18:00"]}),
+]
+Closing = Annotated[
+    str,
+    BeforeValidator(_closing),
+    WithJsonSchema({"type": "string", "pattern": f"{CLOCK}|^{MIDNIGHT}$", "examples": ["23:00"]}),
+]
+Timezone = Annotated[
+    str,
+    BeforeValidator(read_timezone),
+    WithJsonSchema({"type": "string", "examples": ["Europe/Paris", "UTC"]}),
+]
+Reference = Annotated[
+    str,
+    BeforeValidator(read_reference),
+    WithJsonSchema({"type": "string", "minLength": 1, "examples": ["main", "refs/tags/v*"]}),
+]
+Directory = Annotated[
+    str, BeforeValidator(read_directory), WithJsonSchema({"type": "string", "minLength": 1})
+]
+EnvironmentName = Annotated[str, Field(pattern=ENVIRONMENT, examples=["staging"])]
+StackName = Annotated[str, Field(pattern=STACK, examples=["staging"])]
+
+
+class Entry(BaseModel):
+    """A mapping of the document: only the keys that are named here, only the types that are meant."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class PromotionEntry(Entry):
+    """Take only a commit that other environments have run healthily for a while."""
+
+    environments: Annotated[list[EnvironmentName], Field(min_length=1)] = Field(
+        description="The environments that must run the commit first.", examples=[["staging"]]
+    )
+    healthy_for: Duration = Field(
+        default=Promotion.model_fields["healthy_for"].default,
+        alias="for",
+        description="For how long each of them must have run it healthily.",
+        json_schema_extra=_default("0s"),
+    )
+
+
+class WindowEntry(Entry):
+    """Change only at these times; what comes at other times waits for the next opening."""
+
+    days: Days = Field(description="Days on which it opens: a day, a range, a list of them, or `daily`.")
+    opens: Opening = Field(alias="from", description="Time of day at which it opens.")
+    closes: Closing = Field(
+        alias="to", description="Time of day at which it closes; before `from` means on the next day."
+    )
+    timezone: Timezone = Field(description="The zone in which days and times are meant, by its IANA name.")
+
+    @property
+    def closing_time(self) -> time:
+        """`closes` as a time of day; midnight at the end of the day is 00:00."""
+        return read_clock(self.closes, end=True)
+
+    @model_validator(mode="after")
+    def _some_time(self) -> Self:
+        if self.closing_time == self.opens and self.closes != MIDNIGHT:
+            raise NotationError(
+                f"cannot tell whether a window from {self.closes} to {self.closes} is always or never open",
+                f"write two different times, or 00:00 to {MIDNIGHT} for whole days, or remove `window`",
+            )
+        return self
+
+
+class GuardEntry(Entry):
+    """More than this needs a person. Data and machines always do, whatever stands here."""
+
+    deletes: Annotated[int, Field(ge=0)] | None = Field(
+        default=None,
+        description="Resources that one update may delete by itself; no limit where it is left out.",
+        json_schema_extra=_default(),
+    )
+    replaces: Annotated[int, Field(ge=0)] | None = Field(
+        default=None,
+        description="Resources that one update may replace by itself; no limit where it is left out.",
+        json_schema_extra=_default(),
+    )
+
+
+class RetryEntry(Entry):
+    """How a failed update is tried again."""
+
+    after: Pause = Field(
+        default=Retry.model_fields["after"].default,
+        description="The wait after the first failure; it triples with each further one.",
+        json_schema_extra=_default("30s"),
+    )
+    ceiling: Pause = Field(
+        default=Retry.model_fields["ceiling"].default,
+        description="The longest wait.",
+        json_schema_extra=_default("1h"),
+    )
+    limit: int = Field(
+        default=Retry.model_fields["limit"].default,
+        ge=1,
+        le=100,
+        description="Failures in a row after which only a new commit or a person helps.",
+    )
+
+    @model_validator(mode="after")
+    def _ceiling_above(self) -> Self:
+        if self.ceiling < self.after:
+            raise NotationError(
+                "cannot wait longer after the first failure than the ceiling allows",
+                "write a `ceiling` that is at least as long as `after`",
+            )
+        return self
+
+
+class EnvironmentEntry(Entry):
+    """One stack under one policy."""
+
+    stack: StackName | None = Field(
+        default=None,
+        description="The Pulumi stack; the environment's own name where it is left out.",
+        json_schema_extra=_default(),
+    )
+    reference: Reference = Field(
+        default=DEFAULT_REFERENCE,
+        description="The branch or tag pattern that it follows; `HEAD` is the repository's default branch.",
+    )
+    update: Annotated[UpdateMode, BeforeValidator(_one_of(UpdateMode))] = Field(
+        default=Policy.model_fields["update"].default,
+        description="Whether what the policy allows happens by itself, or everything waits for a person.",
+    )
+    after: PromotionEntry | None = Field(default=None, json_schema_extra=_default())
+    window: WindowEntry | None = Field(default=None, json_schema_extra=_default())
+    guard: GuardEntry | None = Field(default=None, json_schema_extra=_default())
+    on_failure: Annotated[OnFailure, BeforeValidator(_one_of(OnFailure))] = Field(
+        default=Policy.model_fields["on_failure"].default,
+        description="After an update that failed: go back to the last healthy commit, or leave it as it is.",
+    )
+    retry: RetryEntry | None = Field(default=None, json_schema_extra=_default())
+    probe_for: ProbeTime = Field(
+        default=Policy.model_fields["probe_for"].default,
+        description="How long a service that was touched may take until it answers.",
+        json_schema_extra=_default("60s"),
+    )
+    create_stack: bool = Field(
+        default=Policy.model_fields["create_stack"].default,
+        description="Make the stack where there is none; otherwise a missing stack is an error.",
+    )
+
+
+class PolicyDocument(Entry):
+    """Which environments there are, what each follows, and when it may change."""
+
+    project: Directory = Field(
+        default=".", description="The directory of the Pulumi project, from the repository's top."
+    )
+    environments: dict[EnvironmentName, EnvironmentEntry] = Field(
+        min_length=1,
+        description="By name.",
+        examples=[{"staging": {"reference": "main"}}],
+        json_schema_extra={"additionalProperties": False},
+    )
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the document, for editors; docs/schemas/environments.schema.json is this."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **PolicyDocument.model_json_schema(),
+        "title": "Ronron environments",
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(schema(), indent=2))

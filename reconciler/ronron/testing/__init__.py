@@ -1,0 +1,34 @@
+"""Public fakes of the ports: they pass the contract suites that the real adapters pass."""
+
+from __future__ import annotations
+
+from ronron.testing.backups import FakeAgent, FakeBackups
+from ronron.testing.clock import NOON, FakeClock
+from ronron.testing.engine import EngineKilled, FakeEngine, ReconcilerKilled
+from ronron.testing.machines import FakeMachines
+from ronron.testing.prober import Answer, FakeProber
+from ronron.testing.processes import FakeProcesses
+from ronron.testing.progress import RecordingProgress
+from ronron.testing.source import FakeSource
+from ronron.testing.store import MemoryStore
+from ronron.testing.things import FakeProgram, FakeStack, Thing
+
+__all__ = [
+    "NOON",
+    "Answer",
+    "EngineKilled",
+    "FakeAgent",
+    "FakeBackups",
+    "FakeClock",
+    "FakeEngine",
+    "FakeMachines",
+    "FakeProber",
+    "FakeProcesses",
+    "FakeProgram",
+    "FakeSource",
+    "FakeStack",
+    "MemoryStore",
+    "ReconcilerKilled",
+    "RecordingProgress",
+    "Thing",
+]

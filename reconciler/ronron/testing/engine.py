@@ -1,0 +1,368 @@
+"""An engine in memory, with the behaviour of the real one: what a program makes is told to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+
+from ronron.core.digest import identity
+from ronron.core.errors import (
+    ConfigError,
+    EngineError,
+    EngineInterruptedError,
+    PassphraseError,
+    PendingOperationsError,
+    PlanViolatedError,
+    ProgramError,
+    StackLockedError,
+    StackNotFoundError,
+    UpdateFailedError,
+)
+from ronron.core.model import QUIET, Change, Operation, Preview, ProcessMark, StackState, Updated
+from ronron.core.status import Finding
+from ronron.ports import Program
+from ronron.testing.processes import FakeProcesses
+from ronron.testing.things import FakeProgram, FakeStack, Thing, but_for, changes_of
+
+
+class EngineKilled(BaseException):
+    """Raised by what `FakeEngine.at` calls: the engine's process dies at once, as by SIGKILL."""
+
+
+class ReconcilerKilled(BaseException):
+    """Raised by what `FakeEngine.at` calls: our own process dies at once.
+
+    Args:
+        engine_too: the engine dies with it, as in a power cut; otherwise it goes on to its end.
+    """
+
+    def __init__(self, *, engine_too: bool = False) -> None:
+        super().__init__(engine_too)
+        self.engine_too = engine_too
+
+
+class FakeEngine:
+    """See ports.Engine.
+
+    A change of a program after its preview is a violation of its plan, as with the real one.
+
+    Args:
+        processes: where its own processes live, so that it can be seen whether they are dead.
+        stacks: the backend; give another engine's to be a second one on the same state.
+        passphrase: what the stacks are opened with.
+        engine_version: what `version` gives.
+    """
+
+    def __init__(
+        self,
+        processes: FakeProcesses | None = None,
+        *,
+        stacks: dict[str, FakeStack] | None = None,
+        passphrase: str = "correct horse",  # noqa: S107 - of a stack that does not exist
+        engine_version: str = "3.274.1",
+    ) -> None:
+        self.processes = processes if processes is not None else FakeProcesses()
+        self.stacks = stacks if stacks is not None else {}
+        self.calls: list[str] = []
+        """What was asked for, in order: the method and the stack, such as `preview staging`."""
+        self.running: list[str | None] = []
+        """The commit that was live before each preview and update, as the program is told it."""
+        self.without: list[tuple[str, ...]] = []
+        """The machines that were left out of each preview and update, as the program is told them."""
+        self._passphrase = passphrase
+        self._version = engine_version
+        self._programs: dict[str, FakeProgram] = {}
+        self._findings: dict[str, tuple[Finding, ...]] = {}
+        self._plans: dict[str, FakeProgram] = {}
+        self._failures: list[tuple[str, EngineError]] = []
+        self._at: dict[str, Callable[[], None]] = {}
+        self._running = False
+        self._asked_to_stop = False
+
+    def declare(
+        self,
+        commit: str,
+        *things: Thing,
+        inventory: object | None = None,
+        messages: tuple[str, ...] = (),
+        raises: str = "",
+    ) -> None:
+        """Say what the program of a commit does. One that was never told about makes nothing."""
+        self._programs[commit] = FakeProgram(things, inventory, messages, raises)
+
+    def find(self, commit: str, *findings: Finding) -> None:
+        """Say what the program of a commit finds of its surroundings."""
+        self._findings[commit] = findings
+
+    def fail_next(self, failure: EngineError, method: str = "") -> None:
+        """Let the next call fail, or the next of one method, before it does anything."""
+        self._failures.append((method, failure))
+
+    def at(self, name: str, then: Callable[[], None]) -> None:
+        """Call this once, in the middle of making or changing a thing."""
+        self._at[name] = then
+
+    def version(self) -> str:
+        """See ports.Engine."""
+        self._fail("version")
+        return self._version
+
+    def preview(self, program: Program) -> Preview:
+        """See ports.Engine."""
+        self._call("preview", program)
+        self.running.append(program.running)
+        self.without.append(program.without)
+        wanted = self._wanted(program)
+        if program.stack not in self.stacks and program.create_stack:
+            self.stacks[program.stack] = FakeStack(self._passphrase)
+        stack = self._stack(program)
+        if wanted.raises:
+            raise ProgramError(
+                f"cannot run the program: {wanted.raises}",
+                where=program.stack,
+                hint="mend the program, and try it with `pulumi preview`",
+            )
+        for machine in program.without:
+            if all(thing.machine != machine for thing in stack.things.values()):
+                raise EngineError(
+                    f"cannot update without {machine}: the stack has no provider of that name",
+                    where=program.stack,
+                )
+        wanted = but_for(program.without, stack, wanted)
+        changes = changes_of(program.stack, stack, wanted)
+        name = identity(program.revision.commit, program.digest, self._version, changes, program.without)
+        self._plans[name] = wanted
+        return Preview(changes=changes, identity=name, resources=len(stack.things), messages=wanted.messages)
+
+    def mend(self, program: Program) -> tuple[str, ...]:
+        """See ports.Engine."""
+        self._call("mend", program)
+        stack = self.stacks.get(program.stack)
+        if stack is None:
+            return ()
+        found = {
+            name
+            for name in stack.half_made
+            if name not in stack.things or stack.things[name].machine not in program.without
+        }
+        stack.half_made -= found
+        return tuple(sorted(found))
+
+    def examine(self, program: Program) -> tuple[Finding, ...]:
+        """See ports.Engine."""
+        found = self._findings.get(program.revision.commit, ())
+        if not found:
+            self.preview(program)
+            return ()
+        self._call("examine", program)
+        if program.stack not in self.stacks and program.create_stack:
+            self.stacks[program.stack] = FakeStack(self._passphrase)
+        self._stack(program)
+        return found
+
+    def update(self, program: Program, preview: Preview, started: Callable[[ProcessMark], None]) -> Updated:
+        """See ports.Engine."""
+        self._call("update", program)
+        self.running.append(program.running)
+        self.without.append(program.without)
+        stack = self._stack(program)
+        self._free_dead_lock(stack)
+        _refuse_locked(program, stack)
+        _refuse_pending(program, stack)
+        engine = self.processes.spawn("pulumi")
+        try:
+            started(engine)
+            stack.lock = engine
+            changes = self._carry_out(program, preview, stack)
+        except ReconcilerKilled as death:
+            if not death.engine_too:
+                self._release(stack, engine)
+            raise
+        except EngineKilled:
+            self._release(stack, engine)
+            _refuse_pending(program, stack)
+            raise EngineError("cannot update: the engine was killed", where=program.stack) from None
+        except BaseException:
+            self._release(stack, engine)
+            raise
+        finally:
+            self._running = False
+            self.processes.end(engine)
+        self._release(stack, engine)
+        return Updated(
+            changes=tuple(change for change in changes if change.operation not in QUIET),
+            inventory=stack.inventory,
+            messages=self._wanted(program).messages,
+        )
+
+    @staticmethod
+    def _release(stack: FakeStack, engine: ProcessMark) -> None:
+        if stack.lock == engine:
+            stack.lock = None
+
+    def state(self, program: Program) -> StackState:
+        """See ports.Engine."""
+        self._call("state", program)
+        if program.stack not in self.stacks:
+            return StackState(exists=False)
+        stack = self.stacks[program.stack]
+        return StackState(
+            exists=True,
+            resources=len(stack.things),
+            pending=tuple(stack.pending),
+            inventory=stack.inventory,
+        )
+
+    def export(self, program: Program) -> str | None:
+        """See ports.Engine; things and inventory as JSON."""
+        self._call("export", program)
+        stack = self.stacks.get(program.stack)
+        if stack is None:
+            return None
+        things = [
+            {**asdict(thing), "replace_on": sorted(thing.replace_on), "inputs": dict(thing.inputs)}
+            for thing in stack.things.values()
+        ]
+        return json.dumps({"things": things, "inventory": stack.inventory, "pending": stack.pending})
+
+    def restore(self, program: Program, state: str) -> None:
+        """See ports.Engine."""
+        self._call("restore", program)
+        there = self.stacks.get(program.stack)
+        if there is not None and there.things:
+            if self.export(program) == state:
+                return
+            raise ConfigError(
+                f"cannot restore the stack {program.stack}: it has other resources",
+                hint="leave it as it is, or destroy it first",
+            )
+        try:
+            document = json.loads(state)
+            things = [
+                Thing(**{**thing, "replace_on": frozenset(thing["replace_on"])})
+                for thing in document["things"]
+            ]
+        except (ValueError, TypeError, KeyError) as error:
+            raise EngineError("cannot read the exported state", hint="export it again") from error
+        self.stacks[program.stack] = FakeStack(
+            self._passphrase,
+            things={thing.name: thing for thing in things},
+            inventory=document["inventory"],
+            pending=document["pending"],
+        )
+
+    def settle(self, program: Program, left: ProcessMark | None) -> str:
+        """See ports.Engine."""
+        self._call("settle", program)
+        found = "nothing was left of it"
+        if left is not None and self.processes.alive(left):
+            self.processes.end(left)
+            found = "its engine was still running and was stopped"
+        stack = self.stacks.get(program.stack)
+        if stack is None:
+            return found
+        if self._free_dead_lock(stack):
+            found = "the lock of its dead engine was removed"
+        _refuse_locked(program, stack)
+        _refuse_pending(program, stack)
+        return found
+
+    def interrupt(self) -> None:
+        """See ports.Engine."""
+        self.calls.append("interrupt")
+        self._asked_to_stop = self._running
+
+    def _free_dead_lock(self, stack: FakeStack) -> bool:
+        if stack.lock is None or self.processes.alive(stack.lock) is not False:
+            return False
+        stack.lock = None
+        return True
+
+    def _call(self, method: str, program: Program) -> None:
+        self.calls.append(f"{method} {program.stack}")
+        self._fail(method)
+
+    def _fail(self, method: str) -> None:
+        for one in self._failures:
+            if one[0] in {"", method}:
+                self._failures.remove(one)
+                raise one[1]
+
+    def _wanted(self, program: Program) -> FakeProgram:
+        return self._programs.get(program.revision.commit, FakeProgram())
+
+    def _stack(self, program: Program) -> FakeStack:
+        stack = self.stacks.get(program.stack)
+        if stack is None:
+            raise StackNotFoundError("cannot find the stack", where=program.stack)
+        if stack.passphrase != self._passphrase:
+            raise PassphraseError("cannot open the stack's secrets: wrong passphrase", where=program.stack)
+        return stack
+
+    def _carry_out(self, program: Program, preview: Preview, stack: FakeStack) -> tuple[Change, ...]:
+        wanted = self._plans.get(preview.identity)
+        again = but_for(program.without, stack, self._wanted(program))
+        now = changes_of(program.stack, stack, again)
+        own = identity(program.revision.commit, program.digest, self._version, now, program.without)
+        if wanted is None or wanted != again or now != preview.changes or own != preview.identity:
+            raise PlanViolatedError("the update would not do what was previewed", where=program.stack)
+        self._running, self._asked_to_stop = True, False
+        new = {thing.name: thing for thing in wanted.things}
+        died: ReconcilerKilled | None = None
+        for number, change in enumerate(preview.changes):
+            try:
+                self._one(change, new.get(change.name), stack, quiet=died is not None)
+            except ReconcilerKilled as death:
+                if death.engine_too:
+                    raise
+                died = death
+            if self._asked_to_stop and number + 1 < len(preview.changes):
+                raise EngineInterruptedError("the update was stopped", where=program.stack)
+        stack.inventory = wanted.inventory
+        if died is not None:
+            raise died
+        return preview.changes
+
+    def _one(self, change: Change, thing: Thing | None, stack: FakeStack, *, quiet: bool) -> None:
+        if thing is None:
+            stack.things.pop(change.name, None)
+            return
+        if change.operation is not Operation.SAME and thing.fails:
+            raise UpdateFailedError(f"cannot {change.operation} {thing.name}: {thing.fails}")
+        then = None if quiet or change.operation is Operation.SAME else self._at.pop(thing.name, None)
+        if then is not None:
+            doing = f"{_ING.get(change.operation, 'creating')} {change.urn}"
+            stack.pending.append(doing)
+            try:
+                then()
+            except ReconcilerKilled as death:
+                if not death.engine_too:
+                    self._end(stack, doing, thing)
+                raise
+            self._end(stack, doing, thing)
+            return
+        stack.things[thing.name] = thing
+
+    @staticmethod
+    def _end(stack: FakeStack, doing: str, thing: Thing) -> None:
+        stack.pending.remove(doing)
+        stack.things[thing.name] = thing
+
+
+_ING = {Operation.UPDATE: "updating", Operation.DELETE_REPLACED: "deleting"}
+
+
+def _refuse_locked(program: Program, stack: FakeStack) -> None:
+    if stack.lock is not None:
+        raise StackLockedError(
+            f"the stack is locked by process {stack.lock.pid} of {stack.lock.host}", where=program.stack
+        )
+
+
+def _refuse_pending(program: Program, stack: FakeStack) -> None:
+    creates = [line for line in stack.pending if line.startswith("creating ")]
+    if creates:
+        raise PendingOperationsError(
+            f"an earlier update died while it was {', '.join(creates)}", where=program.stack
+        )

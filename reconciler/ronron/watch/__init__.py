@@ -1,0 +1,1 @@
+"""Many passes: the loop, and what the watcher does between them."""

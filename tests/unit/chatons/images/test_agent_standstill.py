@@ -1,0 +1,108 @@
+"""A child of the agent that neither works nor ends is ended; one that works in any way is left alone."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from chatons.images.backup_agent.children import Child, StandsStillError
+from chatons.images.backup_agent.configuration import Places, Secrets, parsed
+from chatons.images.backup_agent.errors import AgentError
+from chatons.images.backup_agent.restic import Restic
+from chatons.images.backup_agent.standstill import LEAST_BYTES, LEAST_CPU, Watch, Work, work_of
+
+DOCUMENT = {
+    "version": 1,
+    "project": "ronron",
+    "stack": "local",
+    "service": "pad",
+    "kind": "etherpad",
+    "running": {"version": "3.3.1", "image": "etherpad/etherpad:3.3.1", "image_digest": None},
+    "repository": "/repository",
+    "host": "ronron-local-pad",
+    "volumes": {"var": "/data/var"},
+    "schedule": "0 3 * * *",
+    "keep": {"daily": 7, "weekly": 4, "monthly": 6},
+    "check": "weekly",
+    "drill": "weekly",
+}
+WORKS = "import time\nend = time.monotonic() + 1.5\nwhile time.monotonic() < end: {}\n"
+
+
+@pytest.mark.parametrize(
+    ("looks", "said"),
+    [
+        ([(0, 0.0, 99.0)], [False]),
+        ([(0, 0.0, 100.0)], [True]),
+        ([(LEAST_BYTES - 1, 0.0, 100.0)], [True]),
+        ([(LEAST_BYTES, 0.0, 100.0)], [False]),
+        ([(0, LEAST_CPU - 0.01, 100.0)], [True]),
+        ([(0, LEAST_CPU, 100.0)], [False]),
+        # What it does counts from the last sign of life, however many looks that takes.
+        ([(LEAST_BYTES - 1, 0.0, 50.0), (LEAST_BYTES, 0.0, 99.0), (LEAST_BYTES, 0.0, 198.0)], [False] * 3),
+        ([(LEAST_BYTES, 0.0, 50.0), (LEAST_BYTES, 0.0, 149.0)], [False, False]),
+        ([(LEAST_BYTES, 0.0, 50.0), (LEAST_BYTES, 0.0, 150.0)], [False, True]),
+    ],
+)  # fmt: skip
+def test_it_stands_still_who_does_nothing_for_so_long(
+    looks: list[tuple[int, float, float]], said: list[bool]
+) -> None:
+    watch = Watch(Work(0, 0.0), 0.0, longest=100.0)
+    assert [watch.stands_still(Work(moved, cpu), at) for moved, cpu, at in looks] == said
+
+
+def test_nobody_stands_still_of_whom_the_kernel_tells_nothing() -> None:
+    watch = Watch(Work(0, 0.0), 0.0, longest=100.0)
+    assert not watch.stands_still(None, 1000.0)
+    assert not watch.stands_still(Work(0, 0.0), 1000.0)
+    assert watch.stands_still(Work(0, 0.0), 1100.0)
+    assert work_of(2**22 + 1) is None
+
+
+def test_the_work_of_a_process_is_what_it_has_moved_and_computed() -> None:
+    before = work_of(os.getpid())
+    with Path("/dev/zero").open("rb") as zeros:
+        zeros.read(LEAST_BYTES)
+    after = work_of(os.getpid())
+    assert before is not None
+    assert after is not None
+    assert after.bytes - before.bytes >= LEAST_BYTES
+    assert after.cpu >= before.cpu > 0.0
+
+
+@pytest.mark.parametrize("does", ["open('/dev/zero', 'rb', buffering=0).read(9000), time.sleep(0.1)", "pass"])
+def test_a_child_that_works_is_waited_for(tmp_path: Path, does: str) -> None:
+    with Child([sys.executable, "-c", WORKS.format(does)], dict(os.environ), tmp_path) as child:
+        assert child.wait(60.0, still=1.0).code == 0
+
+
+def test_a_child_that_stands_still_is_ended(tmp_path: Path) -> None:
+    with (
+        Child(["sleep", "600"], dict(os.environ), tmp_path) as child,
+        pytest.raises(StandsStillError, match="sleep stood still"),
+    ):
+        child.wait(600.0, still=0.5)
+    assert work_of(child.pid) is None
+
+
+@pytest.mark.parametrize(
+    ("repository", "code"),
+    # Of the kernel's own places all have no room at all.
+    [("/proc", "full"), ("/", "unreachable"), ("rest:http://backup.example/", "unreachable")],
+)
+def test_what_restic_stands_still_over_is_told_where_it_can_be_seen(
+    tmp_path: Path, repository: str, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in = tmp_path / "restic"
+    stand_in.write_text("#!/bin/sh\nexec sleep 600\n")
+    stand_in.chmod(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    places = Places(state=tmp_path, temporary=tmp_path, memory=tmp_path)
+    secrets = Secrets(tmp_path / "repository-password")
+    restic = Restic(parsed(DOCUMENT), secrets, places, repository=repository, still=0.5)
+    with pytest.raises(AgentError, match=r"cannot store the files: .*stood still") as caught:
+        restic.ended("backup", "/data", seconds=600.0, verb="store the files")
+    assert caught.value.code == code

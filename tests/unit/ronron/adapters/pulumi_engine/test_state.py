@@ -1,0 +1,133 @@
+"""An exported state, read into what the reconciler asks of it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ronron.adapters.pulumi_engine.state import ExportedState
+from ronron.core.errors import EngineError
+from ronron.core.model import Change, Operation, StackState
+
+STACK = "urn:pulumi:dev::tiny::pulumi:pulumi:Stack::tiny-dev"
+PROVIDER = "urn:pulumi:dev::tiny::pulumi:providers:docker::laptop"
+LAMP = "urn:pulumi:dev::tiny::tiny:index:Lamp::lamp"
+SHELF = "urn:pulumi:dev::tiny::tiny:index:Shelf::shelf"
+SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "AAAA"}
+
+
+def resource(urn: str, **more: object) -> dict[str, object]:
+    return {"urn": urn, "type": urn.split("::")[2], **more}
+
+
+def exported(*resources: object, pending: object = None) -> ExportedState:
+    deployment = {"resources": list(resources), "pending_operations": pending}
+    return ExportedState(json.dumps({"version": 3, "deployment": deployment}))
+
+
+@pytest.mark.parametrize("deployment", [None, {}, {"resources": None}, {"resources": []}])
+def test_a_stack_without_anything_is_there(deployment: object) -> None:
+    state = ExportedState(json.dumps({"version": 3, "deployment": deployment})).stack()
+    assert state == StackState(exists=True)
+
+
+def test_resources_are_counted_without_the_engines_own_and_those_that_are_leaving() -> None:
+    state = exported(
+        resource(STACK), resource(PROVIDER), resource(LAMP), resource(LAMP, delete=True), resource(SHELF)
+    ).stack()
+    assert state.resources == 2
+
+
+def test_operations_that_did_not_end_are_told_with_what_they_were() -> None:
+    state = exported(
+        pending=[
+            {"type": "creating", "resource": resource(LAMP)},
+            {"type": "deleting", "resource": resource(SHELF)},
+            {"type": "creating"},
+        ]
+    ).stack()
+    assert state.pending == (f"creating {LAMP}", f"deleting {SHELF}", "creating unknown")
+    assert state.pending_creates == (LAMP, "unknown")
+
+
+def test_the_inventory_is_an_output_of_the_stack_alone() -> None:
+    state = exported(
+        resource(LAMP, outputs={"inventory": "of the lamp"}),
+        resource(STACK, outputs={"inventory": {"version": 1}}),
+    ).stack()
+    assert state.inventory == {"version": 1}
+
+
+@pytest.mark.parametrize("outputs", [None, {}, {"inventory": SECRET}, {"inventory": {"a": [SECRET]}}])
+def test_an_inventory_that_is_secret_or_not_there_is_none(outputs: object) -> None:
+    assert exported(resource(STACK, outputs=outputs)).stack().inventory is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "7", "{}", '{"deployment": 7}', '{"deployment": [1]}']
+)
+def test_what_is_no_state_is_refused(text: str) -> None:
+    with pytest.raises(EngineError, match="cannot read the exported state") as caught:
+        ExportedState(text)
+    assert "`pulumi stack export`" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("done", "agrees"),
+    [
+        pytest.param([], True, id="nothing was done"),
+        pytest.param([(LAMP, Operation.CREATE)], True, id="made, and there"),
+        pytest.param([(SHELF, Operation.CREATE)], False, id="made, and not there"),
+        pytest.param([(SHELF, Operation.IMPORT)], False, id="imported, and not there"),
+        pytest.param([(SHELF, Operation.DELETE)], True, id="deleted, and not there"),
+        pytest.param([(LAMP, Operation.DELETE)], False, id="deleted, and there"),
+        pytest.param([(LAMP, Operation.DISCARD)], False, id="discarded, and there"),
+        pytest.param([(LAMP, Operation.DELETE), (LAMP, Operation.CREATE)], True, id="the last word counts"),
+        pytest.param([(SHELF, Operation.UPDATE)], True, id="an update alone says nothing"),
+    ],
+)
+def test_a_state_agrees_with_what_was_done(done: list[tuple[str, Operation]], agrees: bool) -> None:
+    changes = [Change(urn=urn, operation=operation) for urn, operation in done]
+    assert exported(resource(STACK), resource(LAMP)).agrees(changes) is agrees
+
+
+def test_the_old_half_of_a_replacement_is_not_there_any_more() -> None:
+    state = exported(resource(LAMP, delete=True))
+    assert state.agrees([Change(urn=LAMP, operation=Operation.CREATE_REPLACEMENT)]) is False
+
+
+@pytest.mark.parametrize(
+    ("resources", "empty"),
+    [
+        pytest.param((), True, id="nothing"),
+        pytest.param((resource(STACK), resource(PROVIDER)), True, id="the engine's own"),
+        pytest.param((resource(STACK), resource(LAMP)), False, id="a resource"),
+        pytest.param((resource(LAMP, delete=True),), False, id="one that is leaving"),
+    ],
+)
+def test_what_is_empty_may_be_written_over(resources: tuple[object, ...], empty: bool) -> None:
+    assert exported(*resources).is_empty is empty
+
+
+def test_an_operation_that_did_not_end_is_not_nothing() -> None:
+    pending = [{"resource": resource(LAMP), "type": "creating"}]
+    assert exported(resource(STACK), pending=pending).is_empty is False
+
+
+def test_the_same_resources_are_known_by_their_ids_and_not_by_their_secrets() -> None:
+    one = exported(resource(LAMP, id="lamp-1", modified="2026-11-25", outputs={"key": SECRET}))
+    same = exported(resource(LAMP, id="lamp-1", modified="2026-11-26"))
+    another = exported(resource(LAMP, id="lamp-2"))
+    assert one.holds() == same.holds()
+    assert one.holds() != another.holds()
+
+
+def test_the_way_to_a_machine_is_a_provider_of_its_name() -> None:
+    host = "urn:pulumi:dev::tiny::chatons:index:DockerHost$pulumi:providers:docker::pica02"
+    provider = {"urn": host, "type": "pulumi:providers:docker"}
+    service = resource("urn:pulumi:dev::tiny::chatons:index:Service::pica02")
+    state = exported(resource(STACK), resource(PROVIDER), provider, service, {**provider, "delete": True})
+    assert state.ways_to("pica02") == (host,)
+    assert state.ways_to("laptop") == (PROVIDER,)
+    assert state.ways_to("pica") == ()

@@ -1,0 +1,441 @@
+"""The commands about backups, with agents in memory: what they print, and the code that they end with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from ronron.adapters.sql_store.store import SqlStore
+from ronron.commands.outside import Outside
+from ronron.commands.wiring import Options
+from ronron.core.backups import Run, Trouble
+from ronron.core.errors import BackupError
+from ronron.core.status import ExitCode
+from ronron.testing import NOON, Answer, FakeBackups, FakeClock, FakeProber
+from tests.support.command_line import Records, Said, bare_environment, ran
+from tests.support.values import HOUR, OLD, SYNCED
+from tests.support.worlds import URL, inventory
+
+BACKED_UP = SYNCED.with_(inventory=inventory(backup=True), stack="production")
+
+
+@dataclass
+class Ronron(Records):
+    """The command line with agents in memory, and a person who gives one answer."""
+
+    state: Path
+    answer: bool | None = None
+    clock: FakeClock = field(default_factory=FakeClock)
+    prober: FakeProber = field(default_factory=FakeProber)
+    asked: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.backups = FakeBackups(self.clock)
+
+    def __call__(self, *arguments: str) -> Said:
+        def ask(question: str) -> bool | None:
+            self.asked.append(question)
+            return self.answer
+
+        outside = Outside(lambda: self.backups, lambda: self.prober, lambda: self.clock, ask)
+        # No such repository: none of these commands may need one.
+        return ran(self.state, "/nonexistent/infra.git", *arguments, options=Options(outside=outside))
+
+
+@pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ronron:
+    bare_environment(tmp_path / "home", monkeypatch)
+    return Ronron(tmp_path / "state")
+
+
+@pytest.fixture
+def ronron(empty: Ronron) -> Ronron:
+    """One in whose records is a pad with backups, which holds 12 pads."""
+    empty.keep(BACKED_UP)
+    empty.backups.agent("pad").rows = {"pads": 12}
+    return empty
+
+
+@pytest.fixture
+def store(ronron: Ronron) -> Iterator[SqlStore]:
+    with SqlStore(ronron.state) as opened:
+        yield opened
+
+
+ALL = [
+    ("backup", "now"),
+    ("backup", "list"),
+    ("backup", "status"),
+    ("restore",),
+    ("drill",),
+]
+
+
+# -- what is meant -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ALL, ids=" ".join)
+def test_an_unknown_environment_is_told_the_nearest(ronron: Ronron, command: tuple[str, ...]) -> None:
+    said = ronron(*command, "prodction", "pad")
+    assert said.code == ExitCode.USAGE
+    assert "use production" in said.err
+
+
+@pytest.mark.parametrize("command", ALL, ids=" ".join)
+def test_an_unknown_service_is_told_the_known_ones(ronron: Ronron, command: tuple[str, ...]) -> None:
+    said = ronron(*command, "production", "zzzz")
+    assert said.code == ExitCode.USAGE
+    assert "cannot find the service `zzzz` in production" in said.err
+    assert "use one of: pad" in said.err
+
+
+@pytest.mark.parametrize("command", ALL, ids=" ".join)
+def test_a_service_without_a_backup_says_how_to_declare_one(empty: Ronron, command: tuple[str, ...]) -> None:
+    empty.keep(SYNCED.with_(inventory=inventory()))
+    said = empty(*command, "production", "pad")
+    assert said.code == ExitCode.USAGE
+    assert "cannot find backups of pad" in said.err
+    assert "declare ronron:backup" in said.err
+    assert "ronron update production" in said.err
+
+
+def test_an_environment_without_any_backup_says_so_too(empty: Ronron) -> None:
+    empty.keep(SYNCED.with_(inventory=inventory()))
+    said = empty("backup", "status", "production")
+    assert (said.code, "cannot find backups of production" in said.err) == (ExitCode.USAGE, True)
+
+
+def test_where_no_pass_was_made_the_first_one_is_the_remedy(empty: Ronron) -> None:
+    said = empty("backup", "list", "production")
+    assert said.code == ExitCode.USAGE
+    assert "run ronron update production first" in said.err
+    empty.keep(SYNCED)
+    said = empty("backup", "list", "production")
+    assert said.code == ExitCode.USAGE
+    assert "run ronron update production first" in said.err
+
+
+# -- snapshots ---------------------------------------------------------------------------------------------
+
+
+def test_a_snapshot_is_taken_of_what_is_live_and_remembered(ronron: Ronron) -> None:
+    said = ronron("backup", "now", "production", "--json")
+    assert said.code == ExitCode.DONE
+    (taken,) = said.facts["snapshots"]
+    assert (taken["service"], taken["reason"], taken["revision"]) == ("pad", "asked", OLD.commit)
+    assert taken["counts"] == {"pads": 12}
+    assert ronron.record.backups["pad"].newest == taken["id"]
+
+
+def test_a_snapshot_is_shown_with_what_is_in_it(ronron: Ronron) -> None:
+    said = ronron("backup", "now", "production", "pad")
+    newest = ronron.backups.agent("pad").snapshots[0]
+    assert said.out.startswith(f"{newest.id[:12]}  pad  1.8.14  ")
+    assert "12 pads, 1 files 1.0 KiB" in said.out
+    assert "taking a snapshot of pad" in said.err
+
+
+def test_a_snapshot_that_fails_is_told_with_its_remedy(ronron: Ronron) -> None:
+    ronron.backups.fail_next(
+        BackupError("cannot dump: connection refused", where="pad", hint="ronron backup now ENV pad"),
+        "snapshot",
+    )
+    said = ronron("backup", "now", "production")
+    assert said.code == ExitCode.FAILED
+    assert "error: pad: cannot dump: connection refused" in said.err
+    assert "what to do: ronron backup now production pad" in said.err
+
+
+def test_a_failing_snapshot_is_among_the_facts(ronron: Ronron) -> None:
+    ronron.backups.fail_next(BackupError("cannot dump", where="pad", hint="mend it"), "snapshot")
+    facts = ronron("backup", "now", "production", "--json").facts
+    assert facts["snapshots"] == []
+    assert facts["errors"] == [
+        {"service": "pad", "message": "cannot dump", "where": "pad", "hint": "mend it"}
+    ]
+
+
+def test_one_service_that_fails_does_not_stop_the_others(ronron: Ronron, store: SqlStore) -> None:
+    two = inventory(backup=True)
+    services = two["services"]
+    assert isinstance(services, dict)
+    services["board"] = services["pad"]
+    store.save(BACKED_UP.with_(inventory=two))
+    ronron.backups.fail_next(BackupError("cannot dump"), "snapshot", "board")
+    said = ronron("backup", "now", "production", "--json")
+    assert said.code == ExitCode.FAILED
+    assert [one["service"] for one in said.facts["snapshots"]] == ["pad"]
+    assert [one["service"] for one in said.facts["errors"]] == ["board"]
+
+
+def test_snapshots_are_listed_the_newest_first(ronron: Ronron) -> None:
+    for _ in range(2):
+        ronron("backup", "now", "production")
+        ronron.clock.advance(HOUR)
+    taken = [one.id for one in ronron.backups.agent("pad").snapshots]
+    said = ronron("backup", "list", "production")
+    assert [line[:12] for line in said.out.splitlines()] == [one[:12] for one in taken]
+    assert "(1 h ago)" in said.out
+    assert [one["id"] for one in ronron("backup", "list", "production", "--json").facts["snapshots"]] == taken
+
+
+def test_a_service_without_a_snapshot_says_how_to_take_one(ronron: Ronron) -> None:
+    said = ronron("backup", "list", "production")
+    assert (said.code, said.out) == (
+        ExitCode.DONE,
+        "no snapshot of pad yet; take one with ronron backup now production pad\n",
+    )
+
+
+def test_backups_that_are_as_promised_end_with_nothing_to_say(ronron: Ronron) -> None:
+    ronron("backup", "now", "production")
+    said = ronron("backup", "status", "production")
+    assert said.code == ExitCode.DONE
+    assert said.out.startswith("backup   pad  newest 0 s ago  no drill yet")
+    (service,) = ronron("backup", "status", "production", "--json").facts["services"]
+    assert service["conditions"] == []
+
+
+def test_backups_that_are_not_as_promised_end_with_1_and_the_remedy(ronron: Ronron) -> None:
+    ronron("backup", "now", "production")
+    ronron.clock.advance(timedelta(hours=27))
+    said = ronron("backup", "status", "production")
+    assert said.code == ExitCode.FAILED
+    assert "backup overdue: the newest snapshot is 1 d 3 h old; 26 h are promised" in said.out
+    assert "ronron backup now production pad" in said.out
+    facts = ronron("backup", "status", "production", "--json").facts
+    assert [one["kind"] for one in facts["services"][0]["conditions"]] == ["backup overdue"]
+    (condition,) = ronron.record.backups["pad"].conditions
+    assert condition.kind == "backup overdue"
+
+
+def test_a_silent_agent_is_a_condition(ronron: Ronron) -> None:
+    ronron.backups.agent("pad").silent = True
+    said = ronron("backup", "status", "production")
+    assert said.code == ExitCode.FAILED
+    assert "agent silent: cannot reach the backup agent" in said.out
+    assert "docker logs fake-production-pad-backup" in said.out
+
+
+def test_the_status_of_environments_shows_conditions_and_does_not_fail_for_them(ronron: Ronron) -> None:
+    ronron.backups.agent("pad").runs["prune"] = Run(
+        started=NOON, finished=NOON, ok=False, error=Trouble(code="full", message="no space left")
+    )
+    ronron("backup", "now", "production")
+    assert ronron("backup", "status", "production").code == ExitCode.FAILED
+    said = ronron("status", "production")
+    assert said.code == ExitCode.DONE
+    assert "prune failed: old snapshots were not removed: no space left" in said.out
+    assert "docker exec fake-production-pad-backup ronron-agent prune" in said.out
+    (environment,) = ronron("status", "--json").facts["environments"]
+    assert environment["backups"][0]["conditions"][0]["kind"] == "prune failed"
+
+
+# -- restores ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def damaged(ronron: Ronron) -> Ronron:
+    """There is a snapshot of 12 pads, and 3 of them are left."""
+    ronron("backup", "now", "production")
+    ronron.clock.advance(HOUR)
+    ronron.backups.agent("pad").rows = {"pads": 3}
+    return ronron
+
+
+def test_a_restore_shows_what_it_will_do_and_asks(damaged: Ronron) -> None:
+    damaged.answer = False
+    said = damaged("restore", "production", "pad")
+    newest = damaged.backups.agent("pad").snapshots[0]
+    assert said.code == ExitCode.HELD
+    assert f"restore  pad from snapshot {newest.id[:12]}" in said.out
+    assert "1 h ago" in said.out
+    assert "12 pads" in said.out
+    assert "version 1.8.14, as it runs now" in said.out
+    assert "becomes a snapshot first" in said.out
+    assert said.out.endswith("nothing was done\n")
+    assert damaged.asked == ["put this in the place of what pad has now?"]
+    assert damaged.backups.agent("pad").rows == {"pads": 3}
+
+
+def test_without_a_terminal_the_yes_has_to_be_said_beforehand(damaged: Ronron) -> None:
+    said = damaged("restore", "production", "pad")
+    assert said.code == ExitCode.USAGE
+    assert "what to do: say so beforehand, with --yes" in said.err
+    assert damaged.backups.agent("pad").rows == {"pads": 3}
+
+
+@pytest.mark.parametrize("yes", [True, False])
+def test_a_restore_keeps_what_was_there_probes_and_compares(damaged: Ronron, yes: bool) -> None:
+    damaged.answer = True
+    said = damaged("restore", "production", "pad", *["--yes"] * yes)
+    agent = damaged.backups.agent("pad")
+    assert said.code == ExitCode.DONE
+    assert agent.rows == {"pads": 12}
+    assert damaged.asked == [] if yes else len(damaged.asked) == 1
+    assert damaged.prober.asked == [URL]
+    assert "restored: pad from snapshot" in said.out
+    assert "rows     pads 12 of 12" in said.out
+    assert f"kept     what was there before is snapshot {agent.snapshots[0].id[:12]}" in said.out
+    assert "probe    healthy" in said.out
+
+
+def test_facts_of_a_restore(damaged: Ronron) -> None:
+    restored = damaged("restore", "production", "pad", "--yes", "--json").facts["restored"]
+    assert (restored["counts"], restored["promised"], restored["healthy"]) == (
+        {"pads": 12},
+        {"pads": 12},
+        True,
+    )
+
+
+def test_what_a_restore_kept_is_restored_only_by_its_id(damaged: Ronron) -> None:
+    damaged("restore", "production", "pad", "--yes")
+    agent = damaged.backups.agent("pad")
+    kept = agent.snapshots[0]
+    damaged.clock.advance(HOUR)
+    damaged("restore", "production", "pad", "--yes")
+    assert agent.rows == {"pads": 12}
+    damaged("restore", "production", "pad", "--yes", "--snapshot", kept.id[:8])
+    assert agent.rows == {"pads": 3}
+
+
+def test_what_a_restore_kept_is_not_drilled(damaged: Ronron) -> None:
+    (first,) = damaged.backups.agent("pad").snapshots
+    damaged.clock.advance(HOUR)
+    damaged("restore", "production", "pad", "--yes")
+    (result,) = damaged("drill", "production", "--json").facts["drills"]
+    assert result["snapshot"] == first.id
+
+
+def test_a_no_is_among_the_facts(damaged: Ronron) -> None:
+    damaged.answer = False
+    said = damaged("restore", "production", "pad", "--json")
+    assert (said.code, said.facts) == (ExitCode.HELD, {"restored": None})
+
+
+def test_a_restore_without_keeping_says_so_and_keeps_nothing(damaged: Ronron) -> None:
+    said = damaged("restore", "production", "pad", "--yes", "--without-keeping")
+    assert "NOT kept" in said.out
+    assert [one.reason for one in damaged.backups.agent("pad").snapshots] == ["asked"]
+
+
+def test_a_service_that_stays_sick_after_a_restore_fails_it(damaged: Ronron) -> None:
+    damaged.prober.answer(URL, Answer(status=502))
+    said = damaged("restore", "production", "pad", "--yes")
+    assert said.code == ExitCode.FAILED
+    assert "probe    unhealthy" in said.out
+    assert sum(damaged.clock.waits) == 60
+
+
+def test_a_service_that_needs_a_while_to_start_is_waited_for(damaged: Ronron) -> None:
+    damaged.prober.answer(URL, Answer(no_answer="connection refused"), Answer())
+    assert damaged("restore", "production", "pad", "--yes").code == ExitCode.DONE
+
+
+def test_a_restore_while_a_pass_works_is_busy(damaged: Ronron, store: SqlStore) -> None:
+    with store.hold("production"):
+        said = damaged("restore", "production", "pad", "--yes")
+    assert said.code == ExitCode.BUSY
+    assert damaged.backups.agent("pad").rows == {"pads": 3}
+
+
+def test_a_restore_holds_the_stack_that_the_record_names(damaged: Ronron, store: SqlStore) -> None:
+    store.save(BACKED_UP.with_(stack="another"))
+    with store.hold("another"):
+        assert damaged("restore", "production", "pad", "--yes").code == ExitCode.BUSY
+    with store.hold("production"):
+        assert damaged("restore", "production", "pad", "--yes").code == ExitCode.DONE
+
+
+def test_a_restore_that_fails_says_how_the_service_stands(damaged: Ronron) -> None:
+    agent = damaged.backups.agent("pad")
+    agent.damaged.add(agent.snapshots[0].id)
+    said = damaged("restore", "production", "pad", "--yes")
+    assert said.code == ExitCode.FAILED
+    assert "the repository is damaged" in said.err
+    assert "ronron backup list production pad" in said.err
+
+
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [
+        pytest.param("abcdefg", "an id needs 8 characters or more", id="too short"),
+        pytest.param("", "an id needs 8 characters or more", id="empty"),
+        pytest.param("0" * 64, "there is none", id="unknown"),
+    ],
+)
+def test_an_id_that_names_nothing_is_told_the_known_ones(damaged: Ronron, wanted: str, why: str) -> None:
+    said = damaged("restore", "production", "pad", "--yes", "--snapshot", wanted)
+    assert said.code == ExitCode.USAGE
+    assert why in said.err
+    assert f"use one of: {damaged.backups.agent('pad').snapshots[0].id[:12]}" in said.err
+
+
+def test_an_id_that_names_two_is_refused(damaged: Ronron) -> None:
+    agent = damaged.backups.agent("pad")
+    (one,) = agent.snapshots
+    agent.snapshots.append(one.model_copy(update={"id": one.id[:12] + "0" * 52}))
+    said = damaged("restore", "production", "pad", "--yes", "--snapshot", one.id[:8])
+    assert (said.code, "2 begin so" in said.err) == (ExitCode.USAGE, True)
+    assert damaged("restore", "production", "pad", "--yes", "--snapshot", one.id).code == ExitCode.DONE
+
+
+def test_where_there_is_no_snapshot_nothing_is_restored(ronron: Ronron) -> None:
+    said = ronron("restore", "production", "pad", "--yes")
+    assert said.code == ExitCode.USAGE
+    assert "there is none yet" in said.err
+
+
+def test_a_snapshot_of_the_future_is_never_chosen_by_itself(damaged: Ronron) -> None:
+    agent = damaged.backups.agent("pad")
+    (one,) = agent.snapshots
+    agent.snapshots.insert(0, one.model_copy(update={"id": "f" * 64, "taken": NOON + 48 * HOUR}))
+    assert damaged("restore", "production", "pad", "--yes", "--json").facts["restored"]["snapshot"] == one.id
+
+
+def test_a_snapshot_may_be_written_elsewhere_without_touching_the_service(
+    damaged: Ronron, tmp_path: Path
+) -> None:
+    place = tmp_path / "out"
+    said = damaged("restore", "production", "pad", "--to", str(place))
+    assert said.code == ExitCode.DONE
+    assert (place / "manifest.json").is_file()
+    assert damaged.backups.agent("pad").rows == {"pads": 3}
+    assert damaged.asked == []
+    again = damaged("restore", "production", "pad", "--to", str(place))
+    assert (again.code, "is not empty" in again.err) == (ExitCode.USAGE, True)
+
+
+# -- drills ------------------------------------------------------------------------------------------------
+
+
+def test_a_drill_that_passes_prints_what_it_proved(damaged: Ronron) -> None:
+    said = damaged("drill", "production", "pad")
+    assert said.code == ExitCode.DONE
+    assert said.out.startswith("drill passed: pad from snapshot ")
+    assert "rows     pads 12 of 12" in said.out
+    assert "probe    200" in said.out
+    assert damaged.backups.agent("pad").rows == {"pads": 3}
+    assert damaged.record.backups["pad"].drill_passed is True
+
+
+def test_a_drill_that_does_not_pass_ends_with_1(damaged: Ronron) -> None:
+    damaged.backups.agent("pad").no_probe = "no answer: connection refused"
+    said = damaged("drill", "production")
+    assert said.code == ExitCode.FAILED
+    assert "drill failed: pad" in said.out
+    assert damaged.record.backups["pad"].drill_passed is False
+    assert "drill failed" in damaged("status").out
+    (result,) = damaged("drill", "production", "--json").facts["drills"]
+    assert result["passed"] is False
+
+
+def test_without_a_snapshot_there_is_nothing_to_drill(ronron: Ronron) -> None:
+    said = ronron("drill", "production")
+    assert said.code == ExitCode.FAILED
+    assert "ronron backup now production pad" in said.err

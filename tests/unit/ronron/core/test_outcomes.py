@@ -1,0 +1,142 @@
+"""How a pass ended, in words: counted, probed, held, failed."""
+
+from __future__ import annotations
+
+import pytest
+
+from ronron.core.errors import (
+    EngineInterruptedError,
+    ProgramError,
+    ReconcilerError,
+    StackLockedError,
+    UpdateFailedError,
+)
+from ronron.core.model import Change, Operation, OutcomeKind, ProbeResult, Verdict, VerdictKind
+from ronron.core.outcomes import failed, held, seen, summarize
+from tests.support.values import PLAN, change, preview
+
+ALLOWED = Verdict(kind=VerdictKind.ALLOWED, why="the policy allows it")
+WAITS = Verdict(kind=VerdictKind.NEEDS_APPROVAL, why="it would delete 1 resource", causes=(change(),))
+PREVIEW = preview(change(Operation.SAME, "kept"), change(Operation.UPDATE, "pad"))
+
+HEALTHY = ProbeResult(service="pad", url="https://pad.example/", healthy=True, detail="200 in 0.04 s")
+SICK = ProbeResult(service="wiki", url="https://wiki.example/", healthy=False, detail="502 instead of 200")
+SICK_TOO = ProbeResult(service="team", url="https://team.example/", healthy=False, detail="no answer")
+
+
+# -- counted -----------------------------------------------------------------------------------------------
+
+
+def bookkeeping(operation: Operation) -> tuple[Change, ...]:
+    return (
+        change(operation, "picasoft-production", "pulumi:pulumi:Stack", custom=False),
+        change(operation, "pad", "chatons:index:Service", custom=False),
+        change(operation, "default", "pulumi:providers:docker"),
+    )
+
+
+def replacement(name: str) -> tuple[Change, ...]:
+    operations = (Operation.CREATE_REPLACEMENT, Operation.REPLACE, Operation.DELETE_REPLACED)
+    return tuple(change(operation, name) for operation in operations)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        pytest.param((), "nothing there", id="nothing"),
+        pytest.param(bookkeeping(Operation.CREATE), "nothing there", id="only bookkeeping"),
+        pytest.param((change(Operation.SAME),), "1 the same", id="one the same"),
+        pytest.param((change(Operation.UPDATE),), "1 to update", id="one to update"),
+        pytest.param((change(Operation.UNKNOWN),), "1 to unknown", id="one that nobody knows"),
+        pytest.param(replacement("pad"), "1 to replace", id="one to replace"),
+        pytest.param(tuple(reversed(replacement("pad"))), "1 to replace", id="the other way round"),
+        pytest.param((*replacement("pad"), change(Operation.SAME)), "1 to replace", id="replaced stays so"),
+        pytest.param(
+            (
+                *bookkeeping(Operation.SAME),
+                change(Operation.SAME, "a"),
+                change(Operation.CREATE, "b"),
+                *replacement("c"),
+                *replacement("d"),
+                change(Operation.SAME, "e"),
+                change(Operation.DELETE, "f"),
+            ),
+            "1 to create, 1 to delete, 2 to replace, 2 the same",
+            id="some of each, the quiet ones last",
+        ),
+    ],
+)
+def test_a_preview_is_counted_in_one_line(changes: tuple[Change, ...], line: str) -> None:
+    assert summarize(preview(*changes)) == line
+
+
+# -- probed ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.UNCHANGED, OutcomeKind.UPDATED])
+@pytest.mark.parametrize("probes", [(), (HEALTHY,)], ids=["nothing to probe", "healthy"])
+def test_what_was_seen_healthy_is_what_the_engine_said(
+    kind: OutcomeKind, probes: tuple[ProbeResult, ...]
+) -> None:
+    outcome = seen(kind, "it is live", PREVIEW, ALLOWED, probes)
+    assert (outcome.kind, outcome.message, outcome.hint) == (kind, "it is live", "")
+    assert (outcome.verdict, outcome.identity, outcome.probes) == (ALLOWED, PLAN, probes)
+    assert not outcome.retryable
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.UNCHANGED, OutcomeKind.UPDATED])
+def test_what_was_seen_sick_has_failed_whatever_the_engine_said(kind: OutcomeKind) -> None:
+    outcome = seen(kind, "it is live", PREVIEW, ALLOWED, (HEALTHY, SICK, SICK_TOO))
+    assert outcome.kind is OutcomeKind.FAILED
+    assert outcome.message == (
+        "wiki does not answer as it should: 502 instead of 200; "
+        "team does not answer as it should: no answer (https://wiki.example/)"
+    )
+    assert "containers of wiki" in outcome.hint
+    assert (outcome.identity, outcome.probes) == (PLAN, (HEALTHY, SICK, SICK_TOO))
+    assert [one.name for one in outcome.changes] == ["pad"]
+    assert outcome.retryable
+
+
+# -- held --------------------------------------------------------------------------------------------------
+
+
+def test_what_is_held_names_the_plan_and_the_command_that_says_yes() -> None:
+    outcome = held("production", PREVIEW, WAITS)
+    assert (outcome.kind, outcome.message, outcome.identity) == (OutcomeKind.HELD, WAITS.why, PLAN)
+    assert "ronron preview production" in outcome.hint
+    assert "ronron approve production cccccccccccc" in outcome.hint
+    assert [one.name for one in outcome.changes] == ["pad"]
+    assert outcome.verdict == WAITS
+
+
+def test_what_is_forbidden_offers_no_approval() -> None:
+    forbidden = Verdict(kind=VerdictKind.FORBIDDEN, why="it would delete everything", causes=(change(),))
+    outcome = held("production", PREVIEW, forbidden)
+    assert outcome.kind is OutcomeKind.HELD
+    assert "approve" not in outcome.hint
+    assert "push a revision that keeps something" in outcome.hint
+
+
+# -- failed ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "retryable", "busy"),
+    [
+        (ProgramError("cannot run it", hint="mend it"), OutcomeKind.FAILED, False, False),
+        (UpdateFailedError("cannot update it", hint="mend it"), OutcomeKind.FAILED, True, False),
+        (EngineInterruptedError("was stopped", hint="wait"), OutcomeKind.INTERRUPTED, True, False),
+        (StackLockedError("is locked", hint="wait"), OutcomeKind.INTERRUPTED, True, True),
+    ],
+)
+def test_an_error_ends_a_pass_as_its_kind_says(
+    error: ReconcilerError, kind: OutcomeKind, retryable: bool, busy: bool
+) -> None:
+    outcome = failed(error)
+    assert (outcome.kind, outcome.retryable, outcome.busy) == (kind, retryable, busy)
+    assert (outcome.message, outcome.hint) == (str(error), error.hint)
+
+
+def test_an_error_s_place_is_in_the_message() -> None:
+    assert failed(ProgramError("cannot run it", where="__main__.py")).message == "__main__.py: cannot run it"

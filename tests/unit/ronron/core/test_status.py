@@ -1,0 +1,182 @@
+"""How an environment is: a table over records, with the exit code that scripts go by."""
+
+from __future__ import annotations
+
+import pytest
+
+from ronron.core.backups import SeenBackup
+from ronron.core.errors import (
+    ConfigError,
+    EngineMissingError,
+    PassphraseError,
+    ReconcilerError,
+    RevisionNotFoundError,
+    SourceUnavailableError,
+    StackLockedError,
+    UpdateFailedError,
+)
+from ronron.core.model import Decision, Outcome, OutcomeKind, Reason
+from ronron.core.record import Record
+from ronron.core.status import ExitCode, State, code_of, exit_code, exit_code_of, status
+from tests.support.values import (
+    FAILED,
+    FRESH,
+    HELD,
+    KEPT_BUNDLE,
+    NEW,
+    OLD,
+    PARTLY,
+    RUNNING,
+    SEEN,
+    SUSPENSION,
+    SYNCED,
+    UPDATED,
+    begun,
+)
+from tests.support.worlds import inventory
+
+DECIDED = Decision(reason=Reason.OUTSIDE_WINDOW, why="its window opens at 18:00")
+IN_PART = SYNCED.with_(attempted=NEW, digest=None, partly=PARTLY)
+STALLED = FAILED.with_(stalled="hostname is missing")
+
+
+@pytest.mark.parametrize(
+    ("record", "state", "code"),
+    [
+        pytest.param(FRESH, State.NEW, ExitCode.DONE, id="never updated"),
+        pytest.param(SYNCED, State.LIVE, ExitCode.DONE, id="live"),
+        pytest.param(FAILED, State.FAILING, ExitCode.FAILED, id="failed once"),
+        pytest.param(STALLED, State.STALLED, ExitCode.FAILED, id="stalled goes before failing"),
+        pytest.param(SYNCED.with_(held=HELD), State.HELD, ExitCode.HELD, id="held"),
+        pytest.param(IN_PART, State.PARTLY_LIVE, ExitCode.FAILED, id="partly live"),
+        pytest.param(IN_PART.with_(held=HELD), State.HELD, ExitCode.HELD, id="held goes before partly live"),
+        pytest.param(STALLED.with_(suspended=SUSPENSION), State.SUSPENDED, ExitCode.DONE, id="suspended"),
+        pytest.param(STALLED.with_(running=RUNNING), State.UPDATING, ExitCode.DONE, id="running goes first"),
+        pytest.param(FAILED.with_(interrupted=True), State.INTERRUPTED, ExitCode.DONE, id="interrupted"),
+        pytest.param(SYNCED.with_(decision=DECIDED), State.WAITING, ExitCode.DONE, id="outside its window"),
+    ],
+)
+def test_state_and_exit_code(record: Record, state: State, code: ExitCode) -> None:
+    how = status(record, ())
+    assert how.state is state
+    assert exit_code([how]) is code
+
+
+def test_the_worst_environment_decides_the_exit_code() -> None:
+    live, held, failing = (status(r, ()) for r in (SYNCED, SYNCED.with_(held=HELD), FAILED))
+    assert exit_code([live, held]) is ExitCode.HELD
+    assert exit_code([live, held, failing]) is ExitCode.FAILED
+    assert exit_code([]) is ExitCode.DONE
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "code"),
+    [
+        pytest.param(None, Reason.UP_TO_DATE, ExitCode.DONE, id="nothing to do"),
+        pytest.param(None, Reason.STALLED, ExitCode.FAILED, id="stalled"),
+        pytest.param(None, Reason.COOLING_DOWN, ExitCode.FAILED, id="cooling down"),
+        pytest.param(None, Reason.PARTLY_LIVE, ExitCode.FAILED, id="a machine is silent"),
+        pytest.param(None, Reason.SUSPENDED, ExitCode.HELD, id="suspended"),
+        pytest.param(None, Reason.WAITING_FOR_APPROVAL, ExitCode.HELD, id="waits"),
+        pytest.param(UPDATED, Reason.REQUESTED, ExitCode.DONE, id="updated"),
+        pytest.param(UPDATED.with_(kind=OutcomeKind.HELD), Reason.REQUESTED, ExitCode.HELD, id="held"),
+        pytest.param(
+            UPDATED.with_(kind=OutcomeKind.ROLLED_BACK), Reason.REQUESTED, ExitCode.FAILED, id="back"
+        ),
+        pytest.param(
+            Outcome(kind=OutcomeKind.INTERRUPTED, message="locked", busy=True),
+            Reason.REQUESTED,
+            ExitCode.BUSY,
+            id="busy",
+        ),
+    ],
+)
+def test_exit_code_of_one_pass(outcome: Outcome | None, reason: Reason, code: ExitCode) -> None:
+    assert exit_code_of(outcome, reason) is code
+
+
+@pytest.mark.parametrize("kind", OutcomeKind)
+def test_every_outcome_has_an_exit_code(kind: OutcomeKind) -> None:
+    good = kind in {OutcomeKind.UNCHANGED, OutcomeKind.UPDATED}
+    assert (exit_code_of(Outcome(kind=kind, message=""), Reason.REQUESTED) is ExitCode.DONE) is good
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigError("x"), ExitCode.USAGE),
+        (EngineMissingError("x"), ExitCode.USAGE),
+        (PassphraseError("x"), ExitCode.USAGE),
+        (RevisionNotFoundError("x"), ExitCode.USAGE),
+        (StackLockedError("x"), ExitCode.BUSY),
+        (SourceUnavailableError("x"), ExitCode.FAILED),
+        (UpdateFailedError("x"), ExitCode.FAILED),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_exit_code_of_an_error(error: ReconcilerError, code: ExitCode) -> None:
+    assert code_of(error) is code
+
+
+def test_services_come_from_the_record_and_their_health_from_the_last_probe() -> None:
+    record = SYNCED.with_(inventory=inventory())
+    made = begun().with_(outcome=UPDATED, finished=begun().started)
+    unseen, seen = status(record, ()), status(record, [made])
+    assert [service.healthy for service in unseen.services] == [None]
+    assert [(service.name, service.healthy, service.detail) for service in seen.services] == [
+        ("pad", True, "200 in 0.04 s")
+    ]
+
+
+def test_what_is_partly_live_says_what_waits_for_what() -> None:
+    left_out = PARTLY.left_out.with_(machines={"here": "connection refused"}, services=("pad",))
+    record = IN_PART.with_(partly=PARTLY.with_(left_out=left_out), inventory=inventory())
+    how = status(record, (begun().with_(outcome=UPDATED),))
+    assert how.why == "here does not answer (connection refused); pad waits for it"
+    assert how.hint.startswith("bring here back")
+    assert (how.live, how.wanted) == (OLD, NEW)
+    # What a probe saw before the machine fell silent says nothing of now.
+    assert [(one.healthy, one.detail) for one in how.services] == [(None, "here does not answer")]
+
+
+def test_an_inventory_that_cannot_be_read_hides_the_services_and_nothing_else() -> None:
+    how = status(STALLED.with_(inventory=inventory() | {"version": 2}), ())
+    assert how.services == ()
+    assert how.state is State.STALLED
+
+
+def test_what_is_wanted_is_named_only_where_it_is_not_what_is_live() -> None:
+    assert status(SYNCED, ()).wanted is None
+    assert status(FAILED, ()).wanted == NEW
+    assert status(FAILED, ()).live == OLD
+
+
+@pytest.mark.parametrize(
+    ("record", "hint"),
+    [
+        pytest.param(SYNCED, "", id="live"),
+        pytest.param(FRESH, "ronron update production", id="new"),
+        pytest.param(SYNCED.with_(held=HELD), "ronron approve production cccccccccccc", id="held"),
+        pytest.param(SYNCED.with_(held=HELD.with_(forbidden=True)), "push a revision", id="forbidden"),
+        pytest.param(SYNCED.with_(suspended=SUSPENSION), "ronron resume production", id="suspended"),
+        pytest.param(FAILED, "ronron update production", id="failing"),
+    ],
+)
+def test_whatever_needs_a_person_comes_with_a_remedy(record: Record, hint: str) -> None:
+    assert hint in status(record, ()).hint
+    assert bool(status(record, ()).hint) is bool(hint)
+
+
+def test_the_backups_come_from_the_record_for_services_that_have_some() -> None:
+    assert status(SYNCED.with_(inventory=inventory(), backups={"pad": SEEN}), ()).backups == ()
+    declared = SYNCED.with_(inventory=inventory(backup=True))
+    assert status(declared, ()).backups == (SeenBackup(service="pad"),)
+    how = status(declared.with_(backups={"pad": SEEN, "gone": SEEN}, kept=KEPT_BUNDLE), ())
+    assert (how.backups, how.kept) == ((SEEN,), KEPT_BUNDLE)
+
+
+def test_what_is_wrong_with_a_backup_makes_no_environment_failing() -> None:
+    how = status(SYNCED.with_(inventory=inventory(backup=True), backups={"pad": SEEN}), ())
+    assert how.backups[0].conditions
+    assert how.state is State.LIVE
+    assert exit_code([how]) is ExitCode.DONE
