@@ -13,10 +13,10 @@ from chatons.declaration import rules
 from chatons.declaration import secrets as required_secrets
 from chatons.declaration.resolved import Declaration
 from chatons.schema.models import KINDS, Configuration, Service
-from chatons.schema.problems import NAMESPACE, DeclarationError, Path, Problem, nearest, unknown
-from chatons.schema.values import REFUSED, SEALED, Sealed
+from chatons.schema.problems import NAMESPACE, DeclarationError, KeyPath, Problem, nearest, unknown
+from chatons.schema.values import ENCRYPTED, REFUSED, Encrypted
 
-__all__ = ["SEALED", "Declaration", "DeclarationError", "StackConfiguration", "load"]
+__all__ = ["ENCRYPTED", "Declaration", "DeclarationError", "StackConfiguration", "load"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class StackConfiguration:
     Attributes:
         stack: name of the stack.
         project: name of the project, the first part of every physical name.
-        values: what is written in plain; `SEALED` stands where a secret is written inside a value.
+        values: what is written in plain; `ENCRYPTED` stands where a secret is written inside a value.
         secrets: the keys that are secrets, with their value where it is known. Never shown, never stored.
         backup_secrets: the values of the secrets inside `backup`, where they are known.
     """
@@ -125,8 +125,8 @@ def _sealed_inside(values: Mapping[str, object]) -> Iterator[Problem]:
             )
 
 
-def _sealed_paths(path: Path, value: object) -> Iterator[Path]:
-    if isinstance(value, Sealed):
+def _sealed_paths(path: KeyPath, value: object) -> Iterator[KeyPath]:
+    if isinstance(value, Encrypted):
         yield path
     elif isinstance(value, Mapping):
         for key, inner in value.items():
@@ -146,7 +146,7 @@ def _parse(values: Mapping[str, object]) -> tuple[dict[str, Any], list[Problem]]
         if key not in values:
             if field_info.is_required():
                 problems.append(_missing((key,)))
-        elif isinstance(values[key], Sealed):
+        elif isinstance(values[key], Encrypted):
             continue  # reported already
         elif key == "services":
             parsed[key], found = _parse_services(values[key])
@@ -207,13 +207,13 @@ def _unfit(configuration: StackConfiguration, services: Mapping[str, object]) ->
             yield problem
 
 
-def _problems(error: ValidationError, path: Path) -> Iterator[Problem]:
+def _problems(error: ValidationError, path: KeyPath) -> Iterator[Problem]:
     schema = Configuration.model_json_schema(mode="validation")
     for details in error.errors(include_url=False, include_input=False):
         yield _problem(details, (*path, *details["loc"]), schema)
 
 
-def _problem(details: ErrorDetails, location: Path, schema: dict[str, Any]) -> Problem:
+def _problem(details: ErrorDetails, location: KeyPath, schema: dict[str, Any]) -> Problem:
     path = tuple(part for index, part in enumerate(location) if not _is_mark(location, index))
     context = details.get("ctx", {})
     match details["type"]:
@@ -241,12 +241,12 @@ def _problem(details: ErrorDetails, location: Path, schema: dict[str, Any]) -> P
     )
 
 
-def _is_mark(location: Path, index: int) -> bool:
+def _is_mark(location: KeyPath, index: int) -> bool:
     """Whether a part of pydantic's location is no key: a kind of service, or the mark of a mapping's key."""
     return location[index] == "[key]" or (location[0] == "services" and index == 2 and location[2] in KINDS)
 
 
-def _known_keys(schema: dict[str, Any], location: Path) -> list[str]:
+def _known_keys(schema: dict[str, Any], location: KeyPath) -> list[str]:
     """The keys that may stand at a location, read from the JSON Schema of the models."""
     node = schema
     for part in location:
@@ -269,7 +269,7 @@ def _resolved(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
     return node
 
 
-def _unknown_key(path: Path, known: list[str]) -> Problem:
+def _unknown_key(path: KeyPath, known: list[str]) -> Problem:
     guess = nearest(str(path[-1]), known)
     return Problem(
         path=path,
@@ -278,11 +278,11 @@ def _unknown_key(path: Path, known: list[str]) -> Problem:
     )
 
 
-def _missing(path: Path) -> Problem:
+def _missing(path: KeyPath) -> Problem:
     return Problem(path=path, problem="this key is missing", remedy=f"add `{path[-1]}`")
 
 
-def _not_a_mapping(path: Path) -> Problem:
+def _not_a_mapping(path: KeyPath) -> Problem:
     return Problem(
         path=path, problem="keys and values are needed here", remedy="write `key: value` lines below it"
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from chatons.declaration.machine_rules import virtual
 from chatons.declaration.resolved import Declaration
-from chatons.schema.problems import Path, Problem
+from chatons.schema.problems import KeyPath, Problem
 from chatons.schema.proxmox_models import DataDisk, VirtualMachine
 
 
@@ -178,7 +178,7 @@ def _moved(name: str, declared: VirtualMachine, data: DataDisk, there: _Data) ->
     )
 
 
-def _path(name: str, *parts: str) -> Path:
+def _path(name: str, *parts: str) -> KeyPath:
     return ("machines", name, "proxmox", *parts)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 from chatons.declaration.resolved import Declaration
-from chatons.schema.problems import Path, Problem
+from chatons.schema.problems import KeyPath, Problem
 from chatons.schema.proxmox_models import VirtualMachine
 
 DATA = "data"
@@ -27,7 +27,7 @@ def virtual(declaration: Declaration) -> Iterator[tuple[str, VirtualMachine]]:
 def _unique_ids(declaration: Declaration) -> Iterator[Problem]:
     seen: dict[int, str] = {}
     for name, declared in virtual(declaration):
-        ids: list[tuple[Path, int, str]] = [(("vm_id",), declared.vm_id, name)]
+        ids: list[tuple[KeyPath, int, str]] = [(("vm_id",), declared.vm_id, name)]
         if declared.data is not None:
             ids.append(((DATA, "vm_id"), declared.data.vm_id, f"the data disk of {name}"))
         for path, number, owner in ids:
@@ -138,7 +138,7 @@ def _cluster_for_machines(declaration: Declaration) -> Iterator[Problem]:
         )
 
 
-def _path(name: str, *parts: str | int) -> Path:
+def _path(name: str, *parts: str | int) -> KeyPath:
     return ("machines", name, "proxmox", *parts)
 
 

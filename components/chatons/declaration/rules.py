@@ -23,7 +23,7 @@ from chatons.declaration.resolved import (
 from chatons.schema.backup_values import RECONCILER
 from chatons.schema.image_reference import LOCAL_REPOSITORIES, ImageReference
 from chatons.schema.models import ContainerService
-from chatons.schema.problems import Path, Problem, unknown
+from chatons.schema.problems import KeyPath, Problem, unknown
 
 _OLDEST_POSTGRESQL = 12
 """The official images before 12 are not rebuilt any more, and nothing in the catalogue runs on them."""
@@ -50,7 +50,7 @@ def broken(declaration: Declaration, *, complete: bool) -> Iterator[Problem]:
             yield from rule(declaration)
 
 
-def images(declaration: Declaration) -> Iterator[tuple[Path, ImageReference]]:
+def images(declaration: Declaration) -> Iterator[tuple[KeyPath, ImageReference]]:
     """Every image that is declared, with its path."""
     if declaration.edge is not None:
         yield ("edge", "image"), declaration.edge.image

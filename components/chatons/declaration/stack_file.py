@@ -11,9 +11,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from chatons.declaration.load import SEALED, StackConfiguration
-from chatons.schema.problems import NAMESPACE, Problem, nearest
-from chatons.schema.problems import Path as KeyPath
+from chatons.declaration.load import ENCRYPTED, StackConfiguration
+from chatons.schema.problems import NAMESPACE, KeyPath, Problem, nearest
 
 _LARGEST = 1_048_576
 """Bytes. A declaration of a hundred services is a tenth of this."""
@@ -145,7 +144,7 @@ def _is_secret(value: object) -> bool:
 
 def _plain(value: object) -> object:
     if _is_secret(value):
-        return SEALED
+        return ENCRYPTED
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, list):

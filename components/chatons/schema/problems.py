@@ -14,7 +14,7 @@ NAMESPACE = "ronron"
 SHOWN_AT_MOST = 10
 """A screen of 24 lines holds about this many problems of two lines each."""
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Problem:
         remedy: one imperative sentence.
     """
 
-    path: Path
+    path: KeyPath
     problem: str
     remedy: str
 
@@ -79,7 +79,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
-def unknown(what: str, word: str, known: Iterable[str], path: Path) -> Problem:
+def unknown(what: str, word: str, known: Iterable[str], path: KeyPath) -> Problem:
     """The problem of a name that does not exist, with the nearest one that does."""
     names = sorted(known)
     guess = nearest(word, names)

@@ -38,14 +38,14 @@ class Strict(BaseModel):
     )
 
 
-class Sealed:
+class Encrypted:
     """Stands where the configuration holds a secret: the value itself stays with the engine."""
 
     def __repr__(self) -> str:
         return "[secret]"
 
 
-SEALED = Sealed()
+ENCRYPTED = Encrypted()
 
 
 def refuse(problem: str, remedy: str) -> NoReturn:
@@ -177,8 +177,8 @@ def _capability(value: str) -> str:
     return value if value.startswith("CAP_") else f"CAP_{value}"
 
 
-def _sealed(value: object) -> Sealed:
-    if not isinstance(value, Sealed):
+def _encrypted(value: object) -> Encrypted:
+    if not isinstance(value, Encrypted):
         refuse(
             "this is a secret in plain text",
             "remove it, and set it again with `pulumi config set --secret --path`",
@@ -296,7 +296,7 @@ Image = Annotated[
 ]
 SecretHere = Annotated[
     Any,
-    BeforeValidator(_sealed),
+    BeforeValidator(_encrypted),
     WithJsonSchema(
         {
             "type": "object",

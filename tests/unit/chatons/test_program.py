@@ -6,7 +6,7 @@ import pytest
 
 from chatons.declaration.load import DeclarationError
 from chatons.program import exported_inventory, left_out, sealed_backup
-from chatons.schema.values import SEALED
+from chatons.schema.values import ENCRYPTED
 
 
 def answers(*given: object) -> Callable[[], object]:
@@ -48,7 +48,8 @@ def test_the_secrets_of_the_backups_are_sealed_and_nothing_else_is() -> None:
     declared = {"repository": "/srv", "password": "a", "login": "b:c", "ssh_key": "d", "keep": {"daily": 7}}
     sealed, secrets = sealed_backup(declared)
     assert sealed == {
-        "repository": "/srv", "password": SEALED, "login": SEALED, "ssh_key": SEALED, "keep": {"daily": 7},
+        "repository": "/srv", "keep": {"daily": 7},
+        "password": ENCRYPTED, "login": ENCRYPTED, "ssh_key": ENCRYPTED,
     }  # fmt: skip
     assert {role: secret.get_secret_value() for role, secret in secrets.items()} == {
         "password": "a", "login": "b:c", "ssh_key": "d",

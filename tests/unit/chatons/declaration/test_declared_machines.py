@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from chatons.declaration.load import SEALED, StackConfiguration, load
+from chatons.declaration.load import ENCRYPTED, StackConfiguration, load
 from chatons.declaration.machine_rules import virtual
 from chatons.declaration.resolved import vm_description
 from chatons.declaration.secrets import PROXMOX_PBS_PASSWORD, PROXMOX_TOKEN, is_secret_key, required
 from chatons.schema import editor
-from chatons.schema.problems import Path, Problem
+from chatons.schema.problems import KeyPath, Problem
 from chatons.schema.proxmox_values import CalendarEvent, ImageUrl, PublicKey
 from tests.support.declarations import (
     ABSENT,
@@ -61,7 +61,7 @@ def only(edits: Edits) -> Problem:
     return problem
 
 
-TABLE: tuple[tuple[Path, object, str, str, str], ...] = (
+TABLE: tuple[tuple[KeyPath, object, str, str, str], ...] = (
     # -- values of a machine: where, what, key, problem, remedy --------------------------------------------
     ((*FIRST, "vm_id"), 99, "vm01.proxmox.vm_id", "greater than or equal to 100", "declaration.schema"),
     ((*FIRST, "node"), "alice.example", "vm01.proxmox.node", "not a name of a node", "as the cluster shows"),
@@ -154,7 +154,7 @@ TABLE: tuple[tuple[Path, object, str, str, str], ...] = (
 
 @pytest.mark.parametrize(("path", "value", "key", "said", "remedy"), TABLE)
 def test_a_refusal_of_a_machine_names_the_key_and_the_remedy(
-    path: Path, value: object, key: str, said: str, remedy: str
+    path: KeyPath, value: object, key: str, said: str, remedy: str
 ) -> None:
     problem = only({path: value})
     assert problem.key == f"ronron:machines.{key}"
@@ -162,7 +162,7 @@ def test_a_refusal_of_a_machine_names_the_key_and_the_remedy(
     assert remedy in problem.remedy
 
 
-CLUSTER: tuple[tuple[Path, object, str, str, str], ...] = (
+CLUSTER: tuple[tuple[KeyPath, object, str, str, str], ...] = (
     (("proxmox",), ABSENT, "", "vm01 is a virtual machine, and no cluster", "add `ronron:proxmox`"),
     (("proxmox", "endpoint"), ABSENT, ".endpoint", "missing", "add `endpoint`"),
     (
@@ -178,7 +178,7 @@ CLUSTER: tuple[tuple[Path, object, str, str, str], ...] = (
         "ronron:proxmox-token",
     ),
     (("proxmox", "endpoint"), "alice", ".endpoint", "not the address of a Proxmox VE", "write https://"),
-    (("proxmox", "token"), SEALED, ".token", "a secret cannot stand here", "ronron:proxmox-token"),
+    (("proxmox", "token"), ENCRYPTED, ".token", "a secret cannot stand here", "ronron:proxmox-token"),
     ((*BACKUPS, "schedule"), 230, ".backups.schedule", "a text is needed", "in quotes"),
     ((*BACKUPS, "schedule"), "0 3 * * *", ".backups.schedule", "not a time of the calendar", "02:30"),
     ((*BACKUPS, "keep"), {"daily": 0, "weekly": 0, "monthly": 0}, ".backups", "nothing would be", "keep"),
@@ -195,7 +195,7 @@ CLUSTER: tuple[tuple[Path, object, str, str, str], ...] = (
 
 @pytest.mark.parametrize(("path", "value", "key", "said", "remedy"), CLUSTER)
 def test_a_refusal_of_the_cluster_names_the_key_and_the_remedy(
-    path: Path, value: object, key: str, said: str, remedy: str
+    path: KeyPath, value: object, key: str, said: str, remedy: str
 ) -> None:
     problem = only({path: value})
     assert problem.key == f"ronron:proxmox{key}"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import pathlib
 import string
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from chatons.declaration.load import SEALED, DeclarationError, StackConfiguration, load
+from chatons.declaration.load import ENCRYPTED, DeclarationError, StackConfiguration, load
 from chatons.schema import editor
-from chatons.schema.problems import SHOWN_AT_MOST, Path, Problem, render
+from chatons.schema.problems import SHOWN_AT_MOST, KeyPath, Problem, render
 from tests.support.declarations import (
     ABSENT,
     BACKUP,
@@ -36,7 +36,7 @@ class Wrong:
     """One edit of a good declaration, and what must be said about it."""
 
     name: str
-    edit: tuple[Path, object]
+    edit: tuple[KeyPath, object]
     key: str
     problem: str
     remedy: str
@@ -247,7 +247,7 @@ TABLE = (
     ),
     # -- backups --------------------------------------------------------------------------------------------
     Wrong(
-        "no repository", (("backup",), {"schedule": "0 3 * * *", "password": SEALED}),
+        "no repository", (("backup",), {"schedule": "0 3 * * *", "password": ENCRYPTED}),
         "ronron:backup.repository", "missing", "add `repository`",
     ),
     Wrong(
@@ -298,11 +298,11 @@ TABLE = (
         "needs `host_key`", "copy /etc/ssh/ssh_host_ed25519_key.pub of vault.test.example",
     ),
     Wrong(
-        "a login for a directory", (("backup",), {**BACKUP, "login": SEALED}), "ronron:backup",
+        "a login for a directory", (("backup",), {**BACKUP, "login": ENCRYPTED}), "ronron:backup",
         "`login` has no meaning for '/srv/backups'", "pulumi config rm --path 'ronron:backup.login'",
     ),
     Wrong(
-        "a secret whose path was forgotten", (("backup.password",), SEALED), "ronron:backup.password",
+        "a secret whose path was forgotten", (("backup.password",), ENCRYPTED), "ronron:backup.password",
         "a key of its own", "pulumi config set --secret --path 'ronron:backup.password'",
     ),
     Wrong(
@@ -320,7 +320,7 @@ TABLE = (
         "secret in plain text", "pulumi config set --secret ronron:pad-admin-password --stack local",
     ),
     Wrong(
-        "a secret inside a plain value", ((*WIKI, "environment"), {"TOKEN": SEALED}),
+        "a secret inside a plain value", ((*WIKI, "environment"), {"TOKEN": ENCRYPTED}),
         "ronron:services.wiki.environment.TOKEN", "a secret cannot stand here", "a key of its own",
     ),
     Wrong(
@@ -552,9 +552,7 @@ def test_capabilities_have_one_spelling() -> None:
 
 
 def test_the_schema_for_editors_is_that_of_the_models() -> None:
-    assert (pathlib.Path(__file__).parents[4] / editor.SCHEMA_FILE).read_text(
-        encoding="utf-8"
-    ) == editor.text()
+    assert (Path(__file__).parents[4] / editor.SCHEMA_FILE).read_text(encoding="utf-8") == editor.text()
 
 
 leaves = (
@@ -563,7 +561,7 @@ leaves = (
     | st.integers()
     | st.floats(allow_nan=False)
     | st.text(max_size=20)
-    | st.just(SEALED)
+    | st.just(ENCRYPTED)
 )
 trees = st.recursive(
     leaves,
@@ -596,7 +594,7 @@ def test_nonsense_is_refused_in_words_and_never_with_a_crash(values: dict[str, A
     ),
     trees,
 )  # fmt: skip
-def test_one_nonsensical_value_is_accepted_or_told_by_its_own_key(path: Path, value: object) -> None:
+def test_one_nonsensical_value_is_accepted_or_told_by_its_own_key(path: KeyPath, value: object) -> None:
     for problem in problems(configuration({path: value})):
         assert problem.path[0] in {path[0], "edge", "members", "database"} or str(problem.path[0]) in SECRETS
         json.dumps(problem.key)

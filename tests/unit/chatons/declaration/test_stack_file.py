@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from chatons import validate
 from chatons.declaration import stack_file
-from chatons.declaration.load import SEALED
+from chatons.declaration.load import ENCRYPTED
 from chatons.declaration.stack_file import StackFileError
 
 ROOT = Path(__file__).parents[4]
@@ -73,7 +73,7 @@ def test_a_secret_inside_a_value_is_sealed_and_not_read(path: Path) -> None:
     text = GOOD.replace("image: job:1", "image: job:1\n      environment: {TOKEN: {secure: v1:abc:def}}")
     services = stack_file.read(write(path, text), "local").configuration.values["services"]
     assert isinstance(services, dict)
-    assert services["job"]["environment"] == {"TOKEN": SEALED}
+    assert services["job"]["environment"] == {"TOKEN": ENCRYPTED}
 
 
 def test_keys_of_others_are_left_alone(path: Path) -> None:
