@@ -12,6 +12,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from chatons.declaration.load import ENCRYPTED, StackConfiguration
+from chatons.schema.errors import ChatonsError
 from chatons.schema.problems import NAMESPACE, KeyPath, Problem, nearest
 
 _LARGEST = 1_048_576
@@ -27,7 +28,7 @@ class Located:
     line: int | None
 
 
-class StackFileError(Exception):
+class StackFileError(ChatonsError):
     """A file that cannot be read as a stack file at all."""
 
     def __init__(self, located: Located) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import httpx
 
+from chatons.schema.errors import ChatonsError
 from chatons.schema.problems import KeyPath
 
 ENDPOINT: KeyPath = ("proxmox", "endpoint")
@@ -42,7 +43,7 @@ _UNTRUSTED = {
 _EXPIRED, _OTHER_NAMES = 10, (62, 64)
 
 
-class ProxmoxError(Exception):
+class ProxmoxError(ChatonsError):
     """The cluster did not do what it was asked; never holds the token.
 
     Attributes:

@@ -9,6 +9,8 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from chatons.schema.errors import ChatonsError
+
 NAMESPACE = "ronron"
 
 SHOWN_AT_MOST = 10
@@ -38,7 +40,7 @@ class Problem:
         return NAMESPACE + ":" + ".".join(str(part) for part in self.path) if self.path else ""
 
 
-class DeclarationError(Exception):
+class DeclarationError(ChatonsError):
     """A declaration that cannot be used; holds every problem that was found, at least one."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
