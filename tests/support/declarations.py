@@ -63,7 +63,7 @@ BACKUP: Document = {
 """Of every service that has something to keep."""
 OFF_SITE: Document = {
     "repository": "sftp://backup@vault.test.example:2222//srv/backups", "schedule": "30 2 * * *",
-    "host_key": HOST_KEY, "password": ENCRYPTED, "ssh_key": ENCRYPTED, "promise": "2d", "append_only": True,
+    "host_key": HOST_KEY, "password": ENCRYPTED, "ssh_key": ENCRYPTED, "max_age": "2d", "append_only": True,
 }  # fmt: skip
 """The same by ssh to another host."""
 

@@ -269,7 +269,17 @@ def _resolved(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
     return node
 
 
+_RENAMED: dict[KeyPath, str] = {("backup", "promise"): "max_age"}
+"""Keys of earlier versions, with their present names."""
+
+
 def _unknown_key(path: KeyPath, known: list[str]) -> Problem:
+    if path in _RENAMED:
+        return Problem(
+            path=path,
+            problem=f"this key is now called {_RENAMED[path]!r}",
+            remedy=f"rename it to {_RENAMED[path]!r}",
+        )
     guess = nearest(str(path[-1]), known)
     return Problem(
         path=path,

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from chatons.schema.backup_values import Often, Promise, RepositoryHere, Schedule
+from chatons.schema.backup_values import MaxAge, Often, RepositoryHere, Schedule
 from chatons.schema.values import Cpus, HostKey, Image, Mebibytes, SecretHere, Strict, refuse
 
 
@@ -36,10 +36,10 @@ class Backup(Strict):
         default="weekly",
         description="how often one is restored beside the service and proven: `daily`, `weekly`, `monthly`",
     )
-    promise: Promise | None = Field(
+    max_age: MaxAge | None = Field(
         default=None,
-        description="how old the newest snapshot may become, such as 26h or 2d; without it the longest gap "
-        "of the schedule and two hours",
+        description="maximum age of the newest snapshot, such as 26h or 2d; an older one is reported as "
+        "overdue. Default: the longest interval of the schedule, plus two hours",
     )
     append_only: bool = Field(
         default=False,

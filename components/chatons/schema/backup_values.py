@@ -1,4 +1,4 @@
-"""The values of `ronron:backup`: repositories, schedules, promises. Each refusal carries its remedy."""
+"""The values of `ronron:backup`: repositories, schedules, ages. Each refusal carries its remedy."""
 
 from __future__ import annotations
 
@@ -195,9 +195,9 @@ def _number(word: str | None, name: str, names: tuple[str, ...]) -> int | None:
     return names.index(word) + (1 if name == "month" else 0)
 
 
-def hours(promise: str) -> float:
-    """The hours of a promise such as `26h` or `2d`."""
-    return float(int(promise[:-1]) * (24 if promise.endswith("d") else 1))
+def hours(age: str) -> float:
+    """The hours of an age such as `26h` or `2d`."""
+    return float(int(age[:-1]) * (24 if age.endswith("d") else 1))
 
 
 def _relative(value: str) -> str:
@@ -230,8 +230,6 @@ RepositoryHere = Annotated[
     WithJsonSchema({"type": "string", "description": "a path, or as restic writes it: sftp:, rest:, s3:"}),
 ]
 Schedule = Annotated[str, AfterValidator(schedule)]
-Promise = Annotated[
-    str, Matching(r"[1-9][0-9]{0,3}[hd]", "a promise", "write hours or days, such as 26h or 2d")
-]
+MaxAge = Annotated[str, Matching(r"[1-9][0-9]{0,3}[hd]", "an age", "write hours or days, such as 26h or 2d")]
 RelativePath = Annotated[str, AfterValidator(_relative)]
 Often = Literal["daily", "weekly", "monthly"]

@@ -268,6 +268,10 @@ TABLE = (
         "ronron:backup.shedule", "nearest known one is 'schedule'", "rename it to 'schedule'",
     ),
     Wrong(
+        "a key of backups by its earlier name", (("backup",), {**BACKUP, "promise": "26h"}),
+        "ronron:backup.promise", "this key is now called 'max_age'", "rename it to 'max_age'",
+    ),
+    Wrong(
         "a drill now and then", (("backup",), {**BACKUP, "drill": "yearly"}), "ronron:backup.drill",
         "known words", "'daily', 'weekly' or 'monthly'",
     ),

@@ -1,4 +1,4 @@
-"""Repositories, schedules and promises: what is taken, and what is refused with a remedy."""
+"""Repositories, schedules and ages: which are accepted, and which are refused with a remedy."""
 
 from __future__ import annotations
 
@@ -158,14 +158,14 @@ def test_what_is_taken_comes_one_day_and_what_never_comes_is_refused(fields: tup
 
 
 @pytest.mark.parametrize(("text", "expected"), [("1h", 1), ("26h", 26), ("2d", 48)])
-def test_a_promise_is_so_many_hours(text: str, expected: float) -> None:
-    assert hours(TypeAdapter(values.Promise).validate_python(text)) == expected
+def test_an_age_is_a_number_of_hours(text: str, expected: float) -> None:
+    assert hours(TypeAdapter(values.MaxAge).validate_python(text)) == expected
 
 
 @pytest.mark.parametrize("text", ["", "0h", "26", "2 d", "1w", "-1h", "1.5h", "26H"])
-def test_what_promises_nothing_is_refused(text: str) -> None:
-    with pytest.raises(ValidationError, match="is not a promise"):
-        TypeAdapter(values.Promise).validate_python(text)
+def test_a_text_that_is_no_age_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError, match="is not an age"):
+        TypeAdapter(values.MaxAge).validate_python(text)
 
 
 @pytest.mark.parametrize("text", ["app.sqlite", "db/app.sqlite", "a b/c.db", ".hidden"])
