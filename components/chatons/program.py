@@ -14,6 +14,7 @@ import pulumi
 from pydantic import SecretStr
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
+from chatons import catalogue
 from chatons.declaration import machine_changes, upgrades
 from chatons.declaration.load import ENCRYPTED, Declaration, DeclarationError, StackConfiguration, load
 from chatons.declaration.secrets import BACKUP_ROLES, PROXMOX_TOKEN
@@ -21,7 +22,6 @@ from chatons.docker import preflight
 from chatons.proxmox import preflight as proxmox_preflight
 from chatons.schema import checks
 from chatons.schema.checks import CheckResult
-from chatons.schema.models import KanboardService
 from chatons.schema.problems import NAMESPACE, Problem, render
 
 _MESSAGE_WAS_SHOWN = 32
@@ -50,7 +50,7 @@ def plain_refusals() -> Iterator[None]:
 
 def configuration() -> StackConfiguration:
     """The configuration of the running stack, as the engine hands it over."""
-    sealed = set(pulumi.runtime.get_config_secret_keys_env())
+    secret_keys = set(pulumi.runtime.get_config_secret_keys_env())
     values: dict[str, object] = {}
     secrets: dict[str, SecretStr | None] = {}
     backup_secrets: dict[str, SecretStr] = {}
@@ -58,10 +58,10 @@ def configuration() -> StackConfiguration:
         namespace, _, key = full_key.partition(":")
         if namespace != NAMESPACE:
             continue
-        if full_key not in sealed:
+        if full_key not in secret_keys:
             values[key] = _value(text)
         elif key == "backup":
-            values[key], backup_secrets = sealed_backup(_value(text))
+            values[key], backup_secrets = encrypted_backup(_value(text))
         elif text.startswith("{"):
             # A mapping with a secret somewhere inside: the engine does not tell where.
             values[key] = ENCRYPTED
@@ -180,10 +180,10 @@ def secret(key: str) -> pulumi.Output[str]:
     return pulumi.Config(NAMESPACE).require_secret(key)
 
 
-def sealed_backup(value: object) -> tuple[object, dict[str, SecretStr]]:
-    """`ronron:backup` with what must be a secret sealed, and the secrets by role.
+def encrypted_backup(value: object) -> tuple[object, dict[str, SecretStr]]:
+    """`ronron:backup` with `ENCRYPTED` in place of each secret, and the secrets by role.
 
-    The engine tells that there is a secret somewhere inside, not where, and hands out all of it in clear.
+    The engine says that the value has a secret somewhere inside, not where, and hands it out decrypted.
     """
     if not isinstance(value, Mapping):
         return value, {}
@@ -193,10 +193,8 @@ def sealed_backup(value: object) -> tuple[object, dict[str, SecretStr]]:
 
 def _warn(declared: Declaration) -> None:
     for name, service in sorted(declared.services.items()):
-        if isinstance(service, KanboardService) and not service.members_only:
-            pulumi.log.warn(
-                f"{name} starts with the login admin/admin: change it at once, or set members_only until then"
-            )
+        for warning in catalogue.kind_of(service).warnings(name, service):
+            pulumi.log.warn(warning)
 
 
 def _value(text: str) -> object:

@@ -9,10 +9,12 @@ from typing import Any
 from pydantic import SecretStr, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from chatons import catalogue
 from chatons.declaration import rules
 from chatons.declaration import secrets as required_secrets
+from chatons.declaration.configuration import Configuration
 from chatons.declaration.resolved import Declaration
-from chatons.schema.models import KINDS, Configuration, Service
+from chatons.schema.models import Service
 from chatons.schema.problems import NAMESPACE, DeclarationError, KeyPath, Problem, nearest, unknown
 from chatons.schema.values import ENCRYPTED, REFUSED, Encrypted
 
@@ -51,13 +53,13 @@ def load(configuration: StackConfiguration, *, ask_for_secrets: bool = True) -> 
     values = {key: value for key, value in configuration.values.items() if key in Configuration.model_fields}
     services = values.get("services")
     known_services = services if isinstance(services, Mapping) else {}
-    sealed = list(_sealed_inside(values))
+    misplaced = list(_secrets_inside(values))
     parsed, wrong_shape = _parse(values)
-    told = {problem.path for problem in sealed}
-    problems = [*_top_level(configuration, known_services), *sealed]
-    problems += [problem for problem in wrong_shape if problem.path not in told]
+    reported = {problem.path for problem in misplaced}
+    problems = [*_top_level(configuration, known_services), *misplaced]
+    problems += [problem for problem in wrong_shape if problem.path not in reported]
     declaration = Declaration(stack=configuration.stack, project=configuration.project, **parsed)
-    problems += rules.broken(declaration, complete=not wrong_shape and not sealed)
+    problems += rules.broken(declaration, complete=not wrong_shape and not misplaced)
     problems += _unfit(configuration, known_services)
     if ask_for_secrets:
         problems += _missing_secrets(configuration, declaration)
@@ -111,13 +113,13 @@ def _known_top_level(services: Mapping[str, object]) -> list[str]:
     ]
 
 
-def _sealed_inside(values: Mapping[str, object]) -> Iterator[Problem]:
-    """Secrets inside plain values: the engine hands them out in clear, and nothing marks them any more."""
+def _secrets_inside(values: Mapping[str, object]) -> Iterator[Problem]:
+    """Secrets inside plain values: the engine decrypts them, and nothing marks them as secret any more."""
     for key, value in values.items():
         if key == "backup":
             continue
         own = "<service>-secret-<VARIABLE>" if key != "proxmox" else required_secrets.PROXMOX_TOKEN
-        for path in _sealed_paths((key,), value):
+        for path in _encrypted_paths((key,), value):
             yield Problem(
                 path=path,
                 problem="a secret cannot stand here: it would reach the state in clear",
@@ -125,15 +127,15 @@ def _sealed_inside(values: Mapping[str, object]) -> Iterator[Problem]:
             )
 
 
-def _sealed_paths(path: KeyPath, value: object) -> Iterator[KeyPath]:
+def _encrypted_paths(path: KeyPath, value: object) -> Iterator[KeyPath]:
     if isinstance(value, Encrypted):
         yield path
     elif isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _sealed_paths((*path, key), inner)
+            yield from _encrypted_paths((*path, key), inner)
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
-            yield from _sealed_paths((*path, index), inner)
+            yield from _encrypted_paths((*path, index), inner)
 
 
 def _parse(values: Mapping[str, object]) -> tuple[dict[str, Any], list[Problem]]:
@@ -226,7 +228,7 @@ def _problem(details: ErrorDetails, location: KeyPath, schema: dict[str, Any]) -
         case "union_tag_not_found":
             return _missing((*path, "kind"))
         case "union_tag_invalid":
-            return unknown("kind", str(context["tag"]), KINDS, (*path, "kind"))
+            return unknown("kind", str(context["tag"]), catalogue.kinds(), (*path, "kind"))
         case "model_type" | "dict_type" | "model_attributes_type":
             return _not_a_mapping(path)
         case "literal_error":
@@ -243,7 +245,9 @@ def _problem(details: ErrorDetails, location: KeyPath, schema: dict[str, Any]) -
 
 def _is_mark(location: KeyPath, index: int) -> bool:
     """Whether a part of pydantic's location is no key: a kind of service, or the mark of a mapping's key."""
-    return location[index] == "[key]" or (location[0] == "services" and index == 2 and location[2] in KINDS)
+    return location[index] == "[key]" or (
+        location[0] == "services" and index == 2 and location[2] in catalogue.kinds()
+    )
 
 
 def _known_keys(schema: dict[str, Any], location: KeyPath) -> list[str]:

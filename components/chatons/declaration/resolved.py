@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from chatons import catalogue
-from chatons.catalogue.description import DATABASE_PASSWORD, DatabaseAddress, Description, Surroundings
+from chatons.catalogue.description import DATABASE_PASSWORD, Context, DatabaseAddress, Description
 from chatons.schema.backup_values import INSIDE, RECONCILER, RECONCILER_INSIDE, Repository
 from chatons.schema.image_reference import ImageReference
 from chatons.schema.models import (
     Backup,
     Collective,
-    ContainerService,
     DatabaseDefaults,
     Edge,
     Machine,
@@ -158,11 +157,6 @@ def vm_description(declaration: Declaration, machine: str) -> str:
     return f"Made by Ronron: {declaration.name(machine)}"
 
 
-def has_database(service: Service) -> bool:
-    """Whether a PostgreSQL is made for the service: always, except for a container that asks for none."""
-    return not isinstance(service, ContainerService) or service.database is not None
-
-
 def public_url(edge: Edge | None, hostname: str | None) -> str | None:
     """The address of a hostname, without a slash at the end."""
     if edge is None or hostname is None:
@@ -176,11 +170,14 @@ def public_url(edge: Edge | None, hostname: str | None) -> str | None:
 def describe(declaration: Declaration, name: str) -> Description:
     """The catalogue's description of one declared service."""
     service = declaration.services[name]
-    address = _address(name) if has_database(service) else None
+    address = _address(name) if service.has_database else None
     url = public_url(declaration.edge, service.hostname)
     if url is None and service.hostname is not None:
         url = f"https://{service.hostname}"  # no edge is declared, which is refused elsewhere
-    return catalogue.describe(service, Surroundings(url=url, database=address))
+    description: Description = catalogue.kind_of(service).describe(
+        service, Context(url=url, database=address)
+    )
+    return description
 
 
 def resolve(declaration: Declaration) -> Iterator[ResolvedService]:
@@ -207,7 +204,7 @@ def database_image(declaration: Declaration, name: str) -> ImageReference | None
 def volume_names(declaration: Declaration, name: str) -> list[str]:
     """The physical names of all volumes of one service."""
     roles = [storage.name for storage in describe(declaration, name).storages]
-    if has_database(declaration.services[name]):
+    if declaration.services[name].has_database:
         roles.append(DATABASE)
     if is_backed_up(declaration, name):
         roles.append(BACKUP)
@@ -217,7 +214,7 @@ def volume_names(declaration: Declaration, name: str) -> list[str]:
 def container_names(declaration: Declaration, name: str) -> list[str]:
     """The physical names of all containers of one service."""
     roles: list[tuple[str, ...]] = [(name,)]
-    if has_database(declaration.services[name]):
+    if declaration.services[name].has_database:
         roles.append((name, DATABASE))
     if is_backed_up(declaration, name):
         roles.append((name, BACKUP))
@@ -229,14 +226,14 @@ def is_backed_up(declaration: Declaration, name: str) -> bool:
     service = declaration.services[name]
     if declaration.backup is None or not service.backup:
         return False
-    return has_database(service) or any(
+    return service.has_database or any(
         storage.in_snapshots for storage in describe(declaration, name).storages
     )
 
 
 def agent_base(declaration: Declaration, name: str) -> ImageReference | None:
     """What the agent of a service is built from: the image of its database, so that the versions fit."""
-    if has_database(declaration.services[name]):
+    if declaration.services[name].has_database:
         return database_image(declaration, name)
     return (
         declaration.backup.image
@@ -250,7 +247,7 @@ def base_path(declaration: Declaration, name: str) -> tuple[str, ...]:
     service = declaration.services[name]
     if service.database is not None and service.database.image is not None:
         return ("services", name, "database", "image")
-    if not has_database(service) and declaration.backup is not None and declaration.backup.image is not None:
+    if not service.has_database and declaration.backup is not None and declaration.backup.image is not None:
         return ("backup", "image")
     return ("database", "image")
 
@@ -273,7 +270,7 @@ def _service(declaration: Declaration, name: str) -> ResolvedService:
         name=name,
         declared=service,
         description=description,
-        database=_database(declaration, name) if has_database(service) else None,
+        database=_database(declaration, name) if service.has_database else None,
         container=declaration.name(name),
         network=declaration.name(name),
         volumes=volumes,

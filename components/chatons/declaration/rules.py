@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
+from chatons import catalogue
 from chatons.declaration import machine_rules
 from chatons.declaration.resolved import (
     BACKUP,
@@ -16,13 +17,11 @@ from chatons.declaration.resolved import (
     container_names,
     database_image,
     describe,
-    has_database,
     is_backed_up,
     volume_names,
 )
 from chatons.schema.backup_values import RECONCILER
 from chatons.schema.image_reference import LOCAL_REPOSITORIES, ImageReference
-from chatons.schema.models import ContainerService
 from chatons.schema.problems import KeyPath, Problem, unknown
 
 _OLDEST_POSTGRESQL = 12
@@ -121,22 +120,10 @@ def _different_ports(declaration: Declaration) -> Iterator[Problem]:
         )
 
 
-def _unique_paths(declaration: Declaration) -> Iterator[Problem]:
+def _of_the_kind(declaration: Declaration) -> Iterator[Problem]:
     for name, service in declaration.services.items():
-        if not isinstance(service, ContainerService):
-            continue
-        by_path: dict[str, list[str]] = defaultdict(list)
-        for volume, path in service.volumes.items():
-            by_path[path].append(volume)
-        for path in service.tmpfs:
-            by_path[path].append("tmpfs")
-        for path, owners in by_path.items():
-            if len(owners) > 1:
-                yield Problem(
-                    path=("services", name, "volumes"),
-                    problem=f"{path} is mounted more than once: {', '.join(owners)}",
-                    remedy="mount each path once",
-                )
+        for problem in catalogue.kind_of(service).problems(service):
+            yield replace(problem, path=("services", name, *problem.path))
 
 
 def _free_variables(declaration: Declaration) -> Iterator[Problem]:
@@ -233,7 +220,7 @@ def _members_for_members_only(declaration: Declaration) -> Iterator[Problem]:
 
 def _database_images(declaration: Declaration) -> Iterator[Problem]:
     for name, service in declaration.services.items():
-        if has_database(service) and database_image(declaration, name) is None:
+        if service.has_database and database_image(declaration, name) is None:
             yield Problem(
                 path=("database", "image"),
                 problem=f"{name} needs a PostgreSQL, and no image is declared",
@@ -274,16 +261,6 @@ def _free_part_of_the_repository(declaration: Declaration) -> Iterator[Problem]:
         )
 
 
-def _sqlite_in_snapshots(declaration: Declaration) -> Iterator[Problem]:
-    for name, service in declaration.services.items():
-        if isinstance(service, ContainerService) and service.sqlite and not service.backup:
-            yield Problem(
-                path=("services", name, "sqlite"),
-                problem="this is about snapshots, and `backup: false` takes none",
-                remedy="remove one of the two",
-            )
-
-
 def _agent_images(declaration: Declaration) -> Iterator[Problem]:
     for name in declaration.services:
         if is_backed_up(declaration, name) and agent_base(declaration, name) is None:
@@ -300,7 +277,7 @@ _RULES: tuple[Callable[[Declaration], Iterator[Problem]], ...] = (
     _unique_names,
     _unique_machines,
     _different_ports,
-    _unique_paths,
+    _of_the_kind,
     _free_variables,
     _pinned_images,
     _readable_database_versions,
@@ -308,7 +285,6 @@ _RULES: tuple[Callable[[Declaration], Iterator[Problem]], ...] = (
     _agents_on_debian,
     _short_hostnames_of_agents,
     _free_part_of_the_repository,
-    _sqlite_in_snapshots,
     *machine_rules.RULES,
 )
 _RULES_ABOUT_ABSENCE: tuple[Callable[[Declaration], Iterator[Problem]], ...] = (

@@ -8,17 +8,27 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
+from chatons import catalogue
 from chatons.catalogue.description import ADMIN_PASSWORD, DATABASE_PASSWORD
-from chatons.declaration.resolved import Declaration, describe, has_database
+from chatons.declaration.resolved import Declaration, describe
 from chatons.schema.problems import NAMESPACE, Problem
 
 MEMBERS_PASSWORD = "members-password"  # noqa: S105  # the name of a key
 PROXMOX_TOKEN = "proxmox-token"  # noqa: S105  # the name of a key
 PROXMOX_PBS_PASSWORD = "proxmox-pbs-password"  # noqa: S105  # the name of a key
-ROLES = (DATABASE_PASSWORD, ADMIN_PASSWORD)
+ROLES: Mapping[str, str] = {
+    DATABASE_PASSWORD: "password of the service's PostgreSQL: 12 to 128 letters, digits, dots, dashes, "
+    "underscores or tildes",
+    **{role: meaning for kind in catalogue.kinds().values() for role, meaning in kind.secrets.items()},
+}
+"""What each secret of a service is, by its role. Its key is `<service>-<role>`."""
 
-COMMON = (MEMBERS_PASSWORD, PROXMOX_TOKEN, PROXMOX_PBS_PASSWORD)
-"""The keys of secrets that belong to no service."""
+COMMON: Mapping[str, str] = {
+    MEMBERS_PASSWORD: "password that all members share, with `members.basic`: 12 to 72 bytes",
+    PROXMOX_TOKEN: "token of an API user, with a machine on Proxmox VE: `user@realm!name=secret`",
+    PROXMOX_PBS_PASSWORD: "password of `proxmox.backups.pbs.username`, or the secret of its token",
+}
+"""What each secret is that belongs to no service, by its key."""
 
 BACKUP_ROLES = {
     "password": "the password of the repository of backups",
@@ -83,7 +93,7 @@ def required(declaration: Declaration) -> Iterator[SecretKey]:
         yield SecretKey(key=PROXMOX_TOKEN, purpose=f"the token of an API user of {cluster.endpoint}")
     for name in sorted(declaration.services):
         roles = set(describe(declaration, name).roles)
-        if has_database(declaration.services[name]):
+        if declaration.services[name].has_database:
             roles.add(DATABASE_PASSWORD)
         for role in sorted(roles):
             yield SecretKey(key=f"{name}-{role}", purpose=f"{role.replace('-', ' ')} of {name}")

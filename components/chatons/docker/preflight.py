@@ -17,7 +17,6 @@ from chatons.declaration.resolved import (
     agent_base,
     base_path,
     database_image,
-    has_database,
     is_backed_up,
 )
 from chatons.docker.endpoint import Endpoint, EndpointError, endpoint
@@ -116,7 +115,7 @@ def images(declaration: Declaration, machine: str) -> Images:
         if service.machine != machine:
             continue
         found.setdefault(service.image, ("services", name, "image"))
-        database = database_image(declaration, name) if has_database(service) else None
+        database = database_image(declaration, name) if service.has_database else None
         if database is not None:
             own = service.database is not None and service.database.image is not None
             found.setdefault(

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
+from chatons.declaration import editor
 from chatons.declaration.load import ENCRYPTED, StackConfiguration, load
 from chatons.declaration.machine_rules import virtual
 from chatons.declaration.resolved import vm_description
 from chatons.declaration.secrets import PROXMOX_PBS_PASSWORD, PROXMOX_TOKEN, is_secret_key, required
-from chatons.schema import editor
 from chatons.schema.problems import KeyPath, Problem
 from chatons.schema.proxmox_values import CalendarEvent, ImageUrl, PublicKey
 from tests.support.declarations import (

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from chatons.catalogue.container import ContainerService
+from chatons.declaration import editor
 from chatons.declaration.load import ENCRYPTED, DeclarationError, StackConfiguration, load
-from chatons.schema import editor
 from chatons.schema.problems import SHOWN_AT_MOST, KeyPath, Problem, render
 from tests.support.declarations import (
     ABSENT,
@@ -144,7 +145,7 @@ TABLE = (
     ),
     Wrong(
         "a health test that is a plain command", ((*WIKI, "health"), ["curl", "x"]), "ronron:services.wiki",
-        "`health` is not a test", "write it as in Docker",
+        "`health` is not a health check", "write it as in Docker",
     ),
     Wrong(
         "a hostname without a port", ((*WIKI, "port"), ABSENT), "ronron:services.wiki",
@@ -312,7 +313,7 @@ TABLE = (
     Wrong(
         "SQLite in a volume that there is not", ((*WIKI, "sqlite"), {"page": ["a.db"]}),
         "ronron:services.wiki",
-        "the volume 'page', which is not among `volumes`", "as it is called there",
+        "the volume 'page', which is not among `volumes`", "use a name from `volumes`",
     ),
     Wrong(
         "SQLite out of its volume", ((*WIKI, "sqlite"), {"pages": ["../a.db"]}),
@@ -551,7 +552,7 @@ def test_what_is_left_out_has_a_default() -> None:
 
 def test_capabilities_have_one_spelling() -> None:
     wiki = declaration({(*WIKI, "capabilities"): ["NET_RAW", "CAP_CHOWN"]}).services["wiki"]
-    assert wiki.kind == "container"
+    assert isinstance(wiki, ContainerService)
     assert wiki.capabilities == ("CAP_NET_RAW", "CAP_CHOWN")
 
 

@@ -69,7 +69,7 @@ def test_plain_values_and_secrets_are_told_apart(path: Path) -> None:
     assert file.problems == ()
 
 
-def test_a_secret_inside_a_value_is_sealed_and_not_read(path: Path) -> None:
+def test_a_secret_inside_a_value_is_not_decrypted(path: Path) -> None:
     text = GOOD.replace("image: job:1", "image: job:1\n      environment: {TOKEN: {secure: v1:abc:def}}")
     services = stack_file.read(write(path, text), "local").configuration.values["services"]
     assert isinstance(services, dict)
