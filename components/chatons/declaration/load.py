@@ -1,4 +1,4 @@
-"""From the plain configuration of a stack to a checked declaration, or to all that is wrong with it."""
+"""Checks the configuration of a stack: gives its declaration, or every problem in it."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class StackConfiguration:
     Attributes:
         stack: name of the stack.
         project: name of the project, the first part of every physical name.
-        values: what is written in plain; `ENCRYPTED` stands where a secret is written inside a value.
-        secrets: the keys that are secrets, with their value where it is known. Never shown, never stored.
-        backup_secrets: the values of the secrets inside `backup`, where they are known.
+        values: the plain values; `ENCRYPTED` for each secret inside one.
+        secrets: the keys of secrets, with their values if known. Never shown, never stored.
+        backup_secrets: the values of the secrets inside `backup`, if known.
     """
 
     stack: str
@@ -44,11 +44,11 @@ def load(configuration: StackConfiguration, *, ask_for_secrets: bool = True) -> 
     """Check a configuration.
 
     Args:
-        configuration: what the stack says.
+        configuration: the configuration of the stack.
         ask_for_secrets: False to accept a stack whose secrets are not set yet.
 
     Raises:
-        DeclarationError: it cannot be used; holds every problem found, in the order of the keys.
+        DeclarationError: it cannot be used; has every problem found, in the order of the keys.
     """
     values = {key: value for key, value in configuration.values.items() if key in Configuration.model_fields}
     services = values.get("services")
@@ -69,7 +69,7 @@ def load(configuration: StackConfiguration, *, ask_for_secrets: bool = True) -> 
 
 
 def _top_level(configuration: StackConfiguration, services: Mapping[str, object]) -> Iterator[Problem]:
-    # Where nobody can tell which services there are, nobody can tell whose secrets are one too many.
+    # When `services` is unreadable, a secret cannot be matched with a service.
     readable = isinstance(configuration.values.get("services", {}), Mapping)
     for key in configuration.values:
         if key in Configuration.model_fields:
@@ -80,7 +80,7 @@ def _top_level(configuration: StackConfiguration, services: Mapping[str, object]
             yield Problem(
                 path=(key,),
                 problem="this is a secret in plain text",
-                remedy=f"change it where it is used, and set it as a secret: "
+                remedy=f"change the password where it is used, and set the new one as a secret: "
                 f"{required_secrets.command(configuration.stack, key)}",
             )
         else:
@@ -99,7 +99,7 @@ def _forgotten_path(stack: str, key: str) -> Problem:
     role = _FORGOTTEN_PATHS[key]
     return Problem(
         path=(key,),
-        problem=f"this is a key of its own, called {key!r}, and not `{role}` of `backup`",
+        problem=f"this sets a top-level key {key!r}, and not `{role}` of `backup`",
         remedy=f"remove it with `pulumi config rm {NAMESPACE}:{key} --stack {stack}`, and set it again with "
         f"--path: {required_secrets.backup_command(stack, role)}",
     )
@@ -122,8 +122,8 @@ def _secrets_inside(values: Mapping[str, object]) -> Iterator[Problem]:
         for path in _encrypted_paths((key,), value):
             yield Problem(
                 path=path,
-                problem="a secret cannot stand here: it would reach the state in clear",
-                remedy=f"give it a key of its own, {NAMESPACE}:{own}",
+                problem="a secret is not possible here: it would be in the state unencrypted",
+                remedy=f"set it as a key of its own, {NAMESPACE}:{own}",
             )
 
 
@@ -139,7 +139,7 @@ def _encrypted_paths(path: KeyPath, value: object) -> Iterator[KeyPath]:
 
 
 def _parse(values: Mapping[str, object]) -> tuple[dict[str, Any], list[Problem]]:
-    """Read each part on its own, so that one broken part does not hide what is wrong in the others."""
+    """Validate each top-level key separately, so that one broken key does not hide problems in the others."""
     parsed: dict[str, Any] = {}
     problems: list[Problem] = []
     for key, field_info in Configuration.model_fields.items():
@@ -233,25 +233,25 @@ def _problem(details: ErrorDetails, location: KeyPath, schema: dict[str, Any]) -
             return _not_a_mapping(path)
         case "literal_error":
             return Problem(
-                path=path, problem="not one of the known words", remedy=f"use {context['expected']}"
+                path=path, problem="not one of the known values", remedy=f"use {context['expected']}"
             )
     message = details["msg"]
     return Problem(
         path=path,
         problem=message[:1].lower() + message[1:],
-        remedy="correct the value; docs/schemas/declaration.schema.json tells what is allowed",
+        remedy="correct the value; docs/schemas/declaration.schema.json says what is allowed",
     )
 
 
 def _is_mark(location: KeyPath, index: int) -> bool:
-    """Whether a part of pydantic's location is no key: a kind of service, or the mark of a mapping's key."""
+    """Whether a part of pydantic's location is no key: a kind of service, or `[key]`."""
     return location[index] == "[key]" or (
         location[0] == "services" and index == 2 and location[2] in catalogue.kinds()
     )
 
 
 def _known_keys(schema: dict[str, Any], location: KeyPath) -> list[str]:
-    """The keys that may stand at a location, read from the JSON Schema of the models."""
+    """The keys that are allowed at a location, from the JSON Schema of the models."""
     node = schema
     for part in location:
         node = _resolved(schema, node)
@@ -298,12 +298,14 @@ def _missing(path: KeyPath) -> Problem:
 
 def _not_a_mapping(path: KeyPath) -> Problem:
     return Problem(
-        path=path, problem="keys and values are needed here", remedy="write `key: value` lines below it"
+        path=path,
+        problem="a mapping of keys to values is required",
+        remedy="write `key: value` lines below it",
     )
 
 
 def _in_order(problems: list[Problem]) -> list[Problem]:
-    """Sort by top-level key as documented, keep the order inside, drop repetitions."""
+    """Sorted by top-level key as documented, in stable order, without repetitions."""
     order = {key: index for index, key in enumerate(Configuration.model_fields)}
     unique = list(dict.fromkeys(problems))
     return sorted(

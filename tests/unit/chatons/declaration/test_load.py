@@ -53,10 +53,10 @@ TABLE = (
     Wrong("no collective", (("collective",), ABSENT), "ronron:collective", "missing", "add `collective`"),
     Wrong("no machines", (("machines",), ABSENT), "ronron:machines", "missing", "add `machines`"),
     Wrong("no machine at all", (("machines",), {}), "ronron:machines", "at least 1", "declaration.schema"),
-    Wrong("machines as a text", (("machines",), "here"), "ronron:machines", "keys and values", "key: value"),
-    Wrong("services as a list", (("services",), ["pad"]), "ronron:services", "keys and values", "key: value"),
+    Wrong("machines as a text", (("machines",), "here"), "ronron:machines", "a mapping", "key: value"),
+    Wrong("services as a list", (("services",), ["pad"]), "ronron:services", "a mapping", "key: value"),
     Wrong(
-        "a service as a text", (PAD, "etherpad"), "ronron:services.pad", "keys and values", "key: value"
+        "a service as a text", (PAD, "etherpad"), "ronron:services.pad", "a mapping", "key: value"
     ),
     Wrong("no kind", ((*PAD, "kind"), ABSENT), "ronron:services.pad.kind", "missing", "add `kind`"),
     Wrong("no image", ((*PAD, "image"), ABSENT), "ronron:services.pad.image", "missing", "add `image`"),
@@ -101,7 +101,7 @@ TABLE = (
         "a machine like no other", ((*PAD, "machine"), "zzz"), "ronron:services.pad.machine",
         "unknown machine 'zzz'", "use one of: here",
     ),
-    Wrong("an unknown word", (("edge", "tls"), "on"), "ronron:edge.tls", "known words", "'off', 'internal'"),
+    Wrong("an unknown word", (("edge", "tls"), "on"), "ronron:edge.tls", "known values", "'off', 'internal'"),
     # -- values ---------------------------------------------------------------------------------------------
     Wrong(
         "a name with a capital", (("services", "Pad"), EVERY_KIND["services"]["wiki"]),
@@ -117,7 +117,7 @@ TABLE = (
     ),
     Wrong(
         "a mailbox without a host", (("collective", "contact"), "tech"), "ronron:collective.contact",
-        "'tech' is not a mailbox", "write an address",
+        "'tech' is not an email address", "write one such as",
     ),
     Wrong(
         "a country in words", (("collective", "country"), "France"), "ronron:collective.country",
@@ -129,7 +129,7 @@ TABLE = (
     ),
     Wrong(
         "a truth value for a text", ((*WIKI, "environment"), {"DEBUG": True}),
-        "ronron:services.wiki.environment.DEBUG", "a text is needed", "put the value in quotes",
+        "ronron:services.wiki.environment.DEBUG", "a string is required", "put the value in quotes",
     ),
     Wrong(
         "a relative path", ((*WIKI, "volumes"), {"pages": "pages"}), "ronron:services.wiki.volumes.pages",
@@ -141,7 +141,7 @@ TABLE = (
     ),
     Wrong(
         "all capabilities", ((*WIKI, "capabilities"), ["ALL"]), "ronron:services.wiki.capabilities.0",
-        "not a single capability", "name what is needed",
+        "not a single capability", "name each one",
     ),
     Wrong(
         "a health test that is a plain command", ((*WIKI, "health"), ["curl", "x"]), "ronron:services.wiki",
@@ -176,37 +176,37 @@ TABLE = (
     # -- images ---------------------------------------------------------------------------------------------
     Wrong(
         "an image without a tag", ((*PAD, "image"), "etherpad/etherpad"), "ronron:services.pad.image",
-        "has no tag", "name the version",
+        "has no tag", "write the tag of a version",
     ),
     Wrong(
         "an image with a digest and no tag", ((*PAD, "image"), "etherpad/etherpad" + DIGEST),
-        "ronron:services.pad.image", "has no tag", "name the version",
+        "ronron:services.pad.image", "has no tag", "write the tag of a version",
     ),
     Wrong(
         "an image that follows latest", ((*PAD, "image"), "etherpad/etherpad:latest"),
-        "ronron:services.pad.image", "follows `latest`", "name the version",
+        "ronron:services.pad.image", "follows `latest`", "write the tag of a version",
     ),
     Wrong(
         "latest with a digest", ((*PAD, "image"), "etherpad/etherpad:latest" + DIGEST),
-        "ronron:services.pad.image", "follows `latest`", "name the version",
+        "ronron:services.pad.image", "follows `latest`", "write the tag of a version",
     ),
     Wrong(
         "an image that is no reference", ((*PAD, "image"), "ether pad:1"), "ronron:services.pad.image",
-        "is not a reference of an image", "write repository:tag",
+        "is not an image reference", "write repository:tag",
     ),
     Wrong(
-        "a number for an image", ((*PAD, "image"), 3), "ronron:services.pad.image", "an image is a text",
+        "a number for an image", ((*PAD, "image"), 3), "ronron:services.pad.image", "an image is a string",
         "write repository:tag",
     ),
     Wrong(
         "a PostgreSQL that nobody repairs", (("database", "image"), "postgres:9.6.24"),
         "ronron:database.image",
-        "no version of PostgreSQL from 12 on", "use a tag that begins with it",
+        "not a version of PostgreSQL from 12 on", "use a tag that begins with it",
     ),
     # -- two things in one place ----------------------------------------------------------------------------
     Wrong(
         "one hostname twice", (("services", "team", "hostname"), "pad.test.example"),
-        "ronron:services.team.hostname", "already belongs to pad", "a hostname of its own",
+        "ronron:services.team.hostname", "already belongs to pad", "choose a different hostname",
     ),
     Wrong(
         "one port twice", (("edge",), {"image": "caddy:2.10.2", "tls": "internal", "http_port": 443}),
@@ -253,7 +253,7 @@ TABLE = (
     ),
     Wrong(
         "a login in the repository", (("backup",), {**BACKUP, "repository": "rest:https://me:word@v.example"}),
-        "ronron:backup.repository", "login in it",
+        "ronron:backup.repository", "contains a login",
         "pulumi config set --secret --path 'ronron:backup.login'",
     ),
     Wrong(
@@ -262,7 +262,7 @@ TABLE = (
     ),
     Wrong(
         "a schedule that never comes", (("backup",), {**BACKUP, "schedule": "0 3 31 2 *"}),
-        "ronron:backup.schedule", "never comes", "choose a day",
+        "ronron:backup.schedule", "never runs", "choose a day",
     ),
     Wrong(
         "a mistyped key of backups", (("backup",), {**BACKUP, "shedule": "0 3 * * *"}),
@@ -274,7 +274,7 @@ TABLE = (
     ),
     Wrong(
         "a drill now and then", (("backup",), {**BACKUP, "drill": "yearly"}), "ronron:backup.drill",
-        "known words", "'daily', 'weekly' or 'monthly'",
+        "known values", "'daily', 'weekly' or 'monthly'",
     ),
     Wrong(
         "a password of the repository in clear", (("backup",), {**BACKUP, "password": "hunter2"}),
@@ -283,7 +283,7 @@ TABLE = (
     Wrong(
         "no password of the repository",
         (("backup",), {key: value for key, value in BACKUP.items() if key != "password"}),
-        "ronron:backup.password", "missing secret: the password of the repository of backups",
+        "ronron:backup.password", "missing secret: the password of the backup repository",
         "pulumi config set --secret --path 'ronron:backup.password' --stack local",
     ),
     Wrong(
@@ -308,7 +308,7 @@ TABLE = (
     ),
     Wrong(
         "a secret whose path was forgotten", (("backup.password",), ENCRYPTED), "ronron:backup.password",
-        "a key of its own", "pulumi config set --secret --path 'ronron:backup.password'",
+        "sets a top-level key", "pulumi config set --secret --path 'ronron:backup.password'",
     ),
     Wrong(
         "SQLite in a volume that there is not", ((*WIKI, "sqlite"), {"page": ["a.db"]}),
@@ -326,7 +326,7 @@ TABLE = (
     ),
     Wrong(
         "a secret inside a plain value", ((*WIKI, "environment"), {"TOKEN": ENCRYPTED}),
-        "ronron:services.wiki.environment.TOKEN", "a secret cannot stand here", "a key of its own",
+        "ronron:services.wiki.environment.TOKEN", "a secret is not possible here", "a key of its own",
     ),
     Wrong(
         "a password of a service that there is not", (("pda-admin-password",), "x"),
@@ -340,7 +340,7 @@ def test_agents_are_built_on_debian_only() -> None:
     alpine = {("backup",): BACKUP, ("database", "image"): "postgres:15.14-alpine"}
     (first, *_) = problems(configuration(alpine))
     assert first.key == "ronron:database.image"
-    assert "'postgres:15.14-alpine', and they need Debian" in first.problem
+    assert "'postgres:15.14-alpine', and it needs Debian" in first.problem
     assert "without -alpine" in first.remedy
     own = {("backup",): BACKUP, (*PAD, "database"): {"image": "postgres:15.14-alpine3.20"}}
     assert [each.key for each in problems(configuration(own))] == ["ronron:services.pad.database.image"]
@@ -363,7 +363,7 @@ def test_an_agent_has_a_name_that_a_host_may_have() -> None:
     stack = configuration(edits, stack="local-" + "b" * 30, secrets=(*SECRETS, f"{name}-database-password"))
     (found,) = problems(stack)
     assert found.key == f"ronron:services.{name}"
-    assert "longer than a name may be: 63" in found.problem
+    assert "longer than 63 characters" in found.problem
 
 
 def test_no_service_keeps_its_snapshots_where_the_reconciler_keeps_its_own() -> None:
@@ -382,8 +382,8 @@ def test_good_backups_are_taken(backup: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("role", "value", "said"),
     [
-        ("password", "", "empty"), ("password", "a\nb", "line ends"), ("login", "nobody", "no login"),
-        ("login", ":x", "no login"), ("ssh_key", "ssh-ed25519 AAAA", "no private ssh key"),
+        ("password", "", "empty"), ("password", "a\nb", "line breaks"), ("login", "nobody", "is not a login"),
+        ("login", ":x", "is not a login"), ("ssh_key", "ssh-ed25519 AAAA", "not a private ssh key"),
     ],
 )  # fmt: skip
 def test_a_secret_of_the_backups_that_cannot_be_one_is_refused_untold(

@@ -134,13 +134,13 @@ def test_the_name_of_a_file_tells_its_stack(name: str, stack: str | None) -> Non
         ("config:\n  a: 'b\n", 3, "this is not YAML"),
         ("config:\n  ronron:edge: {}\n  ronron:edge: {}\n", 3, "found duplicate key"),
         ("config:\n  a: *nothing\n", 2, "this is not YAML"),
-        ("- a\n- b\n", None, "this holds no keys"),
-        ("", None, "this holds no keys"),
-        ("just a text\n", None, "this holds no keys"),
+        ("- a\n- b\n", None, "this file has no keys"),
+        ("", None, "this file has no keys"),
+        ("just a text\n", None, "this file has no keys"),
         ("encryptionsalt: x\n", None, "there is no `config` in this file"),
         ("config:\n", None, "there is no `config` in this file"),
-        ("config: text\n", 1, "`config` holds no keys"),
-        ("config: [a]\n", 1, "`config` holds no keys"),
+        ("config: text\n", 1, "`config` has no keys"),
+        ("config: [a]\n", 1, "`config` has no keys"),
     ],
 )
 def test_a_broken_file_is_told_in_one_problem_with_its_line(
