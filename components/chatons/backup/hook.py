@@ -21,6 +21,7 @@ import pulumi
 
 from chatons.declaration.resolved import BACKUP, Declaration
 from chatons.docker.endpoint import Endpoint, EndpointError, NoContainerError, Ran, endpoint
+from chatons.schema.errors import ChatonsError
 from chatons.schema.image_reference import ImageReference
 from chatons.schema.models import Machine
 from chatons.schema.problems import DeclarationError, Problem
@@ -38,7 +39,7 @@ _SHORT = 12
 """Digits of an id on screen: restic's own short ids have 8."""
 
 
-class NoSnapshotError(Exception):
+class NoSnapshotError(ChatonsError):
     """There is no snapshot, so nothing may change; the text says why and what to do."""
 
 
