@@ -21,7 +21,7 @@ from docker.models.containers import Container
 from tests.support.containers import Containers, runs, said, until
 from toolchain import docker_engine, image_build
 
-CONTEXT = Path(__file__).parents[2] / "components" / "images" / "backup_agent"
+CONTEXT = Path(__file__).parents[2] / "components" / "chatons" / "images" / "backup_agent"
 LABEL = "ronron.agent"
 PASSWORD = "pass word'$x:\\"
 REPOSITORY_PASSWORD = "a repository's password"

@@ -13,7 +13,9 @@ from typing import IO, Any
 
 from . import configuration as configurations
 from . import export as exports
-from . import postgres, restore_database, restore_files, retain, snapshot, status
+from . import postgres, retain, snapshot, status
+from . import restore_database as database_restores
+from . import restore_files as file_restores
 from .configuration import Configuration, Places, Secrets, neighbour
 from .errors import AgentError, NoRepositoryError
 from .journal import Journal
@@ -91,7 +93,7 @@ class Agent:
         self.journal.end(kind, None, detail)
 
 
-def now(agent: Agent, *, reason: str, revision: str | None, running: str | None) -> dict[str, Any]:
+def backup(agent: Agent, *, reason: str, revision: str | None, running: str | None) -> dict[str, Any]:
     """One verified snapshot."""
     what = None
     if running is not None:
@@ -118,7 +120,7 @@ def now(agent: Agent, *, reason: str, revision: str | None, running: str | None)
     return {"snapshot": taken}
 
 
-def listed(agent: Agent) -> dict[str, Any]:
+def list_snapshots(agent: Agent) -> dict[str, Any]:
     """Every whole snapshot."""
     try:
         found = agent.repository().whole()
@@ -130,7 +132,7 @@ def listed(agent: Agent) -> dict[str, Any]:
     return {"snapshots": found}
 
 
-def looked(agent: Agent) -> dict[str, Any]:
+def report_status(agent: Agent) -> dict[str, Any]:
     """STATUS."""
     try:
         repository: Repository | AgentError = agent.repository()
@@ -157,7 +159,7 @@ def prune(agent: Agent) -> dict[str, Any]:
     return {"removed": removed}
 
 
-def drilled(agent: Agent, text: str) -> dict[str, Any]:
+def record_drill(agent: Agent, text: str) -> dict[str, Any]:
     """Remember the drill that is told of."""
     try:
         result = json.loads(text)
@@ -181,23 +183,23 @@ def drilled(agent: Agent, text: str) -> dict[str, Any]:
     return {"remembered": True}
 
 
-def put_into(agent: Agent, *, identity: str, name: str) -> dict[str, Any]:
+def restore_database(agent: Agent, *, identity: str, name: str) -> dict[str, Any]:
     """A dump becomes a database; run in a throw-away container."""
     repository = agent.repository(remembers=False)
-    found = restore_database.put(
+    found = database_restores.restore(
         repository, agent.configuration, agent.secrets, agent.places, identity=identity, name=name
     )
     return {"counts": found}
 
 
-def put_files(agent: Agent, *, identity: str) -> dict[str, Any]:
+def restore_files(agent: Agent, *, identity: str) -> dict[str, Any]:
     """Files take the place of the old ones; run in a throw-away container."""
-    return restore_files.put(agent.repository(remembers=False), agent.configuration, identity)
+    return file_restores.restore(agent.repository(remembers=False), agent.configuration, identity)
 
 
-def swap(agent: Agent, *, name: str) -> dict[str, Any]:
+def rename_database(agent: Agent, *, name: str) -> dict[str, Any]:
     """A restored database gets the service's name; run in a throw-away container."""
-    restore_database.swap(agent.configuration, agent.secrets, name)
+    database_restores.rename(agent.configuration, agent.secrets, name)
     return {"swapped": True}
 
 
@@ -214,12 +216,12 @@ def export(agent: Agent, *, identity: str, sink: IO[bytes]) -> None:
     exports.export(agent.repository(remembers=False), identity, sink)
 
 
-def keep(agent: Agent, *, name: str, source: int) -> dict[str, Any]:
+def backup_bundle(agent: Agent, *, name: str, source: int) -> dict[str, Any]:
     """What the reconciler gives, in the neighbour repository."""
     agent.places.stage.mkdir(parents=True, exist_ok=True, mode=0o700)
     repository = agent.repository(beside=True)
     repository.ensure()
-    return {"id": exports.keep(repository.restic, agent.configuration, name, source)}
+    return {"id": exports.backup_bundle(repository.restic, agent.configuration, name, source)}
 
 
 def told(line: str) -> None:

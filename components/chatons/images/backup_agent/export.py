@@ -48,7 +48,7 @@ def export(repository: Repository, identity: str, sink: IO[bytes]) -> None:
             _stored(archive, repository.restic, half.id, str(copy["copy"]), name, size, owner=copy)
 
 
-def keep(restic: Restic, configuration: Configuration, name: str, source: int) -> str:
+def backup_bundle(restic: Restic, configuration: Configuration, name: str, source: int) -> str:
     """Store what is read as a snapshot, and keep as many of them as of the service's.
 
     Args:

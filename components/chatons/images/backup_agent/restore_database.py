@@ -27,7 +27,7 @@ LEAVE_SECONDS = 60.0
 _MARK = "ronron: restored as "
 
 
-def put(
+def restore(
     repository: Repository,
     configuration: Configuration,
     secrets: Secrets,
@@ -67,7 +67,9 @@ def put(
     _, dump, _ = repository.chosen(identity)
     if dump is None:
         raise AgentError(
-            "no-snapshot", f"the snapshot {identity[:8]} holds no database", "Restore its files: put --files"
+            "no-snapshot",
+            f"the snapshot {identity[:8]} holds no database",
+            "Restore its files: restore --files",
         )
     with _server(database, secrets) as connection:
         if own in _databases(connection):
@@ -85,7 +87,7 @@ def put(
     return found
 
 
-def swap(configuration: Configuration, secrets: Secrets, name: str) -> None:
+def rename(configuration: Configuration, secrets: Secrets, name: str) -> None:
     """Give a restored database the name of the service's own, which is removed last.
 
     Both renames are one transaction: whenever this is broken off, the service has one whole database, the
@@ -107,7 +109,7 @@ def swap(configuration: Configuration, secrets: Secrets, name: str) -> None:
             raise AgentError(
                 "failed",
                 f"cannot swap: there is no wholly restored database {name!r}",
-                f"Restore into it first: put --snapshot ID --into {name}",
+                f"Restore into it first: restore --snapshot ID --into {name}",
             )
         if own in present:
             # What an earlier swap has left; the service has lived without it.
@@ -126,7 +128,7 @@ def swap(configuration: Configuration, secrets: Secrets, name: str) -> None:
 
 def _declared(configuration: Configuration) -> Database:
     if configuration.database is None:
-        raise AgentError("failed", "this service has no database", "Restore its files: put --files")
+        raise AgentError("failed", "this service has no database", "Restore its files: restore --files")
     return configuration.database
 
 

@@ -45,7 +45,7 @@ class Place:
         return self.root / RESTORED / str(self.root).lstrip("/")
 
 
-def put(repository: Repository, configuration: Configuration, identity: str) -> dict[str, int]:
+def restore(repository: Repository, configuration: Configuration, identity: str) -> dict[str, int]:
     """Restore the files of a snapshot into the service's volumes, with owners and modes.
 
     Args:

@@ -30,7 +30,7 @@ LOOK_SECONDS = 5.0
 _ENDS = frozenset({signal.SIGTERM, signal.SIGINT})
 
 _COMMANDS = {
-    "backup": ["now", "--reason", "schedule"],
+    "backup": ["backup", "--reason", "schedule"],
     "prune": ["prune"],
     "check": ["check"],
 }
