@@ -42,7 +42,7 @@ def test_a_snapshot_is_taken_verified_listed_and_told_of(
     assert status["trouble"] is None
     assert status["snapshots"] == [taken]
     assert status["runs"]["backup"]["ok"] is True
-    assert status["promise_hours"] == 26.0
+    assert status["max_age_hours"] == status["promise_hours"] == 26.0
     assert status["locks"] == []
     assert set(status["next"]) == {"backup", "prune", "check"}
     assert all(status["next"].values())

@@ -239,7 +239,7 @@ def served(
         "forget": True,
         "check": "weekly",
         "drill": "weekly",
-        "promise_hours": None,
+        "max_age_hours": None,
         **changes,
     }
     given = {"repository-password": REPOSITORY_PASSWORD, "database-password": PASSWORD}

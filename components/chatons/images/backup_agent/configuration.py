@@ -103,7 +103,7 @@ class Configuration:
     forget: bool = True
     check: Period = "weekly"
     drill: Period = "weekly"
-    promise_hours: float | None = None
+    max_age_hours: float | None = None
 
 
 @dataclass(frozen=True)
@@ -228,12 +228,18 @@ def _read(document: dict[str, Any]) -> Configuration:
         forget=bool(document.get("forget", True)),
         check=_period(document, "check"),
         drill=_period(document, "drill"),
-        promise_hours=None if document.get("promise_hours") is None else float(document["promise_hours"]),
+        max_age_hours=_max_age_hours(document),
     )
     for path in (*configuration.volumes.values(), *configuration.sqlite):
         if not path.startswith("/") or ".." in path.split("/"):
             raise ValueError(f"{path!r} is no absolute path")
     return configuration
+
+
+def _max_age_hours(document: Mapping[str, Any]) -> float | None:
+    # Written as `promise_hours` before interface 2.
+    value = document.get("max_age_hours", document.get("promise_hours"))
+    return None if value is None else float(value)
 
 
 def running(document: Mapping[str, Any]) -> Running:

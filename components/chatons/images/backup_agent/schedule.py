@@ -117,8 +117,8 @@ def longest_gap(expression: str, start: datetime) -> timedelta:
     return longest
 
 
-def promise(expression: str, declared: float | None, start: datetime) -> float:
-    """How old the newest snapshot may become, in hours."""
+def max_age_hours(expression: str, declared: float | None, start: datetime) -> float:
+    """The maximum age of the newest snapshot: as declared, or the longest gap plus `GRACE`."""
     if declared is not None:
         return declared
     return (longest_gap(expression, start) + GRACE) / timedelta(hours=1)

@@ -10,7 +10,7 @@ from .errors import AgentError, NoRepositoryError
 from .journal import REMEMBERED, Journal, moment, now
 from .lock import is_free
 from .repository import Repository
-from .schedule import promise
+from .schedule import max_age_hours
 
 LOOK_SECONDS = 60.0
 """A repository that does not answer for so long is not reachable."""
@@ -45,6 +45,7 @@ def status(
         snapshots = journal.snapshots()
         if not not_begun(journal, error):
             trouble = error.document()
+    max_age = round(max_age_hours(configuration.schedule, configuration.max_age_hours, now()), 2)
     return {
         "version": 1,
         "at": moment(now()),
@@ -52,7 +53,9 @@ def status(
         "since": moment(since),
         "reachable": trouble is None,
         "trouble": trouble,
-        "promise_hours": round(promise(configuration.schedule, configuration.promise_hours, now()), 2),
+        "max_age_hours": max_age,
+        # For reconcilers of interface 1.
+        "promise_hours": max_age,
         "drill": configuration.drill,
         "check": configuration.check,
         "forget": configuration.forget,

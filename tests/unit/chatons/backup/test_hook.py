@@ -39,8 +39,8 @@ def unknown_command(name: str) -> Ran:
             "                    {serve,health,list,status,check,prune,drilled,counts,"
             "now,put,swap,export,keep,probe}\n                    ...\n"
             f"ronron-agent: error: argument command: invalid choice: '{name}' (choose from 'serve', "
-            "'health', 'list', 'status', 'check', 'prune', 'drilled', 'counts', 'now', 'put', 'swap', 'export', "
-            "'keep', 'probe')\n"
+            "'health', 'list', 'status', 'check', 'prune', 'drilled', 'counts', 'now', 'put', 'swap', "
+            "'export', 'keep', 'probe')\n"
         ),
     )
 

@@ -42,7 +42,7 @@ DOCUMENT: dict[str, Any] = {
     "forget": True,
     "check": "weekly",
     "drill": "weekly",
-    "promise_hours": None,
+    "max_age_hours": None,
 }
 MANIFEST = Manifest(
     run="1" * 32,
@@ -71,11 +71,28 @@ def test_the_document_of_the_contract_is_read() -> None:
     found = configuration()
     assert found.keep == Keep(7, 4, 6)
     assert found.database is not None
-    assert (found.database.name, found.sqlite, found.promise_hours) == (
+    assert (found.database.name, found.sqlite, found.max_age_hours) == (
         "pad",
         ("/data/files/app.sqlite",),
         None,
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "hours"),
+    [
+        ({"max_age_hours": 48}, 48),
+        ({"promise_hours": 26}, 26),
+        ({"promise_hours": None}, None),
+        ({"max_age_hours": None, "promise_hours": 26}, None),
+        ({}, None),
+    ],
+)
+def test_the_maximum_age_is_read_from_a_configuration_of_either_interface(
+    change: dict[str, Any], hours: float | None
+) -> None:
+    document = {key: value for key, value in DOCUMENT.items() if key != "max_age_hours"}
+    assert parsed({**document, **change}).max_age_hours == hours
 
 
 @pytest.mark.parametrize(

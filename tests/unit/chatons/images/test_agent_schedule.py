@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatons.images.backup_agent.errors import AgentError
-from chatons.images.backup_agent.schedule import days_of, longest_gap, promise, trigger, weekdays
+from chatons.images.backup_agent.schedule import days_of, longest_gap, max_age_hours, trigger, weekdays
 
 # A Wednesday.
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -92,9 +92,9 @@ def test_a_schedule_that_never_comes_is_refused() -> None:
         longest_gap("0 3 30 2 *", NOW)
 
 
-def test_what_is_promised_is_the_longest_gap_and_two_hours_unless_it_is_declared() -> None:
-    assert promise("0 3 * * *", None, NOW) == 26
-    assert promise("0 3 * * *", 3.5, NOW) == 3.5
+def test_the_maximum_age_is_the_longest_gap_and_two_hours_unless_it_is_declared() -> None:
+    assert max_age_hours("0 3 * * *", None, NOW) == 26
+    assert max_age_hours("0 3 * * *", 3.5, NOW) == 3.5
 
 
 @given(
