@@ -76,7 +76,6 @@ def main(arguments: Sequence[str] | None = None, places: Places | None = None) -
     """Run one command and return its exit code."""
     given = parsed(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
     # Files that are made here hold a service's content.
     os.umask(0o077)
     # A schedule that started us waits for signals in its own way, and children inherit that.
