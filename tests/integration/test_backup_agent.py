@@ -8,7 +8,7 @@ import tarfile
 
 import pytest
 
-from chatons.images.backup_agent import standstill
+from chatons.images.backup_agent import idle
 from tests.support.backup_targets import (
     PASSWORD,
     REPOSITORY_PASSWORD,
@@ -161,12 +161,12 @@ def test_a_repository_that_is_gone_is_not_begun_again(
     pad.start()
     error = refuses(pad.agent, "backup", "--reason", "asked")
     assert error["code"] == "unreachable"
-    assert "there is no repository" in error["message"]
+    assert "the repository does not exist" in error["message"]
     assert here.output(agent_image, ["ls", "-A", "/r"], volumes={pad.repository: {"bind": "/r"}}) == (0, "")
 
 
 # Restic 0.14 may stand still over the last packs that find no room, until the agent ends it.
-@pytest.mark.timeout(120 + 2 * standstill.LONGEST)
+@pytest.mark.timeout(120 + 2 * idle.LONGEST)
 def test_a_full_target_keeps_the_last_snapshot(here: Containers, agent_image: str) -> None:
     pad = served(here, agent_image, None)
     pad.repository = here.volume(driver_opts={"type": "tmpfs", "device": "tmpfs", "o": "size=6m"})

@@ -14,7 +14,7 @@ from typing import IO, Any, NoReturn, cast
 from . import commands
 from .commands import Agent
 from .configuration import Places
-from .errors import AgentError, Stopped, redacted
+from .errors import AgentError, StoppedError, redacted
 from .probe import probed
 
 DONE, FAILED = 0, 1
@@ -76,9 +76,9 @@ def main(arguments: Sequence[str] | None = None, places: Places | None = None) -
     """Run one command and return its exit code."""
     given = parsed(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
-    # Files that are made here hold a service's content.
+    # Files that are created here contain data of the service.
     os.umask(0o077)
-    # A schedule that started us waits for signals in its own way, and children inherit that.
+    # `serve` blocks signals, and its jobs inherit that.
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _stopped)
@@ -87,17 +87,17 @@ def main(arguments: Sequence[str] | None = None, places: Places | None = None) -
         document = _done(agent, given)
     except AgentError as error:
         return _failed(agent, error)
-    except Stopped:
-        return _failed(agent, AgentError("failed", "cannot finish: it was stopped", "Run it again"))
+    except StoppedError:
+        return _failed(agent, AgentError("failed", "cannot finish: a signal stopped it", "run this again"))
     except Exception as error:
-        # Whoever called reads a document, whatever happened.
+        # The caller reads a document, also of an unknown error.
         logging.getLogger("ronron-agent").debug("", exc_info=True)
         return _failed(
             agent,
             AgentError(
                 "failed",
                 f"cannot finish: {type(error).__name__}: {error}",
-                "Run it again, and report it with this line",
+                "run this again, and report it with this line",
             ),
         )
     if document is not None:
@@ -118,7 +118,7 @@ def _done(agent: Agent, given: argparse.Namespace) -> Any:
 
             if not alive(agent.places):
                 raise AgentError(
-                    "failed", "cannot find the schedule: nobody serves it", "Restart this container"
+                    "failed", "cannot find the schedule: `serve` does not run", "restart this container"
                 )
             return {"serving": True}
         case "backup":
@@ -142,7 +142,7 @@ def _done(agent: Agent, given: argparse.Namespace) -> Any:
         case "counts":
             return commands.counts(agent)
         case "export":
-            # The tar takes the place of the document.
+            # The tar replaces the document.
             commands.export(agent, identity=given.snapshot, sink=cast(IO[bytes], _Tar()))
             sys.stdout.buffer.flush()
             return None
@@ -154,7 +154,7 @@ def _done(agent: Agent, given: argparse.Namespace) -> Any:
 
 
 class _Tar:
-    """Standard output for a tar; knows whether it has begun."""
+    """Standard output for a tar; records whether the tar has begun."""
 
     began = False
 
@@ -172,14 +172,14 @@ def _failed(agent: Agent, error: AgentError) -> int:
         words = ()
     shown = {key: redacted(value, words) for key, value in document.items()}
     if not _Tar.began:
-        # Behind a broken tar, nobody would find it.
+        # After the beginning of a tar, no caller would find it.
         sys.stdout.write(json.dumps({"error": shown}) + "\n")
     sys.stderr.write(f"{shown['message']}\n{shown['hint']}\n")
     return FAILED
 
 
 def _stopped(*_: object) -> NoReturn:
-    raise Stopped
+    raise StoppedError
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import sys
 
 from .configuration import Configuration, Places
 from .journal import Journal, now
-from .lock import held, is_free
+from .lock import is_free, locked
 from .timetable import Timetable
 
 STOP_SECONDS = 7.0
@@ -88,7 +88,7 @@ def serve(configuration: Configuration, places: Places, journal: Journal) -> Non
     Raises:
         AgentError: `busy`: another process serves already; or the schedule cannot be used.
     """
-    with held(places.state / "serve.lock", wait=10.0):
+    with locked(places.state / "serve.lock", wait=10.0):
         Serving(configuration, journal).run()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chatons.images.backup_agent.configuration import Configuration, Keep, Running
+from chatons.images.backup_agent.configuration import Configuration, Retention, Running
 from chatons.images.backup_agent.errors import AgentError
 from chatons.images.backup_agent.journal import Journal
 from chatons.images.backup_agent.timetable import Timetable
@@ -26,7 +26,7 @@ CONFIGURATION = Configuration(
     repository="/repository",
     host="ronron-local-pad",
     schedule="0 3 * * *",
-    keep=Keep(7, 4, 6),
+    keep=Retention(7, 4, 6),
 )
 PLANNED = {"backup": TOMORROW, "prune": TOMORROW + HOUR, "check": TOMORROW + 2 * HOUR}
 
