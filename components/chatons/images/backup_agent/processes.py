@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -118,12 +118,19 @@ class Process:
         if self._process.stdout is not None:
             self._process.stdout.close()
 
-    def wait(self, seconds: float, *, idle_seconds: float | None = None) -> Ended:
+    def wait(
+        self,
+        seconds: float,
+        *,
+        idle_seconds: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Ended:
         """Wait for its end.
 
         Args:
             seconds: timeout.
             idle_seconds: timeout while it is idle; None for none.
+            clock: measures `idle_seconds`.
 
         Raises:
             StalledError: it timed out, and was stopped.
@@ -131,7 +138,7 @@ class Process:
         """
         begun = time.monotonic()
         if idle_seconds is not None:
-            self._wait_while_busy(begun + seconds, idle_seconds)
+            self._wait_while_busy(begun + seconds, idle_seconds, clock)
         self._sleep_until_end(begun + seconds - time.monotonic())
         try:
             self._process.wait(timeout=max(0.0, seconds - (time.monotonic() - begun)))
@@ -140,12 +147,12 @@ class Process:
             raise StalledError(f"{self.name} timed out after {seconds:.0f} s") from error
         return self.ended()
 
-    def _wait_while_busy(self, until: float, idle_seconds: float) -> None:
-        watch = Watch(work_of(self.pid), time.monotonic(), idle_seconds)
+    def _wait_while_busy(self, until: float, idle_seconds: float, clock: Callable[[], float]) -> None:
+        watch = Watch(work_of(self.pid), clock(), idle_seconds)
         while (now := time.monotonic()) < until:
             if self._sleep_until_end(min(POLL_SECONDS, idle_seconds / 2, until - now)):
                 return
-            if watch.is_idle(work_of(self.pid), time.monotonic()):
+            if watch.is_idle(work_of(self.pid), clock()):
                 self.stop()
                 raise IdleError(f"{self.name} was idle for {idle_seconds:.0f} s, so it was ended")
 
