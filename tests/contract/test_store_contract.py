@@ -18,6 +18,7 @@ from ronron.core.storable import LONGEST
 from ronron.ports import Store
 from ronron.testing import NOON, MemoryStore
 from tests.support.values import (
+    DEGRADED,
     FAILED,
     FRESH,
     HELD,
@@ -25,7 +26,6 @@ from tests.support.values import (
     MINUTE,
     NEW_DIGEST,
     OTHER_PLAN,
-    PARTLY,
     PLAN,
     RUNNING,
     SEEN,
@@ -68,11 +68,11 @@ FULL = FAILED.with_(
     suspended=SUSPENSION,
     stalled="nothing helps",
     held=HELD,
-    partly=PARTLY,
+    degraded=DEGRADED,
     running=RUNNING,
     interrupted=True,
     served=3,
-    decision=Decision(reason=Reason.COOLING_DOWN, why="one failure", look_again=NOON + MINUTE),
+    decision=Decision(reason=Reason.COOLING_DOWN, why="one failure", poll_again_at=NOON + MINUTE),
     decided_at=NOON,
     stack="production",
     inventory={"version": 1, "services": {"pad": {"ports": [80, 443], "url": None, "up": True}}},

@@ -38,14 +38,14 @@ class Mended:
         )
         self.engine = PulumiEngine(settings, LinuxProcesses(), inherited=stack.environment)
 
-    def program(self, without: tuple[str, ...] = ()) -> Program:
+    def program(self, excluded: tuple[str, ...] = ()) -> Program:
         return Program(
             directory=self.stack.root / "checkout",
             stack="local",
             work=self.stack.root / "work",
             revision=Revision(reference="main", commit="a" * 40),
             digest="d" * 64,
-            without=without,
+            excluded=excluded,
         )
 
     def update(self) -> Updated:
@@ -108,6 +108,6 @@ def test_a_machine_that_is_left_out_is_not_looked_at(live: Mended) -> None:
     with live.cluster.fault("locked", vm_id=VM_ID), pytest.raises(UpdateFailedError):
         live.update()
     live.cluster.forget_requests()
-    assert live.engine.mend(live.program(without=(NAME,))) == ()
+    assert live.engine.mend(live.program(excluded=(NAME,))) == ()
     assert live.cluster.requests == []
     assert live.half_made() == [NAME]

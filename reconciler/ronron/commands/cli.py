@@ -200,7 +200,7 @@ def watch(
             settings.debug,
             frozenset(environments or ()),
             redact(settings.repository),
-            settings.backup_look,
+            settings.backup_poll,
         )
         looking = f"looking at {redact(settings.repository)}"
         parts.screen.tell(

@@ -5,10 +5,12 @@ The policy of an environment is in `policy.py`, what is remembered between passe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import ClassVar
 
-from ronron.core.excluded import LeftOut
+from ronron.core.excluded import Excluded
 from ronron.core.value import Commit as Commit
 from ronron.core.value import Instant as Instant
 from ronron.core.value import Value as Value
@@ -226,10 +228,20 @@ class Reason(StrEnum):
     GAVE_UP = "gave up"
     RETRY = "retry"
     NEW_REVISION = "new revision"
-    PARTLY_LIVE = "partly live"
+    DEGRADED = "degraded"
     MACHINE_ANSWERS = "a machine answers again"
     NOTHING_RELEVANT = "nothing relevant changed"
     UP_TO_DATE = "up to date"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Reason | None:
+        return _FORMER_REASONS.get(value)
+
+
+_FORMER_REASONS: dict[object, Reason] = {
+    "partly live": Reason.DEGRADED,
+}
+"""Words of earlier releases, as stored records and passes have them."""
 
 
 STEP_OF: dict[Reason, Step] = {
@@ -246,7 +258,7 @@ STEP_OF: dict[Reason, Step] = {
     Reason.GAVE_UP: Step.WAIT,
     Reason.RETRY: Step.PREVIEW,
     Reason.NEW_REVISION: Step.PREVIEW,
-    Reason.PARTLY_LIVE: Step.WAIT,
+    Reason.DEGRADED: Step.WAIT,
     Reason.MACHINE_ANSWERS: Step.PREVIEW,
     Reason.NOTHING_RELEVANT: Step.ADOPT,
     Reason.UP_TO_DATE: Step.WAIT,
@@ -259,12 +271,14 @@ class Decision(Value):
     Args:
         reason: which rule held.
         why: the same as a sentence for people, with the facts that made it hold.
-        look_again: not before this time is another look worth it; None means at the next poll.
+        poll_again_at: not before this time is another look worth it; None means at the next poll.
     """
 
     reason: Reason
     why: str
-    look_again: Instant | None = None
+    poll_again_at: Instant | None = None
+
+    former_names: ClassVar[Mapping[str, str | None]] = {"look_again": "poll_again_at"}
 
     @property
     def step(self) -> Step:
@@ -277,12 +291,22 @@ class OutcomeKind(StrEnum):
 
     UNCHANGED = "unchanged"
     UPDATED = "updated"
-    PARTLY_LIVE = "partly live"
+    DEGRADED = "degraded"
     """Everything was done but for what is on machines that do not answer."""
     HELD = "held"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
     ROLLED_BACK = "rolled back"
+
+    @classmethod
+    def _missing_(cls, value: object) -> OutcomeKind | None:
+        return _FORMER_OUTCOMES.get(value)
+
+
+_FORMER_OUTCOMES: dict[object, OutcomeKind] = {
+    "partly live": OutcomeKind.DEGRADED,
+}
+"""Words of earlier releases, as stored passes have them."""
 
 
 class ProbeResult(Value):
@@ -324,7 +348,7 @@ class Outcome(Value):
         adopted: the engine was not started: the revision changes nothing the environment depends on.
         restored: the revision that a rollback went back to.
         snapshots: of the touched services, taken before anything was changed.
-        left_out: machines that did not answer and what is on them, which stayed as it was; None for none.
+        excluded: machines that did not answer and what is on them, which stayed as it was; None for none.
     """
 
     kind: OutcomeKind
@@ -339,7 +363,9 @@ class Outcome(Value):
     adopted: bool = False
     restored: Revision | None = None
     snapshots: tuple[TakenSnapshot, ...] = ()
-    left_out: LeftOut | None = None
+    excluded: Excluded | None = None
+
+    former_names: ClassVar[Mapping[str, str | None]] = {"left_out": "excluded"}
 
 
 class Pass(Value):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from ronron.core.backups import KeptBundle, SeenBackup
-from ronron.core.excluded import LeftOut
+from ronron.core.excluded import Excluded
 from ronron.core.model import (
     Decision,
     Instant,
@@ -42,12 +42,14 @@ class Held(Value):
     forbidden: bool = False
 
 
-class Partly(Value):
+class Degraded(Value):
     """A revision that is live on some machines only: which, what it was brought without, and since when."""
 
     revision: Revision
-    left_out: LeftOut
+    excluded: Excluded
     since: Instant
+
+    former_names: ClassVar[Mapping[str, str | None]] = {"left_out": "excluded"}
 
 
 class Running(Value):
@@ -85,8 +87,8 @@ class Record(Value):
         failures: in a row, of `attempted`; with the time and message of the last.
         stalled: why nothing but a person or a new revision can help, or None.
         held: the preview that waits for an approval, or None.
-        partly: the revision that is live but for some machines, or None; `updated` and `current` are then of
-            the last one that was live everywhere.
+        degraded: the revision that is live but for some machines, or None; `updated` and `current` are then
+            of the last one that was live everywhere.
         running: the pass under way, or None.
         interrupted: the last pass did not end; the next one begins without waiting.
         served: number of the last request that was served.
@@ -113,7 +115,7 @@ class Record(Value):
     failure: str | None = None
     stalled: str | None = None
     held: Held | None = None
-    partly: Partly | None = None
+    degraded: Degraded | None = None
     running: Running | None = None
     interrupted: bool = False
     served: int = 0
@@ -122,6 +124,8 @@ class Record(Value):
     inventory: object | None = None
     backups: Mapping[str, SeenBackup] = Field(default_factory=dict)
     kept: KeptBundle | None = None
+
+    former_names: ClassVar[Mapping[str, str | None]] = {"partly": "degraded"}
 
     @property
     def verified(self) -> bool:
@@ -135,7 +139,7 @@ class Record(Value):
     @property
     def everywhere(self) -> Revision | None:
         """The one revision that is live on every machine, as far as anybody knows."""
-        return self.current if self.partly is None else None
+        return self.current if self.degraded is None else None
 
     def deciding(self, decision: Decision, now: Instant) -> Record:
         """The record with a decision noted; the time moves only when the decision does."""
@@ -183,7 +187,7 @@ class Record(Value):
         match outcome.kind:
             case OutcomeKind.UNCHANGED | OutcomeKind.UPDATED:
                 return ended._at(revision, digest, now, moved=outcome.kind is OutcomeKind.UPDATED)
-            case OutcomeKind.PARTLY_LIVE:
+            case OutcomeKind.DEGRADED:
                 return ended._at_in_part(outcome, revision, now)
             case OutcomeKind.HELD:
                 held = Held(
@@ -202,7 +206,7 @@ class Record(Value):
                 failed = ended.with_(
                     digest=None,
                     held=None,
-                    partly=None,
+                    degraded=None,
                     failures=ended.failures + 1,
                     failed_at=now,
                     failure=outcome.message,
@@ -219,7 +223,7 @@ class Record(Value):
                 return ended.with_(
                     interrupted=True,
                     digest=self.digest if outcome.busy else None,
-                    partly=self.partly if outcome.busy else None,
+                    degraded=self.degraded if outcome.busy else None,
                 )
 
     def recovered(self, now: Instant) -> Record:
@@ -232,7 +236,7 @@ class Record(Value):
             interrupted=True,
             digest=None,
             held=None,
-            partly=None,
+            degraded=None,
             failures=self.failures + 1,
             failed_at=now,
             failure="the process that made the last pass died in the middle of it",
@@ -257,21 +261,21 @@ class Record(Value):
             failure=None,
             stalled=None,
             held=None,
-            partly=None,
+            degraded=None,
         )
 
     def _at_in_part(self, outcome: Outcome, revision: Revision, now: Instant) -> Record:
-        if outcome.left_out is None:
-            raise ValueError("what is partly live has to say what it does without")
-        before = self.partly
+        if outcome.excluded is None:
+            raise ValueError("what is degraded has to say what it does without")
+        before = self.degraded
         same = before is not None and before.revision == revision
         # What is live differs from machine to machine, so no digest stands for it, nothing counts as healthy
         # everywhere, and the last revision that was whole stays the last one.
         return self.with_(
             digest=None,
-            partly=Partly(
+            degraded=Degraded(
                 revision=revision,
-                left_out=outcome.left_out,
+                excluded=outcome.excluded,
                 since=before.since if same and before is not None else now,
             ),
             failures=0,

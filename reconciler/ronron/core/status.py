@@ -40,7 +40,7 @@ class State(StrEnum):
     HELD = "waits for approval"
     INTERRUPTED = "interrupted"
     WAITING = "waiting"
-    PARTLY_LIVE = "partly live"
+    DEGRADED = "degraded"
     LIVE = "live"
     NEW = "never updated"
 
@@ -88,7 +88,7 @@ class EnvironmentStatus(Value):
     removed: bool = False
 
 
-class Finding(Value):
+class CheckResult(Value):
     """A piece that the reconciler needs, as `doctor` finds it.
 
     Args:
@@ -137,10 +137,10 @@ def status(record: Record, passes: Sequence[Pass], *, removed: bool = False) -> 
 def exit_code(statuses: Sequence[EnvironmentStatus]) -> ExitCode:
     """The worst of several environments: failed before held, held before done.
 
-    Partly live is not done: something that is wanted is not there.
+    Degraded is not done: something that is wanted is not there.
     """
     states = {environment.state for environment in statuses}
-    if states & {State.FAILING, State.STALLED, State.PARTLY_LIVE}:
+    if states & {State.FAILING, State.STALLED, State.DEGRADED}:
         return ExitCode.FAILED
     return ExitCode.HELD if State.HELD in states else ExitCode.DONE
 
@@ -148,7 +148,7 @@ def exit_code(statuses: Sequence[EnvironmentStatus]) -> ExitCode:
 def exit_code_of(outcome: Outcome | None, reason: Reason) -> ExitCode:
     """What a process says after one pass; without an outcome the reason for waiting decides."""
     if outcome is None:
-        failing = {Reason.STALLED, Reason.GAVE_UP, Reason.COOLING_DOWN, Reason.PARTLY_LIVE}
+        failing = {Reason.STALLED, Reason.GAVE_UP, Reason.COOLING_DOWN, Reason.DEGRADED}
         holding = {
             Reason.SUSPENDED,
             Reason.WAITING_FOR_APPROVAL,
@@ -165,7 +165,7 @@ def exit_code_of(outcome: Outcome | None, reason: Reason) -> ExitCode:
             return ExitCode.DONE
         case OutcomeKind.HELD:
             return ExitCode.HELD
-        case OutcomeKind.PARTLY_LIVE | OutcomeKind.FAILED | OutcomeKind.INTERRUPTED | OutcomeKind.ROLLED_BACK:
+        case OutcomeKind.DEGRADED | OutcomeKind.FAILED | OutcomeKind.INTERRUPTED | OutcomeKind.ROLLED_BACK:
             return ExitCode.FAILED
 
 
@@ -192,8 +192,8 @@ def _state(record: Record) -> tuple[State, str]:
     if record.failures:
         times = "once" if record.failures == 1 else f"{record.failures} times in a row"
         return State.FAILING, f"failed {times}: {record.failure}"
-    if record.partly is not None and record.partly.revision == record.attempted:
-        return State.PARTLY_LIVE, record.partly.left_out.why
+    if record.degraded is not None and record.degraded.revision == record.attempted:
+        return State.DEGRADED, record.degraded.excluded.why
     waiting = {Reason.NOT_PROMOTED, Reason.OUTSIDE_WINDOW}
     if record.decision is not None and record.decision.reason in waiting:
         return State.WAITING, record.decision.why
@@ -213,8 +213,8 @@ def _hint(record: Record, state: State, last: Pass | None) -> str:
             return f"ronron resume {name}"
         case State.NEW:
             return f"ronron update {name}"
-        case State.PARTLY_LIVE if record.partly is not None:
-            return hint_for(record.partly.left_out)
+        case State.DEGRADED if record.degraded is not None:
+            return hint_for(record.degraded.excluded)
         case State.STALLED | State.FAILING:
             hint = last.outcome.hint if last is not None and last.outcome is not None else ""
             return hint or f"push a mended revision, or try again with ronron update {name}"
@@ -245,7 +245,7 @@ def _services(
     if inventory is None:
         return ()
     probes = _last_probes(passes)
-    silent = record.partly.left_out.machines if record.partly is not None else {}
+    silent = record.degraded.excluded.machines if record.degraded is not None else {}
     # What was seen before its machine fell silent says nothing of now.
     unseen = {name: one.machine for name, one in inventory.services.items() if one.machine in silent}
     probes = {name: probe for name, probe in probes.items() if name not in unseen}

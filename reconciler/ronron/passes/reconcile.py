@@ -21,7 +21,7 @@ from ronron.core.outcomes import failed
 from ronron.core.policy import Policy
 from ronron.core.record import Record, Running
 from ronron.passes.attempt import Attempt, Ports, Target, digest_at, prepared
-from ronron.passes.machines import left_out, still_silent
+from ronron.passes.machines import find_excluded, still_silent
 from ronron.ports import Store
 
 __all__ = ["KEPT_WORK", "Ports", "Target", "look", "reconcile"]
@@ -80,11 +80,11 @@ def look(target: Target, ports: Ports, revision: Revision, work: Path) -> tuple[
     """
     record = ports.store.load(target.name)
     digest = digest_at(target, ports, revision)
-    without = left_out(ports.machines, record.inventory)
+    without = find_excluded(ports.machines, record.inventory)
     if without is not None:
         ports.progress.tell(target.name, f"machines: {without.why}")
     with prepared(
-        target, ports, revision, digest, work, running=record.everywhere, without=without
+        target, ports, revision, digest, work, running=record.everywhere, excluded=without
     ) as program:
         preview = ports.engine.preview(program)
         return preview, judge(preview, target.policy, ports.store.approvals(target.name))

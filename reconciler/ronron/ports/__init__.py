@@ -29,7 +29,7 @@ from ronron.core.model import (
     Value,
 )
 from ronron.core.record import Record
-from ronron.core.status import Finding
+from ronron.core.status import CheckResult
 
 
 class Source(Protocol):
@@ -98,8 +98,8 @@ class Program(Value):
         create_stack: make the stack where the backend has none.
         running: the commit that is live before this, where anybody knows; the program sees it as
             `RONRON_REVISION`, so that a snapshot taken before an update can say what it is of.
-        without: names of the machines that are left out, sorted: nothing is touched that goes through a
-            provider of such a name, and nothing deleted anywhere. The program sees it as `RONRON_WITHOUT`.
+        excluded: names of the excluded machines, sorted: nothing is touched that goes through a
+            provider of such a name, and nothing deleted anywhere. The program sees it as `RONRON_EXCLUDE`.
     """
 
     directory: Path
@@ -109,7 +109,7 @@ class Program(Value):
     digest: str
     create_stack: bool = False
     running: Commit | None = None
-    without: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
 
 
 class Engine(Protocol):
@@ -142,12 +142,12 @@ class Engine(Protocol):
         """
         ...
 
-    def examine(self, program: Program) -> tuple[Finding, ...]:
-        """Ask the program what it finds of its own surroundings: machines, clusters; no effect.
+    def checks(self, program: Program) -> tuple[CheckResult, ...]:
+        """Have the program check what it depends on, such as machines and clusters; no effect.
 
         Returns:
-            What it told, in order; nothing where the program knows of no such question, and then it can be
-            previewed at least.
+            Its results, in order; empty where the program has no such checks, and then it can be previewed
+            at least.
         """
         ...
 

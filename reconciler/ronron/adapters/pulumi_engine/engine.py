@@ -30,7 +30,7 @@ from ronron.adapters.pulumi_engine.process_runner import (
     note_asked,
     was_asked,
 )
-from ronron.adapters.pulumi_engine.program_checks import EXAMINE, findings_in
+from ronron.adapters.pulumi_engine.program_checks import CHECK, findings_in
 from ronron.adapters.pulumi_engine.refresh import mend
 from ronron.adapters.pulumi_engine.remedies import DOCTOR
 from ronron.adapters.pulumi_engine.state import INVENTORY, ExportedState
@@ -44,7 +44,7 @@ from ronron.core.errors import (
     StackNotFoundError,
 )
 from ronron.core.model import QUIET, Preview, ProcessMark, StackState, Updated
-from ronron.core.status import Finding
+from ronron.core.status import CheckResult
 from ronron.ports import Processes, Program
 from ronron.settings import EngineSettings
 
@@ -105,7 +105,7 @@ class PulumiEngine:
         """
         with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE) as call:
             call.copy_config()
-            if program.without:
+            if program.excluded:
                 call.leave_out(call.export())
             finished, log, plan = call.preview()
             if finished.code != 0 and program.create_stack and _is_missing(call.error(finished, log)):
@@ -124,7 +124,7 @@ class PulumiEngine:
                 changes=log.planned,
                 plan=plan,
                 identity=identity(
-                    program.revision.commit, program.digest, version, log.planned, program.without
+                    program.revision.commit, program.digest, version, log.planned, program.excluded
                 ),
                 resources=log.before,
                 messages=call.messages(log),
@@ -139,9 +139,9 @@ class PulumiEngine:
             self._free_dead_locks(call)
             return mend(call, exported)
 
-    def examine(self, program: Program) -> tuple[Finding, ...]:
+    def checks(self, program: Program) -> tuple[CheckResult, ...]:
         """See ports.Engine; by a preview that the program breaks off once it has told what it found."""
-        with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE, {EXAMINE: "1"}) as call:
+        with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE, {CHECK: "1"}) as call:
             call.copy_config()
             finished, log, _ = call.preview()
             if finished.code != 0 and program.create_stack and _is_missing(call.error(finished, log)):
@@ -268,8 +268,8 @@ class PulumiEngine:
         program: Program | None = None,
         more: Mapping[str, str] = MappingProxyType({}),
     ) -> EngineCommand:
-        running, without = (program.running, program.without) if program else (None, ())
-        seen = {**environment(self._settings, self._inherited, running, without), **more}
+        running, excluded = (program.running, program.excluded) if program else (None, ())
+        seen = {**environment(self._settings, self._inherited, running, excluded), **more}
         executable = shutil.which("pulumi", path=seen.get("PATH", os.defpath))
         if executable is None:
             raise EngineMissingError("cannot find the engine: there is no `pulumi` on PATH", hint=DOCTOR)

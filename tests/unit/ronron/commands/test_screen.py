@@ -18,7 +18,7 @@ from ronron.commands.screen import (
 )
 from ronron.core.errors import ConfigError, Problem
 from ronron.core.model import Operation, Verdict, VerdictKind
-from ronron.core.status import Finding, status
+from ronron.core.status import CheckResult, status
 from tests.support.values import FAILED, NEW, SYNCED, UPDATED, begun, change, preview
 from tests.support.worlds import inventory
 
@@ -132,7 +132,7 @@ def test_nothing_yet_says_how_to_begin(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_findings_have_their_remedy_below(capsys: pytest.CaptureFixture[str]) -> None:
-    show_findings(Screen(), [Finding(name="engine", good=False, remedy="run make setup")])
+    show_findings(Screen(), [CheckResult(name="engine", good=False, remedy="run make setup")])
     said = capsys.readouterr().out
     assert "✗" in said
     assert "engine: run make setup" in said

@@ -16,6 +16,7 @@ from ronron.core.policy import Policy, Promotion, Retry, Window
 from ronron.core.record import Record
 from ronron.testing import NOON
 from tests.support.values import (
+    DEGRADED,
     FAILED,
     FRESH,
     HELD,
@@ -26,7 +27,6 @@ from tests.support.values import (
     OLD,
     OLD_DIGEST,
     OTHER_PLAN,
-    PARTLY,
     PLAN,
     PRODUCTION,
     SECOND,
@@ -58,7 +58,7 @@ HELD_RECORD = SYNCED.with_(attempted=NEW, attempted_at=NOON, held=HELD)
 GIVEN_UP = FAILED.with_(failures=5)
 INTERRUPTED = SYNCED.with_(attempted=NEW, attempted_at=NOON, interrupted=True)
 STALLED = FAILED.with_(stalled="the passphrase is wrong")
-IN_PART = SYNCED.with_(attempted=NEW, attempted_at=NOON, digest=None, partly=PARTLY)
+IN_PART = SYNCED.with_(attempted=NEW, attempted_at=NOON, digest=None, degraded=DEGRADED)
 SILENT = {"pica02", "pica03"}
 
 
@@ -223,33 +223,31 @@ ROWS: dict[str, Row] = {
     "never updated, and failed": Row(
         Reason.RETRY, FAILED.with_(updated=None, current=None), now=NOON + MINUTE
     ),
-    # -- partly live
-    "partly live": Row(Reason.PARTLY_LIVE, IN_PART, silent=SILENT),
-    "partly live for ever": Row(Reason.PARTLY_LIVE, IN_PART, silent=SILENT, now=NOON + 10_000 * HOUR),
-    "partly live, and the reference was renamed": Row(
-        Reason.PARTLY_LIVE, IN_PART, silent=SILENT, desired=RENAMED
-    ),
-    "partly live outside the window": Row(Reason.PARTLY_LIVE, IN_PART, silent=SILENT, policy=WINDOWED),
-    "partly live, and another one is silent": Row(Reason.PARTLY_LIVE, IN_PART, silent={*SILENT, "pica04"}),
-    "partly live though asked": Row(Reason.REQUESTED, IN_PART, silent=SILENT, request=ASKED),
-    "partly live, and another revision came": Row(
+    # -- degraded
+    "degraded": Row(Reason.DEGRADED, IN_PART, silent=SILENT),
+    "degraded for ever": Row(Reason.DEGRADED, IN_PART, silent=SILENT, now=NOON + 10_000 * HOUR),
+    "degraded, and the reference was renamed": Row(Reason.DEGRADED, IN_PART, silent=SILENT, desired=RENAMED),
+    "degraded outside the window": Row(Reason.DEGRADED, IN_PART, silent=SILENT, policy=WINDOWED),
+    "degraded, and another one is silent": Row(Reason.DEGRADED, IN_PART, silent={*SILENT, "pica04"}),
+    "degraded though asked": Row(Reason.REQUESTED, IN_PART, silent=SILENT, request=ASKED),
+    "degraded, and another revision came": Row(
         Reason.NEW_REVISION,
-        IN_PART.with_(attempted=OLD, partly=PARTLY.with_(revision=OLD)),
+        IN_PART.with_(attempted=OLD, degraded=DEGRADED.with_(revision=OLD)),
         silent=SILENT,
     ),
-    "partly live, and back at what was live everywhere": Row(
+    "degraded, and back at what was live everywhere": Row(
         Reason.NEW_REVISION, IN_PART, desired=OLD, digest=OLD_DIGEST, silent=SILENT
     ),
-    "partly live, and a newer one is held": Row(
+    "degraded, and a newer one is held": Row(
         Reason.WAITING_FOR_APPROVAL,
-        IN_PART.with_(partly=PARTLY.with_(revision=OLD), held=HELD),
+        IN_PART.with_(degraded=DEGRADED.with_(revision=OLD), held=HELD),
         silent=SILENT,
     ),
     "every machine answers again": Row(Reason.MACHINE_ANSWERS, IN_PART),
     "one of two machines answers again": Row(Reason.MACHINE_ANSWERS, IN_PART, silent={"pica02"}),
     "a machine answers again outside the window": Row(Reason.OUTSIDE_WINDOW, IN_PART, policy=WINDOWED),
     # -- promotion
-    "not promoted: partly live there": Row(
+    "not promoted: degraded there": Row(
         Reason.NOT_PROMOTED,
         SYNCED,
         policy=PROMOTED,
@@ -324,8 +322,8 @@ def test_every_reason_is_reached_and_belongs_to_one_step() -> None:
         ("held and approved", "plan cccccccccccc was approved"),
         ("failures at the limit", "gave up after 5 failures: the pad is down"),
         (
-            "partly live",
-            "main@2e3000000000 is partly live: pica02 does not answer (connection refused) and pica03 does"
+            "degraded",
+            "main@2e3000000000 is degraded: pica02 does not answer (connection refused) and pica03 does"
             " not answer (no answer within 15 s); pad, team wait for them",
         ),
         ("one of two machines answers again", "main@2e3000000000 is wanted on pica03, too"),
@@ -383,7 +381,7 @@ def test_what_is_live_is_the_newest_revision_that_is_the_same() -> None:
 def test_another_look_is_worth_it_when_time_alone_can_change_the_decision(
     row: str, when: datetime | None
 ) -> None:
-    assert ROWS[row].decide().look_again == when
+    assert ROWS[row].decide().poll_again_at == when
 
 
 @given(
@@ -414,10 +412,10 @@ def test_the_time_to_look_again_lies_ahead_and_brings_another_reason(
     now = NOON + minutes * MINUTE
     decision = at(now)
     assert decision.why
-    if decision.look_again is not None:
+    if decision.poll_again_at is not None:
         assert decision.step is Step.WAIT
-        assert decision.look_again > now
-        assert at(decision.look_again).reason is not decision.reason
+        assert decision.poll_again_at > now
+        assert at(decision.poll_again_at).reason is not decision.reason
 
 
 # -- backoff -----------------------------------------------------------------------------------------------

@@ -23,11 +23,12 @@ from ronron.core.model import (
 from ronron.core.record import Held, Record, Running
 from ronron.testing import NOON
 from tests.support.values import (
+    DEGRADED,
+    EXCLUDED,
     FAILED,
     FRESH,
     HELD,
     HOUR,
-    LEFT_OUT,
     MINUTE,
     NEW,
     NEW_DIGEST,
@@ -35,7 +36,6 @@ from tests.support.values import (
     OLD_DIGEST,
     OTHER_PLAN,
     OURS,
-    PARTLY,
     PLAN,
     PRODUCTION,
     RUNNING,
@@ -53,7 +53,7 @@ HOPELESS = Outcome(kind=OutcomeKind.FAILED, message="the passphrase is wrong", h
 STOPPED = Outcome(kind=OutcomeKind.INTERRUPTED, message="stopped", retryable=True)
 BUSY = STOPPED.with_(busy=True)
 ROLLED_BACK = Outcome(kind=OutcomeKind.ROLLED_BACK, message="the pad is down; went back", restored=OLD)
-IN_PART = Outcome(kind=OutcomeKind.PARTLY_LIVE, message="main@2e3000000000 is partly live", left_out=LEFT_OUT)
+IN_PART = Outcome(kind=OutcomeKind.DEGRADED, message="main@2e3000000000 is degraded", excluded=EXCLUDED)
 HOLDING = Outcome(
     kind=OutcomeKind.HELD,
     message="it would delete 1 resource",
@@ -196,47 +196,47 @@ def test_after_a_rollback_the_older_revision_is_live_and_the_newer_is_not_tried_
     assert decide(NEW, NEW_DIGEST, after, PRODUCTION, LATER + 1000 * HOUR).reason is Reason.STALLED
 
 
-def test_what_is_partly_live_is_remembered_beside_what_was_live_everywhere() -> None:
+def test_what_is_degraded_is_remembered_beside_what_was_live_everywhere() -> None:
     after = INTENT.after(IN_PART, NEW, NEW_DIGEST, LATER)
     assert after == SYNCED.with_(
-        attempted=NEW, attempted_at=NOON, digest=None, partly=PARTLY.with_(since=LATER)
+        attempted=NEW, attempted_at=NOON, digest=None, degraded=DEGRADED.with_(since=LATER)
     )
     assert not after.verified
     assert (after.everywhere, SYNCED.everywhere) == (None, OLD)
 
 
-def test_it_is_partly_live_since_it_first_was() -> None:
+def test_it_is_degraded_since_it_first_was() -> None:
     once = INTENT.after(IN_PART, NEW, NEW_DIGEST, NOON)
-    fewer = LEFT_OUT.with_(machines={"pica02": "no route to host"}, services=("pad",))
-    again = once.attempting(RUNNING, LATER, None).after(IN_PART.with_(left_out=fewer), NEW, NEW_DIGEST, LATER)
-    assert again.partly == PARTLY.with_(left_out=fewer)
+    fewer = EXCLUDED.with_(machines={"pica02": "no route to host"}, services=("pad",))
+    again = once.attempting(RUNNING, LATER, None).after(IN_PART.with_(excluded=fewer), NEW, NEW_DIGEST, LATER)
+    assert again.degraded == DEGRADED.with_(excluded=fewer)
 
 
 @pytest.mark.parametrize("outcome", [UPDATED, UNCHANGED], ids=["updated", "unchanged"])
-def test_what_was_partly_live_becomes_whole(outcome: Outcome) -> None:
-    partly = INTENT.after(IN_PART, NEW, NEW_DIGEST, NOON)
-    whole = partly.attempting(RUNNING, LATER, None).after(outcome, NEW, NEW_DIGEST, LATER)
-    assert (whole.partly, whole.updated, whole.current, whole.healthy) == (None, NEW, NEW, NEW)
+def test_what_was_degraded_becomes_whole(outcome: Outcome) -> None:
+    degraded = INTENT.after(IN_PART, NEW, NEW_DIGEST, NOON)
+    whole = degraded.attempting(RUNNING, LATER, None).after(outcome, NEW, NEW_DIGEST, LATER)
+    assert (whole.degraded, whole.updated, whole.current, whole.healthy) == (None, NEW, NEW, NEW)
     assert whole.verified
 
 
 @pytest.mark.parametrize("outcome", [BROKEN, ROLLED_BACK, STOPPED], ids=["failed", "rolled back", "stopped"])
-def test_after_trouble_nobody_knows_what_is_partly_live(outcome: Outcome) -> None:
-    partly = INTENT.after(IN_PART, NEW, NEW_DIGEST, NOON).attempting(RUNNING, LATER, None)
-    assert partly.partly == PARTLY
-    assert partly.after(outcome, NEW, NEW_DIGEST, LATER).partly is None
-    assert partly.recovered(LATER).partly is None
+def test_after_trouble_nobody_knows_what_is_degraded(outcome: Outcome) -> None:
+    degraded = INTENT.after(IN_PART, NEW, NEW_DIGEST, NOON).attempting(RUNNING, LATER, None)
+    assert degraded.degraded == DEGRADED
+    assert degraded.after(outcome, NEW, NEW_DIGEST, LATER).degraded is None
+    assert degraded.recovered(LATER).degraded is None
 
 
-def test_what_is_held_or_found_busy_leaves_partly_live_what_is() -> None:
-    partly = INTENT.after(IN_PART, NEW, NEW_DIGEST, NOON).attempting(RUNNING, LATER, None)
-    assert partly.after(HOLDING, NEW, NEW_DIGEST, LATER).partly == PARTLY
-    assert partly.after(BUSY, NEW, NEW_DIGEST, LATER).partly == PARTLY
+def test_what_is_held_or_found_busy_leaves_degraded_what_is() -> None:
+    degraded = INTENT.after(IN_PART, NEW, NEW_DIGEST, NOON).attempting(RUNNING, LATER, None)
+    assert degraded.after(HOLDING, NEW, NEW_DIGEST, LATER).degraded == DEGRADED
+    assert degraded.after(BUSY, NEW, NEW_DIGEST, LATER).degraded == DEGRADED
 
 
-def test_what_is_partly_live_has_to_say_without_what() -> None:
+def test_what_is_degraded_has_to_say_without_what() -> None:
     with pytest.raises(ValueError, match="without"):
-        INTENT.after(IN_PART.with_(left_out=None), NEW, NEW_DIGEST, LATER)
+        INTENT.after(IN_PART.with_(excluded=None), NEW, NEW_DIGEST, LATER)
 
 
 def test_a_pass_that_was_stopped_goes_on_and_may_have_come_half_way() -> None:
@@ -326,7 +326,12 @@ def test_what_is_live_is_verified_when_it_was_seen_healthy(record: Record, verif
 
 def test_a_record_comes_back_from_its_document() -> None:
     full = INTENT.with_(
-        held=HELD, partly=PARTLY, suspended=SUSPENSION, inventory={"version": 1}, failures=2, failed_at=NOON
+        held=HELD,
+        degraded=DEGRADED,
+        suspended=SUSPENSION,
+        inventory={"version": 1},
+        failures=2,
+        failed_at=NOON,
     )
     assert Record.model_validate_json(full.model_dump_json()) == full
 
@@ -407,7 +412,7 @@ class Life(RuleBasedStateMachine):
     @rule(
         outcome=outcomes,
         approvals=st.frozensets(st.sampled_from([PLAN, OTHER_PLAN])),
-        silent=st.frozensets(st.sampled_from(sorted(LEFT_OUT.machines))),
+        silent=st.frozensets(st.sampled_from(sorted(EXCLUDED.machines))),
         dies=st.booleans(),
     )
     def a_pass(self, outcome: Outcome, approvals: frozenset[str], silent: frozenset[str], dies: bool) -> None:
@@ -439,7 +444,7 @@ class Life(RuleBasedStateMachine):
     def _effect(self, outcome: Outcome, digest: str) -> None:
         if outcome.kind in {OutcomeKind.UPDATED, OutcomeKind.UNCHANGED}:
             self.world = {digest}
-        elif outcome.kind in {OutcomeKind.FAILED, OutcomeKind.PARTLY_LIVE} or (
+        elif outcome.kind in {OutcomeKind.FAILED, OutcomeKind.DEGRADED} or (
             outcome.kind is OutcomeKind.INTERRUPTED and not outcome.busy
         ):
             self.world = self.world | {digest, "half-way"}
@@ -492,8 +497,8 @@ class Life(RuleBasedStateMachine):
         assert not (record.held is not None and record.stalled is not None)
 
     @invariant()
-    def what_is_partly_live_is_whole_nowhere(self) -> None:
-        if self.record.partly is not None:
+    def what_is_degraded_is_whole_nowhere(self) -> None:
+        if self.record.degraded is not None:
             assert (self.record.digest, self.record.verified, self.record.failures) == (None, False, 0)
 
     @invariant()
@@ -516,12 +521,12 @@ TestLife.settings = settings(max_examples=150, stateful_step_count=30, deadline=
 
 def test_a_record_of_an_earlier_release_is_read() -> None:
     """As it was before there were backups."""
-    newer = {"stack", "backups", "kept", "partly"}
+    newer = {"stack", "backups", "kept", "degraded"}
     document = SYNCED.model_dump(mode="json", exclude=newer)
     assert Record.model_validate(document) == SYNCED
-    assert (SYNCED.stack, SYNCED.backups, SYNCED.kept, SYNCED.partly) == (None, {}, None, None)
+    assert (SYNCED.stack, SYNCED.backups, SYNCED.kept, SYNCED.degraded) == (None, {}, None, None)
 
 
 def test_an_outcome_of_an_earlier_release_is_read() -> None:
-    document = UPDATED.model_dump(mode="json", exclude={"snapshots", "left_out"})
+    document = UPDATED.model_dump(mode="json", exclude={"snapshots", "excluded"})
     assert Outcome.model_validate(document) == UPDATED.with_(snapshots=())

@@ -19,13 +19,13 @@ from ronron.core.model import Decision, Outcome, OutcomeKind, Reason
 from ronron.core.record import Record
 from ronron.core.status import ExitCode, State, code_of, exit_code, exit_code_of, status
 from tests.support.values import (
+    DEGRADED,
     FAILED,
     FRESH,
     HELD,
     KEPT_BUNDLE,
     NEW,
     OLD,
-    PARTLY,
     RUNNING,
     SEEN,
     SUSPENSION,
@@ -36,7 +36,7 @@ from tests.support.values import (
 from tests.support.worlds import inventory
 
 DECIDED = Decision(reason=Reason.OUTSIDE_WINDOW, why="its window opens at 18:00")
-IN_PART = SYNCED.with_(attempted=NEW, digest=None, partly=PARTLY)
+IN_PART = SYNCED.with_(attempted=NEW, digest=None, degraded=DEGRADED)
 STALLED = FAILED.with_(stalled="hostname is missing")
 
 
@@ -48,8 +48,8 @@ STALLED = FAILED.with_(stalled="hostname is missing")
         pytest.param(FAILED, State.FAILING, ExitCode.FAILED, id="failed once"),
         pytest.param(STALLED, State.STALLED, ExitCode.FAILED, id="stalled goes before failing"),
         pytest.param(SYNCED.with_(held=HELD), State.HELD, ExitCode.HELD, id="held"),
-        pytest.param(IN_PART, State.PARTLY_LIVE, ExitCode.FAILED, id="partly live"),
-        pytest.param(IN_PART.with_(held=HELD), State.HELD, ExitCode.HELD, id="held goes before partly live"),
+        pytest.param(IN_PART, State.DEGRADED, ExitCode.FAILED, id="degraded"),
+        pytest.param(IN_PART.with_(held=HELD), State.HELD, ExitCode.HELD, id="held goes before degraded"),
         pytest.param(STALLED.with_(suspended=SUSPENSION), State.SUSPENDED, ExitCode.DONE, id="suspended"),
         pytest.param(STALLED.with_(running=RUNNING), State.UPDATING, ExitCode.DONE, id="running goes first"),
         pytest.param(FAILED.with_(interrupted=True), State.INTERRUPTED, ExitCode.DONE, id="interrupted"),
@@ -75,7 +75,7 @@ def test_the_worst_environment_decides_the_exit_code() -> None:
         pytest.param(None, Reason.UP_TO_DATE, ExitCode.DONE, id="nothing to do"),
         pytest.param(None, Reason.STALLED, ExitCode.FAILED, id="stalled"),
         pytest.param(None, Reason.COOLING_DOWN, ExitCode.FAILED, id="cooling down"),
-        pytest.param(None, Reason.PARTLY_LIVE, ExitCode.FAILED, id="a machine is silent"),
+        pytest.param(None, Reason.DEGRADED, ExitCode.FAILED, id="a machine is silent"),
         pytest.param(None, Reason.SUSPENDED, ExitCode.HELD, id="suspended"),
         pytest.param(None, Reason.WAITING_FOR_APPROVAL, ExitCode.HELD, id="waits"),
         pytest.param(UPDATED, Reason.REQUESTED, ExitCode.DONE, id="updated"),
@@ -128,9 +128,9 @@ def test_services_come_from_the_record_and_their_health_from_the_last_probe() ->
     ]
 
 
-def test_what_is_partly_live_says_what_waits_for_what() -> None:
-    left_out = PARTLY.left_out.with_(machines={"here": "connection refused"}, services=("pad",))
-    record = IN_PART.with_(partly=PARTLY.with_(left_out=left_out), inventory=inventory())
+def test_what_is_degraded_says_what_waits_for_what() -> None:
+    excluded = DEGRADED.excluded.with_(machines={"here": "connection refused"}, services=("pad",))
+    record = IN_PART.with_(degraded=DEGRADED.with_(excluded=excluded), inventory=inventory())
     how = status(record, (begun().with_(outcome=UPDATED),))
     assert how.why == "here does not answer (connection refused); pad waits for it"
     assert how.hint.startswith("bring here back")

@@ -275,8 +275,8 @@ def test_a_failure_is_tried_again_after_cooling_down_and_given_up_in_the_end(wor
         reasons.append(made.decision.reason)
         if made.decision.reason is Reason.GAVE_UP:
             break
-        if made.decision.look_again is not None:
-            world.clock.advance(made.decision.look_again - world.clock.now())
+        if made.decision.poll_again_at is not None:
+            world.clock.advance(made.decision.poll_again_at - world.clock.now())
     tried = [reason for reason in reasons if reason is not Reason.COOLING_DOWN]
     assert tried == [Reason.NEVER_UPDATED, *[Reason.RETRY] * 4, Reason.GAVE_UP]
 
