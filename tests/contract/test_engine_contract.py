@@ -316,12 +316,12 @@ def test_two_updates_of_one_stack_do_not_run_at_once(live: World) -> None:
 
 
 def test_where_nothing_is_half_made_nothing_is_mended(live: World) -> None:
-    assert live.engine.mend(live.program()) == ()
+    assert live.engine.refresh_failed(live.program()) == ()
     assert live.engine.preview(live.program()).changes
 
 
 def test_a_stack_that_is_not_there_has_nothing_to_mend(world: World) -> None:
-    assert world.engine.mend(world.program()) == ()
+    assert world.engine.refresh_failed(world.program()) == ()
 
 
 def test_a_program_tells_what_it_finds_and_makes_nothing(live: World) -> None:
@@ -381,18 +381,18 @@ def test_a_killed_engine_leaves_an_operation_of_which_nobody_knows_the_end(live:
     (pending,) = live.engine.state(live.program()).pending_creates
     assert pending.endswith("::lamp")
     with pytest.raises(PendingOperationsError, match="lamp"):
-        live.another_engine().settle(live.program(), None)
+        live.another_engine().recover_from_crash(live.program(), None)
     with pytest.raises(PendingOperationsError, match="lamp"):
         live.engine.update(live.program(), live.engine.preview(live.program()), lambda _: None)
 
 
 def test_nothing_is_settled_where_nothing_was_left(live: World) -> None:
-    assert live.engine.settle(live.program(), None)
+    assert live.engine.recover_from_crash(live.program(), None)
 
 
 def test_the_lock_of_a_dead_engine_is_removed(live: World) -> None:
     live.leave_lock("dead")
-    assert "lock" in live.engine.settle(live.program(), None)
+    assert "lock" in live.engine.recover_from_crash(live.program(), None)
     live.declare(BLUE, inventory={"version": 1})
     assert custom(live.update(live.engine.preview(live.program())).changes) == [("update", "shelf")]
 
@@ -401,7 +401,7 @@ def test_the_lock_of_a_dead_engine_is_removed(live: World) -> None:
 def test_a_lock_whose_owner_is_not_proven_dead_stays(live: World, owner: str) -> None:
     live.leave_lock(owner)
     with pytest.raises(StackLockedError):
-        live.engine.settle(live.program(), None)
+        live.engine.recover_from_crash(live.program(), None)
     live.declare(BLUE, inventory={"version": 1})
     preview = live.engine.preview(live.program())
     with pytest.raises(StackLockedError):
@@ -419,7 +419,7 @@ def test_an_exported_state_makes_another_backend_know_everything(live: World) ->
     exported = live.engine.export(live.program())
     assert exported is not None
     there = live.engine_elsewhere()
-    there.restore(live.program(), exported)
+    there.import_state(live.program(), exported)
     state = there.state(live.program())
     assert (state.exists, state.resources, state.inventory) == (True, 1, {"version": 1})
     preview = there.preview(live.program())
@@ -430,8 +430,8 @@ def test_a_state_is_put_back_once_more_without_harm(live: World) -> None:
     exported = live.engine.export(live.program())
     assert exported is not None
     there = live.engine_elsewhere()
-    there.restore(live.program(), exported)
-    there.restore(live.program(), exported)
+    there.import_state(live.program(), exported)
+    there.import_state(live.program(), exported)
     assert there.state(live.program()).resources == 1
 
 
@@ -441,12 +441,12 @@ def test_a_stack_with_other_resources_is_never_written_over(live: World) -> None
     live.declare(RED, LAMP, inventory={"version": 1})
     live.update(live.engine.preview(live.program()))
     with pytest.raises(ConfigError, match="it has other resources"):
-        live.engine.restore(live.program(), exported)
+        live.engine.import_state(live.program(), exported)
     assert live.engine.state(live.program()).resources == 2
 
 
 def test_what_is_no_exported_state_is_refused(live: World) -> None:
     there = live.engine_elsewhere()
     with pytest.raises(EngineError, match="cannot read the exported state"):
-        there.restore(live.program(), '{"things": 1, "deployment": 1}')
+        there.import_state(live.program(), '{"things": 1, "deployment": 1}')
     assert there.state(live.program()).exists is False

@@ -35,10 +35,10 @@ COLOURS = {
     "unhealthy": "bold red",
     "degraded": "bold yellow",
     "rolled back": "bold yellow",
-    "held": "yellow",
-    "waits for approval": "yellow",
+    "waiting": "yellow",
+    "waiting for approval": "yellow",
     "interrupted": "yellow",
-    "busy": "yellow",
+    "locked": "yellow",
     "suspended": "yellow",
     "restored": "green",
     "drill passed": "green",
@@ -77,7 +77,7 @@ class Screen:
         """Never show these from now on."""
         self._secrets = (*self._secrets, *secrets)
 
-    def tell(self, environment: str, line: str) -> None:
+    def log(self, environment: str, line: str) -> None:
         """See ports.Progress: a plain line with the time, a spinner's text where a terminal looks."""
         if self.as_json:
             return

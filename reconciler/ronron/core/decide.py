@@ -59,19 +59,19 @@ def decide(
             Reason.NOTHING_RELEVANT, f"{desired.short} changes nothing that {policy.name} depends on"
         )
 
-    if again and record.held is not None:
-        if record.held.identity in approvals and not record.held.forbidden:
-            return _because(Reason.APPROVED, f"plan {record.held.identity[:12]} was approved")
+    if again and record.waiting is not None:
+        if record.waiting.identity in approvals and not record.waiting.forbidden:
+            return _because(Reason.APPROVED, f"plan {record.waiting.identity[:12]} was approved")
         return _because(
-            Reason.WAITING_FOR_APPROVAL, f"plan {record.held.identity[:12]} waits", record.held.why
+            Reason.WAITING_FOR_APPROVAL, f"plan {record.waiting.identity[:12]} waits", record.waiting.why
         )
     if again and record.failures >= policy.retry.limit:
         return _because(Reason.GAVE_UP, f"gave up after {record.failures} failures", record.failure or "")
     if again and record.failures and record.failed_at is not None:
         until = record.failed_at + backoff(record.failures, policy.retry)
         if now < until:
-            why = f"cooling down until {until:%H:%M:%S} UTC after {_times(record.failures)}"
-            return _because(Reason.COOLING_DOWN, why, record.failure or "", poll_again_at=until)
+            why = f"backing off until {until:%H:%M:%S} UTC after {_times(record.failures)}"
+            return _because(Reason.BACKING_OFF, why, record.failure or "", poll_again_at=until)
 
     degraded = record.degraded if again else None
     if degraded is not None and degraded.revision.commit != desired.commit:

@@ -224,7 +224,7 @@ class Reason(StrEnum):
     APPROVED = "approved"
     NOT_PROMOTED = "not promoted yet"
     OUTSIDE_WINDOW = "outside its window"
-    COOLING_DOWN = "cooling down"
+    BACKING_OFF = "backing off"
     GAVE_UP = "gave up"
     RETRY = "retry"
     NEW_REVISION = "new revision"
@@ -240,6 +240,7 @@ class Reason(StrEnum):
 
 _FORMER_REASONS: dict[object, Reason] = {
     "partly live": Reason.DEGRADED,
+    "cooling down": Reason.BACKING_OFF,
 }
 """Words of earlier releases, as stored records and passes have them."""
 
@@ -254,7 +255,7 @@ STEP_OF: dict[Reason, Step] = {
     Reason.APPROVED: Step.PREVIEW,
     Reason.NOT_PROMOTED: Step.WAIT,
     Reason.OUTSIDE_WINDOW: Step.WAIT,
-    Reason.COOLING_DOWN: Step.WAIT,
+    Reason.BACKING_OFF: Step.WAIT,
     Reason.GAVE_UP: Step.WAIT,
     Reason.RETRY: Step.PREVIEW,
     Reason.NEW_REVISION: Step.PREVIEW,
@@ -293,7 +294,8 @@ class OutcomeKind(StrEnum):
     UPDATED = "updated"
     DEGRADED = "degraded"
     """Everything was done but for what is on machines that do not answer."""
-    HELD = "held"
+    WAITING = "waiting"
+    """For a person: for an approval, or for another revision where the plan is forbidden."""
     FAILED = "failed"
     INTERRUPTED = "interrupted"
     ROLLED_BACK = "rolled back"
@@ -305,6 +307,7 @@ class OutcomeKind(StrEnum):
 
 _FORMER_OUTCOMES: dict[object, OutcomeKind] = {
     "partly live": OutcomeKind.DEGRADED,
+    "held": OutcomeKind.WAITING,
 }
 """Words of earlier releases, as stored passes have them."""
 
@@ -341,10 +344,10 @@ class Outcome(Value):
         hint: what a person should do; empty where there is nothing to do.
         verdict: of the preview, where there was one.
         identity: of the previewed plan, where there was one: what an approval would name.
-        changes: the touching changes: previewed ones when held, carried-out ones when updated.
+        changes: the touching changes: previewed ones when waiting, carried-out ones when updated.
         probes: one for each touched service.
         retryable: whether trying the same revision again can help.
-        busy: another live process holds the stack; nothing was done and nothing counts as a failure.
+        locked: another live process works on the stack; nothing was done and nothing counts as a failure.
         adopted: the engine was not started: the revision changes nothing the environment depends on.
         restored: the revision that a rollback went back to.
         snapshots: of the touched services, taken before anything was changed.
@@ -359,13 +362,13 @@ class Outcome(Value):
     changes: tuple[Change, ...] = ()
     probes: tuple[ProbeResult, ...] = ()
     retryable: bool = False
-    busy: bool = False
+    locked: bool = False
     adopted: bool = False
     restored: Revision | None = None
     snapshots: tuple[TakenSnapshot, ...] = ()
     excluded: Excluded | None = None
 
-    former_names: ClassVar[Mapping[str, str | None]] = {"left_out": "excluded"}
+    former_names: ClassVar[Mapping[str, str | None]] = {"left_out": "excluded", "busy": "locked"}
 
 
 class Pass(Value):

@@ -85,7 +85,7 @@ def hint_for(excluded: Excluded) -> str:
     return f"bring {names} back: once {them} answers, ronron watch goes on by itself, and ronron update does"
 
 
-def held(environment: str, preview: Preview, verdict: Verdict) -> Outcome:
+def waiting(environment: str, preview: Preview, verdict: Verdict) -> Outcome:
     """The outcome of a preview that waits for a person, or is refused for good."""
     if verdict.kind is VerdictKind.FORBIDDEN:
         hint = "push a revision that keeps something, or destroy the stack by hand with pulumi destroy"
@@ -93,7 +93,7 @@ def held(environment: str, preview: Preview, verdict: Verdict) -> Outcome:
         yes = f"ronron approve {environment} {preview.identity[:SHORT]}"
         hint = f"look at it with ronron preview {environment}, then say yes with {yes}"
     return Outcome(
-        kind=OutcomeKind.HELD,
+        kind=OutcomeKind.WAITING,
         message=verdict.why,
         hint=hint,
         verdict=verdict,
@@ -103,11 +103,11 @@ def held(environment: str, preview: Preview, verdict: Verdict) -> Outcome:
 
 
 def failed(error: ReconcilerError) -> Outcome:
-    """The outcome of a pass that an error ended; being stopped or finding the stack busy is no failure."""
+    """The outcome of a pass that an error ended; being stopped or finding the stack locked is no failure."""
     if isinstance(error, EngineInterruptedError):
         return Outcome(kind=OutcomeKind.INTERRUPTED, message=str(error), hint=error.hint, retryable=True)
     if isinstance(error, StackLockedError):
         return Outcome(
-            kind=OutcomeKind.INTERRUPTED, message=str(error), hint=error.hint, retryable=True, busy=True
+            kind=OutcomeKind.INTERRUPTED, message=str(error), hint=error.hint, retryable=True, locked=True
         )
     return Outcome(kind=OutcomeKind.FAILED, message=str(error), hint=error.hint, retryable=error.retryable)

@@ -29,7 +29,7 @@ class Suspension(Value):
     why: str = ""
 
 
-class Held(Value):
+class WaitingPlan(Value):
     """A preview that waits for a person: of which revision, under which identity, and why.
 
     What is forbidden waits for another revision: no approval lifts it.
@@ -86,7 +86,7 @@ class Record(Value):
         healthy: the last revision whose probes all succeeded, and since when.
         failures: in a row, of `attempted`; with the time and message of the last.
         stalled: why nothing but a person or a new revision can help, or None.
-        held: the preview that waits for an approval, or None.
+        waiting: the plan that waits for an approval, or None.
         degraded: the revision that is live but for some machines, or None; `updated` and `current` are then
             of the last one that was live everywhere.
         running: the pass under way, or None.
@@ -94,7 +94,7 @@ class Record(Value):
         served: number of the last request that was served.
         decision: the last one, with its time: what `explain` answers from.
         inventory: the stack output `inventory` after the last pass that read one.
-        backups: what was last seen of the backups, by service. Only `Store.see` writes it and `kept`.
+        backups: what was last seen of the backups, by service; only `Store.save_backups` writes it and `kept`.
         kept: the newest copy of the reconciler's own store and states, or None.
     """
 
@@ -114,7 +114,7 @@ class Record(Value):
     failed_at: Instant | None = None
     failure: str | None = None
     stalled: str | None = None
-    held: Held | None = None
+    waiting: WaitingPlan | None = None
     degraded: Degraded | None = None
     running: Running | None = None
     interrupted: bool = False
@@ -125,7 +125,7 @@ class Record(Value):
     backups: Mapping[str, SeenBackup] = Field(default_factory=dict)
     kept: KeptBundle | None = None
 
-    former_names: ClassVar[Mapping[str, str | None]] = {"partly": "degraded"}
+    former_names: ClassVar[Mapping[str, str | None]] = {"partly": "degraded", "held": "waiting"}
 
     @property
     def verified(self) -> bool:
@@ -162,7 +162,7 @@ class Record(Value):
             failed_at=self.failed_at if same else None,
             failure=self.failure if same else None,
             stalled=None,
-            held=self.held if self.held and self.held.revision == running.revision else None,
+            waiting=self.waiting if self.waiting and self.waiting.revision == running.revision else None,
             served=self.served if request is None else max(self.served, request),
         )
 
@@ -178,7 +178,7 @@ class Record(Value):
             failed_at=None,
             failure=None,
             stalled=None,
-            held=None,
+            waiting=None,
         )
 
     def after(self, outcome: Outcome, revision: Revision, digest: str | None, now: Instant) -> Record:
@@ -189,23 +189,23 @@ class Record(Value):
                 return ended._at(revision, digest, now, moved=outcome.kind is OutcomeKind.UPDATED)
             case OutcomeKind.DEGRADED:
                 return ended._at_in_part(outcome, revision, now)
-            case OutcomeKind.HELD:
-                held = Held(
+            case OutcomeKind.WAITING:
+                plan = WaitingPlan(
                     revision=revision,
                     identity=outcome.identity or "",
                     why=outcome.message,
                     since=now,
                     forbidden=outcome.verdict is not None and outcome.verdict.kind is VerdictKind.FORBIDDEN,
                 )
-                if ended.held is not None and ended.held.identity == held.identity:
-                    held = held.with_(since=ended.held.since)
-                return ended.with_(held=held, failures=0, failed_at=None, failure=None)
+                if ended.waiting is not None and ended.waiting.identity == plan.identity:
+                    plan = plan.with_(since=ended.waiting.since)
+                return ended.with_(waiting=plan, failures=0, failed_at=None, failure=None)
             case OutcomeKind.FAILED | OutcomeKind.ROLLED_BACK:
                 # Nobody knows how far it came, so no revision counts as already there. A plan is given up
                 # with it: an approved one would otherwise be tried again at once and for ever.
                 failed = ended.with_(
                     digest=None,
-                    held=None,
+                    waiting=None,
                     degraded=None,
                     failures=ended.failures + 1,
                     failed_at=now,
@@ -218,12 +218,12 @@ class Record(Value):
                     return failed.with_(updated=outcome.restored, updated_at=now, current=outcome.restored)
                 return failed
             case OutcomeKind.INTERRUPTED:
-                # Found busy, it did nothing; stopped, it may have come half-way, and then going back to
+                # Found locked, it did nothing; stopped, it may have come half-way, and then going back to
                 # the older revision is work, too.
                 return ended.with_(
                     interrupted=True,
-                    digest=self.digest if outcome.busy else None,
-                    degraded=self.degraded if outcome.busy else None,
+                    digest=self.digest if outcome.locked else None,
+                    degraded=self.degraded if outcome.locked else None,
                 )
 
     def recovered(self, now: Instant) -> Record:
@@ -235,7 +235,7 @@ class Record(Value):
             running=None,
             interrupted=True,
             digest=None,
-            held=None,
+            waiting=None,
             degraded=None,
             failures=self.failures + 1,
             failed_at=now,
@@ -260,7 +260,7 @@ class Record(Value):
             failed_at=None,
             failure=None,
             stalled=None,
-            held=None,
+            waiting=None,
             degraded=None,
         )
 
@@ -282,5 +282,5 @@ class Record(Value):
             failed_at=None,
             failure=None,
             stalled=None,
-            held=None,
+            waiting=None,
         )

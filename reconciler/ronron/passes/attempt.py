@@ -26,7 +26,7 @@ from ronron.core.model import (
     Verdict,
     VerdictKind,
 )
-from ronron.core.outcomes import failed, held, in_part, seen, summarize
+from ronron.core.outcomes import failed, in_part, seen, summarize, waiting
 from ronron.core.policy import Guard, OnFailure, Policy, UpdateMode
 from ronron.core.record import Record
 from ronron.passes.machines import find_excluded, services_on
@@ -207,7 +207,7 @@ class Attempt:
                 case VerdictKind.ALLOWED:
                     return self._update(program, preview, verdict)
                 case VerdictKind.NEEDS_APPROVAL | VerdictKind.FORBIDDEN:
-                    return held(self._target.name, preview, verdict)
+                    return waiting(self._target.name, preview, verdict)
 
     def _unchanged(self, program: Program, preview: Preview, verdict: Verdict) -> Outcome:
         # An update that failed, or went on without us, may have exported another one.
@@ -246,7 +246,7 @@ class Attempt:
     def _mend(self, program: Program) -> None:
         """Let what failed half-way be looked at again; an update alone takes it for done."""
         try:
-            looked_at = self._ports.engine.mend(program)
+            looked_at = self._ports.engine.refresh_failed(program)
         except UpdateFailedError as error:
             # The update tells better what is wrong, and may bring what is missing: a new token, for instance.
             self._tell(f"mending: cannot look again at what failed: {error.message}")
@@ -332,4 +332,4 @@ class Attempt:
         )
 
     def _tell(self, line: str) -> None:
-        self._ports.progress.tell(self._target.name, line)
+        self._ports.progress.log(self._target.name, line)

@@ -27,7 +27,7 @@ def find_excluded(machines: Machines, document: object | None) -> Excluded | Non
     used = used_machines(inventory) if inventory is not None else ()
     if inventory is None or len(used) < 2:
         return None
-    return without(machines.silent(inventory), inventory)
+    return without(machines.unreachable(inventory), inventory)
 
 
 def without(silent: Mapping[str, str], inventory: Inventory) -> Excluded | None:
@@ -56,11 +56,11 @@ def still_silent(record: Record, desired: Revision, machines: Machines) -> froze
         machines: are asked.
     """
     degraded, inventory = record.degraded, _read(record.inventory)
-    if degraded is None or inventory is None or record.suspended is not None or record.held is not None:
+    if degraded is None or inventory is None or record.suspended is not None or record.waiting is not None:
         return frozenset()
     if degraded.revision.commit != desired.commit:
         return frozenset()
-    return frozenset(machines.silent(inventory)) & frozenset(degraded.excluded.machines)
+    return frozenset(machines.unreachable(inventory)) & frozenset(degraded.excluded.machines)
 
 
 def used_machines(inventory: Inventory) -> tuple[str, ...]:

@@ -129,7 +129,7 @@ class Engine(Protocol):
         """Compute the changes and save the plan; no effect, no lock."""
         ...
 
-    def mend(self, program: Program) -> tuple[str, ...]:
+    def refresh_failed(self, program: Program) -> tuple[str, ...]:
         """Look again at what an update left half-made, so that the next preview has what is still to do.
 
         Only the state changes. What belongs to a machine that the program does without is not looked at.
@@ -177,7 +177,7 @@ class Engine(Protocol):
         """
         ...
 
-    def restore(self, program: Program, state: str) -> None:
+    def import_state(self, program: Program, state: str) -> None:
         """Put an exported state into a stack that is not there, or is empty; the stack is made for it.
 
         One that has just the same resources stays as it is.
@@ -191,7 +191,7 @@ class Engine(Protocol):
         """
         ...
 
-    def settle(self, program: Program, left: ProcessMark | None) -> str:
+    def recover_from_crash(self, program: Program, left: ProcessMark | None) -> str:
         """Clean up after an update whose owner died, and say in one sentence what was found.
 
         A process that is still alive is stopped with one SIGINT and waited for; a lock of the backend is
@@ -227,11 +227,13 @@ class Store(Protocol):
         """Write a record.
 
         Of a record that is there, `backups` and `kept` stay as they are, whatever this one says: they are
-        written by `see`, while a pass has its own record in hand. So in `finish`.
+        written by `save_backups`, while a pass has its own record in hand. So in `finish`.
         """
         ...
 
-    def see(self, environment: str, backups: Mapping[str, SeenBackup], kept: KeptBundle | None) -> None:
+    def save_backups(
+        self, environment: str, backups: Mapping[str, SeenBackup], kept: KeptBundle | None
+    ) -> None:
         """Write what was seen of the backups of an environment into its record, and nothing else."""
         ...
 
@@ -271,7 +273,7 @@ class Store(Protocol):
         """Every identity that was approved."""
         ...
 
-    def hold(self, stack: str) -> AbstractContextManager[None]:
+    def lock(self, stack: str) -> AbstractContextManager[None]:
         """Keep a stack to ourselves for the block, against other threads and processes.
 
         It is given up by the system when the process dies, however it dies.
@@ -293,7 +295,7 @@ class Prober(Protocol):
 class Machines(Protocol):
     """The machines of an environment."""
 
-    def silent(self, inventory: Inventory) -> Mapping[str, str]:
+    def unreachable(self, inventory: Inventory) -> Mapping[str, str]:
         """Why machines that run a service do not answer, by name; never raises, takes 15 s at most."""
         ...
 
@@ -304,7 +306,7 @@ class Backups(Protocol):
     Every method takes an inventory and the name of one of its services that has a backup. Calls may come
     from several threads. Raises, from every method:
         BackupError: the agent, its repository or the restore failed; carries the agent's own message and
-        remedy. AgentSilentError: the agent's container or its Docker does not answer.
+        remedy. AgentUnreachableError: the agent's container or its Docker does not answer.
     """
 
     def status(self, inventory: Inventory, service: str) -> BackupStatus:
@@ -388,7 +390,7 @@ class Clock(Protocol):
 class Progress(Protocol):
     """Is told what a pass does, as it does it: a terminal, a log, or nothing."""
 
-    def tell(self, environment: str, line: str) -> None:
+    def log(self, environment: str, line: str) -> None:
         """One plain line; redacted by whoever shows it."""
         ...
 

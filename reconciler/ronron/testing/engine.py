@@ -135,9 +135,9 @@ class FakeEngine:
         self._plans[name] = wanted
         return Preview(changes=changes, identity=name, resources=len(stack.things), messages=wanted.messages)
 
-    def mend(self, program: Program) -> tuple[str, ...]:
+    def refresh_failed(self, program: Program) -> tuple[str, ...]:
         """See ports.Engine."""
-        self._call("mend", program)
+        self._call("refresh failed", program)
         stack = self.stacks.get(program.stack)
         if stack is None:
             return ()
@@ -226,9 +226,9 @@ class FakeEngine:
         ]
         return json.dumps({"things": things, "inventory": stack.inventory, "pending": stack.pending})
 
-    def restore(self, program: Program, state: str) -> None:
+    def import_state(self, program: Program, state: str) -> None:
         """See ports.Engine."""
-        self._call("restore", program)
+        self._call("import", program)
         there = self.stacks.get(program.stack)
         if there is not None and there.things:
             if self.export(program) == state:
@@ -252,9 +252,9 @@ class FakeEngine:
             pending=document["pending"],
         )
 
-    def settle(self, program: Program, left: ProcessMark | None) -> str:
+    def recover_from_crash(self, program: Program, left: ProcessMark | None) -> str:
         """See ports.Engine."""
-        self._call("settle", program)
+        self._call("recover", program)
         found = "nothing was left of it"
         if left is not None and self.processes.alive(left):
             self.processes.end(left)

@@ -256,10 +256,10 @@ class Loop:
             self._tell(name, f"that is over: can {about} again" if about else "that is over: it works again")
 
     def _tell(self, name: str, line: str) -> None:
-        self.ports.progress.tell(name, line)
+        self.ports.progress.log(name, line)
 
 
 def _word(error: ReconcilerError) -> str:
     if isinstance(error, StackLockedError):
-        return "busy"
+        return "locked"
     return "cannot look" if isinstance(error, SourceError) else "error"

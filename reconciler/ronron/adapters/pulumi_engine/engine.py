@@ -130,7 +130,7 @@ class PulumiEngine:
                 messages=call.messages(log),
             )
 
-    def mend(self, program: Program) -> tuple[str, ...]:
+    def refresh_failed(self, program: Program) -> tuple[str, ...]:
         """See ports.Engine; by a refresh of what the state holds errors of."""
         with self._call(program, self._settings.update_deadline, self._grace) as call:
             exported = call.export()
@@ -185,7 +185,7 @@ class PulumiEngine:
         with self._call(program, SHORT, PREVIEW_GRACE) as call:
             return call.export_text()
 
-    def restore(self, program: Program, state: str) -> None:
+    def import_state(self, program: Program, state: str) -> None:
         """See ports.Engine; by `pulumi stack import`, which keeps the secrets of the state as they are."""
         wanted = ExportedState(state)
         with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE) as call:
@@ -204,7 +204,7 @@ class PulumiEngine:
                 call.create()
             call.import_text(state)
 
-    def settle(self, program: Program, left: ProcessMark | None) -> str:
+    def recover_from_crash(self, program: Program, left: ProcessMark | None) -> str:
         """See ports.Engine."""
         found = [] if left is None else self._end_orphan(left, program)
         with self._call(program, SHORT, PREVIEW_GRACE) as call:

@@ -20,14 +20,13 @@ from ronron.core.model import (
     Verdict,
     VerdictKind,
 )
-from ronron.core.record import Held, Record, Running
+from ronron.core.record import Record, Running, WaitingPlan
 from ronron.testing import NOON
 from tests.support.values import (
     DEGRADED,
     EXCLUDED,
     FAILED,
     FRESH,
-    HELD,
     HOUR,
     MINUTE,
     NEW,
@@ -42,6 +41,7 @@ from tests.support.values import (
     SUSPENSION,
     SYNCED,
     UPDATED,
+    WAITING_PLAN,
 )
 
 LATER = NOON + MINUTE
@@ -51,11 +51,11 @@ UNCHANGED = Outcome(kind=OutcomeKind.UNCHANGED, message="nothing would change")
 BROKEN = Outcome(kind=OutcomeKind.FAILED, message="the pad is down", retryable=True)
 HOPELESS = Outcome(kind=OutcomeKind.FAILED, message="the passphrase is wrong", hint="set it")
 STOPPED = Outcome(kind=OutcomeKind.INTERRUPTED, message="stopped", retryable=True)
-BUSY = STOPPED.with_(busy=True)
+LOCKED = STOPPED.with_(locked=True)
 ROLLED_BACK = Outcome(kind=OutcomeKind.ROLLED_BACK, message="the pad is down; went back", restored=OLD)
 IN_PART = Outcome(kind=OutcomeKind.DEGRADED, message="main@2e3000000000 is degraded", excluded=EXCLUDED)
 HOLDING = Outcome(
-    kind=OutcomeKind.HELD,
+    kind=OutcomeKind.WAITING,
     message="it would delete 1 resource",
     verdict=Verdict(kind=VerdictKind.NEEDS_APPROVAL, why="it would delete 1 resource"),
     identity=PLAN,
@@ -92,9 +92,9 @@ def test_an_intent_ends_a_stall_and_an_interruption() -> None:
 
 
 def test_a_held_plan_lasts_as_long_as_its_revision_is_wanted() -> None:
-    held = SYNCED.with_(attempted=NEW, held=HELD)
-    assert held.attempting(RUNNING, LATER, None).held == HELD
-    assert held.attempting(RUNNING.with_(revision=NEWEST), LATER, None).held is None
+    waiting = SYNCED.with_(attempted=NEW, waiting=WAITING_PLAN)
+    assert waiting.attempting(RUNNING, LATER, None).waiting == WAITING_PLAN
+    assert waiting.attempting(RUNNING.with_(revision=NEWEST), LATER, None).waiting is None
 
 
 @pytest.mark.parametrize(("request_id", "served"), [(None, 7), (6, 7), (7, 7), (8, 8)])
@@ -119,10 +119,10 @@ def test_an_update_moves_everything() -> None:
 
 
 def test_an_update_ends_all_trouble() -> None:
-    trouble = FAILED.with_(stalled="no", held=HELD, interrupted=True, running=RUNNING)
+    trouble = FAILED.with_(stalled="no", waiting=WAITING_PLAN, interrupted=True, running=RUNNING)
     after = trouble.after(UPDATED, NEW, NEW_DIGEST, LATER)
     assert (after.failures, after.failed_at, after.failure) == (0, None, None)
-    assert (after.stalled, after.held, after.interrupted, after.running) == (None, None, False, None)
+    assert (after.stalled, after.waiting, after.interrupted, after.running) == (None, None, False, None)
     assert after.verified
 
 
@@ -142,22 +142,22 @@ def test_that_nothing_would_change_is_proof_where_nobody_knew(before: Record) ->
 
 def test_a_held_plan_is_kept_and_moves_nothing() -> None:
     after = INTENT.after(HOLDING, NEW, NEW_DIGEST, LATER)
-    held = Held(revision=NEW, identity=PLAN, why="it would delete 1 resource", since=LATER)
-    assert after == SYNCED.with_(attempted=NEW, attempted_at=NOON, held=held)
+    waiting = WaitingPlan(revision=NEW, identity=PLAN, why="it would delete 1 resource", since=LATER)
+    assert after == SYNCED.with_(attempted=NEW, attempted_at=NOON, waiting=waiting)
 
 
 def test_the_same_plan_is_held_since_it_was_first_seen() -> None:
-    again = INTENT.with_(held=HELD)
-    assert again.after(HOLDING, NEW, NEW_DIGEST, LATER).held == HELD
-    other = again.after(HOLDING.with_(identity=OTHER_PLAN), NEW, NEW_DIGEST, LATER).held
+    again = INTENT.with_(waiting=WAITING_PLAN)
+    assert again.after(HOLDING, NEW, NEW_DIGEST, LATER).waiting == WAITING_PLAN
+    other = again.after(HOLDING.with_(identity=OTHER_PLAN), NEW, NEW_DIGEST, LATER).waiting
     assert other is not None
     assert (other.identity, other.since) == (OTHER_PLAN, LATER)
 
 
 def test_what_is_forbidden_is_held_as_forbidden() -> None:
-    held = INTENT.after(FORBIDDEN, NEW, NEW_DIGEST, LATER).held
-    assert held is not None
-    assert held.forbidden
+    waiting = INTENT.after(FORBIDDEN, NEW, NEW_DIGEST, LATER).waiting
+    assert waiting is not None
+    assert waiting.forbidden
 
 
 def test_a_held_plan_ends_failures_and_leaves_unknown_what_was_unknown() -> None:
@@ -167,7 +167,7 @@ def test_a_held_plan_ends_failures_and_leaves_unknown_what_was_unknown() -> None
 
 
 def test_a_failure_is_counted_and_is_never_an_update() -> None:
-    assert INTENT.with_(held=HELD).after(BROKEN, NEW, NEW_DIGEST, LATER) == SYNCED.with_(
+    assert INTENT.with_(waiting=WAITING_PLAN).after(BROKEN, NEW, NEW_DIGEST, LATER) == SYNCED.with_(
         attempted=NEW,
         attempted_at=NOON,
         digest=None,
@@ -231,7 +231,7 @@ def test_after_trouble_nobody_knows_what_is_degraded(outcome: Outcome) -> None:
 def test_what_is_held_or_found_busy_leaves_degraded_what_is() -> None:
     degraded = INTENT.after(IN_PART, NEW, NEW_DIGEST, NOON).attempting(RUNNING, LATER, None)
     assert degraded.after(HOLDING, NEW, NEW_DIGEST, LATER).degraded == DEGRADED
-    assert degraded.after(BUSY, NEW, NEW_DIGEST, LATER).degraded == DEGRADED
+    assert degraded.after(LOCKED, NEW, NEW_DIGEST, LATER).degraded == DEGRADED
 
 
 def test_what_is_degraded_has_to_say_without_what() -> None:
@@ -246,15 +246,15 @@ def test_a_pass_that_was_stopped_goes_on_and_may_have_come_half_way() -> None:
 
 
 def test_a_pass_that_found_the_stack_busy_did_nothing() -> None:
-    after = INTENT.after(BUSY, NEW, NEW_DIGEST, LATER)
+    after = INTENT.after(LOCKED, NEW, NEW_DIGEST, LATER)
     assert after == SYNCED.with_(attempted=NEW, attempted_at=NOON, interrupted=True)
 
 
 def test_going_back_from_a_stopped_and_then_held_update_is_work() -> None:
     """The stack is half-way to the newer revision, so the older one is not simply live."""
     stopped = INTENT.after(STOPPED, NEW, NEW_DIGEST, LATER)
-    held = stopped.attempting(RUNNING, LATER, None).after(HOLDING, NEW, NEW_DIGEST, LATER)
-    assert decide(OLD, OLD_DIGEST, held, PRODUCTION, LATER).step is Step.PREVIEW
+    waiting = stopped.attempting(RUNNING, LATER, None).after(HOLDING, NEW, NEW_DIGEST, LATER)
+    assert decide(OLD, OLD_DIGEST, waiting, PRODUCTION, LATER).step is Step.PREVIEW
 
 
 # -- the short ways ----------------------------------------------------------------------------------------
@@ -274,10 +274,10 @@ def test_an_adopted_revision_is_not_healthier_than_the_one_before() -> None:
 
 
 def test_an_adopted_revision_ends_the_trouble_with_another() -> None:
-    trouble = FAILED.with_(digest=OLD_DIGEST, stalled="no", held=HELD)
+    trouble = FAILED.with_(digest=OLD_DIGEST, stalled="no", waiting=WAITING_PLAN)
     after = trouble.adopting(NEWEST, LATER)
     assert (after.failures, after.failed_at, after.failure) == (0, None, None)
-    assert (after.stalled, after.held) == (None, None)
+    assert (after.stalled, after.waiting) == (None, None)
 
 
 def test_a_decision_is_noted_with_the_time_at_which_it_became_one() -> None:
@@ -290,17 +290,19 @@ def test_a_decision_is_noted_with_the_time_at_which_it_became_one() -> None:
 
 
 def test_a_pass_whose_process_died_counts_as_a_failure() -> None:
-    after = INTENT.with_(held=HELD).recovered(LATER)
-    assert (after.running, after.interrupted, after.digest, after.held) == (None, True, None, None)
+    after = INTENT.with_(waiting=WAITING_PLAN).recovered(LATER)
+    assert (after.running, after.interrupted, after.digest, after.waiting) == (None, True, None, None)
     assert (after.failures, after.failed_at) == (1, LATER)
     assert after.failure == "the process that made the last pass died in the middle of it"
     assert (after.attempted, after.updated, after.current) == (NEW, OLD, OLD)
 
 
 def test_going_on_forgets_the_trouble_and_not_the_work() -> None:
-    trouble = FAILED.with_(suspended=SUSPENSION, stalled="no", interrupted=True, held=HELD, served=3)
+    trouble = FAILED.with_(
+        suspended=SUSPENSION, stalled="no", interrupted=True, waiting=WAITING_PLAN, served=3
+    )
     assert trouble.resumed() == SYNCED.with_(
-        attempted=NEW, attempted_at=NOON, digest=None, interrupted=True, held=HELD, served=3
+        attempted=NEW, attempted_at=NOON, digest=None, interrupted=True, waiting=WAITING_PLAN, served=3
     )
 
 
@@ -326,7 +328,7 @@ def test_what_is_live_is_verified_when_it_was_seen_healthy(record: Record, verif
 
 def test_a_record_comes_back_from_its_document() -> None:
     full = INTENT.with_(
-        held=HELD,
+        waiting=WAITING_PLAN,
         degraded=DEGRADED,
         suspended=SUSPENSION,
         inventory={"version": 1},
@@ -361,7 +363,7 @@ outcomes = st.sampled_from(
         BROKEN,
         HOPELESS,
         STOPPED,
-        BUSY,
+        LOCKED,
         HOLDING,
         FORBIDDEN,
         HOLDING.with_(identity=OTHER_PLAN),
@@ -445,7 +447,7 @@ class Life(RuleBasedStateMachine):
         if outcome.kind in {OutcomeKind.UPDATED, OutcomeKind.UNCHANGED}:
             self.world = {digest}
         elif outcome.kind in {OutcomeKind.FAILED, OutcomeKind.DEGRADED} or (
-            outcome.kind is OutcomeKind.INTERRUPTED and not outcome.busy
+            outcome.kind is OutcomeKind.INTERRUPTED and not outcome.locked
         ):
             self.world = self.world | {digest, "half-way"}
 
@@ -489,12 +491,12 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def what_waits_and_what_stalls_is_the_attempt(self) -> None:
         record = self.record
-        if record.held is not None:
-            assert record.held.revision == record.attempted
+        if record.waiting is not None:
+            assert record.waiting.revision == record.attempted
         if record.running is not None:
             assert record.running.revision == record.attempted
             assert (record.stalled, record.interrupted) == (None, False)
-        assert not (record.held is not None and record.stalled is not None)
+        assert not (record.waiting is not None and record.stalled is not None)
 
     @invariant()
     def what_is_degraded_is_whole_nowhere(self) -> None:

@@ -22,7 +22,6 @@ from tests.support.values import (
     DEGRADED,
     FAILED,
     FRESH,
-    HELD,
     KEPT_BUNDLE,
     NEW,
     OLD,
@@ -31,6 +30,7 @@ from tests.support.values import (
     SUSPENSION,
     SYNCED,
     UPDATED,
+    WAITING_PLAN,
     begun,
 )
 from tests.support.worlds import inventory
@@ -47,9 +47,16 @@ STALLED = FAILED.with_(stalled="hostname is missing")
         pytest.param(SYNCED, State.LIVE, ExitCode.DONE, id="live"),
         pytest.param(FAILED, State.FAILING, ExitCode.FAILED, id="failed once"),
         pytest.param(STALLED, State.STALLED, ExitCode.FAILED, id="stalled goes before failing"),
-        pytest.param(SYNCED.with_(held=HELD), State.HELD, ExitCode.HELD, id="held"),
+        pytest.param(
+            SYNCED.with_(waiting=WAITING_PLAN), State.WAITING_FOR_APPROVAL, ExitCode.WAITING, id="waiting"
+        ),
         pytest.param(IN_PART, State.DEGRADED, ExitCode.FAILED, id="degraded"),
-        pytest.param(IN_PART.with_(held=HELD), State.HELD, ExitCode.HELD, id="held goes before degraded"),
+        pytest.param(
+            IN_PART.with_(waiting=WAITING_PLAN),
+            State.WAITING_FOR_APPROVAL,
+            ExitCode.WAITING,
+            id="waiting goes before degraded",
+        ),
         pytest.param(STALLED.with_(suspended=SUSPENSION), State.SUSPENDED, ExitCode.DONE, id="suspended"),
         pytest.param(STALLED.with_(running=RUNNING), State.UPDATING, ExitCode.DONE, id="running goes first"),
         pytest.param(FAILED.with_(interrupted=True), State.INTERRUPTED, ExitCode.DONE, id="interrupted"),
@@ -63,9 +70,9 @@ def test_state_and_exit_code(record: Record, state: State, code: ExitCode) -> No
 
 
 def test_the_worst_environment_decides_the_exit_code() -> None:
-    live, held, failing = (status(r, ()) for r in (SYNCED, SYNCED.with_(held=HELD), FAILED))
-    assert exit_code([live, held]) is ExitCode.HELD
-    assert exit_code([live, held, failing]) is ExitCode.FAILED
+    live, waiting, failing = (status(r, ()) for r in (SYNCED, SYNCED.with_(waiting=WAITING_PLAN), FAILED))
+    assert exit_code([live, waiting]) is ExitCode.WAITING
+    assert exit_code([live, waiting, failing]) is ExitCode.FAILED
     assert exit_code([]) is ExitCode.DONE
 
 
@@ -74,20 +81,22 @@ def test_the_worst_environment_decides_the_exit_code() -> None:
     [
         pytest.param(None, Reason.UP_TO_DATE, ExitCode.DONE, id="nothing to do"),
         pytest.param(None, Reason.STALLED, ExitCode.FAILED, id="stalled"),
-        pytest.param(None, Reason.COOLING_DOWN, ExitCode.FAILED, id="cooling down"),
+        pytest.param(None, Reason.BACKING_OFF, ExitCode.FAILED, id="backing off"),
         pytest.param(None, Reason.DEGRADED, ExitCode.FAILED, id="a machine is silent"),
-        pytest.param(None, Reason.SUSPENDED, ExitCode.HELD, id="suspended"),
-        pytest.param(None, Reason.WAITING_FOR_APPROVAL, ExitCode.HELD, id="waits"),
+        pytest.param(None, Reason.SUSPENDED, ExitCode.WAITING, id="suspended"),
+        pytest.param(None, Reason.WAITING_FOR_APPROVAL, ExitCode.WAITING, id="waits"),
         pytest.param(UPDATED, Reason.REQUESTED, ExitCode.DONE, id="updated"),
-        pytest.param(UPDATED.with_(kind=OutcomeKind.HELD), Reason.REQUESTED, ExitCode.HELD, id="held"),
+        pytest.param(
+            UPDATED.with_(kind=OutcomeKind.WAITING), Reason.REQUESTED, ExitCode.WAITING, id="waiting"
+        ),
         pytest.param(
             UPDATED.with_(kind=OutcomeKind.ROLLED_BACK), Reason.REQUESTED, ExitCode.FAILED, id="back"
         ),
         pytest.param(
-            Outcome(kind=OutcomeKind.INTERRUPTED, message="locked", busy=True),
+            Outcome(kind=OutcomeKind.INTERRUPTED, message="locked", locked=True),
             Reason.REQUESTED,
-            ExitCode.BUSY,
-            id="busy",
+            ExitCode.LOCKED,
+            id="locked",
         ),
     ],
 )
@@ -108,7 +117,7 @@ def test_every_outcome_has_an_exit_code(kind: OutcomeKind) -> None:
         (EngineMissingError("x"), ExitCode.USAGE),
         (PassphraseError("x"), ExitCode.USAGE),
         (RevisionNotFoundError("x"), ExitCode.USAGE),
-        (StackLockedError("x"), ExitCode.BUSY),
+        (StackLockedError("x"), ExitCode.LOCKED),
         (SourceUnavailableError("x"), ExitCode.FAILED),
         (UpdateFailedError("x"), ExitCode.FAILED),
     ],
@@ -156,8 +165,12 @@ def test_what_is_wanted_is_named_only_where_it_is_not_what_is_live() -> None:
     [
         pytest.param(SYNCED, "", id="live"),
         pytest.param(FRESH, "ronron update production", id="new"),
-        pytest.param(SYNCED.with_(held=HELD), "ronron approve production cccccccccccc", id="held"),
-        pytest.param(SYNCED.with_(held=HELD.with_(forbidden=True)), "push a revision", id="forbidden"),
+        pytest.param(
+            SYNCED.with_(waiting=WAITING_PLAN), "ronron approve production cccccccccccc", id="waiting"
+        ),
+        pytest.param(
+            SYNCED.with_(waiting=WAITING_PLAN.with_(forbidden=True)), "push a revision", id="forbidden"
+        ),
         pytest.param(SYNCED.with_(suspended=SUSPENSION), "ronron resume production", id="suspended"),
         pytest.param(FAILED, "ronron update production", id="failing"),
     ],

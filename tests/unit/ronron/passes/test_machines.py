@@ -247,14 +247,14 @@ def test_a_machine_that_is_still_being_made_is_not_left_out() -> None:
 def test_an_approval_is_of_a_plan_without_that_machine(world: World) -> None:
     world.policy = world.policy.with_(update=UpdateMode.APPROVAL)
     silence(world)
-    held = outcome(world.go())
-    assert (held.kind, held.excluded) == (OutcomeKind.HELD, None)
-    assert held.identity is not None
-    world.store.approve("production", held.identity, "ada", NOON)
+    waiting = outcome(world.go())
+    assert (waiting.kind, waiting.excluded) == (OutcomeKind.WAITING, None)
+    assert waiting.identity is not None
+    world.store.approve("production", waiting.identity, "ada", NOON)
     world.machines.bring_back("there")
     again = outcome(world.go())
-    assert again.kind is OutcomeKind.HELD
-    assert again.identity != held.identity
+    assert again.kind is OutcomeKind.WAITING
+    assert again.identity != waiting.identity
     assert titles(world) == ("one", "one")
 
 
