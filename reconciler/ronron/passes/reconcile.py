@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from ronron.core.decide import decide
+from ronron.core.decide import Observed, decide
 from ronron.core.errors import PendingOperationsError, ReconcilerError, StackLockedError
 from ronron.core.judge import judge
 from ronron.core.model import Decision, Outcome, OutcomeKind, Pass, Preview, Revision, Step, Verdict
@@ -99,15 +99,17 @@ def _observe(target: Target, ports: Ports, record: Record) -> _Wanted:
     digest = digest_at(target, ports, desired)
     request = ports.store.asked(target.name)
     decision = decide(
-        desired,
-        digest,
-        record,
-        policy,
-        ports.clock.now(),
-        request=request,
-        approvals=ports.store.approvals(target.name) if record.waiting is not None else frozenset(),
-        others=_others(policy, ports.store),
-        silent=still_silent(record, desired, ports.machines),
+        Observed(
+            desired=desired,
+            digest=digest,
+            record=record,
+            policy=policy,
+            now=ports.clock.now(),
+            request=request,
+            approvals=ports.store.approvals(target.name) if record.waiting is not None else frozenset(),
+            others=_others(policy, ports.store),
+            unreachable=still_silent(record, desired, ports.machines),
+        )
     )
     return _Wanted(desired, digest, decision, request.id if request else None)
 
@@ -121,7 +123,7 @@ def _others(policy: Policy, store: Store) -> Mapping[str, Record]:
 
 
 def _waiting(target: Target, ports: Ports, record: Record, wanted: _Wanted) -> Pass:
-    noted = record.deciding(wanted.decision, ports.clock.now())
+    noted = record.deciding(wanted.decision)
     if noted is not record:
         ports.store.save(noted)
         ports.progress.log(target.name, f"{wanted.decision.reason}: {wanted.decision.why}")
@@ -133,7 +135,7 @@ def _adopt(target: Target, ports: Ports, record: Record, wanted: _Wanted) -> Pas
     started = _as_pass(target, ports, wanted)
     outcome = Outcome(kind=OutcomeKind.UNCHANGED, message=wanted.decision.why, adopted=True)
     number = ports.store.begin(started)
-    after = record.adopting(wanted.revision, now).deciding(wanted.decision, now)
+    after = record.adopting(wanted.revision, now).deciding(wanted.decision)
     ports.store.finish(number, outcome, now, after)
     ports.progress.log(target.name, f"{outcome.kind}: {outcome.message}")
     return started.with_(id=number, finished=now, outcome=outcome)
@@ -156,7 +158,7 @@ def _carry_out(target: Target, ports: Ports, record: Record, wanted: _Wanted) ->
     number = ports.store.begin(started)
     running = Running(pass_id=number, revision=wanted.revision, owner=ports.processes.mark())
     intent = record.attempting(running, started.started, wanted.request).with_(stack=target.policy.stack)
-    intent = intent.deciding(wanted.decision, started.started)
+    intent = intent.deciding(wanted.decision)
     ports.store.save(intent)
     ports.progress.log(target.name, f"{wanted.decision.reason}: {wanted.decision.why}")
 

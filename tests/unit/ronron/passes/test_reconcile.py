@@ -21,7 +21,7 @@ from ronron.core.policy import Guard, OnFailure, UpdateMode
 from ronron.core.record import Suspension
 from ronron.passes.reconcile import KEPT_WORK, Target, look
 from ronron.testing import NOON, Answer, EngineKilled, FakeSource, ReconcilerKilled, Thing
-from tests.support.values import CONTAINER
+from tests.support.values import CONTAINER, FAILURE
 from tests.support.worlds import URL, World, inventory, pad
 
 
@@ -284,7 +284,7 @@ def test_a_failure_is_tried_again_after_cooling_down_and_given_up_in_the_end(wor
 def test_a_new_revision_ends_giving_up(world: World) -> None:
     world.push("one", fails="no space left")
     world.go()
-    world.store.save(world.record.with_(failures=world.policy.retry.limit))
+    world.store.save(world.record.with_(failed=FAILURE.with_(times=world.policy.retry.limit)))
     assert world.go().decision.reason is Reason.GAVE_UP
     world.push("two")
     assert world.go().outcome.kind is OutcomeKind.UPDATED  # type: ignore[union-attr]
