@@ -333,7 +333,10 @@ def test_a_refresh_that_fails_is_logged_and_the_update_goes_on(world: World) -> 
     made = world.go()
     assert made.outcome is not None
     assert made.outcome.kind is OutcomeKind.UPDATED
-    assert "cannot refresh the resources whose last update failed: cannot work on pad-app: no answer" in world.told()
+    assert (
+        "cannot refresh the resources whose last update failed: cannot work on pad-app: no answer"
+        in world.told()
+    )
 
 
 def test_going_back_looks_again_at_what_failed_half_way(world: World) -> None:
