@@ -1,7 +1,7 @@
 """The results of checks: what the program looks at before an update begins.
 
-With RONRON_EXAMINE=1 the program logs every result and registers no resource. The caller reads them from the
-engine's events, one message for each result: `examination: {"name": ..., "good": ..., "version": ...,
+With RONRON_CHECK=1 the program logs every result and registers no resource. The caller reads them from the
+engine's events, one message for each result: `ronron check: {"name": ..., "good": ..., "version": ...,
 "origin": ..., "remedy": ...}`.
 """
 
@@ -14,8 +14,8 @@ from typing import Any
 
 from chatons.schema.problems import Problem
 
-EXAMINE = "RONRON_EXAMINE"
-PREFIX = "examination: "
+CHECK = "RONRON_CHECK"
+PREFIX = "ronron check: "
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class CheckResult:
 
 def is_asked_for(environment: Mapping[str, str]) -> bool:
     """Whether this run only checks and registers no resource."""
-    return environment.get(EXAMINE) == "1"
+    return environment.get(CHECK) == "1"
 
 
 def blocking(results: Iterable[CheckResult]) -> list[Problem]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from chatons.declaration.load import DeclarationError
-from chatons.program import encrypted_backup, exported_inventory, left_out
+from chatons.program import encrypted_backup, excluded, exported_inventory
 from chatons.schema.values import ENCRYPTED
 
 
@@ -66,4 +66,4 @@ def test_backups_that_are_no_mapping_are_left_to_who_checks_them(value: object) 
     [(None, set()), ("", set()), ("pica02", {"pica02"}), ("pica02, pica03,", {"pica02", "pica03"})],
 )
 def test_machines_that_are_left_out_are_named_with_commas(value: str | None, names: set[str]) -> None:
-    assert left_out({} if value is None else {"RONRON_WITHOUT": value}) == names
+    assert excluded({} if value is None else {"RONRON_EXCLUDE": value}) == names
