@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ronron.adapters.pulumi_engine.command import Finished
 from ronron.adapters.pulumi_engine.events import Diagnostic, EventLog
+from ronron.adapters.pulumi_engine.finished import Finished
 from ronron.core.errors import (
     EngineError,
     EngineInterruptedError,
@@ -223,6 +223,11 @@ ROWS = (
         retryable=True,
     ),
     Row(
+        "a stack that is locked in Pulumi's service",
+        finished("error: [409] Conflict: Another update is currently in progress.\n"), StackLockedError,
+        "locked by another process", "pulumi cancel --stack dev", retryable=True,
+    ),
+    Row(
         "a plan that is violated", finished(), PlanViolatedError,
         f"would do something else than was previewed, at shelf ({PLAIN})", "`ronron update ENV`",
         said(VIOLATES, urn=f"urn:pulumi:dev::tiny::{PLAIN}::shelf"), retryable=True,
@@ -382,6 +387,11 @@ ROWS = (
         "a program that dies without a word", finished(command="preview"), ProgramError,
         "the program ended without a word of why", "`pulumi preview`",
         said("an unhandled error occurred: program exited with non-zero exit code: 3\n"),
+    ),
+    Row(
+        "a program that does not compile",
+        finished(command="preview", stdout="index.ts(3,1): Unable to compile TypeScript\n", code=1),
+        ProgramError, "pulumi preview ended with 1: index.ts(3,1): Unable to compile TypeScript", "less ",
     ),
     # -- the rest ----------------------------------------------------------------------------------
     Row(

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ronron.adapters.pulumi_engine.causes import engine_words, last_words, plain_cause, program_words
-from ronron.adapters.pulumi_engine.command import Finished
 from ronron.adapters.pulumi_engine.events import EventLog, belongs_to_pulumi
+from ronron.adapters.pulumi_engine.finished import Finished
 from ronron.adapters.pulumi_engine.locks import locked, told_locks
 from ronron.adapters.pulumi_engine.remedies import DOCTOR, PROTECTED, remedy_for
 from ronron.core.errors import (
@@ -24,7 +24,6 @@ from ronron.core.errors import (
     PassphraseError,
     PlanViolatedError,
     ProgramError,
-    StackLockedError,
     StackNotFoundError,
     UpdateFailedError,
 )
@@ -39,6 +38,17 @@ _AGAIN = "run `ronron update ENV` again"
 
 _NO_STACK = 6
 """Exit code. Source: pulumi sdk/go/common/util/cmdutil/exit.go."""
+
+_NOT_FOUND = re.compile(r"no stack named.*found")
+_LOCKED = re.compile(
+    r"\[409\] Conflict: Another update is currently in progress\.|the stack is currently locked by"
+)
+_DOES_NOT_COMPILE = re.compile(
+    r"Build FAILED\.|Unable to compile TypeScript|: syntax error:|: undefined:|panic: runtime error"
+    r"|failed with an unhandled exception|an unhandled error occurred:"
+)
+"""On the standard output. Source of these three: pulumi sdk/python/lib/pulumi/automation/errors.py,
+3.272.0."""
 
 
 class _Marker(NamedTuple):
@@ -204,10 +214,10 @@ def _violated(log: EventLog, words: re.Pattern[str]) -> EngineError | None:
 
 def _before_the_program(finished: Finished, stack: str) -> EngineError | None:
     said = finished.stderr
-    cls = _class_of(finished)
-    if cls is StackLockedError:
+    missing = bool(_NOT_FOUND.search(said))
+    if not missing and _LOCKED.search(said):
         return locked(told_locks(said), stack)
-    if finished.code == _NO_STACK or cls is StackNotFoundError:
+    if finished.code == _NO_STACK or missing:
         return StackNotFoundError(
             "cannot find the stack in the backend",
             hint="check its name and PULUMI_BACKEND_URL with `pulumi stack ls`; that of a new environment is "
@@ -285,15 +295,10 @@ def _unknown(finished: Finished) -> EngineError:
     words = (
         plain_cause(engine_words(finished.stderr)) or last_words(finished.stdout).message or "it said nothing"
     )
-    return _class_of(finished)(
+    kind = ProgramError if _DOES_NOT_COMPILE.search(finished.stdout) else EngineError
+    return kind(
         f"pulumi {finished.command} ended with {finished.code}: {shorten(words, _LONGEST_CAUSE)}", hint=hint
     )
-
-
-def _class_of(finished: Finished) -> type[EngineError]:
-    from ronron.adapters.pulumi_engine.automation import class_of
-
-    return class_of(finished)
 
 
 def _named(change: Change) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ronron.adapters.pulumi_engine.command import Finished
 from ronron.adapters.pulumi_engine.events import EventLog
+from ronron.adapters.pulumi_engine.finished import Finished
 from ronron.adapters.pulumi_engine.state import ExportedState
 from ronron.core.errors import PendingOperationsError
 from ronron.core.model import StackState

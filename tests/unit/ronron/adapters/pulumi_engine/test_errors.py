@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pulumi.automation import errors as automation
 
-from ronron.adapters.pulumi_engine.automation import CLASSES
 from ronron.adapters.pulumi_engine.errors import LONGEST, explain
 from ronron.adapters.pulumi_engine.events import Diagnostic, EventLog
 from ronron.core.errors import UpdateFailedError
@@ -121,12 +119,3 @@ def test_secrets_and_credentials_are_taken_out_of_message_and_hint() -> None:
 def test_the_whole_output_is_named_for_whoever_debugs() -> None:
     error = explain(finished(), failed(DOCKER, "odd"), "dev")
     assert error.__notes__ == ["all that the engine said: /var/lib/ronron/work/7/03-up.out and .err"]
-
-
-def test_every_error_of_the_automation_api_has_a_class_of_ours() -> None:
-    theirs = {
-        one
-        for one in vars(automation).values()
-        if isinstance(one, type) and issubclass(one, automation.CommandError | automation.InvalidVersionError)
-    }
-    assert theirs == set(CLASSES)
