@@ -91,7 +91,7 @@ class GitSource:
         self._address = parse(url)
         state = state.absolute()
         self._errors = Errors(self._address, state)
-        self._git = GitCommands(self._address, state, timeout, ssh_key, environment)
+        self._git = GitCommands(self._address, state, processes, timeout, ssh_key, environment)
         self._mirror = Mirror(state, self._address, self._git, timeout, transfer, processes)
         self._checkouts = Checkouts(state / "checkouts", processes)
         self._transfer = transfer
