@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,14 +73,7 @@ class Collective:
         Repo.init(self.repository, bare=True, initial_branch=BRANCH).close()
         with Repo.init(self.tree, initial_branch=BRANCH) as repo:
             repo.create_remote("origin", str(self.repository))
-        for part in PROGRAM:
-            source = PROJECT / part
-            if source.is_symlink():
-                (self.tree / part).symlink_to(source.readlink())
-            elif source.is_dir():
-                shutil.copytree(source, self.tree / part, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copyfile(source, self.tree / part)
+        self.take_program(PROJECT, PROGRAM)
         self.write(
             "Pulumi.yaml", {"name": self.name, "runtime": {"name": "python"}, "stackConfigDir": "stacks"}
         )
@@ -116,6 +109,28 @@ class Collective:
         }
 
     # -- what the repository says --------------------------------------------------------------------
+
+    def take_program(self, project: Path, parts: Iterable[str]) -> None:
+        """Replace the program in the working copy by another project's.
+
+        Args:
+            project: the folder to copy from.
+            parts: files, folders and links at its top.
+        """
+        for part in {*PROGRAM, *parts}:
+            there = self.tree / part
+            if there.is_symlink() or there.is_file():
+                there.unlink()
+            elif there.is_dir():
+                shutil.rmtree(there)
+        for part in parts:
+            source, target = project / part, self.tree / part
+            if source.is_symlink():
+                target.symlink_to(source.readlink())
+            elif source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copyfile(source, target)
 
     def write(self, file: str, document: Document | str) -> None:
         """Write a file of the working copy."""
