@@ -12,7 +12,7 @@ from typing import Protocol
 import pytest
 
 from ronron.adapters.docker_agents.backups import DockerBackups
-from ronron.core.errors import AgentSilentError, BackupError, ConfigError, SnapshotUnfitError
+from ronron.core.errors import AgentUnreachableError, BackupError, ConfigError, SnapshotUnfitError
 from ronron.core.inventory import Inventory
 from ronron.ports import Backups
 from ronron.testing import FakeBackups
@@ -376,7 +376,7 @@ def test_an_agent_that_does_not_answer_is_silent_whatever_it_is_asked(world: Wor
             lambda: world.backups.export(world.inventory, NAME, taken, tmp_path / "place"),
             lambda: world.backups.keep(world.inventory, NAME, bundle),
         ):
-            with pytest.raises(AgentSilentError) as silent:
+            with pytest.raises(AgentUnreachableError) as silent:
                 ask()
             assert silent.value.retryable
             assert silent.value.hint

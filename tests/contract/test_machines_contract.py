@@ -79,25 +79,25 @@ def found(address: str, *, host_key: str | None = None, known: bool = True) -> I
 
 
 def test_a_machine_that_answers_is_not_silent(site: Site) -> None:
-    assert site.machines.silent(found(site.address())) == {}
+    assert site.machines.unreachable(found(site.address())) == {}
 
 
 def test_a_machine_that_is_gone_says_why_and_the_others_answer(site: Site) -> None:
     site.is_gone()
-    silent = site.machines.silent(found(site.address()))
+    silent = site.machines.unreachable(found(site.address()))
     assert set(silent) == {"there"}
     assert silent["there"]
 
 
 def test_a_machine_that_is_back_answers_again(site: Site) -> None:
     site.is_gone()
-    assert site.machines.silent(found(site.address()))
+    assert site.machines.unreachable(found(site.address()))
     site.is_back()
-    assert site.machines.silent(found(site.address())) == {}
+    assert site.machines.unreachable(found(site.address())) == {}
 
 
 def test_a_machine_that_the_inventory_does_not_describe_is_silent(site: Site) -> None:
-    silent = site.machines.silent(found(site.address(), known=False))
+    silent = site.machines.unreachable(found(site.address(), known=False))
     assert silent == {"there": "the inventory does not say how it is reached"}
 
 
@@ -108,7 +108,7 @@ def test_one_that_takes_connections_and_says_nothing_is_given_up() -> None:
     with forwarder() as there:
         there.hang()
         begun = time.monotonic()
-        silent = DockerMachines(deadline=2).silent(found(there.address))
+        silent = DockerMachines(deadline=2).unreachable(found(there.address))
     assert silent["there"].endswith("no answer within 2 s")
     assert time.monotonic() - begun < 10
 
@@ -122,6 +122,6 @@ def test_one_that_takes_connections_and_says_nothing_is_given_up() -> None:
     ],
 )
 def test_the_reason_says_what_was_met(address: str, host_key: str | None, why: str) -> None:
-    silent = DockerMachines().silent(found(address, host_key=host_key))
+    silent = DockerMachines().unreachable(found(address, host_key=host_key))
     assert set(silent) == {"there"}
     assert why in silent["there"]

@@ -13,7 +13,7 @@ import pytest
 
 from ronron.adapters.docker_agents.backups import DockerBackups
 from ronron.adapters.docker_agents.exec import run
-from ronron.core.errors import AgentSilentError, BackupError
+from ronron.core.errors import AgentUnreachableError, BackupError
 from ronron.core.inventory import Inventory
 from tests.support.backed_up import NAME, BackedUp, backed_up
 from tests.support.containers import runs
@@ -305,20 +305,22 @@ def test_a_damaged_repository_fails_a_drill_or_says_so(board: BackedUp, backups:
 def test_an_agent_that_does_not_exist_any_more_is_named(board: BackedUp, backups: DockerBackups) -> None:
     name = board.agent.name
     board.agent.remove(force=True)
-    with pytest.raises(AgentSilentError, match=f"cannot reach the container {name}: it does not exist"):
+    with pytest.raises(AgentUnreachableError, match=f"cannot reach the container {name}: it does not exist"):
         backups.status(board.inventory, NAME)
 
 
 def test_a_docker_that_nobody_listens_for_is_silent(tmp_path: Path, board: BackedUp) -> None:
     nowhere = board.inventory.model_dump(mode="json")
     nowhere["machines"]["here"]["docker"] = f"unix://{tmp_path}/docker.sock"
-    with pytest.raises(AgentSilentError, match="cannot reach the Docker of here: no such file or directory"):
+    with pytest.raises(
+        AgentUnreachableError, match="cannot reach the Docker of here: no such file or directory"
+    ):
         DockerBackups().status(Inventory.model_validate(nowhere), NAME)
 
 
 def test_an_answer_is_not_waited_for_longer_than_said(board: BackedUp) -> None:
     began = time.monotonic()
-    with pytest.raises(AgentSilentError, match="did not end in time"):
+    with pytest.raises(AgentUnreachableError, match="did not end in time"):
         run(board.here.client, str(board.agent.name), ["sleep", "20"], seconds=1)
     assert time.monotonic() - began < 10
 

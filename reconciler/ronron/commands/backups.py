@@ -187,7 +187,7 @@ def restore(
                 screen.json({"restored": None})
             else:
                 screen.print("nothing was done")
-            return ExitCode.HELD
+            return ExitCode.WAITING
         restored = _restore(asked, service, chosen, keep=not without_keeping)
         if as_json:
             screen.json({"restored": restored})
@@ -208,7 +208,7 @@ def _agreed(asked: Asked, service: str) -> bool:
 
 def _restore(asked: Asked, service: str, snapshot: Snapshot, *, keep: bool) -> Restored:
     stack = asked.record.stack or asked.environment
-    with asked.parts.store.hold(stack), asked.parts.screen.working(f"restoring {service}"):
+    with asked.parts.store.lock(stack), asked.parts.screen.working(f"restoring {service}"):
         restored = asked.backups.restore(
             asked.inventory, service, snapshot, keep=keep, told=lambda line: asked.tell(f"restore: {line}")
         )
@@ -283,7 +283,7 @@ def recover_(
         with wired(context, as_json) as parts:
             bundle = Bundle(place, Path(work))
             if bundle.manifest.repository != redact(parts.settings.repository):
-                parts.screen.tell("recover", f"the bundle was made with {bundle.manifest.repository}")
+                parts.screen.log("recover", f"the bundle was made with {bundle.manifest.repository}")
             parts.ports.source.refresh()
             with parts.screen.working("recovering"):
                 done = recover(bundle, parts.ports, records_only=records_only)

@@ -73,11 +73,11 @@ class DockerBackupsOnDemand:
 class DockerMachinesOnDemand:
     """See ports.Machines; Docker's SDK is imported only where there are machines to ask."""
 
-    def silent(self, inventory: Inventory) -> Mapping[str, str]:
+    def unreachable(self, inventory: Inventory) -> Mapping[str, str]:
         """See ports.Machines."""
         from ronron.adapters.docker_agents.machines import DockerMachines
 
-        return DockerMachines().silent(inventory)
+        return DockerMachines().unreachable(inventory)
 
 
 def ask(question: str) -> bool | None:

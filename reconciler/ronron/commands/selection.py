@@ -58,13 +58,13 @@ class Asked:
 
     def tell(self, line: str) -> None:
         """One line of progress."""
-        self.parts.screen.tell(self.environment, line)
+        self.parts.screen.log(self.environment, line)
 
     def look(self, name: str) -> SeenBackup:
         """Ask an agent how its backups are, and save that."""
         seen = look_at(self.environment, self.inventory, name, self.backups, self.clock.now(), self.record)
         now = self.parts.store.load(self.environment)
-        self.parts.store.see(self.environment, {**now.backups, name: seen}, now.kept)
+        self.parts.store.save_backups(self.environment, {**now.backups, name: seen}, now.kept)
         return seen
 
     def each(self, do: Callable[[str], None]) -> list[dict[str, str]]:

@@ -22,7 +22,7 @@ from ronron.core.backups import (
     Snapshot,
     Trouble,
 )
-from ronron.core.errors import AgentSilentError, BackupError, ConfigError
+from ronron.core.errors import AgentUnreachableError, BackupError, ConfigError
 from ronron.core.inventory import Inventory, Service
 from ronron.core.model import SHORT
 from ronron.core.restores import backed_up, differences, listed, refuse_newer, refuse_stranger, remark
@@ -227,7 +227,7 @@ class FakeBackups:
                     self._remember(agent, method, one[2])
                     raise one[2]
             if agent.silent:
-                raise AgentSilentError(
+                raise AgentUnreachableError(
                     f"cannot reach the backup agent {backup.container}: it is not running",
                     where=service,
                     hint=f"look at what it said: docker logs {backup.container}",
@@ -235,7 +235,7 @@ class FakeBackups:
             yield agent, declared
 
     def _remember(self, agent: FakeAgent, method: str, failure: BackupError) -> None:
-        if method == "snapshot" and not isinstance(failure, AgentSilentError):
+        if method == "snapshot" and not isinstance(failure, AgentUnreachableError):
             now = self._clock.now()
             error = Trouble(code="failed", message=failure.message, hint=failure.hint)
             agent.runs["backup"] = Run(started=now, finished=now, ok=False, error=error)

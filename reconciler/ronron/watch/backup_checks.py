@@ -55,9 +55,9 @@ def look_after(environment: str, ports: Ports, now: datetime) -> Mapping[str, Se
         if inventory is not None
     }
     if found or record.backups:
-        ports.store.see(environment, found, ports.store.load(environment).kept)
+        ports.store.save_backups(environment, found, ports.store.load(environment).kept)
     for line in news(record.backups, found):
-        ports.progress.tell(environment, line)
+        ports.progress.log(environment, line)
     return found
 
 
@@ -96,16 +96,16 @@ def make_drill(target: Target, ports: Ports, stopping: Callable[[], bool]) -> Dr
         if not drill_due(status, now):
             continue
         newest = sound(status, now)[0]
-        ports.progress.tell(target.name, f"drill: restoring {newest.id[:SHORT]} of {name} beside it")
+        ports.progress.log(target.name, f"drill: restoring {newest.id[:SHORT]} of {name} beside it")
         try:
             result = ports.backups.drill(
-                inventory, name, newest, lambda line: ports.progress.tell(target.name, f"drill: {line}")
+                inventory, name, newest, lambda line: ports.progress.log(target.name, f"drill: {line}")
             )
         except BackupError as error:
-            ports.progress.tell(target.name, f"drill: cannot make the one of {name}: {error}")
+            ports.progress.log(target.name, f"drill: cannot make the one of {name}: {error}")
             continue
         word = "passed" if result.passed else "failed"
-        ports.progress.tell(target.name, f"drill: {name} {word}: {result.detail}")
+        ports.progress.log(target.name, f"drill: {name} {word}: {result.detail}")
         return result
     return None
 
@@ -139,7 +139,7 @@ def keep_ourselves(
     with tempfile.TemporaryDirectory(dir=ports.work, prefix="own-") as work:
         bundle = write_bundle(targets, ports, repository, Path(work))
         kept = KeptBundle(service=services[0], id=ports.backups.keep(inventory, services[0], bundle), at=now)
-    ports.store.see(target.name, ports.store.load(target.name).backups, kept)
+    ports.store.save_backups(target.name, ports.store.load(target.name).backups, kept)
     return kept
 
 
@@ -149,7 +149,7 @@ def _line(condition: Condition) -> str:
 
 def _is_held(target: Target, ports: Ports) -> bool:
     try:
-        with ports.store.hold(target.policy.stack):
+        with ports.store.lock(target.policy.stack):
             return False
     except StackLockedError:
         return True

@@ -89,8 +89,8 @@ class Agent:
         container: its name.
         name: of the service, for errors.
 
-    Every method raises AgentSilentError where the container does not answer, and BackupError for what the
-    agent says is wrong.
+    Every method raises AgentUnreachableError where the container does not answer, and BackupError for what
+    the agent says is wrong.
     """
 
     def __init__(self, client: docker.DockerClient, container: str, name: str) -> None:

@@ -76,7 +76,7 @@ def inspected_agent(client: docker.DockerClient, name: str) -> Attributes:
     """What Docker says of an agent's container.
 
     Raises:
-        AgentSilentError: there is none, or it does not run.
+        AgentUnreachableError: there is none, or it does not run.
     """
     try:
         found = dict(client.api.inspect_container(name))

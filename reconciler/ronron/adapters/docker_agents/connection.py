@@ -20,7 +20,7 @@ import requests
 import urllib3
 from docker.errors import APIError, DockerException
 
-from ronron.core.errors import AgentSilentError, BackupError
+from ronron.core.errors import AgentUnreachableError, BackupError
 from ronron.core.inventory import Inventory, Machine, Service
 
 ANSWER_SECONDS = 60
@@ -48,7 +48,7 @@ def connected(inventory: Inventory, name: str, service: Service, doing: str) -> 
         doing: a verb for errors, as in `cannot <doing> pad`.
 
     Raises:
-        AgentSilentError: there is no way to it, or it does not answer.
+        AgentUnreachableError: there is no way to it, or it does not answer.
         BackupError: it answers that it will not do what was asked for.
     """
     machine = inventory.machines.get(service.machine)
@@ -113,8 +113,8 @@ def translated(name: str, machine: str, doing: str) -> Iterator[None]:
         raise _silent(name, machine, _cause(error)) from error
 
 
-def _silent(name: str, machine: str, why: str) -> AgentSilentError:
-    return AgentSilentError(
+def _silent(name: str, machine: str, why: str) -> AgentUnreachableError:
+    return AgentUnreachableError(
         f"cannot reach the Docker of {machine}: {why}",
         where=name,
         hint=f"see whether it runs and lets you in: on {machine}, docker version",
@@ -147,7 +147,7 @@ def _tunnel(user: str, host: str, port: int, host_key: str, name: str) -> Iterat
             _await(path, child, said, name, f"{user}@{host}:{port}")
             try:
                 yield path
-            except AgentSilentError as error:
+            except AgentUnreachableError as error:
                 why = _last_line(said.read_text(errors="replace"))
                 if "open failed" in why:
                     error.message = f"cannot reach {_REMOTE_SOCKET} through {user}@{host}: {why}"
@@ -191,7 +191,7 @@ def _ssh(
             start_new_session=True,
         )  # fmt: skip
     except FileNotFoundError as error:
-        raise AgentSilentError(
+        raise AgentUnreachableError(
             f"cannot reach {host}: there is no program `ssh` here",
             hint="install it: apt install openssh-client",
         ) from error
@@ -221,12 +221,12 @@ def _await(path: Path, child: subprocess.Popen[bytes], said: Path, name: str, ad
         why = _last_line(text) or f"no connection within {CONNECT_SECONDS:g} s"
         changed = "host key" in text.lower() and "verification failed" in text.lower()
         if changed:
-            raise AgentSilentError(
+            raise AgentUnreachableError(
                 f"cannot reach {address} by ssh: it shows another host key than the declared one",
                 where=name,
                 hint="ask whoever runs that machine why; where it is right, declare the new `host_key`",
             )
-        raise AgentSilentError(
+        raise AgentUnreachableError(
             f"cannot reach {address} by ssh: {why}",
             where=name,
             hint=f"try it by hand: ssh -o BatchMode=yes {address.rpartition(':')[0]} docker version",

@@ -19,7 +19,7 @@ from ronron.adapters.docker_agents.clones import Attributes
 from ronron.adapters.docker_agents.connection import translated
 from ronron.adapters.docker_agents.restore_target import Placing, networks_of, refuse_company, restorer
 from ronron.core.backups import DrillResult
-from ronron.core.errors import AgentSilentError, BackupError, SnapshotUnfitError
+from ronron.core.errors import AgentUnreachableError, BackupError, SnapshotUnfitError
 from ronron.core.inventory import InsideProbe
 from ronron.core.model import SHORT
 from ronron.core.restores import differences, listed, refuse_newer, refuse_stranger, remark
@@ -218,7 +218,7 @@ class Drilling(Placing):
         copies.start(self.client, name)
         try:
             copies.await_healthy(self.client, name, copies.start_seconds(original))
-        except AgentSilentError:
+        except AgentUnreachableError:
             raise
         except BackupError as error:
             raise _FailedError(error.message) from error

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import docker
 from docker.errors import APIError, NotFound
 
-from ronron.core.errors import AgentSilentError, BackupError
+from ronron.core.errors import AgentUnreachableError, BackupError
 
 LARGEST_OUTPUT = 8 * 1024 * 1024
 """Bytes of standard output that are taken into memory; ten thousand snapshots fit in."""
@@ -58,7 +58,7 @@ class Execution:
         """Start it.
 
         Raises:
-            AgentSilentError: the container is not there, or does not run.
+            AgentUnreachableError: the container is not there, or does not run.
         """
         try:
             made = self._client.api.exec_create(self._container, self._words, stdin=with_input)
@@ -149,7 +149,7 @@ class Execution:
             raise self._late()
         return left
 
-    def _late(self) -> AgentSilentError:
+    def _late(self) -> AgentUnreachableError:
         return silent(self._container, f"`{' '.join(self._words[:2])}` did not end in time")
 
 
@@ -193,7 +193,7 @@ def running(
         source: its standard input; None for none.
 
     Raises:
-        AgentSilentError: the container does not run, or the time is over.
+        AgentUnreachableError: the container does not run, or the time is over.
     """
     execution = Execution(client, container, words, time.monotonic() + seconds)
     try:
@@ -230,9 +230,9 @@ def run(
         return execution.ended(bytes(output))
 
 
-def silent(container: str, why: str) -> AgentSilentError:
+def silent(container: str, why: str) -> AgentUnreachableError:
     """The error of a container that does not answer."""
-    return AgentSilentError(
+    return AgentUnreachableError(
         f"cannot reach the container {container}: {why}",
         hint=f"look at it: docker ps --all --filter name={container}; docker logs --tail 20 {container}",
     )

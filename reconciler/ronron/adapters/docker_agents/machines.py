@@ -25,7 +25,7 @@ class DockerMachines:
     def __init__(self, deadline: float = DEADLINE_SECONDS) -> None:
         self._deadline = deadline
 
-    def silent(self, inventory: Inventory) -> Mapping[str, str]:
+    def unreachable(self, inventory: Inventory) -> Mapping[str, str]:
         """See ports.Machines."""
         names = sorted({service.machine for service in inventory.services.values()})
         answers: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()

@@ -22,7 +22,7 @@ from ronron.adapters.pulumi_engine.events import EventLog
 from ronron.adapters.pulumi_engine.finished import Finished, finished
 from ronron.adapters.pulumi_engine.locks import file_locks, free, locked, proven_dead, told_locks
 from ronron.adapters.pulumi_engine.plans import own_plan, version_in
-from ronron.adapters.pulumi_engine.program_checks import EXAMINE, findings_in
+from ronron.adapters.pulumi_engine.program_checks import CHECK, findings_in
 from ronron.adapters.pulumi_engine.refresh import mend
 from ronron.adapters.pulumi_engine.remedies import DOCTOR
 from ronron.adapters.pulumi_engine.state import INVENTORY, ExportedState
@@ -44,7 +44,7 @@ from ronron.core.errors import (
     StackNotFoundError,
 )
 from ronron.core.model import QUIET, Preview, ProcessMark, StackState, Updated
-from ronron.core.status import Finding
+from ronron.core.status import CheckResult
 from ronron.ports import Processes, Program
 from ronron.process_runner.runner import Command, Invocation, ProcessRunner, StartError
 from ronron.settings import EngineSettings
@@ -104,7 +104,7 @@ class PulumiEngine:
         """
         with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE) as call:
             call.copy_config()
-            if program.without:
+            if program.excluded:
                 call.leave_out(call.export())
             ended, log, plan = call.preview()
             if ended.code != 0 and program.create_stack and _is_missing(call.error(ended, log)):
@@ -123,13 +123,13 @@ class PulumiEngine:
                 changes=log.planned,
                 plan=plan,
                 identity=identity(
-                    program.revision.commit, program.digest, version, log.planned, program.without
+                    program.revision.commit, program.digest, version, log.planned, program.excluded
                 ),
                 resources=log.before,
                 messages=call.messages(log),
             )
 
-    def mend(self, program: Program) -> tuple[str, ...]:
+    def refresh_failed(self, program: Program) -> tuple[str, ...]:
         """See ports.Engine; by a refresh of what the state holds errors of."""
         with self._call(program, self._settings.update_deadline, self._grace) as call:
             exported = call.export()
@@ -138,9 +138,9 @@ class PulumiEngine:
             self._free_dead_locks(call)
             return mend(call, exported)
 
-    def examine(self, program: Program) -> tuple[Finding, ...]:
+    def checks(self, program: Program) -> tuple[CheckResult, ...]:
         """See ports.Engine; by a preview that the program breaks off once it has told what it found."""
-        with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE, {EXAMINE: "1"}) as call:
+        with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE, {CHECK: "1"}) as call:
             call.copy_config()
             ended, log, _ = call.preview()
             if ended.code != 0 and program.create_stack and _is_missing(call.error(ended, log)):
@@ -184,7 +184,7 @@ class PulumiEngine:
         with self._call(program, SHORT, PREVIEW_GRACE) as call:
             return call.export_text()
 
-    def restore(self, program: Program, state: str) -> None:
+    def import_state(self, program: Program, state: str) -> None:
         """See ports.Engine; by `pulumi stack import`, which keeps the secrets of the state as they are."""
         wanted = ExportedState(state)
         with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE) as call:
@@ -203,7 +203,7 @@ class PulumiEngine:
                 call.create()
             call.import_text(state)
 
-    def settle(self, program: Program, left: ProcessMark | None) -> str:
+    def recover_from_crash(self, program: Program, left: ProcessMark | None) -> str:
         """See ports.Engine."""
         found = [] if left is None else self._end_orphan(left, program)
         with self._call(program, SHORT, PREVIEW_GRACE) as call:
@@ -247,7 +247,7 @@ class PulumiEngine:
         more: Mapping[str, str] = MappingProxyType({}),
     ) -> Call:
         seen = {
-            **environment(self._settings, self._inherited, program.running, program.without),
+            **environment(self._settings, self._inherited, program.running, program.excluded),
             **more,
         }
         call = Call(

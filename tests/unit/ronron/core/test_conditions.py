@@ -32,7 +32,7 @@ from ronron.core.conditions import (
     sound,
     unseen,
 )
-from ronron.core.errors import AgentSilentError
+from ronron.core.errors import AgentUnreachableError
 from ronron.testing import NOON
 
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
@@ -292,7 +292,7 @@ def test_every_condition_has_facts_and_a_remedy_with_a_command() -> None:
 
 
 def test_an_agent_that_is_silent_says_nothing_else() -> None:
-    error = AgentSilentError("cannot reach it", hint="docker logs pad-backup")
+    error = AgentUnreachableError("cannot reach it", hint="docker logs pad-backup")
     before = seen(status(snapshot(PROMISE + HOUR)), NOON)
     after = unseen("pad", error, NOON + HOUR, before)
     assert [one.kind for one in after.conditions] == [ConditionKind.AGENT_SILENT]
@@ -301,7 +301,7 @@ def test_an_agent_that_is_silent_says_nothing_else() -> None:
     assert unseen("pad", error, NOON, None) == SeenBackup(
         service="pad", conditions=(silence("pad", error),), looked_at=NOON
     )
-    assert silence("pad", AgentSilentError("x")).hint
+    assert silence("pad", AgentUnreachableError("x")).hint
 
 
 def test_what_is_seen_is_the_newest_that_can_be_believed() -> None:

@@ -173,7 +173,7 @@ def test_no_drill_is_made_while(world: World, why: str) -> None:
     world.clock.advance(DAY)
     world.backups.agent("pad").silent = why == "silent"
     if why == "a pass holds the stack":
-        with world.store.hold("production"):
+        with world.store.lock("production"):
             assert not drill(world)
     else:
         assert not drill(world, stopping=why == "told to stop")
@@ -186,8 +186,8 @@ def test_a_drill_leaves_the_stack_to_passes(world: World) -> None:
     held: list[str] = []
 
     class Telling:
-        def tell(self, environment: str, line: str) -> None:
-            with world.store.hold("production"):
+        def log(self, environment: str, line: str) -> None:
+            with world.store.lock("production"):
                 held.append(f"{environment}: {line}")
 
     assert make_drill(Target(world.policy), replace(world.ports, progress=Telling()), lambda: False)
