@@ -19,6 +19,7 @@ from ronron.adapters.pulumi_engine.engine import PulumiEngine
 from ronron.core.errors import PendingOperationsError, StackLockedError
 from ronron.core.model import Preview, ProcessMark
 from ronron.testing import Thing
+from tests.support.engine_worlds import resources_in
 from tests.support.pulumi_project import PulumiProject, nothing, until
 
 pytestmark = pytest.mark.timeout(180)
@@ -119,7 +120,7 @@ def test_the_engine_of_a_killed_reconciler_is_stopped_gently_and_its_work_kept(
     assert found == ["stopped its engine, which was still running"]
     assert project.left() == []
     state = engine.state(project.program())
-    assert (state.resources, state.pending, project.locks()) == (1, (), [])
+    assert (resources_in(engine, project.program()), state.pending, project.locks()) == (1, (), [])
     updated = engine.update(project.program(), engine.preview(project.program()), nothing)
     assert [change.name for change in updated.changes if change.custom] == ["sofa"]
     assert (project.world / "lamp").read_text() == "made\n"
@@ -182,7 +183,7 @@ def test_an_engine_whose_reconciler_died_before_it_wrote_that_down_never_begins(
     mark = Reconciler(project, preview, waits=True).kill()
     until(lambda: not PROCESSES.alive(mark), "the end of what would have been the engine")
     assert engine.recover_from_crash(project.program(), mark) == "nothing of it was left"
-    assert engine.state(project.program()).resources == 0
+    assert resources_in(engine, project.program()) == 0
     assert not project.begun("lamp")
     engine.update(project.program(), preview, nothing)
     assert (project.world / "lamp").read_text() == "made\n"

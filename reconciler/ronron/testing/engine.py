@@ -133,7 +133,7 @@ class FakeEngine:
         changes = changes_of(program.stack, stack, wanted)
         name = identity(program.revision.commit, program.digest, self._version, changes, program.excluded)
         self._plans[name] = wanted
-        return Preview(changes=changes, identity=name, resources=len(stack.things), messages=wanted.messages)
+        return Preview(changes=changes, identity=name, messages=wanted.messages)
 
     def refresh_failed(self, program: Program) -> tuple[str, ...]:
         """See ports.Engine."""
@@ -209,7 +209,6 @@ class FakeEngine:
         stack = self.stacks[program.stack]
         return StackState(
             exists=True,
-            resources=len(stack.things),
             pending=tuple(stack.pending),
             inventory=stack.inventory,
         )

@@ -88,7 +88,6 @@ class GitCommands:
         home: a directory of ours in which commands run; made when needed.
         processes: finds what a stopped command left.
         timeout: of a command that names no other.
-        ssh_key: the private key for ssh; None leaves the choice to ssh and its agent.
         environment: more variables for git, such as GIT_SSL_CAINFO; cannot loosen what is set here.
     """
 
@@ -98,14 +97,12 @@ class GitCommands:
         home: Path,
         processes: Processes,
         timeout: timedelta,
-        ssh_key: Path | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._address = address
         self._home = home
         self._runner = ProcessRunner(processes)
         self._timeout = timeout
-        self._ssh_key = ssh_key
         self._extra = dict(environment or {})
         self._prepared: dict[str, str] | None = None
         self._is_checked = False
@@ -192,7 +189,7 @@ class GitCommands:
             _write(mine, f"[safe]\n{lines}" if lines else "")
             prepared = {
                 **self._extra,
-                **locked_down(self._timeout, self._ssh_key),
+                **locked_down(self._timeout),
                 "GIT_CEILING_DIRECTORIES": str(self._home.resolve().parent),
                 "GIT_CONFIG_GLOBAL": str(mine),
                 **as_variables({**CONFIG, **http_config(self._address, self._timeout), **config}),
@@ -236,12 +233,11 @@ class GitCommands:
         return http, trusted
 
 
-def locked_down(timeout: timedelta, ssh_key: Path | None = None) -> dict[str, str]:
+def locked_down(timeout: timedelta) -> dict[str, str]:
     """The variables that keep git from asking, from running what others configured, and from waiting.
 
     Args:
         timeout: after which a connection that says nothing is given up.
-        ssh_key: the only private key to offer.
     """
     seconds = max(1, int(timeout.total_seconds()))
     ssh = [
@@ -250,8 +246,6 @@ def locked_down(timeout: timedelta, ssh_key: Path | None = None) -> dict[str, st
         *("-o", "ControlMaster=no", "-o", "ControlPersist=no"),
         *("-o", f"ServerAliveInterval={max(1, seconds // 3)}", "-o", "ServerAliveCountMax=2"),
     ]
-    if ssh_key is not None:
-        ssh += ["-o", "IdentitiesOnly=yes", "-i", str(ssh_key)]
     return {
         "GIT_ALLOW_PROTOCOL": ":".join(SCHEMES),
         "GIT_ASKPASS": "",

@@ -11,8 +11,8 @@ _LARGEST = 64 * 1024
 """Bytes; a whole one has about two hundred."""
 
 
-def drop_broken(backend: Path, project: str, stack: str) -> int:
-    """Remove the attributes that are no document, of all that is read to know a stack; say how many.
+def drop_broken(backend: Path, project: str, stack: str) -> None:
+    """Remove the attributes that are not a JSON object, of every file that is read to know a stack.
 
     The backend writes a file aside and renames it, but writes its attributes in place: an engine that is
     killed in between leaves half of them, and then nothing reads the state any more ("failed to load
@@ -25,15 +25,12 @@ def drop_broken(backend: Path, project: str, stack: str) -> int:
     top = backend / ".pulumi"
     name = stack.rpartition("/")[2]
     places = (top / "stacks" / project / f"{name}.json", top / "stacks" / f"{name}.json", top / "meta.yaml")
-    dropped = 0
     for place in places:
         # Of a compressed state the name goes on; of the copy before the last change too.
         for file in place.parent.glob(f"{place.name}*{ENDING}"):
             with suppress(OSError):
                 if not _is_whole(file):
                     file.unlink()
-                    dropped += 1
-    return dropped
 
 
 def _is_whole(file: Path) -> bool:

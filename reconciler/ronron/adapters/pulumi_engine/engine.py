@@ -125,7 +125,6 @@ class PulumiEngine:
                 identity=identity(
                     program.revision.commit, program.digest, version, log.planned, program.excluded
                 ),
-                resources=log.before,
                 messages=call.messages(log),
             )
 

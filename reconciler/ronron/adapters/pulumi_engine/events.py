@@ -56,22 +56,18 @@ class EventLog:
         done: those of them that came to their end.
         failed: those that failed.
         diagnostics: in order.
-        before: how many resources the stack had, as far as the steps tell.
         outputs: the stack's outputs after it, secrets left out.
         ended: whether it came to its end, and did not break off.
         result: the engine's own word for the end: succeeded, failed or canceled; empty where it said none.
-        broken: lines that are no event, but for one that was cut off at the end.
     """
 
     planned: tuple[Change, ...] = ()
     done: tuple[Change, ...] = ()
     failed: tuple[Change, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
-    before: int = 0
     outputs: Mapping[str, object] = field(default_factory=dict)
     ended: bool = False
     result: str = ""
-    broken: int = 0
 
 
 def read_events(path: Path) -> EventLog:
@@ -121,7 +117,6 @@ class _Reading:
         self.broken = 0
         self._parents: dict[str, str] = {}
         self._custom: dict[str, bool] = {}
-        self._old: set[str] = set()
         self._begun: list[tuple[str, Operation, str, tuple[str, ...]]] = []
         self._ended: set[tuple[str, str]] = set()
         self._failed: list[tuple[str, str]] = []
@@ -166,8 +161,6 @@ class _Reading:
             if isinstance(state, dict):
                 self._parents[urn] = _text(state, "parent")
                 self._custom[urn] = bool(state.get("custom", False))
-        if isinstance(step.get("old"), dict) and not belongs_to_pulumi(_text(step, "type")):
-            self._old.add(urn)
         return urn
 
     def _begin(self, step: dict[str, object]) -> None:
@@ -202,11 +195,9 @@ class _Reading:
                 for failed in dict.fromkeys(self._failed)
             ),
             diagnostics=tuple(self._diagnostics),
-            before=len(self._old),
             outputs=self._outputs,
             ended=self._ended_at_all,
             result=self._result,
-            broken=self.broken,
         )
 
     def _is_done(self, urn: str, word: str) -> bool:

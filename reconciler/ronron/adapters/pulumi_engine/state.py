@@ -42,9 +42,6 @@ class ExportedState:
         """What the port tells of it."""
         return StackState(
             exists=True,
-            resources=sum(
-                not _is_leaving(one) and not belongs_to_pulumi(_type(one)) for one in self._resources
-            ),
             pending=tuple(
                 f"{one.get('type') or 'unknown'} {_urn(one.get('resource'))}" for one in self._pending
             ),

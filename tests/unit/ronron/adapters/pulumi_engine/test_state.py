@@ -32,13 +32,6 @@ def test_a_stack_without_anything_is_there(deployment: object) -> None:
     assert state == StackState(exists=True)
 
 
-def test_resources_are_counted_without_the_engines_own_and_those_that_are_leaving() -> None:
-    state = exported(
-        resource(STACK), resource(PROVIDER), resource(LAMP), resource(LAMP, delete=True), resource(SHELF)
-    ).stack()
-    assert state.resources == 2
-
-
 def test_operations_that_did_not_end_are_told_with_what_they_were() -> None:
     state = exported(
         pending=[
