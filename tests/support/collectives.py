@@ -6,11 +6,10 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from git import Actor, Repo
 from ruamel.yaml import YAML
 
 from demo import throw_away
+from tests.support.ports import free_port
 
 PROJECT = Path(__file__).resolve().parents[2]
 PROGRAM = ("__main__.py", "chatons", "components")
@@ -66,7 +66,7 @@ class Collective:
     sealed: Sealed
     images: Mapping[str, str]
     name: str = field(default_factory=lambda: f"ronron-test-{secrets.token_hex(4)}")
-    port: int = field(default_factory=lambda: free_port())
+    port: int = field(default_factory=free_port)
 
     def __post_init__(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
@@ -305,19 +305,6 @@ def web(images: Mapping[str, str], text: str, *, healthy: bool = True, first_sle
         "command": slowly if first_sleep else answer,
         "health": test,
     }
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody uses, and that no other program is given by chance.
-
-    Minutes pass before the edge listens on it. The kernel gives those of its ephemeral range (from 32768 on
-    Linux, ip(7)) to every connection that goes out, so it is none of them.
-    """
-    while True:
-        port = 10_000 + secrets.randbelow(32_768 - 10_000)
-        with socket.socket() as found, suppress(OSError):
-            found.bind(("127.0.0.1", port))
-            return port
 
 
 def seal(place: Path) -> Sealed:

@@ -127,7 +127,7 @@ def test_a_child_that_never_stops_is_killed_with_all_that_it_started(tmp_path: P
     command = python(
         tmp_path,
         STUBBORN,
-        stop=(Stop(signal.SIGINT, AT_ONCE, clean=True), Stop(signal.SIGINT, timedelta(seconds=1))),
+        stop=(Stop(signal.SIGINT, AT_ONCE, clean=True), Stop(signal.SIGINT, timedelta(seconds=3))),
     )
     begun = (tmp_path / "child").exists
     with interrupted_when(runner, begun), runner.invocation() as invocation:
