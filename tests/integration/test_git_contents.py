@@ -139,7 +139,7 @@ def test_another_repository_under_the_same_state_shows_nothing_of_the_first(
     other = Repository.create(tmp_path / "other.git")
     commit = other.commit({"a": "b"}, branch="trunk")
     theirs = source(other.path, state)
-    with pytest.raises(RevisionNotFoundError, match="not looked at"):
+    with pytest.raises(RevisionNotFoundError, match="not polled"):
         theirs.resolve("main")
     theirs.refresh()
     assert theirs.resolve("trunk").commit == commit
@@ -296,7 +296,7 @@ def test_a_tree_that_reaches_out_of_itself_is_refused(
             pytest.fail("a checkout of what git refuses")
 
     error = refusal(check_out, SourceError)
-    assert f"cannot check out {revision.short}: it holds a file whose name git refuses" in error.message
+    assert f"cannot check out {revision.short}: it contains a file name that git refuses" in error.message
     assert not [path for path in state.rglob("config") if path.read_text() == "evil"]
 
 

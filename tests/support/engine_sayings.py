@@ -385,7 +385,7 @@ ROWS = (
     ),
     Row(
         "a program that dies without a word", finished(command="preview"), ProgramError,
-        "the program ended without a word of why", "`pulumi preview`",
+        "the program ended without an error message", "`pulumi preview`",
         said("an unhandled error occurred: program exited with non-zero exit code: 3\n"),
     ),
     Row(
@@ -400,5 +400,5 @@ ROWS = (
         "pulumi preview ended with 1: organization name must be 'organization'",
         "less /var/lib/ronron/work/7/03-up.err",
     ),
-    Row("silence", finished(code=255), EngineError, "pulumi up ended with 255: it said nothing", "less "),
+    Row("silence", finished(code=255), EngineError, "pulumi up ended with 255: no output", "less "),
 )  # fmt: skip

@@ -105,7 +105,7 @@ class GitSource:
 
     def refresh(self) -> bool:
         """See ports.Source."""
-        with self._translated(f"look at {self.address}"):
+        with self._translated(f"poll {self.address}"):
             self._checkouts.sweep()
             advertised = self._look()
             published = self._mirror.published()
@@ -126,8 +126,8 @@ class GitSource:
             seen = self._mirror.published()
         if seen is None:
             raise RevisionNotFoundError(
-                f"cannot find {reference!r}: {self.address} was not looked at yet",
-                hint="look at it first; `ronron status` shows whether it answers",
+                f"cannot find {reference!r}: {self.address} was not polled yet",
+                hint="poll it first: `ronron watch --once`",
             )
         return find(seen.references, reference)
 
@@ -266,7 +266,7 @@ class GitSource:
     def _gone(self, commit: str) -> RevisionNotFoundError:
         return RevisionNotFoundError(
             f"cannot find commit {commit} in {self.address}",
-            hint="it was taken away by a force-push: `git push origin COMMIT:refs/heads/NAME` brings it back",
+            hint="a force-push removed it: `git push origin COMMIT:refs/heads/NAME` brings it back",
         )
 
     @contextmanager

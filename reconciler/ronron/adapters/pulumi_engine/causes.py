@@ -103,7 +103,7 @@ def program_words(diagnostics: Iterable[Diagnostic]) -> Words | None:
     words = last_words("".join(said))
     if failed and words.message and not any(stop in words.message for stop in _STOPPED):
         return words
-    return Words("the program ended without a word of why") if failed else None
+    return Words("the program ended without an error message") if failed else None
 
 
 def _lines(text: str) -> list[str]:

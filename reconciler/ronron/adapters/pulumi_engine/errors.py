@@ -254,7 +254,7 @@ def _failed_resources(finished: Finished, log: EventLog, stack: str) -> EngineEr
     lines = []
     for urn, words in causes.items():
         change = failed.get(urn, Change(urn=urn, operation=Operation.UNKNOWN))
-        cause = "; ".join(dict.fromkeys(word for word in words if word)) or "it did not say why"
+        cause = "; ".join(dict.fromkeys(word for word in words if word)) or "no reason was given"
         verb = _VERBS.get(change.operation, "work on")
         if PROTECTED.search(cause):
             verb, cause = "replace" if "unable to replace" in cause else "delete", "it is protected"
@@ -292,9 +292,7 @@ def _unknown(finished: Finished) -> EngineError:
         # By somebody, or for want of memory: neither is about the revision.
         error.retryable = True
         return error
-    words = (
-        plain_cause(engine_words(finished.stderr)) or last_words(finished.stdout).message or "it said nothing"
-    )
+    words = plain_cause(engine_words(finished.stderr)) or last_words(finished.stdout).message or "no output"
     kind = ProgramError if _DOES_NOT_COMPILE.search(finished.stdout) else EngineError
     return kind(
         f"pulumi {finished.command} ended with {finished.code}: {shorten(words, _LONGEST_CAUSE)}", hint=hint

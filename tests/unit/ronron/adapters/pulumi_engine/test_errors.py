@@ -87,7 +87,7 @@ def test_failed_resources_come_before_the_complaints_of_an_interrupted_program()
 def test_an_interrupted_program_alone_is_no_cause() -> None:
     interrupted = RAISED.replace("ValueError: services.pad: nothing of the kind", "KeyboardInterrupt")
     error = explain(finished(), said(interrupted), "dev")
-    assert error.message == "the program ended without a word of why"
+    assert error.message == "the program ended without an error message"
 
 
 def test_of_many_failures_the_first_are_shown_and_the_others_counted() -> None:
@@ -103,7 +103,7 @@ def test_of_many_failures_the_first_are_shown_and_the_others_counted() -> None:
 def test_a_failure_without_a_word_is_still_named() -> None:
     log = EventLog(failed=(Change(urn=DOCKER, operation=Operation.DELETE),))
     error = explain(finished(), log, "dev")
-    assert error.message == "cannot delete v (docker:index/volume:Volume): it did not say why"
+    assert error.message == "cannot delete v (docker:index/volume:Volume): no reason was given"
 
 
 def test_secrets_and_credentials_are_taken_out_of_message_and_hint() -> None:
