@@ -299,7 +299,7 @@ def test_a_plan_without_a_machine_is_another_plan(two_machines: World) -> None:
 
 
 def test_a_machine_whose_provider_is_not_known_cannot_be_left_out(two_machines: World) -> None:
-    with pytest.raises(EngineError, match="cannot update without nowhere"):
+    with pytest.raises(EngineError, match="cannot exclude nowhere"):
         two_machines.engine.preview(two_machines.program(excluded=("nowhere",)))
 
 
@@ -443,7 +443,7 @@ def test_a_stack_with_other_resources_is_never_written_over(live: World) -> None
     assert exported is not None
     live.declare(RED, LAMP, inventory={"version": 1})
     live.update(live.engine.preview(live.program()))
-    with pytest.raises(ConfigError, match="it has other resources"):
+    with pytest.raises(ConfigError, match="the stack has other resources"):
         live.engine.import_state(live.program(), exported)
     assert resources_in(live.engine, live.program()) == 2
 

@@ -335,7 +335,7 @@ def test_half_written_attributes_of_a_killed_engine_hide_no_state(
         case "preview":
             assert engine.preview(project.program()).touching == ()
         case "settle":
-            assert engine.recover_from_crash(project.program(), None) == "nothing of it was left"
+            assert engine.recover_from_crash(project.program(), None) == "nothing was left"
         case "export":
             assert "lamp" in (engine.export(project.program()) or "")
     project.pulumi("stack", "export", "--stack", "dev")

@@ -138,7 +138,7 @@ def test_an_engine_that_was_asked_to_stop_is_not_asked_again(
     project.let_go("lamp")
     until(lambda: not PROCESSES.alive(mark), "the end of the engine")
     # A second SIGINT would have left it half made.
-    assert impatient.recover_from_crash(project.program(), mark) == "nothing of it was left"
+    assert impatient.recover_from_crash(project.program(), mark) == "nothing was left"
     assert (project.world / "lamp").read_text() == "made\n"
 
 
@@ -148,7 +148,7 @@ def test_an_engine_that_survived_its_reconciler_may_end_by_itself(
     mark, engine = orphaned()
     project.let_go("lamp")
     until(lambda: not PROCESSES.alive(mark), "the end of the engine")
-    assert engine.recover_from_crash(project.program(), mark) == "nothing of it was left"
+    assert engine.recover_from_crash(project.program(), mark) == "nothing was left"
     assert engine.preview(project.program()).touching == ()
 
 
@@ -168,7 +168,7 @@ def test_an_engine_killed_with_its_reconciler_is_cleaned_up_and_its_half_thing_n
     # What the hint leads to, where the person has seen that there is no lamp.
     assert not (project.world / "lamp").exists()
     project.pulumi("refresh", "--yes", "--clear-pending-creates", "--stack", "dev")
-    assert engine.recover_from_crash(project.program(), mark) == "nothing of it was left"
+    assert engine.recover_from_crash(project.program(), mark) == "nothing was left"
     project.let_go("lamp")
     engine.update(project.program(), engine.preview(project.program()), nothing)
     assert (project.world / "lamp").read_text() == "made\n"
@@ -182,7 +182,7 @@ def test_an_engine_whose_reconciler_died_before_it_wrote_that_down_never_begins(
     preview = engine.preview(project.program(create_stack=True))
     mark = Reconciler(project, preview, waits=True).kill()
     until(lambda: not PROCESSES.alive(mark), "the end of what would have been the engine")
-    assert engine.recover_from_crash(project.program(), mark) == "nothing of it was left"
+    assert engine.recover_from_crash(project.program(), mark) == "nothing was left"
     assert resources_in(engine, project.program()) == 0
     assert not project.begun("lamp")
     engine.update(project.program(), preview, nothing)

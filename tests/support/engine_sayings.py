@@ -229,7 +229,7 @@ ROWS = (
     ),
     Row(
         "a plan that is violated", finished(), PlanViolatedError,
-        f"would do something else than was previewed, at shelf ({PLAIN})", "`ronron update ENV`",
+        f"would violate the plan at shelf ({PLAIN})", "`ronron update ENV`",
         said(VIOLATES, urn=f"urn:pulumi:dev::tiny::{PLAIN}::shelf"), retryable=True,
     ),
     Row(
@@ -248,19 +248,20 @@ ROWS = (
     ),
     Row(
         "a stop that somebody else asked for", finished(), EngineInterruptedError,
-        "somebody else stopped pulumi up", "`ronron update ENV`", EventLog(ended=True, result="canceled"),
+        "pulumi up was canceled by another process", "`ronron update ENV`",
+        EventLog(ended=True, result="canceled"),
     ),
     Row(
         "a stop that we asked for", finished(interrupted=True), EngineInterruptedError,
-        "was asked to stop, and stopped", "`ronron update ENV`",
+        "was interrupted", "`ronron update ENV`",
     ),
     Row(
         "a deadline", finished(timed_out=True), EngineTimeoutError,
-        "pulumi up did not end before its deadline", "export RONRON_UPDATE_DEADLINE=", retryable=True,
+        "pulumi up timed out and was stopped", "export RONRON_UPDATE_DEADLINE=", retryable=True,
     ),
     Row(
         "a preview's deadline", finished(command="preview", timed_out=True), EngineTimeoutError,
-        "pulumi preview did not end before its deadline", "export RONRON_PREVIEW_DEADLINE=", retryable=True,
+        "pulumi preview timed out and was stopped", "export RONRON_PREVIEW_DEADLINE=", retryable=True,
     ),
     Row(
         "a death", finished(code=-9), EngineError, "pulumi up was killed by signal 9",

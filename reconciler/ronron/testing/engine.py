@@ -126,7 +126,7 @@ class FakeEngine:
         for machine in program.excluded:
             if all(thing.machine != machine for thing in stack.things.values()):
                 raise EngineError(
-                    f"cannot update without {machine}: the stack has no provider of that name",
+                    f"cannot exclude {machine}: the stack has no provider of that name",
                     where=program.stack,
                 )
         wanted = but_for(program.excluded, stack, wanted)
@@ -233,7 +233,7 @@ class FakeEngine:
             if self.export(program) == state:
                 return
             raise ConfigError(
-                f"cannot restore the stack {program.stack}: it has other resources",
+                f"cannot import the state of {program.stack}: the stack has other resources",
                 hint="leave it as it is, or destroy it first",
             )
         try:
@@ -254,7 +254,7 @@ class FakeEngine:
     def recover_from_crash(self, program: Program, left: ProcessMark | None) -> str:
         """See ports.Engine."""
         self._call("recover", program)
-        found = "nothing was left of it"
+        found = "nothing was left"
         if left is not None and self.processes.alive(left):
             self.processes.end(left)
             found = "its engine was still running and was stopped"

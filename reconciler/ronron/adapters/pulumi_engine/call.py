@@ -89,27 +89,28 @@ class Call:
             self._config.touch(mode=0o600)
             self._config.write_bytes(b"" if original is None else original.read_bytes())
 
-    def leave_out(self, exported: ExportedState | None) -> None:
-        """Touch nothing on the machines that the program does without, in every preview and update from here.
+    def exclude(self, exported: ExportedState | None) -> None:
+        """Exclude the machines that the program excludes from every later preview and update of this call.
 
-        What is excluded is what goes through the machine's provider: a component's exclusion does not reach
-        that. The engine excludes nothing, and says nothing, where a name is not there.
+        Everything that goes through the machine's provider is excluded: excluding a component would not
+        reach it. Where the state has no such provider the engine would exclude nothing, without a message.
 
         Raises:
-            EngineError: nothing in the state is made through a provider of such a name.
+            EngineError: the state has no provider of such a name.
         """
         found: list[str] = []
         for machine in self.program.excluded:
-            ways = exported.ways_to(machine) if exported is not None else ()
-            if exported is None or not ways:
+            providers = exported.providers_of(machine) if exported is not None else ()
+            if exported is None or not providers:
                 raise EngineError(
-                    f"cannot update without {machine}: the stack has no provider of that name",
+                    f"cannot exclude {machine}: the stack has no provider of that name",
                     where=f"stack {self.stack}",
-                    hint=f"let the program name the provider of {machine} as the machine, or bring it back",
+                    hint=f"name the provider after the machine {machine}, or make the machine reachable",
                 )
-            found += ways
-            # What an update would take for done otherwise; it is mended once the machine is back.
-            found += sorted({*exported.half_made()} - {*exported.half_made(but_on=(machine,))})
+            found += providers
+            # Resources with init errors, which an update would otherwise take for done. They are refreshed
+            # once the machine is reachable.
+            found += sorted({*exported.init_errors()} - {*exported.init_errors(but_on=(machine,))})
         self._excluded = [word for urn in found for word in ("--exclude", urn)]
         self._excluded += ["--exclude-dependents"] if found else []
 
@@ -120,7 +121,7 @@ class Call:
         return ended, log, plan
 
     def up(self, plan: Path, started: Callable[[int], None]) -> tuple[Finished, EventLog]:
-        """Carry out a plan."""
+        """Run an update by a saved plan."""
         if not self._config.is_file():
             self.copy_config()
         return self._run(
@@ -132,20 +133,20 @@ class Call:
         )
 
     def refresh(self, urns: Iterable[str]) -> tuple[Finished, EventLog]:
-        """Read what is really there into the state, of some resources; the program is not run."""
+        """Refresh some resources in the state; the program does not run."""
         targets = (word for urn in urns for word in ("--target", urn))
         if not self._config.is_file():
             self.copy_config()
         return self._run("refresh", "--yes", "--skip-preview", "--suppress-progress", *targets)
 
     def create(self) -> None:
-        """Make the stack, with the secrets provider of the stack file.
+        """Create the stack, with the secrets provider of the stack file.
 
-        It is made from a directory of its own, since `stack init` takes no other stack file than the one
-        beside the project, and writes a salt into it.
+        The command runs in a directory of its own: `stack init` takes only the stack file beside the
+        project, and writes a salt into it.
 
         Raises:
-            EngineError: it cannot be made.
+            EngineError: it cannot be created.
         """
         place = self.program.work / "project"
         provider = None
@@ -160,21 +161,21 @@ class Call:
             place = self.program.directory
         chosen = ("--secrets-provider", provider) if provider else ()
         ended = self._launch("stack init", self.stack, *chosen, cwd=place)
-        # Where another process was faster, the stack is there all the same.
+        # Another process may have created it meanwhile.
         if ended.code != 0 and not _STACK_EXISTS.search(ended.stderr):
             raise self.error(ended, EventLog())
 
     def export(self) -> ExportedState | None:
-        """The stack's state; None where there is no such stack.
+        """The exported state; None where there is no such stack.
 
         Raises:
-            EngineError: the backend does not give it.
+            EngineError: it cannot be exported.
         """
         text = self.export_text()
         return None if text is None else ExportedState(text)
 
     def export_text(self) -> str | None:
-        """The same as the engine writes it."""
+        """The exported state as the engine writes it; see `export`."""
         file = Path(f"{self._next_log('stack export')}.state.json")
         ended = self._launch(
             "stack export",
@@ -195,10 +196,10 @@ class Call:
         raise error
 
     def import_text(self, state: str) -> None:
-        """Put an exported state into the stack, which is there.
+        """Import a state into the stack, which exists.
 
         Raises:
-            EngineError: the backend does not take it.
+            EngineError: it cannot be imported.
         """
         file = Path(f"{self._next_log('stack import')}.state.json")
         with writing(self.program.work):
@@ -217,7 +218,7 @@ class Call:
             raise self.error(ended, EventLog())
 
     def cancel(self) -> None:
-        """Remove all locks of the stack; only for a backend that is no directory, and only with proof.
+        """Remove all locks of the stack; not for file backends, and only when their owners are proven dead.
 
         Raises:
             EngineError: they cannot be removed.
@@ -229,19 +230,19 @@ class Call:
             raise self.error(ended, EventLog())
 
     def error(self, ended: Finished, log: EventLog) -> EngineError:
-        """Why a command did not do what it should; files are named from the top of the project.
+        """The error for a command that failed; paths are relative to the project.
 
         Raises:
-            ConfigError: the stack file is no YAML; the engine says so too, but does not name it.
+            ConfigError: the stack file is not YAML; the engine does not name the line.
         """
         original = self._stack_file_in_checkout()
-        # Asked only now: the engine reads more than we do, anchors for instance.
+        # Only after the engine failed: it reads more than we do, anchors for instance.
         if original is not None and _BROKEN_STACK_FILE.search(ended.stderr):
             read_yaml(original.read_text(errors="replace"), file=self._named(original))
         return explain(ended, log, self.stack, self._secrets, directory=str(self.program.directory))
 
     def messages(self, log: EventLog) -> tuple[str, ...]:
-        """Warnings and errors in a log, each once, redacted."""
+        """The warnings and errors of a log, each once, redacted."""
         said = (
             shorten(redact(one.message.strip(), self._secrets), _LONGEST_MESSAGE)
             for one in log.diagnostics
@@ -254,7 +255,7 @@ class Call:
         return next((file for file in files if file.is_file()), None)
 
     def _named(self, file: Path) -> str:
-        """A file as people know it: from the top of the project, where it is below that."""
+        """A path relative to the project, where the file is in it; otherwise the name."""
         top = self.program.directory
         return str(file.relative_to(top)) if file.is_relative_to(top) else file.name
 
@@ -321,7 +322,7 @@ class Call:
 
 
 def _project(directory: Path) -> tuple[str, str]:
-    """The project's name and the directory of its stack files; of one that is broken the engine speaks."""
+    """The project's name and the directory of its stack files; the engine reports a broken project file."""
     for name in ("Pulumi.yaml", "Pulumi.yml"):
         file = directory / name
         if file.is_file():

@@ -20,10 +20,10 @@ from ronron.adapters.pulumi_engine.environment import environment, file_backend,
 from ronron.adapters.pulumi_engine.errors import explain
 from ronron.adapters.pulumi_engine.events import EventLog
 from ronron.adapters.pulumi_engine.finished import Finished, finished
-from ronron.adapters.pulumi_engine.locks import file_locks, free, locked, proven_dead, told_locks
+from ronron.adapters.pulumi_engine.locks import file_locks, free, locked, named_locks, proven_dead
 from ronron.adapters.pulumi_engine.plans import own_plan, version_in
-from ronron.adapters.pulumi_engine.program_checks import CHECK, findings_in
-from ronron.adapters.pulumi_engine.refresh import mend
+from ronron.adapters.pulumi_engine.program_checks import CHECK, results_in
+from ronron.adapters.pulumi_engine.refresh import refresh_init_errors
 from ronron.adapters.pulumi_engine.remedies import DOCTOR
 from ronron.adapters.pulumi_engine.state import INVENTORY, ExportedState
 from ronron.adapters.pulumi_engine.stops import (
@@ -50,7 +50,7 @@ from ronron.process_runner.runner import Command, Invocation, ProcessRunner, Sta
 from ronron.settings import EngineSettings
 
 PREVIEW_GRACE = timedelta(seconds=20)
-"""From the first SIGINT of a preview to the second: it has no effect that could be left half done."""
+"""From the first SIGINT of a preview to the second: it has no effect that could be interrupted."""
 
 
 class PulumiEngine:
@@ -105,7 +105,7 @@ class PulumiEngine:
         with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE) as call:
             call.copy_config()
             if program.excluded:
-                call.leave_out(call.export())
+                call.exclude(call.export())
             ended, log, plan = call.preview()
             if ended.code != 0 and program.create_stack and _is_missing(call.error(ended, log)):
                 call.create()
@@ -115,9 +115,9 @@ class PulumiEngine:
             version = version_in(plan)
             if not log.ended or version is None:
                 raise EngineError(
-                    "cannot read what the preview found: its events or its plan are not whole",
+                    "cannot read the preview: its events or its plan are incomplete",
                     where=f"stack {program.stack}",
-                    hint=f"see that there is room on the disk with `df -h {program.work}`",
+                    hint=f"check that there is room on the disk with `df -h {program.work}`",
                 )
             return Preview(
                 changes=log.planned,
@@ -129,26 +129,26 @@ class PulumiEngine:
             )
 
     def refresh_failed(self, program: Program) -> tuple[str, ...]:
-        """See ports.Engine; by a refresh of what the state holds errors of."""
+        """See ports.Engine; by a refresh of the resources with init errors."""
         with self._call(program, self._settings.update_deadline, self._grace) as call:
             exported = call.export()
-            if exported is None or exported.stack().pending_creates or not exported.half_made():
+            if exported is None or exported.stack().pending_creates or not exported.init_errors():
                 return ()
             self._free_dead_locks(call)
-            return mend(call, exported)
+            return refresh_init_errors(call, exported)
 
     def checks(self, program: Program) -> tuple[CheckResult, ...]:
-        """See ports.Engine; by a preview that the program breaks off once it has told what it found."""
+        """See ports.Engine; by a preview that the program ends after it has printed its results."""
         with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE, {CHECK: "1"}) as call:
             call.copy_config()
             ended, log, _ = call.preview()
             if ended.code != 0 and program.create_stack and _is_missing(call.error(ended, log)):
                 call.create()
                 ended, log, _ = call.preview()
-            found = findings_in(log, self._secrets())
+            found = results_in(log, self._secrets())
             if ended.code == 0:
                 return found
-            # With findings and without a complaint the program broke off by itself, as it was asked to.
+            # Results and no error: the program ended the preview itself, as `CHECK` asks it to.
             if not found or any(one.severity == "error" for one in log.diagnostics):
                 raise call.error(ended, log)
             return found
@@ -161,12 +161,12 @@ class PulumiEngine:
             before = call.export()
             if before is None:
                 raise StackNotFoundError(
-                    "cannot find the stack that was previewed",
+                    "cannot find the stack of the preview",
                     where=f"stack {program.stack}",
-                    hint="preview again",
+                    hint="run the preview again",
                 )
             refuse_pending(before.stack(), program.stack)
-            call.leave_out(before)
+            call.exclude(before)
             ended, log = call.up(plan, self._marking(started))
             if self._freed_named_locks(call, ended):
                 ended, log = call.up(plan, self._marking(started))
@@ -189,13 +189,13 @@ class PulumiEngine:
         with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE) as call:
             there = call.export()
             if there is not None and not there.is_empty:
-                if there.holds() == wanted.holds():
-                    # A recovery that was broken off is made again; what is there may even be newer.
+                if there.identities() == wanted.identities():
+                    # An interrupted recovery is repeated; the state in the backend may even be newer.
                     return
                 raise ConfigError(
-                    f"cannot restore the stack {program.stack}: it has other resources",
-                    hint="if the backend was not lost, leave it as it is; else name an empty one with"
-                    " PULUMI_BACKEND_URL",
+                    f"cannot import the state of {program.stack}: the stack has other resources",
+                    hint="if the backend was not lost, there is nothing to import; otherwise name an empty"
+                    " one with PULUMI_BACKEND_URL",
                 )
             call.copy_config()
             if there is None:
@@ -211,16 +211,16 @@ class PulumiEngine:
                 found.append("removed the lock of its dead engine")
             exported = call.export()
         if exported is None:
-            return "; ".join([*found, "the stack was not made yet"])
+            return "; ".join([*found, "the stack does not exist yet"])
         state = exported.stack()
         refuse_pending(state, program.stack)
         if state.pending:
-            # The next update tries these again by itself: what is in the state is compared anew.
-            found.append(f"{len(state.pending)} operations of it did not end and will be tried again")
-        return "; ".join(found) or "nothing of it was left"
+            # The next update repeats these: it compares the state with the program again.
+            found.append(f"{len(state.pending)} of its operations did not end and will be repeated")
+        return "; ".join(found) or "nothing was left"
 
     def interrupt(self) -> None:
-        """See ports.Engine; every call that runs now is interrupted once, however often this is called."""
+        """See ports.Engine; interrupts every running call once, however often it is called."""
         self._runner.interrupt()
 
     # -- one call ----------------------------------------------------------------------------------
@@ -295,7 +295,7 @@ class PulumiEngine:
     def _marking(self, started: Callable[[ProcessMark], None]) -> Callable[[int], None]:
         def mark(pid: int) -> None:
             found = self._processes.mark_of(pid)
-            # It waits for us, so it can only be gone because it was interrupted.
+            # It waits for us at the start barrier, so it can only be gone because it was interrupted.
             if found is not None:
                 started(found)
 
@@ -304,7 +304,7 @@ class PulumiEngine:
     # -- after an update ---------------------------------------------------------------------------
 
     def _judge(self, call: Call, ended: Finished, log: EventLog) -> Updated:
-        """What an update did, by its events and the state it left; the exit code is only one of the signs."""
+        """The result of an update, by its events and its state as well as its exit code."""
         if ended.code is not None and ended.code < 0:
             with suppress(StackLockedError):
                 self._free_dead_locks(call)
@@ -316,7 +316,7 @@ class PulumiEngine:
             raise call.error(ended, log) from unread
         messages = call.messages(log)
         if ended.code != 0:
-            # For instance a lock that somebody else had removed already.
+            # For instance a lock that another process had removed already.
             messages = (*messages, call.error(ended, EventLog()).message)
         return Updated(
             changes=tuple(change for change in log.done if change.operation not in QUIET),
@@ -325,7 +325,7 @@ class PulumiEngine:
         )
 
     def _read_back(self, program: Program) -> tuple[ExportedState | None, EngineError | None]:
-        """The state after an update, or why it cannot be read: one that succeeded stays one even then."""
+        """The state after an update, or why it cannot be read; the update may have succeeded all the same."""
         # An invocation of its own: an interrupted update is read back too.
         try:
             return self._call_in(Invocation(), program, SHORT, PREVIEW_GRACE).export(), None
@@ -335,10 +335,10 @@ class PulumiEngine:
     # -- locks and orphans -------------------------------------------------------------------------
 
     def _free_dead_locks(self, call: Call) -> int:
-        """Remove the locks whose owners are proven dead, and say how many; only in a file backend.
+        """Remove the locks whose owners are proven dead, in a file backend; returns how many there were.
 
         Raises:
-            StackLockedError: there are others.
+            StackLockedError: there are locks of other owners.
         """
         backend = file_backend(self._settings.backend_url)
         if backend is None:
@@ -351,8 +351,8 @@ class PulumiEngine:
         return len(dead)
 
     def _freed_named_locks(self, call: Call, ended: Finished) -> bool:
-        """Whether an update met only locks whose owners are proven dead, and they are gone now."""
-        locks = told_locks(ended.stderr)
+        """Remove the locks that stopped an update, if all owners are proven dead; returns whether it did."""
+        locks = named_locks(ended.stderr)
         if ended.code in {0, None} or not locks or file_backend(self._settings.backend_url) is not None:
             return False
         if not all(proven_dead(lock, self._processes) for lock in locks):
@@ -363,32 +363,32 @@ class PulumiEngine:
     def _end_orphan(self, left: ProcessMark, program: Program) -> list[str]:
         alive = self._processes.alive(left)
         if alive is None:
-            # Of another host; if it still works, its lock says so.
+            # On another host; if it still runs, its lock is still there.
             return []
         found = []
         if alive:
-            self._ask_and_wait(left, program.work)
+            self._interrupt_and_wait(left, program.work)
             if self._processes.alive(left):
                 raise StackLockedError(
                     f"the engine of the last update still runs as process {left.pid}",
                     where=f"stack {program.stack}",
-                    hint=f"wait for it; it was asked to stop. Look at it with `ps -fp {left.pid}`",
+                    hint=f"wait until it ends, it was asked to stop; find it with `ps -fp {left.pid}`",
                 )
             found.append("stopped its engine, which was still running")
         if left.boot == self._processes.mark().boot:
             orphans = kill_orphans(self._processes, left.pid, self._settings.home)
             if orphans:
-                found.append(f"ended {orphans} processes that its engine had left")
+                found.append(f"killed {orphans} processes that its engine had left")
         return found
 
-    def _ask_and_wait(self, left: ProcessMark, work: Path) -> None:
-        """One SIGINT, unless it had one, and the time to end the operation under way."""
+    def _interrupt_and_wait(self, left: ProcessMark, work: Path) -> None:
+        """Send one SIGINT, unless it got one before, and wait for the resource operation under way."""
         try:
             pidfd = os.pidfd_open(left.pid)
         except ProcessLookupError:
             return
         try:
-            # Asked again: only now can the id no more be given to another process.
+            # Checked again: from here on the ID cannot be given to another process.
             if self._processes.alive(left):
                 if not was_stopped(work, left.pid):
                     note_stop(work, left.pid)

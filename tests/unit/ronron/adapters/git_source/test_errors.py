@@ -98,7 +98,7 @@ ROWS = [
         WEB,
         "fatal: unable to update url base from redirection:\n  asked for: x\n   redirect: y",
         SourceUnavailableError,
-        "it has moved",
+        "the repository has moved",
         "use its new address",
     ),
     (

@@ -59,7 +59,7 @@ def test_a_violated_plan_tells_of_what_was_done_before_it() -> None:
     log = said(VIOLATES)
     done = (Change(urn=DOCKER, operation=Operation.CREATE), Change(urn=IMAGE, operation=Operation.SAME))
     error = explain(finished(), EventLog(diagnostics=log.diagnostics, done=done), "dev")
-    assert "1 changes of the plan were made before" in error.message
+    assert "1 changes of the plan were carried out before" in error.message
 
 
 def test_those_whose_turn_did_not_come_are_not_the_cause_where_another_failed() -> None:
@@ -118,4 +118,4 @@ def test_secrets_and_credentials_are_taken_out_of_message_and_hint() -> None:
 
 def test_the_whole_output_is_named_for_whoever_debugs() -> None:
     error = explain(finished(), failed(DOCKER, "odd"), "dev")
-    assert error.__notes__ == ["all that the engine said: /var/lib/ronron/work/7/03-up.out and .err"]
+    assert error.__notes__ == ["full output of the engine: /var/lib/ronron/work/7/03-up.out and .err"]

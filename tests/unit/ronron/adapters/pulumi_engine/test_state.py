@@ -112,8 +112,8 @@ def test_the_same_resources_are_known_by_their_ids_and_not_by_their_secrets() ->
     one = exported(resource(LAMP, id="lamp-1", modified="2026-11-25", outputs={"key": SECRET}))
     same = exported(resource(LAMP, id="lamp-1", modified="2026-11-26"))
     another = exported(resource(LAMP, id="lamp-2"))
-    assert one.holds() == same.holds()
-    assert one.holds() != another.holds()
+    assert one.identities() == same.identities()
+    assert one.identities() != another.identities()
 
 
 def test_the_way_to_a_machine_is_a_provider_of_its_name() -> None:
@@ -121,6 +121,6 @@ def test_the_way_to_a_machine_is_a_provider_of_its_name() -> None:
     provider = {"urn": host, "type": "pulumi:providers:docker"}
     service = resource("urn:pulumi:dev::tiny::chatons:index:Service::pica02")
     state = exported(resource(STACK), resource(PROVIDER), provider, service, {**provider, "delete": True})
-    assert state.ways_to("pica02") == (host,)
-    assert state.ways_to("laptop") == (PROVIDER,)
-    assert state.ways_to("pica") == ()
+    assert state.providers_of("pica02") == (host,)
+    assert state.providers_of("laptop") == (PROVIDER,)
+    assert state.providers_of("pica") == ()
