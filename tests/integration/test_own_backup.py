@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from ronron.adapters.sql_store.store import SqlStore
 from ronron.commands.cli import app
-from ronron.commands.outside import Outside
+from ronron.commands.factories import PortFactories
 from ronron.commands.wiring import Options
 from ronron.core.record import Record
 from ronron.core.status import ExitCode
@@ -41,7 +41,7 @@ POLICY = "environments: {production: {stack: ours, reference: main, create_stack
 
 @dataclass
 class Machine:
-    """A machine with the reconciler on it: a state directory, and what it knows of the outside."""
+    """A machine with the reconciler on it: a state directory, and the ports that it uses."""
 
     state: Path
     collective: Collective
@@ -52,7 +52,7 @@ class Machine:
         result = CliRunner().invoke(
             app,
             ["--state", str(self.state), "--repository", str(self.collective.repository.path), *arguments],
-            obj=Options(outside=Outside(backups=lambda: backups, prober=lambda: prober)),
+            obj=Options(factories=PortFactories(backups=lambda: backups, prober=lambda: prober)),
             catch_exceptions=False,
         )
         return result.exit_code, result.output

@@ -198,7 +198,7 @@ def restore(
 
 
 def _agreed(asked: Asked, service: str) -> bool:
-    answer = asked.parts.outside.ask(f"put this in the place of what {service} has now?")
+    answer = asked.parts.factories.ask(f"put this in the place of what {service} has now?")
     if answer is None:
         raise ConfigError(
             "cannot ask whether to restore: no terminal is here", hint="say so beforehand, with --yes"
@@ -215,7 +215,7 @@ def _restore(asked: Asked, service: str, snapshot: Snapshot, *, keep: bool) -> R
         probe = asked.inventory.services[service].probe
         if probe is None:
             return restored
-        prober, clock = asked.parts.outside.prober(), asked.clock
+        prober, clock = asked.parts.factories.prober(), asked.clock
         result = probe_until(service, probe, clock.now() + PATIENCE, prober, clock)
         word = "healthy" if result.healthy else "unhealthy"
         asked.tell(f"probe: {service} {word}: {result.detail}")

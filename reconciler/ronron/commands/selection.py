@@ -49,12 +49,12 @@ class Asked:
     @cached_property
     def backups(self) -> Backups:
         """The agents."""
-        return self.parts.outside.backups()
+        return self.parts.factories.backups()
 
     @cached_property
     def clock(self) -> Clock:
         """What time it is."""
-        return self.parts.outside.clock()
+        return self.parts.factories.clock()
 
     def tell(self, line: str) -> None:
         """One line of progress."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ronron.adapters.sql_store.store import SqlStore
-from ronron.commands.outside import Outside
+from ronron.commands.factories import PortFactories
 from ronron.commands.wiring import Options
 from ronron.core.backups import Run, Trouble
 from ronron.core.errors import BackupError
@@ -41,9 +41,9 @@ class Ronron(Records):
             self.asked.append(question)
             return self.answer
 
-        outside = Outside(lambda: self.backups, lambda: self.prober, lambda: self.clock, ask)
+        factories = PortFactories(lambda: self.backups, lambda: self.prober, lambda: self.clock, ask)
         # No such repository: none of these commands may need one.
-        return ran(self.state, "/nonexistent/infra.git", *arguments, options=Options(outside=outside))
+        return ran(self.state, "/nonexistent/infra.git", *arguments, options=Options(factories=factories))
 
 
 @pytest.fixture

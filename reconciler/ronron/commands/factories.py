@@ -1,4 +1,8 @@
-"""How the commands reach what is outside: the agents, the public URLs, the clock and the person."""
+"""Makes the adapters behind the ports that a command needs, and asks the person at the terminal.
+
+An adapter is imported when it is made: HTTPX and Docker's SDK each cost more start-up time than most commands
+need in all.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,6 @@ from pathlib import Path
 
 import typer
 
-from ronron.adapters.http_prober import HttpProber
-from ronron.adapters.system_clock import SystemClock
 from ronron.core.backups import BackupStatus, DrillResult, Restored, Snapshot
 from ronron.core.inventory import Inventory
 from ronron.ports import Backups, Clock, Machines, Prober
@@ -71,7 +73,7 @@ class DockerBackupsOnDemand:
 
 
 class DockerMachinesOnDemand:
-    """See ports.Machines; Docker's SDK is imported only where there are machines to ask."""
+    """See ports.Machines; imports Docker's SDK only where there are machines to ask."""
 
     def silent(self, inventory: Inventory) -> Mapping[str, str]:
         """See ports.Machines."""
@@ -81,24 +83,38 @@ class DockerMachinesOnDemand:
 
 
 def ask(question: str) -> bool | None:
-    """A person's answer; None where no terminal is there to ask on."""
+    """Ask the person at the terminal; None where standard input is not a terminal."""
     return typer.confirm(question, err=True) if sys.stdin.isatty() else None
 
 
+def http_prober() -> Prober:
+    """The adapter that requests the public URLs of services."""
+    from ronron.adapters.http_prober import HttpProber
+
+    return HttpProber()
+
+
+def system_clock() -> Clock:
+    """The adapter that reads the time of this machine."""
+    from ronron.adapters.system_clock import SystemClock
+
+    return SystemClock()
+
+
 @dataclass(frozen=True)
-class Outside:
-    """What the commands meet outside; tests put the public fakes here.
+class PortFactories:
+    """One factory for each port; tests put the public fakes here.
 
     Args:
-        backups: makes the port of the agents.
-        prober: makes the one that asks public URLs.
-        clock: makes the one that says what time it is.
-        ask: puts a question to the person; None for nobody there.
-        machines: makes the one that asks machines whether they answer.
+        backups: makes the port that talks to the backup agents.
+        prober: makes the port that requests public URLs.
+        clock: makes the port that reads the time.
+        ask: asks the person a question; None where nobody is at the terminal.
+        machines: makes the port that checks whether machines are reachable.
     """
 
     backups: Callable[[], Backups] = DockerBackupsOnDemand
-    prober: Callable[[], Prober] = HttpProber
-    clock: Callable[[], Clock] = SystemClock
+    prober: Callable[[], Prober] = http_prober
+    clock: Callable[[], Clock] = system_clock
     ask: Callable[[str], bool | None] = ask
     machines: Callable[[], Machines] = DockerMachinesOnDemand
