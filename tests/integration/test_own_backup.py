@@ -110,7 +110,7 @@ class Collective:
 
     def fetch(self) -> Path:
         """What restic would bring back of the newest bundle, in a directory."""
-        newest = list(self.backups.agent("pad").kept.values())[-1]
+        newest = list(self.backups.agent("pad").bundles.values())[-1]
         place = self.root / "fetched"
         place.mkdir(exist_ok=True)
         (place / NAME).write_bytes(newest)
@@ -284,8 +284,8 @@ def test_a_directory_without_a_bundle_names_what_it_looks_for(collective: Collec
     place.mkdir()
     code, said = collective.machine("second").ronron("recover", str(place))
     assert code == ExitCode.USAGE
-    assert "cannot find the bundle: there is none" in said
+    assert "cannot find the bundle: the directory has no tar file" in said
     for name in ("one", "two"):
         (place / name).write_bytes(a_tar(other=b"{}"))
     code, said = collective.machine("second").ronron("recover", str(place))
-    assert (code, "2 of them are there" in said) == (ExitCode.USAGE, True)
+    assert (code, "the directory has 2 tar files" in said) == (ExitCode.USAGE, True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from ronron.core.backups import Condition, ConditionKind, KeptBundle, SeenBackup
+from ronron.core.backups import BackupSummary, Condition, ConditionKind, OwnBackup
 from ronron.core.excluded import LeftOut
 from ronron.core.model import (
     Change,
@@ -63,7 +63,7 @@ LEFT_OUT = LeftOut(
 PARTLY = Partly(revision=NEW, left_out=LEFT_OUT, since=NOON)
 SUSPENSION = Suspension(by="ada", at=NOON, why="moving house")
 
-SEEN = SeenBackup(
+SEEN = BackupSummary(
     service="pad",
     newest="5" * 64,
     taken=NOON - HOUR,
@@ -76,7 +76,7 @@ SEEN = SeenBackup(
     ),
     looked_at=NOON,
 )
-KEPT_BUNDLE = KeptBundle(service="pad", id="6" * 64, at=NOON)
+OWN_BACKUP = OwnBackup(service="pad", id="6" * 64, at=NOON)
 
 CONTAINER = "docker:index/container:Container"
 VOLUME = "docker:index/volume:Volume"

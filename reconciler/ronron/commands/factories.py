@@ -1,85 +1,20 @@
 """Makes the adapters behind the ports that a command needs, and asks the person at the terminal.
 
-An adapter is imported when it is made: HTTPX and Docker's SDK each cost more start-up time than most commands
-need in all.
+HTTPX and Docker's SDK each take more start-up time than most commands need. An adapter that needs HTTPX
+is imported when it is made, and those that need Docker's SDK import it when they are first used.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 
 import typer
 
-from ronron.core.backups import BackupStatus, DrillResult, Restored, Snapshot
-from ronron.core.inventory import Inventory
+from ronron.adapters.docker_agents.backups import DockerBackups
+from ronron.adapters.docker_agents.machines import DockerMachines
 from ronron.ports import Backups, Clock, Machines, Prober
-
-
-class DockerBackupsOnDemand:
-    """See ports.Backups: the agents, reached through their machines' Docker.
-
-    Docker's SDK takes a while to import, and most passes and commands ask no agent.
-    """
-
-    @cached_property
-    def _agents(self) -> Backups:
-        from ronron.adapters.docker_agents.backups import DockerBackups
-
-        return DockerBackups()
-
-    def status(self, inventory: Inventory, service: str) -> BackupStatus:
-        """See ports.Backups."""
-        return self._agents.status(inventory, service)
-
-    def snapshot(
-        self, inventory: Inventory, service: str, reason: str = "asked", revision: str | None = None
-    ) -> Snapshot:
-        """See ports.Backups."""
-        return self._agents.snapshot(inventory, service, reason, revision)
-
-    def snapshots(self, inventory: Inventory, service: str) -> tuple[Snapshot, ...]:
-        """See ports.Backups."""
-        return self._agents.snapshots(inventory, service)
-
-    def restore(
-        self,
-        inventory: Inventory,
-        service: str,
-        snapshot: Snapshot,
-        *,
-        keep: bool = True,
-        told: Callable[[str], None],
-    ) -> Restored:
-        """See ports.Backups."""
-        return self._agents.restore(inventory, service, snapshot, keep=keep, told=told)
-
-    def export(self, inventory: Inventory, service: str, snapshot: Snapshot, place: Path) -> None:
-        """See ports.Backups."""
-        self._agents.export(inventory, service, snapshot, place)
-
-    def drill(
-        self, inventory: Inventory, service: str, snapshot: Snapshot, told: Callable[[str], None]
-    ) -> DrillResult:
-        """See ports.Backups."""
-        return self._agents.drill(inventory, service, snapshot, told)
-
-    def keep(self, inventory: Inventory, service: str, bundle: Path) -> str:
-        """See ports.Backups."""
-        return self._agents.keep(inventory, service, bundle)
-
-
-class DockerMachinesOnDemand:
-    """See ports.Machines; imports Docker's SDK only where there are machines to ask."""
-
-    def silent(self, inventory: Inventory) -> Mapping[str, str]:
-        """See ports.Machines."""
-        from ronron.adapters.docker_agents.machines import DockerMachines
-
-        return DockerMachines().silent(inventory)
 
 
 def ask(question: str) -> bool | None:
@@ -113,8 +48,8 @@ class PortFactories:
         machines: makes the port that checks whether machines are reachable.
     """
 
-    backups: Callable[[], Backups] = DockerBackupsOnDemand
+    backups: Callable[[], Backups] = DockerBackups
     prober: Callable[[], Prober] = http_prober
     clock: Callable[[], Clock] = system_clock
     ask: Callable[[str], bool | None] = ask
-    machines: Callable[[], Machines] = DockerMachinesOnDemand
+    machines: Callable[[], Machines] = DockerMachines

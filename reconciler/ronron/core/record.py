@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ronron.core.backups import KeptBundle, SeenBackup
+from ronron.core.backups import BackupSummary, OwnBackup
 from ronron.core.excluded import LeftOut
 from ronron.core.model import (
     Decision,
@@ -120,8 +120,8 @@ class Record(Value):
     decision: Decision | None = None
     decided_at: Instant | None = None
     inventory: object | None = None
-    backups: Mapping[str, SeenBackup] = Field(default_factory=dict)
-    kept: KeptBundle | None = None
+    backups: Mapping[str, BackupSummary] = Field(default_factory=dict)
+    kept: OwnBackup | None = None
 
     @property
     def verified(self) -> bool:

@@ -27,7 +27,7 @@ def left_out(machines: Machines, document: object | None) -> LeftOut | None:
     used = used_machines(inventory) if inventory is not None else ()
     if inventory is None or len(used) < 2:
         return None
-    return without(machines.silent(inventory), inventory)
+    return without(machines.unreachable(inventory), inventory)
 
 
 def without(silent: Mapping[str, str], inventory: Inventory) -> LeftOut | None:
@@ -60,7 +60,7 @@ def still_silent(record: Record, desired: Revision, machines: Machines) -> froze
         return frozenset()
     if partly.revision.commit != desired.commit:
         return frozenset()
-    return frozenset(machines.silent(inventory)) & frozenset(partly.left_out.machines)
+    return frozenset(machines.unreachable(inventory)) & frozenset(partly.left_out.machines)
 
 
 def used_machines(inventory: Inventory) -> tuple[str, ...]:
