@@ -14,7 +14,8 @@ import pytest
 
 from demo.pad import Pad
 from demo.story import KEEPSAKE, NEW_TITLE, WRITTEN
-from tests.support.collectives import PROJECT, free_port
+from tests.support.collectives import PROJECT
+from tests.support.ports import free_port
 
 
 @dataclass

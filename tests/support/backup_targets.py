@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import secrets
 import tarfile
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
-import docker
 from docker.models.containers import Container
 
+from tests.support.built_images import ensure_image
 from tests.support.containers import Containers, runs, said, until
-from toolchain import docker_engine, image_build
+from toolchain import image_build
 
 CONTEXT = Path(__file__).parents[2] / "components" / "images" / "backup_agent"
-LABEL = "ronron.agent"
 PASSWORD = "pass word'$x:\\"
 REPOSITORY_PASSWORD = "a repository's password"
 HARDENED: dict[str, Any] = {
@@ -46,39 +43,8 @@ RESTORER: dict[str, Any] = {
 
 
 def build_agent(base: str) -> str:
-    """Build the agent's image on a database's image, unless it is there; its tag.
-
-    The tag says what it was made from, so the same files on the same base are built once on a machine.
-    """
-    found = docker_engine.find()
-    assert isinstance(found, docker_engine.Answer), found
-    archive = image_build.context_archive(CONTEXT, {})
-    with closing(docker_engine.client(found.host, timeout=900)) as api:
-        base_id = image_build.id_of(api, base)
-        made_from = hashlib.sha256(archive + str(base_id or base).encode()).hexdigest()[:16]
-        tag = f"ronron-local/backup-agent:test-{made_from}"
-        if image_build.id_of(api, tag) is None:
-            messages = api.build(
-                fileobj=io.BytesIO(archive),
-                custom_context=True,
-                tag=tag,
-                buildargs={"BASE": base},
-                labels={LABEL: base},
-                rm=True,
-                forcerm=True,
-                decode=True,
-            )
-            text = [str(message.get("stream") or message.get("error") or "") for message in messages]
-            assert image_build.id_of(api, tag), "".join(text)[-3000:]
-            _forget_older(api, base, tag)
-    return tag
-
-
-def _forget_older(api: docker.APIClient, base: str, tag: str) -> None:
-    for image in api.images(filters={"label": f"{LABEL}={base}"}):
-        for name in image["RepoTags"] or []:
-            if name != tag and name.startswith("ronron-local/backup-agent:test-"):
-                image_build.forget_replaced(api, image["Id"], tag)
+    """Build the agent's image on a database's image, unless it is there; its tag."""
+    return ensure_image("backup-agent", image_build.context_archive(CONTEXT, {}), base=base, BASE=base)
 
 
 @dataclass
