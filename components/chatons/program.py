@@ -28,7 +28,7 @@ _MESSAGE_WAS_SHOWN = 32
 """Exit code that tells the language host to add nothing of its own. Source: pulumi/pulumi, sdk/python/cmd/
 pulumi-language-python-exec, PYTHON_PROCESS_EXITED_AFTER_SHOWING_USER_ACTIONABLE_MESSAGE_CODE."""
 
-WITHOUT = "RONRON_WITHOUT"
+EXCLUDE = "RONRON_EXCLUDE"
 """Names of machines that do not answer, with commas; see docs/operations.md."""
 
 _TRIES = 15
@@ -104,7 +104,7 @@ def declaration(stack: StackConfiguration) -> Declaration:
 
 def _outside(stack: StackConfiguration, declared: Declaration, before: object) -> list[Check]:
     """What is looked at outside: the cluster, then the Docker of each machine."""
-    without = left_out(os.environ)
+    without = excluded(os.environ)
     token = stack.secrets.get(PROXMOX_TOKEN)
     cluster = [] if token is None else proxmox_preflight.checks(declared, token, before, without=without)
     return [*cluster, *preflight.checks(declared, without=without)]
@@ -117,9 +117,9 @@ def _tell(checks: list[Check]) -> NoReturn:
     sys.exit(_MESSAGE_WAS_SHOWN)
 
 
-def left_out(environment: Mapping[str, str]) -> frozenset[str]:
+def excluded(environment: Mapping[str, str]) -> frozenset[str]:
     """Names of the machines that this run leaves out: whoever runs the engine excludes what is on them."""
-    names = (name.strip() for name in environment.get(WITHOUT, "").split(","))
+    names = (name.strip() for name in environment.get(EXCLUDE, "").split(","))
     return frozenset(name for name in names if name)
 
 

@@ -334,7 +334,7 @@ def test_half_written_attributes_of_a_killed_engine_hide_no_state(
         case "preview":
             assert engine.preview(project.program()).touching == ()
         case "settle":
-            assert engine.settle(project.program(), None) == "nothing of it was left"
+            assert engine.recover_from_crash(project.program(), None) == "nothing of it was left"
         case "export":
             assert "lamp" in (engine.export(project.program()) or "")
     project.pulumi("stack", "export", "--stack", "dev")
@@ -358,7 +358,7 @@ def test_a_stack_that_a_maintainer_updates_is_left_alone(project: PulumiProject)
             owner = json.loads(lock.read_text())["pid"]
             for refused in (
                 lambda: engine.update(project.program(), preview, nothing),
-                lambda: engine.settle(project.program(), None),
+                lambda: engine.recover_from_crash(project.program(), None),
             ):
                 with pytest.raises(StackLockedError, match=rf"process {owner}\b") as caught:
                     refused()

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from ronron.core.backups import BackupSummary, Condition, ConditionKind, OwnBackup
-from ronron.core.excluded import LeftOut
+from ronron.core.excluded import Excluded
 from ronron.core.model import (
     Change,
     Decision,
@@ -24,7 +24,7 @@ from ronron.core.model import (
     VerdictKind,
 )
 from ronron.core.policy import Policy
-from ronron.core.record import Held, Partly, Record, Running, Suspension
+from ronron.core.record import Degraded, Record, Running, Suspension, WaitingPlan
 from ronron.testing import NOON
 
 SECOND = timedelta(seconds=1)
@@ -56,11 +56,11 @@ FAILED = SYNCED.with_(
 )
 OURS = ProcessMark(host="pica01", boot="1", pid=41, started=7)
 RUNNING = Running(pass_id=17, revision=NEW, owner=OURS)
-HELD = Held(revision=NEW, identity=PLAN, why="it would delete 1 resource", since=NOON)
-LEFT_OUT = LeftOut(
+WAITING_PLAN = WaitingPlan(revision=NEW, identity=PLAN, why="it would delete 1 resource", since=NOON)
+EXCLUDED = Excluded(
     machines={"pica03": "no answer within 15 s", "pica02": "connection refused"}, services=("pad", "team")
 )
-PARTLY = Partly(revision=NEW, left_out=LEFT_OUT, since=NOON)
+DEGRADED = Degraded(revision=NEW, excluded=EXCLUDED, since=NOON)
 SUSPENSION = Suspension(by="ada", at=NOON, why="moving house")
 
 SEEN = BackupSummary(

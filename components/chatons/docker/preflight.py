@@ -201,7 +201,7 @@ def _or_without(problem: Problem) -> Problem:
         return problem
     name = problem.path[1]
     around = (
-        f"RONRON_WITHOUT={name} pulumi up --exclude '**$pulumi:providers:docker::{name}' --exclude-dependents"
+        f"RONRON_EXCLUDE={name} pulumi up --exclude '**$pulumi:providers:docker::{name}' --exclude-dependents"
     )
     return replace(problem, remedy=f"{problem.remedy}; to update the others meanwhile: {around}")
 

@@ -1,7 +1,7 @@
 """What was looked at before an update: each thing that is as it should be, and each that is not.
 
-With RONRON_EXAMINE=1 the program says all of it and makes nothing; whoever ran it reads it from the engine's
-events: one message each, of the form `examination: {"name": ..., "good": ..., "version": ..., "origin": ...,
+With RONRON_CHECK=1 the program says all of it and makes nothing; whoever ran it reads it from the engine's
+events: one message each, of the form `ronron check: {"name": ..., "good": ..., "version": ..., "origin": ...,
 "remedy": ...}`.
 """
 
@@ -14,8 +14,8 @@ from typing import Any
 
 from chatons.schema.problems import Problem
 
-EXAMINE = "RONRON_EXAMINE"
-PREFIX = "examination: "
+CHECK = "RONRON_CHECK"
+PREFIX = "ronron check: "
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Check:
 
 def is_asked_for(environment: Mapping[str, str]) -> bool:
     """Whether this run only looks."""
-    return environment.get(EXAMINE) == "1"
+    return environment.get(CHECK) == "1"
 
 
 def problems(checks: Iterable[Check]) -> list[Problem]:

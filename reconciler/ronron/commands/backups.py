@@ -194,7 +194,7 @@ def restore(
                 screen.json({"restored": None})
             else:
                 screen.print("nothing was restored")
-            return ExitCode.HELD
+            return ExitCode.WAITING
         restored = _restore(selection, service, chosen, safety_snapshot=not no_safety_snapshot)
         if as_json:
             screen.json({"restored": restored})
@@ -215,7 +215,7 @@ def _confirmed(selection: Selection, service: str) -> bool:
 
 def _restore(selection: Selection, service: str, snapshot: Snapshot, *, safety_snapshot: bool) -> Restored:
     stack = selection.record.stack or selection.environment
-    with selection.parts.store.hold(stack), selection.parts.screen.working(f"restoring {service}"):
+    with selection.parts.store.lock(stack), selection.parts.screen.working(f"restoring {service}"):
         restored = selection.backups.restore(
             selection.inventory,
             service,
@@ -293,7 +293,7 @@ def recover_(
         with wired(context, as_json) as parts:
             bundle = Bundle(path, Path(work))
             if bundle.manifest.repository != redact(parts.settings.repository):
-                parts.screen.tell("recover", f"the bundle was made with {bundle.manifest.repository}")
+                parts.screen.log("recover", f"the bundle was made with {bundle.manifest.repository}")
             parts.ports.source.refresh()
             with parts.screen.working("recovering"):
                 done = recover(bundle, parts.ports, records_only=records_only)

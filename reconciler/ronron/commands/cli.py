@@ -1,7 +1,7 @@
 """The command `ronron`: has the parts wired, prints what they say, and exits.
 
-Exit codes: 0 done or nothing to do, 1 failed, 2 usage or configuration, 3 held for a person,
-4 busy: the stack is locked by another live process.
+Exit codes: 0 done or nothing to do, 1 failed, 2 usage or configuration, 3 waiting for a person,
+4 locked: another live process works on the stack.
 """
 
 from __future__ import annotations
@@ -102,8 +102,8 @@ def preview(context: typer.Context, environment: Environment, as_json: AsJson = 
         ):
             computed, verdict = look(target, parts.ports, revision, Path(work))
         show_preview(parts.screen, revision, computed, verdict)
-        held = verdict.kind in {VerdictKind.NEEDS_APPROVAL, VerdictKind.FORBIDDEN}
-        return ExitCode.HELD if held else ExitCode.DONE
+        waiting = verdict.kind in {VerdictKind.NEEDS_APPROVAL, VerdictKind.FORBIDDEN}
+        return ExitCode.WAITING if waiting else ExitCode.DONE
 
 
 @app.command(name="status")
@@ -200,12 +200,10 @@ def watch(
             settings.debug,
             frozenset(environments or ()),
             redact(settings.repository),
-            settings.backup_look,
+            settings.backup_poll,
         )
         looking = f"looking at {redact(settings.repository)}"
-        parts.screen.tell(
-            "watch", looking if once else f"{looking} every {settings.poll.total_seconds():g} s"
-        )
+        parts.screen.log("watch", looking if once else f"{looking} every {settings.poll.total_seconds():g} s")
         with _stopping(loop.stop):
             results = loop.run(once=once)
         if as_json:
@@ -226,17 +224,17 @@ def approve(
     The next pass carries it out, if it is still the same.
     """
     with wired(context, as_json=False) as parts:
-        held = parts.ports.store.load(environment).held
-        if held is None or held.forbidden:
-            what = "is forbidden and waits for another revision" if held else "waits for no approval"
+        waiting = parts.ports.store.load(environment).waiting
+        if waiting is None or waiting.forbidden:
+            what = "is forbidden and waits for another revision" if waiting else "waits for no approval"
             raise ConfigError(f"{environment} {what}", hint=f"look at it with ronron explain {environment}")
-        if len(plan) < 8 or not held.identity.startswith(plan):
+        if len(plan) < 8 or not waiting.identity.startswith(plan):
             raise ConfigError(
-                f"{environment} waits for another plan: {held.identity[:SHORT]}",
+                f"{environment} waits for another plan: {waiting.identity[:SHORT]}",
                 hint=f"look at it with ronron preview {environment}, then approve that one",
             )
-        parts.ports.store.approve(environment, held.identity, getpass.getuser(), parts.ports.clock.now())
-        parts.screen.print(f"approved plan {held.identity[:SHORT]}; the next pass carries it out")
+        parts.ports.store.approve(environment, waiting.identity, getpass.getuser(), parts.ports.clock.now())
+        parts.screen.print(f"approved plan {waiting.identity[:SHORT]}; the next pass carries it out")
         return ExitCode.DONE
 
 
@@ -249,7 +247,7 @@ def suspend(
     """Leave an environment alone until it is resumed."""
     with wired(context, as_json=False) as parts:
         name = parts.target(environment).name
-        with parts.ports.store.hold(parts.target(environment).policy.stack):
+        with parts.ports.store.lock(parts.target(environment).policy.stack):
             suspension = Suspension(by=getpass.getuser(), at=parts.ports.clock.now(), why=why)
             parts.ports.store.save(parts.ports.store.load(name).with_(suspended=suspension))
         parts.screen.print(f"suspended: {name}; go on with ronron resume {name}")
@@ -261,7 +259,7 @@ def resume(context: typer.Context, environment: Environment) -> ExitCode:
     """Go on after a suspension, a stall or failures."""
     with wired(context, as_json=False) as parts:
         target = parts.target(environment)
-        with parts.ports.store.hold(target.policy.stack):
+        with parts.ports.store.lock(target.policy.stack):
             parts.ports.store.save(parts.ports.store.load(target.name).resumed())
         parts.screen.print(f"resumed: {target.name}; the next pass goes on")
         return ExitCode.DONE
@@ -346,8 +344,8 @@ def _code_of(result: Result) -> ExitCode:
 
 
 def _worst(codes: Iterable[ExitCode]) -> ExitCode:
-    """Of several environments: what failed goes before what is misconfigured, busy, held and done."""
-    order = (ExitCode.FAILED, ExitCode.USAGE, ExitCode.BUSY, ExitCode.HELD)
+    """Of several environments: what failed goes before what is misconfigured, locked, waiting and done."""
+    order = (ExitCode.FAILED, ExitCode.USAGE, ExitCode.LOCKED, ExitCode.WAITING)
     found = set(codes)
     return next((code for code in order if code in found), ExitCode.DONE)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ronron.core.errors import ReconcilerError
 from ronron.core.redact import redact
-from ronron.core.status import Finding
+from ronron.core.status import CheckResult
 from ronron.passes.attempt import digest_at, prepared
 from ronron.passes.reconcile import Ports, Target
 from ronron.ports import Source
@@ -28,7 +28,7 @@ def examine(
     source: Callable[[], Source],
     targets: Callable[[Source], Mapping[str, Target]],
     pieces: Callable[[], list[Piece]],
-) -> tuple[Finding, ...]:
+) -> tuple[CheckResult, ...]:
     """Everything that an update would need, in the order in which a person would mend it.
 
     Args:
@@ -45,7 +45,7 @@ def examine(
     )
 
 
-def surroundings(target: Target, ports: Ports, work: Path) -> tuple[Finding, ...]:
+def surroundings(target: Target, ports: Ports, work: Path) -> tuple[CheckResult, ...]:
     """What the project of an environment finds of its machines and clusters; no effect.
 
     Args:
@@ -57,60 +57,60 @@ def surroundings(target: Target, ports: Ports, work: Path) -> tuple[Finding, ...
     try:
         revision = ports.source.resolve(target.policy.reference)
         with prepared(target, ports, revision, digest_at(target, ports, revision), work) as program:
-            found = ports.engine.examine(program)
+            found = ports.engine.checks(program)
     except ReconcilerError as error:
         return (_bad(name, error),)
     told = target.policy.reference if found else "the project examines nothing; it can be previewed"
-    return Finding(name=name, good=True, version=revision.short, origin=told), *found
+    return CheckResult(name=name, good=True, version=revision.short, origin=told), *found
 
 
-def _of_piece(piece: Piece) -> Finding:
+def _of_piece(piece: Piece) -> CheckResult:
     where = " ".join(part for part in (piece.origin, piece.path) if part)
-    return Finding(
+    return CheckResult(
         name=piece.name, good=piece.ok, version=piece.version, origin=where, remedy=piece.remedy or ""
     )
 
 
-def _state(state: Path) -> Finding:
+def _state(state: Path) -> CheckResult:
     # Not Path.exists and is_dir: what cannot even be asked for, as below somebody else's home, is an error
     # there. A link that leads nowhere is in the way, too.
     there = next(place for place in (state, *state.parents) if os.path.lexists(place))
     good = os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)  # noqa: PTH112
     remedy = "" if good else f"set RONRON_STATE to a directory that you may write, or mend {there}"
-    return Finding(name="state directory", good=good, origin=str(state), remedy=remedy)
+    return CheckResult(name="state directory", good=good, origin=str(state), remedy=remedy)
 
 
-def _passphrase(settings: Settings) -> Finding:
+def _passphrase(settings: Settings) -> CheckResult:
     name = "passphrase"
     if settings.passphrase is not None:
-        return Finding(name=name, good=True, origin="PULUMI_CONFIG_PASSPHRASE")
+        return CheckResult(name=name, good=True, origin="PULUMI_CONFIG_PASSPHRASE")
     file = settings.passphrase_file
     if file is None:
         remedy = "set PULUMI_CONFIG_PASSPHRASE_FILE, if the stack's secrets are kept with a passphrase"
-        return Finding(name=name, good=True, origin="none named", remedy=remedy)
+        return CheckResult(name=name, good=True, origin="none named", remedy=remedy)
     if not os.access(file, os.R_OK):
-        return Finding(name=name, good=False, origin=str(file), remedy=f"make {file} readable for you")
+        return CheckResult(name=name, good=False, origin=str(file), remedy=f"make {file} readable for you")
     others = stat.S_IMODE(file.stat().st_mode) & 0o077
     remedy = f"let nobody else read it: chmod 600 {file}" if others else ""
-    return Finding(name=name, good=not others, origin=str(file), remedy=remedy)
+    return CheckResult(name=name, good=not others, origin=str(file), remedy=remedy)
 
 
 def _repository(
     source: Callable[[], Source], targets: Callable[[Source], Mapping[str, Target]]
-) -> tuple[Finding, ...]:
+) -> tuple[CheckResult, ...]:
     try:
         opened = source()
         opened.refresh()
         head = opened.resolve("HEAD")
     except ReconcilerError as error:
         return (_bad("repository", error),)
-    found = Finding(name="repository", good=True, version=head.short, origin="default branch")
+    found = CheckResult(name="repository", good=True, version=head.short, origin="default branch")
     try:
         names = ", ".join(targets(opened))
     except ReconcilerError as error:
         return found, _bad("policy", error)
-    return found, Finding(name="policy", good=True, origin=names)
+    return found, CheckResult(name="policy", good=True, origin=names)
 
 
-def _bad(name: str, error: ReconcilerError) -> Finding:
-    return Finding(name=name, good=False, origin=redact(str(error)), remedy=redact(error.hint))
+def _bad(name: str, error: ReconcilerError) -> CheckResult:
+    return CheckResult(name=name, good=False, origin=redact(str(error)), remedy=redact(error.hint))

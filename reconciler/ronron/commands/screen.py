@@ -19,7 +19,7 @@ from ronron.commands.screen_backups import backup_lines, own_backup_line
 from ronron.core.errors import Problem, ReconcilerError
 from ronron.core.model import SHORT, Change, Operation, Pass, Preview, Revision, Verdict, VerdictKind
 from ronron.core.redact import redact, redact_document
-from ronron.core.status import EnvironmentStatus, Finding, State
+from ronron.core.status import CheckResult, EnvironmentStatus, State
 
 COLOURS = {
     "updated": "green",
@@ -33,12 +33,12 @@ COLOURS = {
     "internal error": "bold red",
     "stalled": "bold red",
     "unhealthy": "bold red",
-    "partly live": "bold yellow",
+    "degraded": "bold yellow",
     "rolled back": "bold yellow",
-    "held": "yellow",
-    "waits for approval": "yellow",
+    "waiting": "yellow",
+    "waiting for approval": "yellow",
     "interrupted": "yellow",
-    "busy": "yellow",
+    "locked": "yellow",
     "suspended": "yellow",
     "restored": "green",
     "drill passed": "green",
@@ -77,7 +77,7 @@ class Screen:
         """Never show these from now on."""
         self._secrets = (*self._secrets, *secrets)
 
-    def tell(self, environment: str, line: str) -> None:
+    def log(self, environment: str, line: str) -> None:
         """See ports.Progress: a plain line with the time, a spinner's text where a terminal looks."""
         if self.as_json:
             return
@@ -256,7 +256,7 @@ def show_explanation(
             screen.print(f"  what to do  {made.outcome.hint}")
 
 
-def show_findings(screen: Screen, findings: Sequence[Finding]) -> None:
+def show_findings(screen: Screen, findings: Sequence[CheckResult]) -> None:
     """What a machine has and lacks, a line each, with the remedy under what is missing."""
     if screen.as_json:
         screen.json({"findings": list(findings)})

@@ -58,7 +58,7 @@ class Selection:
 
     def log(self, line: str) -> None:
         """Show one line of progress."""
-        self.parts.screen.tell(self.environment, line)
+        self.parts.screen.log(self.environment, line)
 
     def check(self, name: str) -> BackupSummary:
         """Check the backups of a service, and record the result."""
@@ -66,7 +66,7 @@ class Selection:
             self.environment, self.inventory, name, self.backups, self.clock.now(), self.record
         )
         record = self.parts.store.load(self.environment)
-        self.parts.store.see(self.environment, {**record.backups, name: found}, record.kept)
+        self.parts.store.save_backups(self.environment, {**record.backups, name: found}, record.kept)
         return found
 
     def each(self, do: Callable[[str], None]) -> list[dict[str, str]]:
@@ -119,7 +119,7 @@ def selected(
 
 
 def _names(environment: str, inventory: Inventory, service: str | None) -> tuple[str, ...]:
-    with_backup = tuple(backups_by_service(inventory))
+    names = tuple(backups_by_service(inventory))
     if service is not None and service not in inventory.services:
         near = nearest(service, inventory.services)
         some = f"use one of: {', '.join(sorted(inventory.services)) or 'none is declared'}"
@@ -127,13 +127,13 @@ def _names(environment: str, inventory: Inventory, service: str | None) -> tuple
             f"cannot find the service {quoted(service)} in {environment}",
             hint=f"use {near}" if near else some,
         )
-    if not with_backup or (service is not None and service not in with_backup):
+    if not names or (service is not None and service not in names):
         raise ConfigError(
             f"cannot find backups of {service or environment}: none are declared",
             hint="declare ronron:backup with a repository in the stack file (docs/declaration.md), and no"
             f" `backup: false` at the service; then push it, and run ronron update {environment}",
         )
-    return (service,) if service is not None else with_backup
+    return (service,) if service is not None else names
 
 
 def with_environment(error: BackupError, environment: str) -> BackupError:

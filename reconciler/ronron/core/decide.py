@@ -33,10 +33,10 @@ def decide(
         request: the newest manual ask, served or not.
         approvals: plan identities to which a person said yes.
         others: records of the environments that `policy.after` names, by name.
-        silent: names of the machines that `record.partly` waits for and that still do not answer.
+        silent: names of the machines that `record.degraded` waits for and that still do not answer.
 
     Returns:
-        A decision; `look_again` is set where time alone can change it.
+        A decision; `poll_again_at` is set where time alone can change it.
     """
     asked = request is not None and request.id > record.served
     again = record.attempted is not None and record.attempted.commit == desired.commit
@@ -59,41 +59,41 @@ def decide(
             Reason.NOTHING_RELEVANT, f"{desired.short} changes nothing that {policy.name} depends on"
         )
 
-    if again and record.held is not None:
-        if record.held.identity in approvals and not record.held.forbidden:
-            return _because(Reason.APPROVED, f"plan {record.held.identity[:12]} was approved")
+    if again and record.waiting is not None:
+        if record.waiting.identity in approvals and not record.waiting.forbidden:
+            return _because(Reason.APPROVED, f"plan {record.waiting.identity[:12]} was approved")
         return _because(
-            Reason.WAITING_FOR_APPROVAL, f"plan {record.held.identity[:12]} waits", record.held.why
+            Reason.WAITING_FOR_APPROVAL, f"plan {record.waiting.identity[:12]} waits", record.waiting.why
         )
     if again and record.failures >= policy.retry.limit:
         return _because(Reason.GAVE_UP, f"gave up after {record.failures} failures", record.failure or "")
     if again and record.failures and record.failed_at is not None:
         until = record.failed_at + backoff(record.failures, policy.retry)
         if now < until:
-            why = f"cooling down until {until:%H:%M:%S} UTC after {_times(record.failures)}"
-            return _because(Reason.COOLING_DOWN, why, record.failure or "", look_again=until)
+            why = f"backing off until {until:%H:%M:%S} UTC after {_times(record.failures)}"
+            return _because(Reason.BACKING_OFF, why, record.failure or "", poll_again_at=until)
 
-    partly = record.partly if again else None
-    if partly is not None and partly.revision.commit != desired.commit:
-        partly = None
-    if partly is not None and set(partly.left_out.machines) <= silent:
-        return _because(Reason.PARTLY_LIVE, f"{desired.short} is partly live", partly.left_out.why)
+    degraded = record.degraded if again else None
+    if degraded is not None and degraded.revision.commit != desired.commit:
+        degraded = None
+    if degraded is not None and set(degraded.excluded.machines) <= silent:
+        return _because(Reason.DEGRADED, f"{desired.short} is degraded", degraded.excluded.why)
 
     if policy.after is not None:
         missing, when = promotion(desired, policy.after, others or {}, now)
         if missing:
-            return _because(Reason.NOT_PROMOTED, missing, look_again=when)
+            return _because(Reason.NOT_PROMOTED, missing, poll_again_at=when)
     if policy.window is not None and not policy.window.is_open(now):
         opening = policy.window.next_opening(now)
         why = f"its window opens at {opening:%Y-%m-%d %H:%M} UTC"
-        return _because(Reason.OUTSIDE_WINDOW, why, look_again=opening)
+        return _because(Reason.OUTSIDE_WINDOW, why, poll_again_at=opening)
 
     if record.updated is None and not record.failures:
         return _because(Reason.NEVER_UPDATED, f"{policy.name} was never updated; {desired.short} is wanted")
     if again and record.failures:
         return _because(Reason.RETRY, f"trying {desired.short} again after {_times(record.failures)}")
-    if partly is not None:
-        back = ", ".join(name for name in partly.left_out.names if name not in silent)
+    if degraded is not None:
+        back = ", ".join(name for name in degraded.excluded.names if name not in silent)
         return _because(Reason.MACHINE_ANSWERS, f"{desired.short} is wanted on {back}, too")
     return _because(Reason.NEW_REVISION, f"{desired.short} is wanted, {_last(record)}")
 
@@ -145,8 +145,10 @@ def promotion(
     )
 
 
-def _because(reason: Reason, fact: str, detail: str = "", *, look_again: datetime | None = None) -> Decision:
-    return Decision(reason=reason, why=f"{fact}: {detail}" if detail else fact, look_again=look_again)
+def _because(
+    reason: Reason, fact: str, detail: str = "", *, poll_again_at: datetime | None = None
+) -> Decision:
+    return Decision(reason=reason, why=f"{fact}: {detail}" if detail else fact, poll_again_at=poll_again_at)
 
 
 def _times(failures: int) -> str:

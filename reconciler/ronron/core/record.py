@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from ronron.core.backups import BackupSummary, OwnBackup
-from ronron.core.excluded import LeftOut
+from ronron.core.excluded import Excluded
 from ronron.core.model import (
     Decision,
     Instant,
@@ -29,7 +29,7 @@ class Suspension(Value):
     why: str = ""
 
 
-class Held(Value):
+class WaitingPlan(Value):
     """A preview that waits for a person: of which revision, under which identity, and why.
 
     What is forbidden waits for another revision: no approval lifts it.
@@ -42,12 +42,14 @@ class Held(Value):
     forbidden: bool = False
 
 
-class Partly(Value):
+class Degraded(Value):
     """A revision that is live on some machines only: which, what it was brought without, and since when."""
 
     revision: Revision
-    left_out: LeftOut
+    excluded: Excluded
     since: Instant
+
+    former_names: ClassVar[Mapping[str, str | None]] = {"left_out": "excluded"}
 
 
 class Running(Value):
@@ -84,16 +86,16 @@ class Record(Value):
         healthy: the last revision whose probes all succeeded, and since when.
         failures: in a row, of `attempted`; with the time and message of the last.
         stalled: why nothing but a person or a new revision can help, or None.
-        held: the preview that waits for an approval, or None.
-        partly: the revision that is live but for some machines, or None; `updated` and `current` are then of
-            the last one that was live everywhere.
+        waiting: the plan that waits for an approval, or None.
+        degraded: the revision that is live but for some machines, or None; `updated` and `current` are then
+            of the last one that was live everywhere.
         running: the pass under way, or None.
         interrupted: the last pass did not end; the next one begins without waiting.
         served: number of the last request that was served.
         decision: the last one, with its time: what `explain` answers from.
         inventory: the stack output `inventory` after the last pass that read one.
-        backups: what was last seen of the backups, by service. Only `Store.see` writes it and `kept`.
-        kept: the newest copy of the reconciler's own store and states, or None.
+        backups: the last check of the backups, by service; only `Store.save_backups` writes it and `kept`.
+        kept: the newest backup of our own records and states, or None.
     """
 
     version: Literal[1] = 1
@@ -112,8 +114,8 @@ class Record(Value):
     failed_at: Instant | None = None
     failure: str | None = None
     stalled: str | None = None
-    held: Held | None = None
-    partly: Partly | None = None
+    waiting: WaitingPlan | None = None
+    degraded: Degraded | None = None
     running: Running | None = None
     interrupted: bool = False
     served: int = 0
@@ -122,6 +124,8 @@ class Record(Value):
     inventory: object | None = None
     backups: Mapping[str, BackupSummary] = Field(default_factory=dict)
     kept: OwnBackup | None = None
+
+    former_names: ClassVar[Mapping[str, str | None]] = {"partly": "degraded", "held": "waiting"}
 
     @property
     def verified(self) -> bool:
@@ -135,7 +139,7 @@ class Record(Value):
     @property
     def everywhere(self) -> Revision | None:
         """The one revision that is live on every machine, as far as anybody knows."""
-        return self.current if self.partly is None else None
+        return self.current if self.degraded is None else None
 
     def deciding(self, decision: Decision, now: Instant) -> Record:
         """The record with a decision noted; the time moves only when the decision does."""
@@ -158,7 +162,7 @@ class Record(Value):
             failed_at=self.failed_at if same else None,
             failure=self.failure if same else None,
             stalled=None,
-            held=self.held if self.held and self.held.revision == running.revision else None,
+            waiting=self.waiting if self.waiting and self.waiting.revision == running.revision else None,
             served=self.served if request is None else max(self.served, request),
         )
 
@@ -174,7 +178,7 @@ class Record(Value):
             failed_at=None,
             failure=None,
             stalled=None,
-            held=None,
+            waiting=None,
         )
 
     def after(self, outcome: Outcome, revision: Revision, digest: str | None, now: Instant) -> Record:
@@ -183,26 +187,26 @@ class Record(Value):
         match outcome.kind:
             case OutcomeKind.UNCHANGED | OutcomeKind.UPDATED:
                 return ended._at(revision, digest, now, moved=outcome.kind is OutcomeKind.UPDATED)
-            case OutcomeKind.PARTLY_LIVE:
+            case OutcomeKind.DEGRADED:
                 return ended._at_in_part(outcome, revision, now)
-            case OutcomeKind.HELD:
-                held = Held(
+            case OutcomeKind.WAITING:
+                plan = WaitingPlan(
                     revision=revision,
                     identity=outcome.identity or "",
                     why=outcome.message,
                     since=now,
                     forbidden=outcome.verdict is not None and outcome.verdict.kind is VerdictKind.FORBIDDEN,
                 )
-                if ended.held is not None and ended.held.identity == held.identity:
-                    held = held.with_(since=ended.held.since)
-                return ended.with_(held=held, failures=0, failed_at=None, failure=None)
+                if ended.waiting is not None and ended.waiting.identity == plan.identity:
+                    plan = plan.with_(since=ended.waiting.since)
+                return ended.with_(waiting=plan, failures=0, failed_at=None, failure=None)
             case OutcomeKind.FAILED | OutcomeKind.ROLLED_BACK:
                 # Nobody knows how far it came, so no revision counts as already there. A plan is given up
                 # with it: an approved one would otherwise be tried again at once and for ever.
                 failed = ended.with_(
                     digest=None,
-                    held=None,
-                    partly=None,
+                    waiting=None,
+                    degraded=None,
                     failures=ended.failures + 1,
                     failed_at=now,
                     failure=outcome.message,
@@ -214,12 +218,12 @@ class Record(Value):
                     return failed.with_(updated=outcome.restored, updated_at=now, current=outcome.restored)
                 return failed
             case OutcomeKind.INTERRUPTED:
-                # Found busy, it did nothing; stopped, it may have come half-way, and then going back to
+                # Found locked, it did nothing; stopped, it may have come half-way, and then going back to
                 # the older revision is work, too.
                 return ended.with_(
                     interrupted=True,
-                    digest=self.digest if outcome.busy else None,
-                    partly=self.partly if outcome.busy else None,
+                    digest=self.digest if outcome.locked else None,
+                    degraded=self.degraded if outcome.locked else None,
                 )
 
     def recovered(self, now: Instant) -> Record:
@@ -231,8 +235,8 @@ class Record(Value):
             running=None,
             interrupted=True,
             digest=None,
-            held=None,
-            partly=None,
+            waiting=None,
+            degraded=None,
             failures=self.failures + 1,
             failed_at=now,
             failure="the process that made the last pass died in the middle of it",
@@ -256,27 +260,27 @@ class Record(Value):
             failed_at=None,
             failure=None,
             stalled=None,
-            held=None,
-            partly=None,
+            waiting=None,
+            degraded=None,
         )
 
     def _at_in_part(self, outcome: Outcome, revision: Revision, now: Instant) -> Record:
-        if outcome.left_out is None:
-            raise ValueError("what is partly live has to say what it does without")
-        before = self.partly
+        if outcome.excluded is None:
+            raise ValueError("what is degraded has to say what it does without")
+        before = self.degraded
         same = before is not None and before.revision == revision
         # What is live differs from machine to machine, so no digest stands for it, nothing counts as healthy
         # everywhere, and the last revision that was whole stays the last one.
         return self.with_(
             digest=None,
-            partly=Partly(
+            degraded=Degraded(
                 revision=revision,
-                left_out=outcome.left_out,
+                excluded=outcome.excluded,
                 since=before.since if same and before is not None else now,
             ),
             failures=0,
             failed_at=None,
             failure=None,
             stalled=None,
-            held=None,
+            waiting=None,
         )

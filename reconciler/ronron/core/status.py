@@ -26,8 +26,8 @@ class ExitCode(IntEnum):
     DONE = 0
     FAILED = 1
     USAGE = 2
-    HELD = 3
-    BUSY = 4
+    WAITING = 3
+    LOCKED = 4
 
 
 class State(StrEnum):
@@ -37,10 +37,10 @@ class State(StrEnum):
     SUSPENDED = "suspended"
     STALLED = "stalled"
     FAILING = "failing"
-    HELD = "waits for approval"
+    WAITING_FOR_APPROVAL = "waiting for approval"
     INTERRUPTED = "interrupted"
     WAITING = "waiting"
-    PARTLY_LIVE = "partly live"
+    DEGRADED = "degraded"
     LIVE = "live"
     NEW = "never updated"
 
@@ -88,7 +88,7 @@ class EnvironmentStatus(Value):
     removed: bool = False
 
 
-class Finding(Value):
+class CheckResult(Value):
     """A piece that the reconciler needs, as `doctor` finds it.
 
     Args:
@@ -135,20 +135,20 @@ def status(record: Record, passes: Sequence[Pass], *, removed: bool = False) -> 
 
 
 def exit_code(statuses: Sequence[EnvironmentStatus]) -> ExitCode:
-    """The worst of several environments: failed before held, held before done.
+    """The worst of several environments: failed before waiting, waiting before done.
 
-    Partly live is not done: something that is wanted is not there.
+    Degraded is not done: something that is wanted is not there.
     """
     states = {environment.state for environment in statuses}
-    if states & {State.FAILING, State.STALLED, State.PARTLY_LIVE}:
+    if states & {State.FAILING, State.STALLED, State.DEGRADED}:
         return ExitCode.FAILED
-    return ExitCode.HELD if State.HELD in states else ExitCode.DONE
+    return ExitCode.WAITING if State.WAITING_FOR_APPROVAL in states else ExitCode.DONE
 
 
 def exit_code_of(outcome: Outcome | None, reason: Reason) -> ExitCode:
     """What a process says after one pass; without an outcome the reason for waiting decides."""
     if outcome is None:
-        failing = {Reason.STALLED, Reason.GAVE_UP, Reason.COOLING_DOWN, Reason.PARTLY_LIVE}
+        failing = {Reason.STALLED, Reason.GAVE_UP, Reason.BACKING_OFF, Reason.DEGRADED}
         holding = {
             Reason.SUSPENDED,
             Reason.WAITING_FOR_APPROVAL,
@@ -157,22 +157,22 @@ def exit_code_of(outcome: Outcome | None, reason: Reason) -> ExitCode:
         }
         if reason in failing:
             return ExitCode.FAILED
-        return ExitCode.HELD if reason in holding else ExitCode.DONE
-    if outcome.busy:
-        return ExitCode.BUSY
+        return ExitCode.WAITING if reason in holding else ExitCode.DONE
+    if outcome.locked:
+        return ExitCode.LOCKED
     match outcome.kind:
         case OutcomeKind.UNCHANGED | OutcomeKind.UPDATED:
             return ExitCode.DONE
-        case OutcomeKind.HELD:
-            return ExitCode.HELD
-        case OutcomeKind.PARTLY_LIVE | OutcomeKind.FAILED | OutcomeKind.INTERRUPTED | OutcomeKind.ROLLED_BACK:
+        case OutcomeKind.WAITING:
+            return ExitCode.WAITING
+        case OutcomeKind.DEGRADED | OutcomeKind.FAILED | OutcomeKind.INTERRUPTED | OutcomeKind.ROLLED_BACK:
             return ExitCode.FAILED
 
 
 def code_of(error: ReconcilerError) -> ExitCode:
     """What a process says when an error ended it."""
     if isinstance(error, StackLockedError):
-        return ExitCode.BUSY
+        return ExitCode.LOCKED
     wrong_words = (ConfigError, EngineMissingError, PassphraseError, RevisionNotFoundError)
     return ExitCode.USAGE if isinstance(error, wrong_words) else ExitCode.FAILED
 
@@ -185,15 +185,15 @@ def _state(record: Record) -> tuple[State, str]:
         return State.SUSPENDED, f"{by}: {record.suspended.why}" if record.suspended.why else by
     if record.stalled is not None:
         return State.STALLED, record.stalled
-    if record.held is not None:
-        return State.HELD, record.held.why
+    if record.waiting is not None:
+        return State.WAITING_FOR_APPROVAL, record.waiting.why
     if record.interrupted:
         return State.INTERRUPTED, record.failure or "the last pass was stopped before its end"
     if record.failures:
         times = "once" if record.failures == 1 else f"{record.failures} times in a row"
         return State.FAILING, f"failed {times}: {record.failure}"
-    if record.partly is not None and record.partly.revision == record.attempted:
-        return State.PARTLY_LIVE, record.partly.left_out.why
+    if record.degraded is not None and record.degraded.revision == record.attempted:
+        return State.DEGRADED, record.degraded.excluded.why
     waiting = {Reason.NOT_PROMOTED, Reason.OUTSIDE_WINDOW}
     if record.decision is not None and record.decision.reason in waiting:
         return State.WAITING, record.decision.why
@@ -205,16 +205,16 @@ def _state(record: Record) -> tuple[State, str]:
 def _hint(record: Record, state: State, last: Pass | None) -> str:
     name = record.environment
     match state:
-        case State.HELD if record.held is not None and record.held.forbidden:
+        case State.WAITING_FOR_APPROVAL if record.waiting is not None and record.waiting.forbidden:
             return "push a revision that keeps something, or destroy the stack by hand with pulumi destroy"
-        case State.HELD if record.held is not None:
-            return f"ronron preview {name}, then ronron approve {name} {record.held.identity[:12]}"
+        case State.WAITING_FOR_APPROVAL if record.waiting is not None:
+            return f"ronron preview {name}, then ronron approve {name} {record.waiting.identity[:12]}"
         case State.SUSPENDED:
             return f"ronron resume {name}"
         case State.NEW:
             return f"ronron update {name}"
-        case State.PARTLY_LIVE if record.partly is not None:
-            return hint_for(record.partly.left_out)
+        case State.DEGRADED if record.degraded is not None:
+            return hint_for(record.degraded.excluded)
         case State.STALLED | State.FAILING:
             hint = last.outcome.hint if last is not None and last.outcome is not None else ""
             return hint or f"push a mended revision, or try again with ronron update {name}"
@@ -245,7 +245,7 @@ def _services(
     if inventory is None:
         return ()
     probes = _last_probes(passes)
-    silent = record.partly.left_out.machines if record.partly is not None else {}
+    silent = record.degraded.excluded.machines if record.degraded is not None else {}
     # What was seen before its machine fell silent says nothing of now.
     unseen = {name: one.machine for name, one in inventory.services.items() if one.machine in silent}
     probes = {name: probe for name, probe in probes.items() if name not in unseen}

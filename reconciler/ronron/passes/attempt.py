@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from ronron.core.digest import digest as digest_of
 from ronron.core.errors import ReconcilerError, UpdateFailedError
-from ronron.core.excluded import LeftOut
+from ronron.core.excluded import Excluded
 from ronron.core.inventory import Inventory, Probe, Service, read_inventory, reprobed, touched
 from ronron.core.judge import judge
 from ronron.core.model import (
@@ -26,10 +26,10 @@ from ronron.core.model import (
     Verdict,
     VerdictKind,
 )
-from ronron.core.outcomes import failed, held, in_part, seen, summarize
+from ronron.core.outcomes import failed, in_part, seen, summarize, waiting
 from ronron.core.policy import Guard, OnFailure, Policy, UpdateMode
 from ronron.core.record import Record
-from ronron.passes.machines import left_out, services_on
+from ronron.passes.machines import find_excluded, services_on
 from ronron.passes.snapshots import taken_before, touched_with_backup
 from ronron.ports import Backups, Clock, Engine, Machines, Prober, Processes, Program, Progress, Source, Store
 
@@ -97,7 +97,7 @@ def prepared(
     work: Path,
     *,
     running: Revision | None = None,
-    without: LeftOut | None = None,
+    excluded: Excluded | None = None,
 ) -> Iterator[Program]:
     """A program ready to be run: checked out for the block, with a private directory that stays.
 
@@ -108,7 +108,7 @@ def prepared(
         digest: of what the environment depends on there.
         work: the private directory.
         running: what is live before, where anybody knows.
-        without: the machines that are left out.
+        excluded: the machines that are left out.
 
     Raises:
         SourceError: it cannot be checked out.
@@ -123,7 +123,7 @@ def prepared(
             digest=digest,
             create_stack=target.policy.create_stack,
             running=running.commit if running is not None else None,
-            without=without.names if without is not None else (),
+            excluded=excluded.names if excluded is not None else (),
         )
 
 
@@ -162,12 +162,12 @@ class Attempt:
         self._work = work
         self._disturbed = False
         self._touched: set[str] = set()
-        self._left_out: LeftOut | None = None
+        self._left_out: Excluded | None = None
         self._started = ports.clock.now()
 
     def run(self) -> Outcome:
         """Preview, judge, update and probe the wanted revision; go back where the policy says so."""
-        self._left_out = left_out(self._ports.machines, self.record.inventory)
+        self._left_out = find_excluded(self._ports.machines, self.record.inventory)
         if self._left_out is not None:
             self._tell(f"machines: {self._left_out.why}")
         try:
@@ -193,7 +193,7 @@ class Attempt:
         with prepared(
             *(self._target, self._ports, revision, digest, self._work),
             running=running,
-            without=self._left_out,
+            excluded=self._left_out,
         ) as program:
             if self._disturbed or not self._is_known:
                 self._mend(program)
@@ -207,7 +207,7 @@ class Attempt:
                 case VerdictKind.ALLOWED:
                     return self._update(program, preview, verdict)
                 case VerdictKind.NEEDS_APPROVAL | VerdictKind.FORBIDDEN:
-                    return held(self._target.name, preview, verdict)
+                    return waiting(self._target.name, preview, verdict)
 
     def _unchanged(self, program: Program, preview: Preview, verdict: Verdict) -> Outcome:
         # An update that failed, or went on without us, may have exported another one.
@@ -246,7 +246,7 @@ class Attempt:
     def _mend(self, program: Program) -> None:
         """Let what failed half-way be looked at again; an update alone takes it for done."""
         try:
-            looked_at = self._ports.engine.mend(program)
+            looked_at = self._ports.engine.refresh_failed(program)
         except UpdateFailedError as error:
             # The update tells better what is wrong, and may bring what is missing: a new token, for instance.
             self._tell(f"mending: cannot look again at what failed: {error.message}")
@@ -318,8 +318,8 @@ class Attempt:
             outcome = self._bring(healthy, digest, policy, running=self._revision)
         except ReconcilerError as error:
             outcome = failed(error)
-        if outcome.kind in {OutcomeKind.UPDATED, OutcomeKind.UNCHANGED, OutcomeKind.PARTLY_LIVE}:
-            but = f", but for what is silent: {outcome.left_out.why}" if outcome.left_out is not None else ""
+        if outcome.kind in {OutcomeKind.UPDATED, OutcomeKind.UNCHANGED, OutcomeKind.DEGRADED}:
+            but = f", but for what is silent: {outcome.excluded.why}" if outcome.excluded is not None else ""
             return outcome.with_(
                 kind=OutcomeKind.ROLLED_BACK,
                 message=f"{failure.message}; went back to {healthy.short}{but}",
@@ -332,4 +332,4 @@ class Attempt:
         )
 
     def _tell(self, line: str) -> None:
-        self._ports.progress.tell(self._target.name, line)
+        self._ports.progress.log(self._target.name, line)

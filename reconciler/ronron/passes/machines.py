@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 
 from ronron.core.errors import ConfigError
-from ronron.core.excluded import LeftOut
+from ronron.core.excluded import Excluded
 from ronron.core.inventory import Inventory, read_inventory
 from ronron.core.model import Revision
 from ronron.core.record import Record
 from ronron.ports import Machines
 
 
-def left_out(machines: Machines, document: object | None) -> LeftOut | None:
+def find_excluded(machines: Machines, document: object | None) -> Excluded | None:
     """What an update has to do without; None where it is about everything.
 
     That is so where every machine answers, and where none does: nothing could be updated then, and the
@@ -30,7 +30,7 @@ def left_out(machines: Machines, document: object | None) -> LeftOut | None:
     return without(machines.unreachable(inventory), inventory)
 
 
-def without(silent: Mapping[str, str], inventory: Inventory) -> LeftOut | None:
+def without(silent: Mapping[str, str], inventory: Inventory) -> Excluded | None:
     """The same from what is known to be silent; pure.
 
     Args:
@@ -42,7 +42,7 @@ def without(silent: Mapping[str, str], inventory: Inventory) -> LeftOut | None:
     found = {name: why for name, why in silent.items() if _was_made(inventory, name)}
     if not found or len(silent) == len(used):
         return None
-    return LeftOut(machines=found, services=services_on(found, inventory))
+    return Excluded(machines=found, services=services_on(found, inventory))
 
 
 def still_silent(record: Record, desired: Revision, machines: Machines) -> frozenset[str]:
@@ -55,12 +55,12 @@ def still_silent(record: Record, desired: Revision, machines: Machines) -> froze
         desired: the revision that its reference stands at.
         machines: are asked.
     """
-    partly, inventory = record.partly, _read(record.inventory)
-    if partly is None or inventory is None or record.suspended is not None or record.held is not None:
+    degraded, inventory = record.degraded, _read(record.inventory)
+    if degraded is None or inventory is None or record.suspended is not None or record.waiting is not None:
         return frozenset()
-    if partly.revision.commit != desired.commit:
+    if degraded.revision.commit != desired.commit:
         return frozenset()
-    return frozenset(machines.unreachable(inventory)) & frozenset(partly.left_out.machines)
+    return frozenset(machines.unreachable(inventory)) & frozenset(degraded.excluded.machines)
 
 
 def used_machines(inventory: Inventory) -> tuple[str, ...]:

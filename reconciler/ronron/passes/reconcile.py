@@ -21,7 +21,7 @@ from ronron.core.outcomes import failed
 from ronron.core.policy import Policy
 from ronron.core.record import Record, Running
 from ronron.passes.attempt import Attempt, Ports, Target, digest_at, prepared
-from ronron.passes.machines import left_out, still_silent
+from ronron.passes.machines import find_excluded, still_silent
 from ronron.ports import Store
 
 __all__ = ["KEPT_WORK", "Ports", "Target", "look", "reconcile"]
@@ -57,7 +57,7 @@ def reconcile(target: Target, ports: Ports) -> Pass:
     if record.running is None and wanted.decision.step is Step.WAIT:
         return _waiting(target, ports, record, wanted)
 
-    with ports.store.hold(target.policy.stack):
+    with ports.store.lock(target.policy.stack):
         # Another process may have made this very pass while we waited for the stack.
         record = ports.store.load(target.name)
         if record.running is not None:
@@ -80,11 +80,11 @@ def look(target: Target, ports: Ports, revision: Revision, work: Path) -> tuple[
     """
     record = ports.store.load(target.name)
     digest = digest_at(target, ports, revision)
-    without = left_out(ports.machines, record.inventory)
+    without = find_excluded(ports.machines, record.inventory)
     if without is not None:
-        ports.progress.tell(target.name, f"machines: {without.why}")
+        ports.progress.log(target.name, f"machines: {without.why}")
     with prepared(
-        target, ports, revision, digest, work, running=record.everywhere, without=without
+        target, ports, revision, digest, work, running=record.everywhere, excluded=without
     ) as program:
         preview = ports.engine.preview(program)
         return preview, judge(preview, target.policy, ports.store.approvals(target.name))
@@ -105,7 +105,7 @@ def _observe(target: Target, ports: Ports, record: Record) -> _Wanted:
         policy,
         ports.clock.now(),
         request=request,
-        approvals=ports.store.approvals(target.name) if record.held is not None else frozenset(),
+        approvals=ports.store.approvals(target.name) if record.waiting is not None else frozenset(),
         others=_others(policy, ports.store),
         silent=still_silent(record, desired, ports.machines),
     )
@@ -124,7 +124,7 @@ def _waiting(target: Target, ports: Ports, record: Record, wanted: _Wanted) -> P
     noted = record.deciding(wanted.decision, ports.clock.now())
     if noted is not record:
         ports.store.save(noted)
-        ports.progress.tell(target.name, f"{wanted.decision.reason}: {wanted.decision.why}")
+        ports.progress.log(target.name, f"{wanted.decision.reason}: {wanted.decision.why}")
     return _as_pass(target, ports, wanted)
 
 
@@ -135,7 +135,7 @@ def _adopt(target: Target, ports: Ports, record: Record, wanted: _Wanted) -> Pas
     number = ports.store.begin(started)
     after = record.adopting(wanted.revision, now).deciding(wanted.decision, now)
     ports.store.finish(number, outcome, now, after)
-    ports.progress.tell(target.name, f"{outcome.kind}: {outcome.message}")
+    ports.progress.log(target.name, f"{outcome.kind}: {outcome.message}")
     return started.with_(id=number, finished=now, outcome=outcome)
 
 
@@ -158,7 +158,7 @@ def _carry_out(target: Target, ports: Ports, record: Record, wanted: _Wanted) ->
     intent = record.attempting(running, started.started, wanted.request).with_(stack=target.policy.stack)
     intent = intent.deciding(wanted.decision, started.started)
     ports.store.save(intent)
-    ports.progress.tell(target.name, f"{wanted.decision.reason}: {wanted.decision.why}")
+    ports.progress.log(target.name, f"{wanted.decision.reason}: {wanted.decision.why}")
 
     attempt = Attempt(target, ports, intent, wanted.revision, wanted.digest, ports.work / str(number))
     outcome = attempt.run()
@@ -180,13 +180,13 @@ def _recover(target: Target, ports: Ports, record: Record, running: Running) -> 
         StackLockedError: something of the dead pass is alive and cannot be stopped.
     """
     now = ports.clock.now
-    ports.progress.tell(
+    ports.progress.log(
         target.name, f"recovery: pass {running.pass_id} for {running.revision.short} did not end"
     )
     try:
         digest = digest_at(target, ports, running.revision)
         with prepared(target, ports, running.revision, digest, ports.work / str(running.pass_id)) as program:
-            found = ports.engine.settle(program, running.engine)
+            found = ports.engine.recover_from_crash(program, running.engine)
         outcome = Outcome(kind=OutcomeKind.INTERRUPTED, message=f"its process died; {found}")
         after = record.recovered(now())
     except PendingOperationsError as error:
@@ -199,14 +199,14 @@ def _recover(target: Target, ports: Ports, record: Record, running: Running) -> 
         outcome = Outcome(kind=OutcomeKind.INTERRUPTED, message=f"its process died; {error}", hint=error.hint)
         after = record.recovered(now())
     ports.store.finish(running.pass_id, outcome, now(), after)
-    ports.progress.tell(target.name, f"recovery: {outcome.message}")
+    ports.progress.log(target.name, f"recovery: {outcome.message}")
     return after
 
 
 def _tell_outcome(target: Target, ports: Ports, outcome: Outcome, took: timedelta) -> None:
-    ports.progress.tell(target.name, f"{outcome.kind} in {took.total_seconds():.1f} s: {outcome.message}")
+    ports.progress.log(target.name, f"{outcome.kind} in {took.total_seconds():.1f} s: {outcome.message}")
     if outcome.hint:
-        ports.progress.tell(target.name, f"what to do: {outcome.hint}")
+        ports.progress.log(target.name, f"what to do: {outcome.hint}")
 
 
 # -- places ----------------------------------------------------------------------------------------

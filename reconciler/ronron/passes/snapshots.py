@@ -61,12 +61,12 @@ def taken_before(
         try:
             found = backups.snapshots(inventory, name)
         except BackupError as error:
-            progress.tell(environment, f"snapshot: cannot ask the agent of {name}: {error.message}")
+            progress.log(environment, f"snapshot: cannot ask the agent of {name}: {error.message}")
             continue
         own = [one for one in found if one.reason == UPDATE and one.taken >= begun]
         if own:
             newest = max(own, key=lambda one: one.taken)
-            progress.tell(environment, f"snapshot: {newest.id[:SHORT]} of {name} was taken before the update")
+            progress.log(environment, f"snapshot: {newest.id[:SHORT]} of {name} was taken before the update")
             taken.append(TakenSnapshot(service=name, id=newest.id))
     return tuple(taken)
 

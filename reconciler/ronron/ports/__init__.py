@@ -29,7 +29,7 @@ from ronron.core.model import (
     Value,
 )
 from ronron.core.record import Record
-from ronron.core.status import Finding
+from ronron.core.status import CheckResult
 
 
 class Source(Protocol):
@@ -98,8 +98,8 @@ class Program(Value):
         create_stack: make the stack where the backend has none.
         running: the commit that is live before this, where anybody knows; the program sees it as
             `RONRON_REVISION`, so that a snapshot taken before an update can say what it is of.
-        without: names of the machines that are left out, sorted: nothing is touched that goes through a
-            provider of such a name, and nothing deleted anywhere. The program sees it as `RONRON_WITHOUT`.
+        excluded: names of the excluded machines, sorted: nothing is touched that goes through a
+            provider of such a name, and nothing deleted anywhere. The program sees it as `RONRON_EXCLUDE`.
     """
 
     directory: Path
@@ -109,7 +109,7 @@ class Program(Value):
     digest: str
     create_stack: bool = False
     running: Commit | None = None
-    without: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
 
 
 class Engine(Protocol):
@@ -129,7 +129,7 @@ class Engine(Protocol):
         """Compute the changes and save the plan; no effect, no lock."""
         ...
 
-    def mend(self, program: Program) -> tuple[str, ...]:
+    def refresh_failed(self, program: Program) -> tuple[str, ...]:
         """Look again at what an update left half-made, so that the next preview has what is still to do.
 
         Only the state changes. What belongs to a machine that the program does without is not looked at.
@@ -142,12 +142,12 @@ class Engine(Protocol):
         """
         ...
 
-    def examine(self, program: Program) -> tuple[Finding, ...]:
-        """Ask the program what it finds of its own surroundings: machines, clusters; no effect.
+    def checks(self, program: Program) -> tuple[CheckResult, ...]:
+        """Have the program check what it depends on, such as machines and clusters; no effect.
 
         Returns:
-            What it told, in order; nothing where the program knows of no such question, and then it can be
-            previewed at least.
+            Its results, in order; empty where the program has no such checks, and then it can be previewed
+            at least.
         """
         ...
 
@@ -177,7 +177,7 @@ class Engine(Protocol):
         """
         ...
 
-    def restore(self, program: Program, state: str) -> None:
+    def import_state(self, program: Program, state: str) -> None:
         """Put an exported state into a stack that is not there, or is empty; the stack is made for it.
 
         One that has just the same resources stays as it is.
@@ -191,7 +191,7 @@ class Engine(Protocol):
         """
         ...
 
-    def settle(self, program: Program, left: ProcessMark | None) -> str:
+    def recover_from_crash(self, program: Program, left: ProcessMark | None) -> str:
         """Clean up after an update whose owner died, and say in one sentence what was found.
 
         A process that is still alive is stopped with one SIGINT and waited for; a lock of the backend is
@@ -227,11 +227,13 @@ class Store(Protocol):
         """Write a record.
 
         Of a record that is there, `backups` and `kept` stay as they are, whatever this one says: they are
-        written by `see`, while a pass has its own record in hand. So in `finish`.
+        written by `save_backups`, while a pass has its own record in hand. So in `finish`.
         """
         ...
 
-    def see(self, environment: str, backups: Mapping[str, BackupSummary], kept: OwnBackup | None) -> None:
+    def save_backups(
+        self, environment: str, backups: Mapping[str, BackupSummary], kept: OwnBackup | None
+    ) -> None:
         """Write what was seen of the backups of an environment into its record, and nothing else."""
         ...
 
@@ -271,7 +273,7 @@ class Store(Protocol):
         """Every identity that was approved."""
         ...
 
-    def hold(self, stack: str) -> AbstractContextManager[None]:
+    def lock(self, stack: str) -> AbstractContextManager[None]:
         """Keep a stack to ourselves for the block, against other threads and processes.
 
         It is given up by the system when the process dies, however it dies.
@@ -396,7 +398,7 @@ class Clock(Protocol):
 class Progress(Protocol):
     """Is told what a pass does, as it does it: a terminal, a log, or nothing."""
 
-    def tell(self, environment: str, line: str) -> None:
+    def log(self, environment: str, line: str) -> None:
         """One plain line; redacted by whoever shows it."""
         ...
 

@@ -56,7 +56,9 @@ class MemoryStore:
         with self._turn():
             self._put(record)
 
-    def see(self, environment: str, backups: Mapping[str, BackupSummary], kept: OwnBackup | None) -> None:
+    def save_backups(
+        self, environment: str, backups: Mapping[str, BackupSummary], kept: OwnBackup | None
+    ) -> None:
         """See ports.Store."""
         with self._turn():
             before = self._records.get(environment, Record(environment=environment))
@@ -134,7 +136,7 @@ class MemoryStore:
             return frozenset(identity for name, identity in self._approvals if name == environment)
 
     @contextmanager
-    def hold(self, stack: str) -> Iterator[None]:
+    def lock(self, stack: str) -> Iterator[None]:
         """See ports.Store."""
         with self._turn():
             if stack in self._held:

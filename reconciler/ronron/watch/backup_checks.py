@@ -55,9 +55,9 @@ def check_backups(environment: str, ports: Ports, now: datetime) -> Mapping[str,
         if inventory is not None
     }
     if found or record.backups:
-        ports.store.see(environment, found, ports.store.load(environment).kept)
+        ports.store.save_backups(environment, found, ports.store.load(environment).kept)
     for line in changes(record.backups, found):
-        ports.progress.tell(environment, line)
+        ports.progress.log(environment, line)
     return found
 
 
@@ -100,16 +100,16 @@ def run_due_drill(target: Target, ports: Ports, stopping: Callable[[], bool]) ->
         if not drill_due(status, now):
             continue
         newest = valid_snapshots(status, now)[0]
-        ports.progress.tell(target.name, f"drill: restoring {newest.id[:SHORT]} of {name} beside it")
+        ports.progress.log(target.name, f"drill: restoring {newest.id[:SHORT]} of {name} beside it")
         try:
             result = ports.backups.drill(
-                inventory, name, newest, lambda line: ports.progress.tell(target.name, f"drill: {line}")
+                inventory, name, newest, lambda line: ports.progress.log(target.name, f"drill: {line}")
             )
         except BackupError as error:
-            ports.progress.tell(target.name, f"drill: cannot run the drill of {name}: {error}")
+            ports.progress.log(target.name, f"drill: cannot run the drill of {name}: {error}")
             continue
         word = "passed" if result.passed else "failed"
-        ports.progress.tell(target.name, f"drill: {name} {word}: {result.detail}")
+        ports.progress.log(target.name, f"drill: {name} {word}: {result.detail}")
         return result
     return None
 
@@ -144,7 +144,7 @@ def back_up_own_state(
         bundle = write_bundle(targets, ports, repository, Path(work))
         stored = ports.backups.back_up_bundle(inventory, services[0], bundle)
     own = OwnBackup(service=services[0], id=stored, at=now)
-    ports.store.see(target.name, ports.store.load(target.name).backups, own)
+    ports.store.save_backups(target.name, ports.store.load(target.name).backups, own)
     return own
 
 
@@ -154,7 +154,7 @@ def _line(condition: Condition) -> str:
 
 def _is_locked(target: Target, ports: Ports) -> bool:
     try:
-        with ports.store.hold(target.policy.stack):
+        with ports.store.lock(target.policy.stack):
             return False
     except StackLockedError:
         return True

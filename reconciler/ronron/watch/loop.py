@@ -45,7 +45,7 @@ class Loop:
         debug: tell tracebacks of what nobody expected.
         only: names of the environments to work on; empty for all.
         repository: the source's address without credentials, for our own backup.
-        backup_look: time from one look at the backups of an environment to the next.
+        backup_poll: time from one look at the backups of an environment to the next.
     """
 
     ports: Ports
@@ -55,7 +55,7 @@ class Loop:
     debug: bool = False
     only: frozenset[str] = frozenset()
     repository: str = ""
-    backup_look: timedelta = timedelta(minutes=15)
+    backup_poll: timedelta = timedelta(minutes=15)
     _stop: threading.Event = field(default_factory=threading.Event)
     _wake: threading.Event = field(default_factory=threading.Event)
     _passes: dict[str, Future[Result]] = field(default_factory=dict)
@@ -135,7 +135,7 @@ class Loop:
             made, cared = self._passes.get(name), self._cared.get(name)
             if made is None or not made.done() or (name in self._care and not self._care[name].done()):
                 continue
-            if cared is None or now - cared >= self.backup_look:
+            if cared is None or now - cared >= self.backup_poll:
                 self._cared[name] = now
                 self._care[name] = carers.submit(self._after_pass, target, self._targets)
 
@@ -199,7 +199,7 @@ class Loop:
         """Have the backups looked at soon: an update may have failed because no snapshot could be taken."""
         if made.outcome is None or made.outcome.adopted or made.outcome.kind is OutcomeKind.INTERRUPTED:
             return
-        if made.outcome.kind in {OutcomeKind.UPDATED, OutcomeKind.PARTLY_LIVE, OutcomeKind.ROLLED_BACK}:
+        if made.outcome.kind in {OutcomeKind.UPDATED, OutcomeKind.DEGRADED, OutcomeKind.ROLLED_BACK}:
             self._updated.add(made.environment)
         self._cared.pop(made.environment, None)
 
@@ -256,10 +256,10 @@ class Loop:
             self._tell(name, f"that is over: can {about} again" if about else "that is over: it works again")
 
     def _tell(self, name: str, line: str) -> None:
-        self.ports.progress.tell(name, line)
+        self.ports.progress.log(name, line)
 
 
 def _word(error: ReconcilerError) -> str:
     if isinstance(error, StackLockedError):
-        return "busy"
+        return "locked"
     return "cannot look" if isinstance(error, SourceError) else "error"

@@ -232,8 +232,8 @@ def recover(bundle: Bundle, ports: Ports, *, records_only: bool = False) -> tupl
             tempfile.TemporaryDirectory(prefix="ronron-recover-") as work,
             _checked_out(target, ports, bundled.revision, Path(work)) as program,
         ):
-            ports.engine.restore(program, state)
-        ports.progress.tell(name, f"recovered the state of the stack {bundled.stack}")
+            ports.engine.import_state(program, state)
+        ports.progress.log(name, f"recovered the state of the stack {bundled.stack}")
         done.append(name)
     return tuple(done)
 

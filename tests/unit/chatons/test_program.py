@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from chatons.declaration.load import DeclarationError
-from chatons.program import exported_inventory, left_out, sealed_backup
+from chatons.program import excluded, exported_inventory, sealed_backup
 from chatons.schema.values import SEALED
 
 
@@ -65,4 +65,4 @@ def test_backups_that_are_no_mapping_are_left_to_who_checks_them(value: object) 
     [(None, set()), ("", set()), ("pica02", {"pica02"}), ("pica02, pica03,", {"pica02", "pica03"})],
 )
 def test_machines_that_are_left_out_are_named_with_commas(value: str | None, names: set[str]) -> None:
-    assert left_out({} if value is None else {"RONRON_WITHOUT": value}) == names
+    assert excluded({} if value is None else {"RONRON_EXCLUDE": value}) == names

@@ -75,7 +75,7 @@ class Call:
             EngineError: nothing in the state is made through a provider of such a name.
         """
         found: list[str] = []
-        for machine in self.program.without:
+        for machine in self.program.excluded:
             ways = exported.ways_to(machine) if exported is not None else ()
             if exported is None or not ways:
                 raise EngineError(

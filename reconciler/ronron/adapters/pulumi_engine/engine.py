@@ -30,7 +30,7 @@ from ronron.adapters.pulumi_engine.process_runner import (
     note_asked,
     was_asked,
 )
-from ronron.adapters.pulumi_engine.program_checks import EXAMINE, findings_in
+from ronron.adapters.pulumi_engine.program_checks import CHECK, findings_in
 from ronron.adapters.pulumi_engine.refresh import mend
 from ronron.adapters.pulumi_engine.remedies import DOCTOR
 from ronron.adapters.pulumi_engine.state import INVENTORY, ExportedState
@@ -44,7 +44,7 @@ from ronron.core.errors import (
     StackNotFoundError,
 )
 from ronron.core.model import QUIET, Preview, ProcessMark, StackState, Updated
-from ronron.core.status import Finding
+from ronron.core.status import CheckResult
 from ronron.ports import Processes, Program
 from ronron.settings import EngineSettings
 
@@ -105,7 +105,7 @@ class PulumiEngine:
         """
         with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE) as call:
             call.copy_config()
-            if program.without:
+            if program.excluded:
                 call.leave_out(call.export())
             finished, log, plan = call.preview()
             if finished.code != 0 and program.create_stack and _is_missing(call.error(finished, log)):
@@ -124,13 +124,13 @@ class PulumiEngine:
                 changes=log.planned,
                 plan=plan,
                 identity=identity(
-                    program.revision.commit, program.digest, version, log.planned, program.without
+                    program.revision.commit, program.digest, version, log.planned, program.excluded
                 ),
                 resources=log.before,
                 messages=call.messages(log),
             )
 
-    def mend(self, program: Program) -> tuple[str, ...]:
+    def refresh_failed(self, program: Program) -> tuple[str, ...]:
         """See ports.Engine; by a refresh of what the state holds errors of."""
         with self._call(program, self._settings.update_deadline, self._grace) as call:
             exported = call.export()
@@ -139,9 +139,9 @@ class PulumiEngine:
             self._free_dead_locks(call)
             return mend(call, exported)
 
-    def examine(self, program: Program) -> tuple[Finding, ...]:
+    def checks(self, program: Program) -> tuple[CheckResult, ...]:
         """See ports.Engine; by a preview that the program breaks off once it has told what it found."""
-        with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE, {EXAMINE: "1"}) as call:
+        with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE, {CHECK: "1"}) as call:
             call.copy_config()
             finished, log, _ = call.preview()
             if finished.code != 0 and program.create_stack and _is_missing(call.error(finished, log)):
@@ -185,7 +185,7 @@ class PulumiEngine:
         with self._call(program, SHORT, PREVIEW_GRACE) as call:
             return call.export_text()
 
-    def restore(self, program: Program, state: str) -> None:
+    def import_state(self, program: Program, state: str) -> None:
         """See ports.Engine; by `pulumi stack import`, which keeps the secrets of the state as they are."""
         wanted = ExportedState(state)
         with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE) as call:
@@ -204,7 +204,7 @@ class PulumiEngine:
                 call.create()
             call.import_text(state)
 
-    def settle(self, program: Program, left: ProcessMark | None) -> str:
+    def recover_from_crash(self, program: Program, left: ProcessMark | None) -> str:
         """See ports.Engine."""
         found = [] if left is None else self._end_orphan(left, program)
         with self._call(program, SHORT, PREVIEW_GRACE) as call:
@@ -268,8 +268,8 @@ class PulumiEngine:
         program: Program | None = None,
         more: Mapping[str, str] = MappingProxyType({}),
     ) -> EngineCommand:
-        running, without = (program.running, program.without) if program else (None, ())
-        seen = {**environment(self._settings, self._inherited, running, without), **more}
+        running, excluded = (program.running, program.excluded) if program else (None, ())
+        seen = {**environment(self._settings, self._inherited, running, excluded), **more}
         executable = shutil.which("pulumi", path=seen.get("PATH", os.defpath))
         if executable is None:
             raise EngineMissingError("cannot find the engine: there is no `pulumi` on PATH", hint=DOCTOR)

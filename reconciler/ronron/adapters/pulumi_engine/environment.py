@@ -52,7 +52,7 @@ REVISION = "RONRON_REVISION"
 """The commit that is live before a preview or an update: the program's hooks say what a snapshot is of."""
 
 
-WITHOUT = "RONRON_WITHOUT"
+EXCLUDE = "RONRON_EXCLUDE"
 """The machines that are left out of a preview or an update, with commas: the program asks them nothing."""
 
 
@@ -60,7 +60,7 @@ def environment(
     settings: EngineSettings,
     inherited: Mapping[str, str],
     running: str | None = None,
-    without: Iterable[str] = (),
+    excluded: Iterable[str] = (),
 ) -> dict[str, str]:
     """The whole environment of the engine; the program gets the same.
 
@@ -71,7 +71,7 @@ def environment(
         settings: the engine's.
         inherited: the reconciler's own environment.
         running: the commit that is live before, where anybody knows; see `REVISION`.
-        without: names of the machines that are left out; see `WITHOUT`.
+        excluded: names of the excluded machines; see `EXCLUDE`.
     """
     allowed = ALLOWED | set(settings.pass_environment)
     chosen = {name: value for name, value in inherited.items() if name in allowed}
@@ -80,8 +80,8 @@ def environment(
     chosen |= SET
     if running is not None:
         chosen[REVISION] = running
-    if left_out := ",".join(without):
-        chosen[WITHOUT] = left_out
+    if names := ",".join(excluded):
+        chosen[EXCLUDE] = names
     chosen["PULUMI_HOME"] = str(settings.home)
     chosen["PULUMI_BACKEND_URL"] = settings.backend_url
     if settings.passphrase is not None:

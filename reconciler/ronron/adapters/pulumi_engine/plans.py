@@ -28,7 +28,7 @@ def own_plan(program: Program, preview: Preview) -> Path:
     """
     version = version_in(preview.plan) if preview.plan is not None else None
     if preview.plan is not None and version is not None:
-        made = identity(program.revision.commit, program.digest, version, preview.changes, program.without)
+        made = identity(program.revision.commit, program.digest, version, preview.changes, program.excluded)
         if made == preview.identity:
             return preview.plan
     raise PlanViolatedError(

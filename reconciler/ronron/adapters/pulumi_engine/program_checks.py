@@ -9,20 +9,20 @@ from pydantic import ValidationError
 
 from ronron.adapters.pulumi_engine.events import EventLog
 from ronron.core.redact import redact, shorten
-from ronron.core.status import Finding
+from ronron.core.status import CheckResult
 
-EXAMINE = "RONRON_EXAMINE"
+CHECK = "RONRON_CHECK"
 """Set to 1, it asks the program to look, say what it finds and make nothing. One that knows nothing of it is
 simply previewed."""
 
-_PREFIX = "examination: "
+_PREFIX = "ronron check: "
 _LONGEST = 1000
 """Characters of each part of a finding: about half a screen."""
 _MOST = 500
 
 
-def findings_in(log: EventLog, secrets: Iterable[str]) -> tuple[Finding, ...]:
-    """Each finding that a program told: `examination: {"name": ..., "good": ..., ...}`, in order.
+def findings_in(log: EventLog, secrets: Iterable[str]) -> tuple[CheckResult, ...]:
+    """Each finding that a program told: `ronron check: {"name": ..., "good": ..., ...}`, in order.
 
     Args:
         log: of a preview.
@@ -37,10 +37,10 @@ def findings_in(log: EventLog, secrets: Iterable[str]) -> tuple[Finding, ...]:
     return tuple(dict.fromkeys(_finding(text, known) for text in said))[:_MOST]
 
 
-def _finding(text: str, secrets: tuple[str, ...]) -> Finding:
+def _finding(text: str, secrets: tuple[str, ...]) -> CheckResult:
     try:
         told = json.loads(text)
-        found = Finding(
+        found = CheckResult(
             name=told["name"],
             good=told["good"],
             version=told.get("version") or None,
@@ -48,8 +48,8 @@ def _finding(text: str, secrets: tuple[str, ...]) -> Finding:
             remedy=told.get("remedy", ""),
         )
     except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
-        return Finding(
-            name="examination",
+        return CheckResult(
+            name="check",
             good=False,
             origin=f"the program told something that is no finding: {shorten(redact(text, secrets), 200)}",
             remedy="let it tell name, good, version, origin and remedy",

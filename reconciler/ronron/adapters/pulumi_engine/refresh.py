@@ -26,7 +26,7 @@ def mend(call: Call, exported: ExportedState) -> tuple[str, ...]:
         UpdateFailedError: it cannot be looked at.
         EngineError: the engine failed.
     """
-    found = exported.half_made(but_on=call.program.without)
+    found = exported.half_made(but_on=call.program.excluded)
     if not found:
         return ()
     finished, log = call.refresh(found)

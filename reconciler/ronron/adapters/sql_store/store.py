@@ -125,7 +125,9 @@ class SqlStore:
         with self._transaction(self._writing, f"write the record of {record.environment}") as connection:
             self._put(connection, record)
 
-    def see(self, environment: str, backups: Mapping[str, BackupSummary], kept: OwnBackup | None) -> None:
+    def save_backups(
+        self, environment: str, backups: Mapping[str, BackupSummary], kept: OwnBackup | None
+    ) -> None:
         """See ports.Store."""
         with self._transaction(self._writing, f"write the backups of {environment}") as connection:
             before = self._there(connection, environment) or Record(environment=environment)
@@ -237,7 +239,7 @@ class SqlStore:
         with self._transaction(self._reading, f"read the approvals for {environment}") as connection:
             return frozenset(connection.scalars(rows))
 
-    def hold(self, stack: str) -> AbstractContextManager[None]:
+    def lock(self, stack: str) -> AbstractContextManager[None]:
         """See ports.Store; between machines it keeps nobody out."""
         return stack_lock(self._locks, stack, self._what)
 

@@ -154,11 +154,11 @@ def test_a_silent_machine_comes_with_the_way_around_it_where_there_are_others(
     dead = ToldDocker(dead="no route to host")
     (problem,) = found(two_machines, (HERE, ToldDocker()), (OLD, dead))
     assert problem.remedy.endswith(
-        "to update the others meanwhile: RONRON_WITHOUT=old pulumi up"
+        "to update the others meanwhile: RONRON_EXCLUDE=old pulumi up"
         " --exclude '**$pulumi:providers:docker::old' --exclude-dependents"
     )
     (alone,) = found(declaration(), (HERE, dead))
-    assert "RONRON_WITHOUT" not in alone.remedy
+    assert "RONRON_EXCLUDE" not in alone.remedy
 
 
 def test_machines_are_asked_at_the_same_time(two_machines: Declaration) -> None:

@@ -249,7 +249,7 @@ def test_a_restore_shows_what_it_will_do_and_asks(damaged: Ronron) -> None:
     damaged.answer = False
     said = damaged("restore", "production", "pad")
     newest = damaged.backups.agent("pad").snapshots[0]
-    assert said.code == ExitCode.HELD
+    assert said.code == ExitCode.WAITING
     assert f"restore  pad from snapshot {newest.id[:12]}" in said.out
     assert "1 h ago" in said.out
     assert "12 pads" in said.out
@@ -313,7 +313,7 @@ def test_a_safety_snapshot_is_not_drilled(damaged: Ronron) -> None:
 def test_a_no_is_among_the_facts(damaged: Ronron) -> None:
     damaged.answer = False
     said = damaged("restore", "production", "pad", "--json")
-    assert (said.code, said.facts) == (ExitCode.HELD, {"restored": None})
+    assert (said.code, said.facts) == (ExitCode.WAITING, {"restored": None})
 
 
 def test_a_restore_without_a_safety_snapshot_says_so_and_takes_none(damaged: Ronron) -> None:
@@ -336,17 +336,17 @@ def test_a_restore_waits_for_a_service_that_starts_slowly(damaged: Ronron) -> No
 
 
 def test_a_restore_during_a_pass_is_refused(damaged: Ronron, store: SqlStore) -> None:
-    with store.hold("production"):
+    with store.lock("production"):
         said = damaged("restore", "production", "pad", "--yes")
-    assert said.code == ExitCode.BUSY
+    assert said.code == ExitCode.LOCKED
     assert damaged.backups.agent("pad").rows == {"pads": 3}
 
 
 def test_a_restore_locks_the_stack_that_the_record_names(damaged: Ronron, store: SqlStore) -> None:
     store.save(BACKED_UP.with_(stack="another"))
-    with store.hold("another"):
-        assert damaged("restore", "production", "pad", "--yes").code == ExitCode.BUSY
-    with store.hold("production"):
+    with store.lock("another"):
+        assert damaged("restore", "production", "pad", "--yes").code == ExitCode.LOCKED
+    with store.lock("production"):
         assert damaged("restore", "production", "pad", "--yes").code == ExitCode.DONE
 
 

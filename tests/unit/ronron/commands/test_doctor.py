@@ -10,7 +10,7 @@ import pytest
 from ronron.commands.doctor import examine, surroundings
 from ronron.core.errors import AuthenticationError, ConfigError
 from ronron.core.model import Revision
-from ronron.core.status import Finding
+from ronron.core.status import CheckResult
 from ronron.passes.reconcile import Target
 from ronron.passes.targets import Targets
 from ronron.ports import Source
@@ -45,7 +45,7 @@ def targets(source: Source) -> Mapping[str, Target]:
 
 def findings(
     source: Source, state: Path, *pieces: Piece, passphrase_file: Path | None = None
-) -> dict[str, Finding]:
+) -> dict[str, CheckResult]:
     settings = load_settings(state=state, passphrase_file=passphrase_file, repository="https://git.example/x")
     found = examine(settings, lambda: source, targets, lambda: list(pieces))
     return {finding.name: finding for finding in found}
@@ -59,8 +59,10 @@ def test_a_sound_machine_has_everything(source: FakeSource, tmp_path: Path) -> N
 
 def test_a_piece_is_told_with_where_it_came_from(source: FakeSource, tmp_path: Path) -> None:
     found = findings(source, tmp_path, ENGINE, PLUGIN)
-    assert found["engine"] == Finding(name="engine", good=True, version="3.274.1", origin="built /opt/pulumi")
-    assert found["docker plugin"] == Finding(
+    assert found["engine"] == CheckResult(
+        name="engine", good=True, version="3.274.1", origin="built /opt/pulumi"
+    )
+    assert found["docker plugin"] == CheckResult(
         name="docker plugin", good=False, remedy="build it with make setup"
     )
 
@@ -70,7 +72,7 @@ def test_a_piece_is_told_with_where_it_came_from(source: FakeSource, tmp_path: P
 
 def test_a_state_directory_may_still_have_to_be_made(source: FakeSource, tmp_path: Path) -> None:
     state = tmp_path / "not" / "there" / "yet"
-    assert findings(source, state)["state directory"] == Finding(
+    assert findings(source, state)["state directory"] == CheckResult(
         name="state directory", good=True, origin=str(state)
     )
     assert not state.exists()
@@ -111,7 +113,7 @@ def test_a_passphrase_of_the_environment_is_not_shown(
     source: FakeSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "hunter22")
-    assert findings(source, tmp_path)["passphrase"] == Finding(
+    assert findings(source, tmp_path)["passphrase"] == CheckResult(
         name="passphrase", good=True, origin="PULUMI_CONFIG_PASSPHRASE"
     )
 
@@ -145,7 +147,7 @@ def test_the_repository_and_its_environments_are_named(source: FakeSource, tmp_p
     found = findings(source, tmp_path)
     source.refresh()
     assert found["repository"].version == source.resolve("HEAD").short
-    assert found["policy"] == Finding(name="policy", good=True, origin="staging, production")
+    assert found["policy"] == CheckResult(name="policy", good=True, origin="staging, production")
 
 
 def test_a_repository_that_refuses_us_is_named_without_its_credentials(
@@ -166,7 +168,7 @@ def test_a_repository_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
 
     settings: Settings = load_settings(state=tmp_path, repository="https://git.example/x")
     *_, last = examine(settings, refuse, targets, list)
-    assert last == Finding(
+    assert last == CheckResult(
         name="repository", good=False, origin="cannot find a git repository here", remedy="name it"
     )
 
@@ -194,17 +196,17 @@ def test_what_a_project_finds_of_its_machines_is_told_beside_its_revision(
 ) -> None:
     commit = world.source.commit(PROJECT)
     world.source.refresh()
-    node = Finding(name="node alice", good=False, origin="offline", remedy="bring it back")
+    node = CheckResult(name="node alice", good=False, origin="offline", remedy="bring it back")
     world.engine.find(commit, node)
     first, *rest = surroundings(Target(world.policy), world.ports, tmp_path)
-    assert first == Finding(
+    assert first == CheckResult(
         name="environment production",
         good=True,
         version=Revision(reference="main", commit=commit).short,
         origin="main",
     )
     assert rest == [node]
-    assert world.engine.calls == ["examine production"]
+    assert world.engine.calls == ["checks production"]
 
 
 def test_a_project_that_examines_nothing_says_so(world: World, tmp_path: Path) -> None:

@@ -7,7 +7,17 @@ import pytest
 from ronron.core.model import Outcome, Value
 from ronron.core.record import Record
 from ronron.core.storable import LONGEST, as_kept
-from tests.support.values import FAILED, HELD, OWN_BACKUP, RUNNING, SEEN, SUSPENSION, SYNCED, UPDATED, begun
+from tests.support.values import (
+    FAILED,
+    OWN_BACKUP,
+    RUNNING,
+    SEEN,
+    SUSPENSION,
+    SYNCED,
+    UPDATED,
+    WAITING_PLAN,
+    begun,
+)
 from tests.support.worlds import inventory
 
 SECRET = "hunter22hunter22"
@@ -17,7 +27,7 @@ SECRET = "hunter22hunter22"
     "value",
     [
         SYNCED,
-        FAILED.with_(held=HELD, running=RUNNING, suspended=SUSPENSION, inventory=inventory()),
+        FAILED.with_(waiting=WAITING_PLAN, running=RUNNING, suspended=SUSPENSION, inventory=inventory()),
         SYNCED.with_(backups={"pad": SEEN}, kept=OWN_BACKUP),
         UPDATED,
         begun().with_(outcome=UPDATED),

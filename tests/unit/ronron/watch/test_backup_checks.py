@@ -179,7 +179,7 @@ def test_no_drill_is_run_while(world: World, why: str) -> None:
     world.clock.advance(DAY)
     world.backups.agent("pad").unreachable = why == "unreachable"
     if why == "a pass has locked the stack":
-        with world.store.hold("production"):
+        with world.store.lock("production"):
             assert not drill(world)
     else:
         assert not drill(world, stopping=why == "stopping")
@@ -192,8 +192,8 @@ def test_a_drill_does_not_lock_the_stack(world: World) -> None:
     held: list[str] = []
 
     class LockingProgress:
-        def tell(self, environment: str, line: str) -> None:
-            with world.store.hold("production"):
+        def log(self, environment: str, line: str) -> None:
+            with world.store.lock("production"):
                 held.append(f"{environment}: {line}")
 
     assert run_due_drill(

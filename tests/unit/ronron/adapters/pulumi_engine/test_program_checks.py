@@ -6,7 +6,7 @@ from chatons.schema.checks import Check, told
 from chatons.schema.problems import Problem
 from ronron.adapters.pulumi_engine.events import Diagnostic, EventLog
 from ronron.adapters.pulumi_engine.program_checks import findings_in
-from ronron.core.status import Finding
+from ronron.core.status import CheckResult
 
 
 def log(*messages: str, severity: str = "info") -> EventLog:
@@ -20,8 +20,8 @@ def test_what_our_program_tells_is_understood() -> None:
         Check(name="node bob", problem=problem),
     )
     assert findings_in(log(*(told(check) + "\n" for check in checks)), ()) == (
-        Finding(name="node alice", good=True, version="9.0.10", origin="online"),
-        Finding(
+        CheckResult(name="node alice", good=True, version="9.0.10", origin="online"),
+        CheckResult(
             name="node bob",
             good=False,
             origin="it is away",
@@ -31,15 +31,15 @@ def test_what_our_program_tells_is_understood() -> None:
 
 
 def test_what_else_is_said_is_no_finding() -> None:
-    assert findings_in(log("a note about an examination: later"), ()) == ()
+    assert findings_in(log("a note about a ronron check: later"), ()) == ()
     assert findings_in(log(told(Check(name="node alice")), severity="warning"), ()) == ()
 
 
 def test_what_is_no_finding_is_told_and_stops_nothing() -> None:
-    broken = ["examination: {", "examination: []", 'examination: {"name": "a"}',
-              'examination: {"name": "a", "good": "perhaps"}']  # fmt: skip
+    broken = ["ronron check: {", "ronron check: []", 'ronron check: {"name": "a"}',
+              'ronron check: {"name": "a", "good": "perhaps"}']  # fmt: skip
     found = findings_in(log(*broken, told(Check(name="node alice"))), ())
-    assert [finding.name for finding in found] == [*["examination"] * 4, "node alice"]
+    assert [finding.name for finding in found] == [*["check"] * 4, "node alice"]
     assert [finding.good for finding in found] == [False] * 4 + [True]
 
 

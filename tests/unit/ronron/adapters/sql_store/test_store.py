@@ -97,7 +97,7 @@ def test_the_state_directory_and_its_files_are_for_their_user_only(tmp_path: Pat
     state = tmp_path / "state"
     before = os.umask(0)
     try:
-        with SqlStore(state) as store, store.hold("production"):
+        with SqlStore(state) as store, store.lock("production"):
             store.save(SYNCED)
             modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in state.rglob("*")}
     finally:
@@ -339,7 +339,7 @@ def test_a_lock_that_cannot_be_written_is_told_with_what_to_do(public_place: Pat
     with SqlStore(public_place) as store:
         (public_place / "locks").mkdir(mode=0o555)
         refused = pytest.raises(StoreError, match="cannot lock the stack production: permission denied")
-        with unprivileged(), refused as found, store.hold("production"):
+        with unprivileged(), refused as found, store.lock("production"):
             pass
         assert str(public_place / "locks") in found.value.hint
 
@@ -507,7 +507,7 @@ import sys
 from pathlib import Path
 from ronron.adapters.sql_store.store import SqlStore
 
-with SqlStore(Path(sys.argv[1]), what="ronron watch") as store, store.hold("org/picasoft/production"):
+with SqlStore(Path(sys.argv[1]), what="ronron watch") as store, store.lock("org/picasoft/production"):
     child = subprocess.Popen(["sleep", "300"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     print(child.pid, flush=True)
     child.wait()
@@ -519,7 +519,7 @@ def test_a_killed_owner_gives_its_stack_back_though_its_children_live(tmp_path: 
     assert holder.stdout is not None
     child = int(holder.stdout.readline())
     with SqlStore(tmp_path) as store:
-        with pytest.raises(StackLockedError) as found, store.hold("org/picasoft/production"):
+        with pytest.raises(StackLockedError) as found, store.lock("org/picasoft/production"):
             pass
         assert f"is held by ronron watch (process {holder.pid} on " in found.value.message
         assert found.value.hint.endswith(f"ps -fp {holder.pid}")
@@ -527,7 +527,7 @@ def test_a_killed_owner_gives_its_stack_back_though_its_children_live(tmp_path: 
         holder.kill()
         holder.wait(60)
         os.kill(child, 0)
-        with store.hold("org/picasoft/production"):
+        with store.lock("org/picasoft/production"):
             note = json.loads((tmp_path / "locks" / "stack-org%2Fpicasoft%2Fproduction.lock").read_text())
         assert note["pid"] == os.getpid()
 
