@@ -10,7 +10,7 @@ from ronron.testing import NOON
 RECORDED_AT_273DCC0 = """{
   "service": "pad", "newest": null, "taken": null, "drilled": null, "drill_passed": null,
   "conditions": [
-    {"service": "pad", "kind": "agent silent", "message": "cannot reach it", "hint": "docker logs pad-backup"},
+    {"service": "pad", "kind": "agent silent", "message": "no answer", "hint": "docker logs pad-backup"},
     {"service": "pad", "kind": "backup overdue", "message": "none", "hint": "take one"}
   ],
   "looked_at": "2026-11-25T12:00:00Z"
@@ -28,8 +28,8 @@ def test_a_summary_of_an_earlier_release_is_read() -> None:
 
 def test_a_restore_keeps_its_keys_in_json() -> None:
     restored = Restored(
-        service="pad", snapshot="5" * 64, safety_snapshot="7" * 64, counts={"pads": 12}, expected={"pads": 12},
-        healthy=None, detail="12 pads",
+        service="pad", snapshot="5" * 64, safety_snapshot="7" * 64, counts={"pads": 12},
+        expected={"pads": 12}, healthy=None, detail="12 pads",
     )  # fmt: skip
     document = restored.with_(healthy=True).model_dump(mode="json")
     assert (document["kept"], document["promised"], document["healthy"]) == ("7" * 64, {"pads": 12}, True)

@@ -328,7 +328,7 @@ def test_what_cannot_be_looked_at_again_is_told_and_the_update_goes_on(world: Wo
     brought_up(world)
     world.push("two", fails="no space left")
     world.go()
-    world.engine.fail_next(UpdateFailedError("cannot work on pad-app: no answer"), "mend")
+    world.engine.fail_next(UpdateFailedError("cannot work on pad-app: no answer"), "refresh failed")
     world.push("two, with room")
     made = world.go()
     assert made.outcome is not None
@@ -581,7 +581,7 @@ def test_what_is_left_alive_and_cannot_be_stopped_makes_the_stack_busy(world: Wo
     world.push("one")
     crash(world, ReconcilerKilled())
     running = world.record.running
-    world.engine.fail_next(StackLockedError("still alive"), "settle")
+    world.engine.fail_next(StackLockedError("still alive"), "recover")
     with pytest.raises(StackLockedError):
         world.go()
     assert world.record.running == running
