@@ -1,4 +1,4 @@
-"""Restores and drills on a real Docker, with a real service, when things go wrong."""
+"""Restores and drills on a real Docker with a real service, and their failures."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if sys.argv[2] == "restore":
 else:
     backups.drill(inventory, "board", snapshot, log)
 """
-"""A reconciler of its own, to be killed."""
+"""A restore or a drill in another process, which a test kills."""
 
 
 @pytest.fixture
@@ -52,12 +52,12 @@ def backups() -> DockerBackups:
     return DockerBackups()
 
 
-def nobody(line: str) -> None:
-    """For who does not want to be told."""
+def ignore(line: str) -> None:
+    """Ignore the line."""
 
 
 def killed_when(board: BackedUp, what: str, line: str) -> None:
-    """Let another process restore or drill, and kill it as soon as it says this."""
+    """Restore or drill in another process, and kill it as soon as it prints `line`."""
     words = [sys.executable, "-c", RESTORES, board.inventory.model_dump_json(), what]
     with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
@@ -82,8 +82,8 @@ def test_destroyed_volumes_are_filled_again_with_the_same_data(
     assert code == 0, text
     before = board.standing()
 
-    told: list[str] = []
-    restored = backups.restore(board.inventory, NAME, taken, safety_snapshot=False, log=told.append)
+    lines: list[str] = []
+    restored = backups.restore(board.inventory, NAME, taken, safety_snapshot=False, log=lines.append)
 
     assert board.titles() == ["before the fire"]
     assert board.picture(file) == PICTURE
@@ -92,20 +92,20 @@ def test_destroyed_volumes_are_filled_again_with_the_same_data(
     after = board.standing()
     assert {name: each[0] for name, each in after.items()} == {name: each[0] for name, each in before.items()}
     assert board.left() == []
-    assert told[0] == "stopping board"
-    assert told[-1] == "starting board again"
+    assert lines[0] == "stopping board"
+    assert lines[-1] == "starting board again"
 
 
 def test_a_safety_snapshot_can_be_restored(board: BackedUp, backups: DockerBackups) -> None:
     board.write("first")
     taken = backups.snapshot(board.inventory, NAME)
     file = board.write("second", PICTURE)
-    restored = backups.restore(board.inventory, NAME, taken, log=nobody)
+    restored = backups.restore(board.inventory, NAME, taken, log=ignore)
     assert board.titles() == ["first"]
     safety = next(
         each for each in backups.snapshots(board.inventory, NAME) if each.id == restored.safety_snapshot
     )
-    backups.restore(board.inventory, NAME, safety, log=nobody)
+    backups.restore(board.inventory, NAME, safety, log=ignore)
     assert board.titles() == ["first", "second"]
     assert board.picture(file) == PICTURE
 
@@ -118,7 +118,7 @@ def test_a_drill_leaves_the_running_service_as_it_is_and_nothing_behind(
     board.write("after the snapshot")
     standing, titles = board.standing(), board.titles()
 
-    result = backups.drill(board.inventory, NAME, taken, nobody)
+    result = backups.drill(board.inventory, NAME, taken, ignore)
 
     assert result.passed, result.detail
     assert result.probe.startswith("200 in ")
@@ -142,7 +142,7 @@ def test_a_drill_finds_a_service_that_does_not_come_up_on_what_was_restored(
     services = {NAME: service.model_copy(update={"backup": backup})}
     inventory = board.inventory.model_copy(update={"services": services})
     standing = board.standing()
-    result = backups.drill(inventory, NAME, backups.snapshot(inventory, NAME), nobody)
+    result = backups.drill(inventory, NAME, backups.snapshot(inventory, NAME), ignore)
     assert not result.passed
     assert "without the text 'a text that is not there'" in result.detail
     assert dict(result.counts) == dict(result.expected)
@@ -157,10 +157,10 @@ def test_the_next_drill_removes_what_a_killed_one_left(board: BackedUp, backups:
     killed_when(board, "drill", "restoring snapshot")
     assert board.left(), "otherwise there is nothing to clear away"
     assert board.standing() == standing
-    told: list[str] = []
-    result = backups.drill(board.inventory, NAME, taken, told.append)
+    lines: list[str] = []
+    result = backups.drill(board.inventory, NAME, taken, lines.append)
     assert result.passed, result.detail
-    assert any(line.startswith("removed what an interrupted drill left: ") for line in told)
+    assert any(line.startswith("removed what an interrupted drill left: ") for line in lines)
     assert board.left() == []
     assert board.standing() == standing
 
@@ -175,7 +175,7 @@ def test_the_next_restore_completes_one_that_was_killed(
     taken = backups.snapshot(board.inventory, NAME)
     board.write("lost")
     killed_when(board, "restore", line)
-    backups.restore(board.inventory, NAME, taken, safety_snapshot=False, log=nobody)
+    backups.restore(board.inventory, NAME, taken, safety_snapshot=False, log=ignore)
     assert board.titles() == ["before the fire"]
     assert board.picture(file) == PICTURE
     assert board.left() == []
@@ -183,7 +183,7 @@ def test_the_next_restore_completes_one_that_was_killed(
 
 @dataclass
 class Interrupting:
-    """Is told what happens, and does something at one line: a Ctrl-C, unless it is said otherwise.
+    """A log that does something at one line: raises KeyboardInterrupt by default.
 
     Args:
         line: begins so.
@@ -236,7 +236,7 @@ def test_a_second_drill_of_one_service_is_refused(board: BackedUp, backups: Dock
 
     def another() -> None:
         with pytest.raises(BackupError, match="another drill of it is running") as error:
-            backups.drill(board.inventory, NAME, taken, nobody)
+            backups.drill(board.inventory, NAME, taken, ignore)
         refused.append(error.value.hint)
 
     result = backups.drill(board.inventory, NAME, taken, Interrupting("starting an empty database", another))
@@ -255,7 +255,7 @@ def test_a_restore_that_fails_in_its_last_step_says_what_the_service_runs_on(
         backups.restore(board.inventory, NAME, taken, safety_snapshot=False, log=stop)
     board.database.start()
     board.await_board()
-    backups.restore(board.inventory, NAME, taken, safety_snapshot=False, log=nobody)
+    backups.restore(board.inventory, NAME, taken, safety_snapshot=False, log=ignore)
     assert board.titles() == ["a task"]
     assert board.picture(file) == PICTURE
 
@@ -267,7 +267,7 @@ def test_a_database_that_does_not_answer_leaves_the_service_on_what_it_had(
     taken = backups.snapshot(board.inventory, NAME)
     board.database.stop(timeout=30)
     with pytest.raises(BackupError, match="board is started again on its old data") as failed:
-        backups.restore(board.inventory, NAME, taken, safety_snapshot=False, log=nobody)
+        backups.restore(board.inventory, NAME, taken, safety_snapshot=False, log=ignore)
     assert failed.value.hint
     board.database.start()
     board.await_board()
@@ -285,7 +285,7 @@ def test_a_snapshot_that_fails_stops_the_restore_before_it_begins(
     code, text = runs(board.agent, "sh", "-c", "mv /repository/config /repository/config.gone")
     assert code == 0, text
     with pytest.raises(BackupError) as failed:
-        backups.restore(board.inventory, NAME, taken, log=nobody)
+        backups.restore(board.inventory, NAME, taken, log=ignore)
     assert failed.value.hint
     assert board.standing() == standing
 
@@ -297,7 +297,7 @@ def test_a_damaged_repository_fails_a_drill_or_says_so(board: BackedUp, backups:
     spoil = "for pack in $(find /repository/data -type f); do chmod u+w $pack; printf spoilt 1<>$pack; done"
     code, text = runs(board.agent, "sh", "-c", spoil)
     assert code == 0, text
-    result = backups.drill(board.inventory, NAME, taken, nobody)
+    result = backups.drill(board.inventory, NAME, taken, ignore)
     assert not result.passed
     assert result.detail
     assert board.standing() == standing

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from ronron.core.digest import digest as digest_of
 from ronron.core.errors import ReconcilerError, UpdateFailedError
 from ronron.core.excluded import Excluded
-from ronron.core.inventory import Inventory, Probe, Service, read_inventory, reprobed, touched
+from ronron.core.inventory import Inventory, Probe, Service, changed_probes, read_inventory, touched
 from ronron.core.judge import judge
 from ronron.core.model import (
     Outcome,
@@ -266,7 +266,9 @@ class Attempt:
         """
         if not self._is_known:
             return tuple(sorted(inventory.services))
-        return tuple(sorted({*touched(preview.changes, inventory), *reprobed(before.inventory, inventory)}))
+        return tuple(
+            sorted({*touched(preview.changes, inventory), *changed_probes(before.inventory, inventory)})
+        )
 
     def _note_engine(self, mark: ProcessMark) -> None:
         if self.record.running is not None:
