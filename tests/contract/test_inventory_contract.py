@@ -40,6 +40,8 @@ from tests.support.declarations import (
 )
 from tests.support.programs import run
 
+pytestmark = pytest.mark.check
+
 SCHEMA: Document = json.loads(
     (Path(__file__).parents[2] / "docs" / "schemas" / "inventory.schema.json").read_text()
 )

@@ -68,6 +68,7 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
 
 @pytest.mark.timeout(600)
 def test_the_demo_tells_its_story_and_leaves_nothing_when_it_is_taken_down(demo: Demo) -> None:
+    """Takes over a minute: it is all of `make demo`, with two updates and a drill, and `make demo-down`."""
     told = demo.run("up")
     assert told.returncode == 0, told.stdout + told.stderr
     second = told.stdout.partition("is pushed")[2]

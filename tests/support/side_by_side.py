@@ -54,9 +54,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not hasattr(config, "workerinput"):
         return
     items.sort(key=lambda item: _level(item.nodeid))
+    usual = config.getoption("timeout") or config.getini("timeout")
     for item in items:
         own = item.get_closest_marker("timeout")
-        seconds = float(own.args[0] if own else config.getini("timeout"))
+        seconds = float(own.args[0] if own else usual)
         if seconds >= LONG:
             item.add_marker(pytest.mark.timeout(seconds * SLOWER), append=False)
 
