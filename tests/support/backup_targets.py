@@ -47,14 +47,12 @@ def build_agent(base: str) -> str:
 
 
 _PAST = """
-import os
-from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
-from datetime import datetime, timedelta, timezone
-s = BackgroundScheduler(jobstores={"default": SQLAlchemyJobStore(url="sqlite:////var/lib/ronron-agent/schedule.sqlite")})
-s.start(paused=True)
-s.modify_job("backup", next_run_time=datetime.now(timezone.utc) - timedelta(hours=30))
-os._exit(0)
+from datetime import timedelta
+from pathlib import Path
+from backup_agent.journal import Journal, moment, now
+journal = Journal(Path("/var/lib/ronron-agent"))
+for fact in ("regular backup", "next backup"):
+    journal.remember(fact, moment(now() - timedelta(hours=30)))
 """
 
 
@@ -210,7 +208,7 @@ def served(
         "forget": True,
         "check": "weekly",
         "drill": "weekly",
-        "promise_hours": None,
+        "max_age_hours": None,
         **changes,
     }
     given = {"repository-password": REPOSITORY_PASSWORD, "database-password": PASSWORD}
