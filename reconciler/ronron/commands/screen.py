@@ -177,10 +177,10 @@ def show_status(screen: Screen, statuses: Sequence[EnvironmentStatus]) -> None:
     if not statuses:
         screen.print("no environment has had a pass yet; make one with ronron update ENV")
     for environment in statuses:
-        name = f"{environment.name} (no longer in the policy)" if environment.removed else environment.name
         colour = COLOURS.get(environment.state, "default")
         screen.facts.print(
-            f"[bold]{escape(name)}[/]  [{colour}]{environment.state}[/]  {escape(environment.why)}"
+            f"[bold]{escape(environment.name)}[/]  [{colour}]{environment.state}[/]"
+            f"  {escape(environment.why)}"
         )
         if environment.live is not None:
             since = f" since {_local(environment.since)}" if environment.since else ""

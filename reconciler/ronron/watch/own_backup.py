@@ -22,7 +22,7 @@ from pydantic import Field, ValidationError
 from ronron.core.errors import ConfigError, SourceError, StoreError
 from ronron.core.model import Instant, Revision, Value
 from ronron.core.policy import Policy
-from ronron.passes.attempt import Ports, Target, prepared
+from ronron.passes.target import Ports, Target, prepared
 from ronron.ports import Program
 
 NAME = "reconciler"
