@@ -1,7 +1,7 @@
 """Makes the adapters behind the ports that a command needs, and asks the person at the terminal.
 
-HTTPX and Docker's SDK each take more start-up time than most commands need. An adapter that needs HTTPX
-is imported when it is made, and those that need Docker's SDK import it when they are first used.
+An adapter is imported when it is made, because HTTPX takes more start-up time than most commands need. Those
+for Docker import its SDK when they are first used.
 """
 
 from __future__ import annotations
@@ -9,12 +9,26 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import typer
 
-from ronron.adapters.docker_agents.backups import DockerBackups
-from ronron.adapters.docker_agents.machines import DockerMachines
-from ronron.ports import Backups, Clock, Machines, Prober
+if TYPE_CHECKING:
+    from ronron.ports import Backups, Clock, Machines, Prober
+
+
+def docker_backups() -> Backups:
+    """The adapter that talks to the backup agents."""
+    from ronron.adapters.docker_agents.backups import DockerBackups
+
+    return DockerBackups()
+
+
+def docker_machines() -> Machines:
+    """The adapter that checks whether machines are reachable."""
+    from ronron.adapters.docker_agents.machines import DockerMachines
+
+    return DockerMachines()
 
 
 def ask(question: str) -> bool | None:
@@ -48,8 +62,8 @@ class PortFactories:
         machines: makes the port that checks whether machines are reachable.
     """
 
-    backups: Callable[[], Backups] = DockerBackups
+    backups: Callable[[], Backups] = docker_backups
     prober: Callable[[], Prober] = http_prober
     clock: Callable[[], Clock] = system_clock
     ask: Callable[[str], bool | None] = ask
-    machines: Callable[[], Machines] = DockerMachines
+    machines: Callable[[], Machines] = docker_machines

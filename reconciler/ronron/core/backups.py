@@ -98,7 +98,6 @@ class BackupStatus(_AgentDocument):
         runs: the newest `backup`, `prune`, `check` and `drill`; None for what never ran.
     """
 
-    at: Instant
     service: str
     since: Instant
     reachable: bool

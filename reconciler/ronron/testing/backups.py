@@ -110,7 +110,6 @@ class FakeBackups:
         """See ports.Backups."""
         with self._call("status", inventory, service) as (agent, _):
             return BackupStatus(
-                at=self._clock.now(),
                 service=service,
                 since=agent.since,
                 reachable=agent.trouble is None,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ronron.adapters.docker_agents.exec import Ended, Execution, last_line, run, running
 from ronron.core.backups import AgentError, BackupStatus, DrillResult, Snapshot
@@ -73,11 +73,6 @@ class _Counted(_Document):
     counts: dict[str, int]
 
 
-class _RestoredFiles(_Document):
-    files: int = Field(ge=0)
-    bytes: int = Field(ge=0)
-
-
 class _Done(_Document):
     """The answer of a command whose end is all that matters."""
 
@@ -130,9 +125,9 @@ class Agent:
         words = ["restore", "--snapshot", snapshot, "--into", database]
         return self._ask(_Counted, words, WORK_SECONDS).counts
 
-    def restore_files(self, snapshot: str) -> int:
-        """Restore the files, replacing the present ones; returns how many."""
-        return self._ask(_RestoredFiles, ["restore", "--snapshot", snapshot, "--files"], WORK_SECONDS).files
+    def restore_files(self, snapshot: str) -> None:
+        """Restore the files, replacing the present ones."""
+        self._ask(_Done, ["restore", "--snapshot", snapshot, "--files"], WORK_SECONDS)
 
     def rename_database(self, database: str) -> None:
         """Give a restored database the name of the service's own, which is removed."""

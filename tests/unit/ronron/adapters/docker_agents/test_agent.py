@@ -137,7 +137,7 @@ def test_restore_of_a_database(engine: DockerInMemory) -> None:
 
 def test_restore_of_files(engine: DockerInMemory) -> None:
     name = answered(engine, "restore", "put", {"files": 3, "bytes": 30})
-    assert agent(engine).restore_files("5" * 64) == 3
+    agent(engine).restore_files("5" * 64)
     assert engine.calls[-1] == [name, "--snapshot", "5" * 64, "--files"]
 
 
