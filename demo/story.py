@@ -139,8 +139,8 @@ class Story:
                 settled = record.running is None
                 if settled and record.current and record.current.commit == commit and pad.title() == title:
                     return
-                if settled and record.attempted and record.attempted.commit == commit and record.failure:
-                    raise DemoError(f"{record.failure}\nwhat to do: ronron explain {STACK}")
+                if settled and record.attempted and record.attempted.commit == commit and record.failed:
+                    raise DemoError(f"{record.failed.message}\nwhat to do: ronron explain {STACK}")
                 if time.monotonic() > until:
                     raise DemoError(
                         f"{commit[:12]} is not live after {seconds:.0f} s; see {self.places.watch_log}"

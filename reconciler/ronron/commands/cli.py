@@ -38,7 +38,7 @@ from ronron.core.model import SHORT, Pass, VerdictKind
 from ronron.core.record import Suspension
 from ronron.core.redact import redact
 from ronron.core.status import ExitCode, code_of, exit_code, exit_code_of, status
-from ronron.passes.reconcile import look, reconcile
+from ronron.passes.reconcile import preview_only, reconcile
 from ronron.settings import load_settings
 from ronron.watch.loop import Loop, Result
 from toolchain.report import report
@@ -100,7 +100,7 @@ def preview(context: typer.Context, environment: Environment, as_json: AsJson = 
             parts.screen.working(f"previewing {environment}"),
             tempfile.TemporaryDirectory(prefix="ronron-preview-") as work,
         ):
-            computed, verdict = look(target, parts.ports, revision, Path(work))
+            computed, verdict = preview_only(target, parts.ports, revision, Path(work))
         show_preview(parts.screen, revision, computed, verdict)
         waiting = verdict.kind in {VerdictKind.NEEDS_APPROVAL, VerdictKind.FORBIDDEN}
         return ExitCode.WAITING if waiting else ExitCode.DONE

@@ -13,8 +13,8 @@ from pathlib import Path
 from ronron.core.errors import ReconcilerError
 from ronron.core.redact import redact
 from ronron.core.status import CheckResult
-from ronron.passes.attempt import digest_at, prepared
 from ronron.passes.reconcile import Ports, Target
+from ronron.passes.target import digest_at, prepared
 from ronron.ports import Source
 from ronron.settings import Settings
 from toolchain.piece import Piece

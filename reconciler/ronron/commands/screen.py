@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
-from ronron.commands.screen_backups import backup_lines, kept_line
+from ronron.commands.screen_backups import backup_lines, own_backup_line
 from ronron.core.errors import Problem, ReconcilerError
 from ronron.core.model import SHORT, Change, Operation, Pass, Preview, Revision, Verdict, VerdictKind
 from ronron.core.redact import redact, redact_document
@@ -29,7 +29,7 @@ COLOURS = {
     "failed": "bold red",
     "failing": "bold red",
     "error": "bold red",
-    "cannot look": "bold red",
+    "cannot poll": "bold red",
     "internal error": "bold red",
     "stalled": "bold red",
     "unhealthy": "bold red",
@@ -177,10 +177,10 @@ def show_status(screen: Screen, statuses: Sequence[EnvironmentStatus]) -> None:
     if not statuses:
         screen.print("no environment has had a pass yet; make one with ronron update ENV")
     for environment in statuses:
-        name = f"{environment.name} (no longer in the policy)" if environment.removed else environment.name
         colour = COLOURS.get(environment.state, "default")
         screen.facts.print(
-            f"[bold]{escape(name)}[/]  [{colour}]{environment.state}[/]  {escape(environment.why)}"
+            f"[bold]{escape(environment.name)}[/]  [{colour}]{environment.state}[/]"
+            f"  {escape(environment.why)}"
         )
         if environment.live is not None:
             since = f" since {_local(environment.since)}" if environment.since else ""
@@ -201,7 +201,7 @@ def show_status(screen: Screen, statuses: Sequence[EnvironmentStatus]) -> None:
             for line in backup_lines(seen, now):
                 screen.facts.print(line)
         if environment.kept is not None:
-            screen.print(kept_line(environment.kept, now))
+            screen.print(own_backup_line(environment.kept, now))
         if environment.hint:
             screen.facts.print(f"  [cyan]what to do[/]  {escape(environment.hint)}")
 

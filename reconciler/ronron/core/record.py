@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from ronron.core.backups import KeptBundle, SeenBackup
+from ronron.core.backups import BackupSummary, OwnBackup
 from ronron.core.excluded import Excluded
 from ronron.core.model import (
     Decision,
@@ -52,6 +52,20 @@ class Degraded(Value):
     former_names: ClassVar[Mapping[str, str | None]] = {"left_out": "excluded"}
 
 
+class Failure(Value):
+    """Failed passes in a row, all for one revision.
+
+    Args:
+        times: how many.
+        at: when the last one ended.
+        message: of the last one.
+    """
+
+    times: Annotated[int, Field(ge=1)]
+    at: Instant
+    message: str
+
+
 class Running(Value):
     """A pass under way, written before its effects: what a crash leaves for the next process to find.
 
@@ -66,6 +80,9 @@ class Running(Value):
     revision: Revision
     owner: ProcessMark
     engine: ProcessMark | None = None
+
+
+_FORMER_FAILURE = frozenset({"failures", "failed_at", "failure"})
 
 
 class Record(Value):
@@ -84,7 +101,7 @@ class Record(Value):
             is live, or not the same is live everywhere.
         current: the newest revision that is the same as `updated` in all that matters.
         healthy: the last revision whose probes all succeeded, and since when.
-        failures: in a row, of `attempted`; with the time and message of the last.
+        failed: the failed passes in a row for `attempted`; None after one that did not fail.
         stalled: why nothing but a person or a new revision can help, or None.
         waiting: the plan that waits for an approval, or None.
         degraded: the revision that is live but for some machines, or None; `updated` and `current` are then
@@ -92,10 +109,15 @@ class Record(Value):
         running: the pass under way, or None.
         interrupted: the last pass did not end; the next one begins without waiting.
         served: number of the last request that was served.
-        decision: the last one, with its time: what `explain` answers from.
+        decision: the last one: what `explain` answers from.
         inventory: the stack output `inventory` after the last pass that read one.
+    <<<<<<< HEAD
+        backups: the last check of the backups, by service; only `Store.save_backups` writes it and `kept`.
+        kept: the newest backup of our own records and states, or None.
+    =======
         backups: what was last seen of the backups, by service; only `Store.save_backups` writes it.
         kept: the newest copy of the reconciler's own store and states, or None.
+    >>>>>>> h6
     """
 
     version: Literal[1] = 1
@@ -110,9 +132,7 @@ class Record(Value):
     current: Revision | None = None
     healthy: Revision | None = None
     healthy_since: Instant | None = None
-    failures: int = 0
-    failed_at: Instant | None = None
-    failure: str | None = None
+    failed: Failure | None = None
     stalled: str | None = None
     waiting: WaitingPlan | None = None
     degraded: Degraded | None = None
@@ -120,12 +140,32 @@ class Record(Value):
     interrupted: bool = False
     served: int = 0
     decision: Decision | None = None
-    decided_at: Instant | None = None
     inventory: object | None = None
-    backups: Mapping[str, SeenBackup] = Field(default_factory=dict)
-    kept: KeptBundle | None = None
+    backups: Mapping[str, BackupSummary] = Field(default_factory=dict)
+    kept: OwnBackup | None = None
 
-    former_names: ClassVar[Mapping[str, str | None]] = {"partly": "degraded", "held": "waiting"}
+    former_names: ClassVar[Mapping[str, str | None]] = {
+        "partly": "degraded",
+        "held": "waiting",
+        "decided_at": None,
+    }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_former_failure(cls, document: Any) -> Any:
+        """Read the three keys that were one failure each: how often, when, and why."""
+        if not isinstance(document, Mapping) or _FORMER_FAILURE.isdisjoint(document):
+            return document
+        read = {key: value for key, value in document.items() if key not in _FORMER_FAILURE}
+        if document.get("failures"):
+            times, at, message = (document.get(key) for key in ("failures", "failed_at", "failure"))
+            read.setdefault("failed", {"times": times, "at": at, "message": message})
+        return read
+
+    @property
+    def failures(self) -> int:
+        """How many passes in a row have failed for `attempted`."""
+        return self.failed.times if self.failed is not None else 0
 
     @property
     def verified(self) -> bool:
@@ -133,7 +173,7 @@ class Record(Value):
 
         Without a digest nobody knows what is live: something failed or was stopped half-way.
         """
-        known = self.digest is not None and self.failures == 0
+        known = self.digest is not None and self.failed is None
         return known and self.healthy is not None and self.healthy == self.current
 
     @property
@@ -141,11 +181,9 @@ class Record(Value):
         """The one revision that is live on every machine, as far as anybody knows."""
         return self.current if self.degraded is None else None
 
-    def deciding(self, decision: Decision, now: Instant) -> Record:
-        """The record with a decision noted; the time moves only when the decision does."""
-        if self.decision is not None and self.decision == decision:
-            return self
-        return self.with_(decision=decision, decided_at=now)
+    def deciding(self, decision: Decision) -> Record:
+        """The record with a decision noted; the same object where it has that decision already."""
+        return self if self.decision == decision else self.with_(decision=decision)
 
     def attempting(self, running: Running, now: Instant, request: int | None) -> Record:
         """The record as it is written before anything is done: the intent.
@@ -158,9 +196,7 @@ class Record(Value):
             attempted_at=now,
             running=running,
             interrupted=False,
-            failures=self.failures if same else 0,
-            failed_at=self.failed_at if same else None,
-            failure=self.failure if same else None,
+            failed=self.failed if same else None,
             stalled=None,
             waiting=self.waiting if self.waiting and self.waiting.revision == running.revision else None,
             served=self.served if request is None else max(self.served, request),
@@ -174,9 +210,7 @@ class Record(Value):
             attempted_at=now,
             current=revision,
             healthy=revision if healthy else self.healthy,
-            failures=0,
-            failed_at=None,
-            failure=None,
+            failed=None,
             stalled=None,
             waiting=None,
         )
@@ -199,7 +233,7 @@ class Record(Value):
                 )
                 if ended.waiting is not None and ended.waiting.identity == plan.identity:
                     plan = plan.with_(since=ended.waiting.since)
-                return ended.with_(waiting=plan, failures=0, failed_at=None, failure=None)
+                return ended.with_(waiting=plan, failed=None)
             case OutcomeKind.FAILED | OutcomeKind.ROLLED_BACK:
                 # Nobody knows how far it came, so no revision counts as already there. A plan is given up
                 # with it: an approved one would otherwise be tried again at once and for ever.
@@ -207,9 +241,7 @@ class Record(Value):
                     digest=None,
                     waiting=None,
                     degraded=None,
-                    failures=ended.failures + 1,
-                    failed_at=now,
-                    failure=outcome.message,
+                    failed=ended._failing(outcome.message, now),
                     stalled=None if outcome.retryable else outcome.message,
                 )
                 if outcome.kind is OutcomeKind.ROLLED_BACK:
@@ -237,14 +269,15 @@ class Record(Value):
             digest=None,
             waiting=None,
             degraded=None,
-            failures=self.failures + 1,
-            failed_at=now,
-            failure="the process that made the last pass died in the middle of it",
+            failed=self._failing("the process that made the last pass died in the middle of it", now),
         )
 
     def resumed(self) -> Record:
         """The record after a person asked to go on: no suspension, no stall, no failures."""
-        return self.with_(suspended=None, stalled=None, failures=0, failed_at=None, failure=None)
+        return self.with_(suspended=None, stalled=None, failed=None)
+
+    def _failing(self, message: str, now: Instant) -> Failure:
+        return Failure(times=self.failures + 1, at=now, message=message)
 
     def _at(self, revision: Revision, digest: str | None, now: Instant, *, moved: bool) -> Record:
         # After a failure nobody knew where the stack was; that nothing would change is the proof.
@@ -256,9 +289,7 @@ class Record(Value):
             current=revision,
             healthy=revision,
             healthy_since=now if moved or self.healthy_since is None else self.healthy_since,
-            failures=0,
-            failed_at=None,
-            failure=None,
+            failed=None,
             stalled=None,
             waiting=None,
             degraded=None,
@@ -278,9 +309,7 @@ class Record(Value):
                 excluded=outcome.excluded,
                 since=before.since if same and before is not None else now,
             ),
-            failures=0,
-            failed_at=None,
-            failure=None,
+            failed=None,
             stalled=None,
             waiting=None,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import IntEnum, StrEnum
 
-from ronron.core.backups import KeptBundle, SeenBackup
+from ronron.core.backups import BackupSummary, OwnBackup
 from ronron.core.errors import (
     ConfigError,
     EngineMissingError,
@@ -71,7 +71,6 @@ class EnvironmentStatus(Value):
             environment failing.
         kept: the newest copy of the reconciler's own store and states.
         last: the newest pass.
-        removed: it is in the store and no longer in the policy.
     """
 
     name: str
@@ -82,10 +81,9 @@ class EnvironmentStatus(Value):
     since: Instant | None = None
     wanted: Revision | None = None
     services: tuple[ServiceStatus, ...] = ()
-    backups: tuple[SeenBackup, ...] = ()
-    kept: KeptBundle | None = None
+    backups: tuple[BackupSummary, ...] = ()
+    kept: OwnBackup | None = None
     last: Pass | None = None
-    removed: bool = False
 
 
 class CheckResult(Value):
@@ -106,13 +104,12 @@ class CheckResult(Value):
     remedy: str = ""
 
 
-def status(record: Record, passes: Sequence[Pass], *, removed: bool = False) -> EnvironmentStatus:
+def status(record: Record, passes: Sequence[Pass]) -> EnvironmentStatus:
     """How an environment is.
 
     Args:
         record: what is remembered of it.
         passes: its newest passes, newest first.
-        removed: whether the policy no longer names it.
     """
     state, why = _state(record)
     last = passes[0] if passes else None
@@ -130,7 +127,6 @@ def status(record: Record, passes: Sequence[Pass], *, removed: bool = False) -> 
         backups=_backups(inventory, record),
         kept=record.kept,
         last=last,
-        removed=removed,
     )
 
 
@@ -188,10 +184,13 @@ def _state(record: Record) -> tuple[State, str]:
     if record.waiting is not None:
         return State.WAITING_FOR_APPROVAL, record.waiting.why
     if record.interrupted:
-        return State.INTERRUPTED, record.failure or "the last pass was stopped before its end"
-    if record.failures:
-        times = "once" if record.failures == 1 else f"{record.failures} times in a row"
-        return State.FAILING, f"failed {times}: {record.failure}"
+        return (
+            State.INTERRUPTED,
+            record.failed.message if record.failed else "the last pass was stopped before its end",
+        )
+    if record.failed is not None:
+        times = "once" if record.failed.times == 1 else f"{record.failed.times} times in a row"
+        return State.FAILING, f"failed {times}: {record.failed.message}"
     if record.degraded is not None and record.degraded.revision == record.attempted:
         return State.DEGRADED, record.degraded.excluded.why
     waiting = {Reason.NOT_PROMOTED, Reason.OUTSIDE_WINDOW}
@@ -230,10 +229,10 @@ def _inventory(record: Record) -> Inventory | None:
         return None
 
 
-def _backups(inventory: Inventory | None, record: Record) -> tuple[SeenBackup, ...]:
+def _backups(inventory: Inventory | None, record: Record) -> tuple[BackupSummary, ...]:
     services = inventory.services if inventory is not None else {}
     return tuple(
-        record.backups.get(name, SeenBackup(service=name))
+        record.backups.get(name, BackupSummary(service=name))
         for name, service in sorted(services.items())
         if service.backup is not None
     )

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ronron.core.backups import KeptBundle, SeenBackup
+from ronron.core.backups import BackupSummary, OwnBackup
 from ronron.core.errors import ReconcilerError, RecordCorruptError, StackLockedError, StoreError
 from ronron.core.model import Outcome, Pass, Request
 from ronron.core.record import Record
@@ -57,7 +57,7 @@ class MemoryStore:
             self._put(record)
 
     def save_backups(
-        self, environment: str, backups: Mapping[str, SeenBackup], kept: KeptBundle | None
+        self, environment: str, backups: Mapping[str, BackupSummary], kept: OwnBackup | None
     ) -> None:
         """See ports.Store."""
         with self._turn():

@@ -151,7 +151,7 @@ def _link_plugins(link: Path, plugins: Path) -> None:
         raise EngineMissingError(
             "cannot find the directory of plugins",
             where=str(plugins),
-            hint="make it with `make setup`, or unset RONRON_PULUMI_PLUGINS to let Pulumi fetch its plugins",
+            hint="run `make setup`, or unset RONRON_PULUMI_PLUGINS to let Pulumi fetch its plugins",
         )
     if link.is_symlink():
         if link.readlink() == plugins:

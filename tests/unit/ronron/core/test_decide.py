@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ronron.core.decide import backoff, decide, promotion
+from ronron.core.decide import Observed, backoff, decide, promotion
 from ronron.core.model import STEP_OF, Decision, Reason, Request, Revision, Step
 from ronron.core.policy import Policy, Promotion, Retry, Window
-from ronron.core.record import Record
+from ronron.core.record import Failure, Record
 from ronron.testing import NOON
 from tests.support.values import (
     DEGRADED,
     FAILED,
+    FAILURE,
     FRESH,
     HOUR,
     MINUTE,
@@ -55,11 +56,11 @@ RENAMED = NEW.with_(reference="release")
 """The same commit, followed under another name."""
 
 WAITING = SYNCED.with_(attempted=NEW, attempted_at=NOON, waiting=WAITING_PLAN)
-GIVEN_UP = FAILED.with_(failures=5)
+GIVEN_UP = FAILED.with_(failed=FAILURE.with_(times=5))
 INTERRUPTED = SYNCED.with_(attempted=NEW, attempted_at=NOON, interrupted=True)
 STALLED = FAILED.with_(stalled="the passphrase is wrong")
 IN_PART = SYNCED.with_(attempted=NEW, attempted_at=NOON, digest=None, degraded=DEGRADED)
-SILENT = {"pica02", "pica03"}
+UNREACHABLE = {"pica02", "pica03"}
 
 
 @dataclass(frozen=True)
@@ -75,19 +76,21 @@ class Row:
     request: Request | None = None
     approvals: Set[str] = frozenset()
     others: Mapping[str, Record] = field(default_factory=dict)
-    silent: Set[str] = frozenset()
+    unreachable: Set[str] = frozenset()
 
     def decide(self) -> Decision:
         return decide(
-            self.desired,
-            self.digest,
-            self.record,
-            self.policy,
-            self.now,
-            request=self.request,
-            approvals=self.approvals,
-            others=self.others,
-            silent=self.silent,
+            Observed(
+                desired=self.desired,
+                digest=self.digest,
+                record=self.record,
+                policy=self.policy,
+                now=self.now,
+                request=self.request,
+                approvals=self.approvals,
+                others=self.others,
+                unreachable=self.unreachable,
+            )
         )
 
 
@@ -134,19 +137,19 @@ ROWS: dict[str, Row] = {
     ),
     "interrupted outside the window": Row(Reason.INTERRUPTED, INTERRUPTED, policy=WINDOWED),
     "interrupted just below the limit": Row(
-        Reason.INTERRUPTED, INTERRUPTED.with_(failures=4, failed_at=NOON)
+        Reason.INTERRUPTED, INTERRUPTED.with_(failed=FAILURE.with_(times=4))
     ),
     "interrupted at the limit": Row(
-        Reason.GAVE_UP, INTERRUPTED.with_(failures=5, failed_at=NOON, digest=None)
+        Reason.GAVE_UP, INTERRUPTED.with_(failed=FAILURE.with_(times=5), digest=None)
     ),
     "interrupted at the limit, and another revision came": Row(
-        Reason.NEW_REVISION, INTERRUPTED.with_(attempted=OLD, failures=5, failed_at=NOON, digest=None)
+        Reason.NEW_REVISION, INTERRUPTED.with_(attempted=OLD, failed=FAILURE.with_(times=5), digest=None)
     ),
     "interrupted though stalled": Row(Reason.INTERRUPTED, STALLED.with_(interrupted=True)),
     # -- stalled
     "stalled": Row(Reason.STALLED, STALLED),
     "stalled for ever": Row(Reason.STALLED, STALLED, now=NOON + 10_000 * HOUR),
-    "stalled though given up": Row(Reason.STALLED, STALLED.with_(failures=5)),
+    "stalled though given up": Row(Reason.STALLED, STALLED.with_(failed=FAILURE.with_(times=5))),
     "stalled at another revision": Row(Reason.NEW_REVISION, STALLED.with_(attempted=OLD)),
     "stalled, and the reference was renamed": Row(Reason.STALLED, STALLED, desired=RENAMED),
     # -- nothing to do
@@ -202,49 +205,54 @@ ROWS: dict[str, Row] = {
     ),
     "waiting at another revision": Row(Reason.NEW_REVISION, WAITING.with_(attempted=OLD), approvals={PLAN}),
     # -- failures
-    "one failure below the limit": Row(Reason.RETRY, FAILED.with_(failures=4), now=NOON + HOUR),
+    "one failure below the limit": Row(
+        Reason.RETRY, FAILED.with_(failed=FAILURE.with_(times=4)), now=NOON + HOUR
+    ),
     "failures at the limit": Row(Reason.GAVE_UP, GIVEN_UP, now=NOON + 10_000 * HOUR),
-    "failures above the limit": Row(Reason.GAVE_UP, FAILED.with_(failures=6)),
+    "failures above the limit": Row(Reason.GAVE_UP, FAILED.with_(failed=FAILURE.with_(times=6))),
     "given up, and another revision came": Row(Reason.NEW_REVISION, GIVEN_UP.with_(attempted=OLD)),
     "backing off just begun": Row(Reason.BACKING_OFF, FAILED),
     "backing off nearly over": Row(Reason.BACKING_OFF, FAILED, now=NOON + 30 * SECOND - TICK),
     "backing off just over": Row(Reason.RETRY, FAILED, now=NOON + 30 * SECOND),
     "backing off a second time nearly over": Row(
-        Reason.BACKING_OFF, FAILED.with_(failures=2), now=NOON + 90 * SECOND - TICK
+        Reason.BACKING_OFF, FAILED.with_(failed=FAILURE.with_(times=2)), now=NOON + 90 * SECOND - TICK
     ),
     "backing off a second time just over": Row(
-        Reason.RETRY, FAILED.with_(failures=2), now=NOON + 90 * SECOND
+        Reason.RETRY, FAILED.with_(failed=FAILURE.with_(times=2)), now=NOON + 90 * SECOND
     ),
     "backing off, and the reference was renamed": Row(Reason.BACKING_OFF, FAILED, desired=RENAMED),
     "given up, and the reference was renamed": Row(Reason.GAVE_UP, GIVEN_UP, desired=RENAMED),
     "backing off, and another revision came": Row(Reason.NEW_REVISION, FAILED.with_(attempted=OLD)),
-    "a failure without a time": Row(Reason.RETRY, FAILED.with_(failed_at=None)),
     "a retry outside the window": Row(Reason.OUTSIDE_WINDOW, FAILED, policy=WINDOWED, now=NOON + MINUTE),
     "never updated, and failed": Row(
         Reason.RETRY, FAILED.with_(updated=None, current=None), now=NOON + MINUTE
     ),
     # -- degraded
-    "degraded": Row(Reason.DEGRADED, IN_PART, silent=SILENT),
-    "degraded for ever": Row(Reason.DEGRADED, IN_PART, silent=SILENT, now=NOON + 10_000 * HOUR),
-    "degraded, and the reference was renamed": Row(Reason.DEGRADED, IN_PART, silent=SILENT, desired=RENAMED),
-    "degraded outside the window": Row(Reason.DEGRADED, IN_PART, silent=SILENT, policy=WINDOWED),
-    "degraded, and another one is silent": Row(Reason.DEGRADED, IN_PART, silent={*SILENT, "pica04"}),
-    "degraded though asked": Row(Reason.REQUESTED, IN_PART, silent=SILENT, request=ASKED),
+    "degraded": Row(Reason.DEGRADED, IN_PART, unreachable=UNREACHABLE),
+    "degraded for ever": Row(Reason.DEGRADED, IN_PART, unreachable=UNREACHABLE, now=NOON + 10_000 * HOUR),
+    "degraded, and the reference was renamed": Row(
+        Reason.DEGRADED, IN_PART, unreachable=UNREACHABLE, desired=RENAMED
+    ),
+    "degraded outside the window": Row(Reason.DEGRADED, IN_PART, unreachable=UNREACHABLE, policy=WINDOWED),
+    "degraded, and another one is unreachable": Row(
+        Reason.DEGRADED, IN_PART, unreachable={*UNREACHABLE, "pica04"}
+    ),
+    "degraded though asked": Row(Reason.REQUESTED, IN_PART, unreachable=UNREACHABLE, request=ASKED),
     "degraded, and another revision came": Row(
         Reason.NEW_REVISION,
         IN_PART.with_(attempted=OLD, degraded=DEGRADED.with_(revision=OLD)),
-        silent=SILENT,
+        unreachable=UNREACHABLE,
     ),
     "degraded, and back at what was live everywhere": Row(
-        Reason.NEW_REVISION, IN_PART, desired=OLD, digest=OLD_DIGEST, silent=SILENT
+        Reason.NEW_REVISION, IN_PART, desired=OLD, digest=OLD_DIGEST, unreachable=UNREACHABLE
     ),
     "degraded, and a newer one waits": Row(
         Reason.WAITING_FOR_APPROVAL,
         IN_PART.with_(degraded=DEGRADED.with_(revision=OLD), waiting=WAITING_PLAN),
-        silent=SILENT,
+        unreachable=UNREACHABLE,
     ),
     "every machine answers again": Row(Reason.MACHINE_ANSWERS, IN_PART),
-    "one of two machines answers again": Row(Reason.MACHINE_ANSWERS, IN_PART, silent={"pica02"}),
+    "one of two machines answers again": Row(Reason.MACHINE_ANSWERS, IN_PART, unreachable={"pica02"}),
     "a machine answers again outside the window": Row(Reason.OUTSIDE_WINDOW, IN_PART, policy=WINDOWED),
     # -- promotion
     "not promoted: degraded there": Row(
@@ -349,8 +357,8 @@ def test_a_decision_explains_itself(row: str, why: str) -> None:
 
 
 def test_a_new_revision_after_nothing_but_failures_says_that_nothing_is_live() -> None:
-    record = FRESH.with_(attempted=OLD, failures=1, failed_at=NOON, failure="no")
-    decision = decide(NEW, NEW_DIGEST, record, PRODUCTION, NOON)
+    record = FRESH.with_(attempted=OLD, failed=Failure(times=1, at=NOON, message="no"))
+    decision = decide(Observed(desired=NEW, digest=NEW_DIGEST, record=record, policy=PRODUCTION, now=NOON))
     assert decision == Decision(
         reason=Reason.NEW_REVISION, why="main@2e3000000000 is wanted, nothing is live"
     )
@@ -358,7 +366,9 @@ def test_a_new_revision_after_nothing_but_failures_says_that_nothing_is_live() -
 
 def test_what_is_live_is_the_newest_revision_that_is_the_same() -> None:
     adopted = SYNCED.with_(current=OLD.with_(commit="3" * 40))
-    assert decide(NEW, NEW_DIGEST, adopted, PRODUCTION, NOON).why.endswith("main@333333333333 is live")
+    assert decide(
+        Observed(desired=NEW, digest=NEW_DIGEST, record=adopted, policy=PRODUCTION, now=NOON)
+    ).why.endswith("main@333333333333 is live")
 
 
 @pytest.mark.parametrize(
@@ -378,7 +388,7 @@ def test_what_is_live_is_the_newest_revision_that_is_the_same() -> None:
         ("as the window closes", NOON + 29 * HOUR),
     ],
 )
-def test_another_look_is_worth_it_when_time_alone_can_change_the_decision(
+def test_an_environment_is_polled_again_when_time_alone_can_change_the_decision(
     row: str, when: datetime | None
 ) -> None:
     assert ROWS[row].decide().poll_again_at == when
@@ -391,23 +401,24 @@ def test_another_look_is_worth_it_when_time_alone_can_change_the_decision(
     asked=st.booleans(),
     staging=st.booleans(),
 )
-def test_the_time_to_look_again_lies_ahead_and_brings_another_reason(
+def test_the_time_of_the_next_poll_lies_ahead_and_brings_another_reason(
     row: Row, policy: Policy, minutes: int, asked: bool, staging: bool
 ) -> None:
     others = {"staging": STAGING} if staging else {}
     request = ASKED if asked else None
 
     def at(now: datetime) -> Decision:
-        return decide(
-            row.desired,
-            row.digest,
-            row.record,
-            policy,
-            now,
+        observed = Observed(
+            desired=row.desired,
+            digest=row.digest,
+            record=row.record,
+            policy=policy,
+            now=now,
             request=request,
             approvals=row.approvals,
             others=others,
         )
+        return decide(observed)
 
     now = NOON + minutes * MINUTE
     decision = at(now)
@@ -466,7 +477,10 @@ MIRROR = STAGING.with_(environment="mirror", healthy_since=NOON - 10 * MINUTE)
         pytest.param(None, "staging does not run", None, id="no record"),
         pytest.param(STAGING.with_(healthy=None), "staging does not run", None, id="never healthy"),
         pytest.param(
-            STAGING.with_(failures=1), "staging does not run", None, id="healthy once, and failing since"
+            STAGING.with_(failed=FAILURE.with_(times=1)),
+            "staging does not run",
+            None,
+            id="healthy once, and failing since",
         ),
         pytest.param(
             STAGING.with_(digest=None), "staging does not run", None, id="healthy once, and stopped half-way"

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from ronron.core.model import Decision, Outcome, OutcomeKind, Pass, Reason
-from ronron.core.record import Record
+from ronron.core.record import Failure, Record
 from ronron.core.status import State, status
 from ronron.testing import NOON
 from tests.support.values import DEGRADED, MINUTE, SYNCED, WAITING_PLAN
@@ -78,6 +78,9 @@ def test_what_backed_off_still_does(records: dict[str, Record]) -> None:
     record = records["failing"]
     assert record.decision is not None
     assert record.decision.reason is Reason.BACKING_OFF
+    assert record.failed is not None
+    assert (record.failed.times, str(record.failed.at)) == (1, "2026-11-25 13:00:00+00:00")
+    assert record.failed.message == "cannot create-replacement pad-app: the container has no health"
     assert str(record.decision.poll_again_at) == "2026-11-25 13:00:30+00:00"
 
 
@@ -111,6 +114,13 @@ def test_what_no_release_wrote_is_refused() -> None:
         Record.model_validate({"version": 2, "environment": "production"})
     with pytest.raises(ValidationError, match="bored"):
         Record.model_validate({"environment": "production", "bored": True})
+
+
+def test_a_failure_without_a_time_or_a_count_is_refused() -> None:
+    with pytest.raises(ValidationError, match="at"):
+        Record.model_validate({"environment": "production", "failures": 1, "failure": "m"})
+    with pytest.raises(ValidationError, match="times"):
+        Failure(times=0, at=NOON, message="m")
 
 
 def test_a_key_under_both_names_has_the_value_of_the_new_one() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from pydantic import ValidationError
 
-from ronron.core.decide import decide
+from ronron.core.decide import Observed, decide
 from ronron.core.model import (
     Decision,
     Outcome,
@@ -20,12 +22,13 @@ from ronron.core.model import (
     Verdict,
     VerdictKind,
 )
-from ronron.core.record import Record, Running, WaitingPlan
+from ronron.core.record import Failure, Record, Running, WaitingPlan
 from ronron.testing import NOON
 from tests.support.values import (
     DEGRADED,
     EXCLUDED,
     FAILED,
+    FAILURE,
     FRESH,
     HOUR,
     MINUTE,
@@ -69,6 +72,10 @@ INTENT = SYNCED.attempting(RUNNING, NOON, None)
 # -- the intent --------------------------------------------------------------------------------------------
 
 
+def decided(desired: Revision, digest: str, record: Record, now: datetime) -> Decision:
+    return decide(Observed(desired=desired, digest=digest, record=record, policy=PRODUCTION, now=now))
+
+
 def test_an_intent_says_what_is_wanted_and_leaves_what_is_live() -> None:
     assert SYNCED.attempting(RUNNING, NOON, None) == SYNCED.with_(
         attempted=NEW, attempted_at=NOON, running=RUNNING
@@ -77,13 +84,13 @@ def test_an_intent_says_what_is_wanted_and_leaves_what_is_live() -> None:
 
 def test_another_revision_starts_without_failures() -> None:
     running = RUNNING.with_(revision=NEWEST)
-    intent = FAILED.with_(failures=3).attempting(running, LATER, None)
-    assert (intent.failures, intent.failure, intent.failed_at) == (0, None, None)
+    intent = FAILED.with_(failed=FAILURE.with_(times=3)).attempting(running, LATER, None)
+    assert intent.failed is None
 
 
 def test_the_same_revision_keeps_its_failures() -> None:
-    intent = FAILED.with_(failures=3).attempting(RUNNING, LATER, None)
-    assert (intent.failures, intent.failure, intent.failed_at) == (3, "the pad is down", NOON)
+    intent = FAILED.with_(failed=FAILURE.with_(times=3)).attempting(RUNNING, LATER, None)
+    assert intent.failed == Failure(times=3, at=NOON, message="the pad is down")
 
 
 def test_an_intent_ends_a_stall_and_an_interruption() -> None:
@@ -121,7 +128,7 @@ def test_an_update_moves_everything() -> None:
 def test_an_update_ends_all_trouble() -> None:
     trouble = FAILED.with_(stalled="no", waiting=WAITING_PLAN, interrupted=True, running=RUNNING)
     after = trouble.after(UPDATED, NEW, NEW_DIGEST, LATER)
-    assert (after.failures, after.failed_at, after.failure) == (0, None, None)
+    assert after.failed is None
     assert (after.stalled, after.waiting, after.interrupted, after.running) == (None, None, False, None)
     assert after.verified
 
@@ -162,7 +169,7 @@ def test_what_is_forbidden_is_held_as_forbidden() -> None:
 
 def test_a_held_plan_ends_failures_and_leaves_unknown_what_was_unknown() -> None:
     after = FAILED.attempting(RUNNING, NOON, None).after(HOLDING, NEW, NEW_DIGEST, LATER)
-    assert (after.failures, after.failed_at, after.failure, after.digest) == (0, None, None, None)
+    assert (after.failed, after.digest) == (None, None)
     assert not after.verified
 
 
@@ -171,9 +178,7 @@ def test_a_failure_is_counted_and_is_never_an_update() -> None:
         attempted=NEW,
         attempted_at=NOON,
         digest=None,
-        failures=1,
-        failed_at=LATER,
-        failure="the pad is down",
+        failed=Failure(times=1, at=LATER, message="the pad is down"),
     )
 
 
@@ -193,7 +198,7 @@ def test_after_a_rollback_the_older_revision_is_live_and_the_newer_is_not_tried_
     assert (after.attempted, after.updated, after.updated_at, after.current) == (NEW, OLD, LATER, OLD)
     assert (after.failures, after.digest, after.stalled) == (1, None, ROLLED_BACK.message)
     assert not after.verified
-    assert decide(NEW, NEW_DIGEST, after, PRODUCTION, LATER + 1000 * HOUR).reason is Reason.STALLED
+    assert decided(NEW, NEW_DIGEST, after, LATER + 1000 * HOUR).reason is Reason.STALLED
 
 
 def test_what_is_degraded_is_remembered_beside_what_was_live_everywhere() -> None:
@@ -254,7 +259,7 @@ def test_going_back_from_a_stopped_and_then_held_update_is_work() -> None:
     """The stack is half-way to the newer revision, so the older one is not simply live."""
     stopped = INTENT.after(STOPPED, NEW, NEW_DIGEST, LATER)
     waiting = stopped.attempting(RUNNING, LATER, None).after(HOLDING, NEW, NEW_DIGEST, LATER)
-    assert decide(OLD, OLD_DIGEST, waiting, PRODUCTION, LATER).step is Step.PREVIEW
+    assert decided(OLD, OLD_DIGEST, waiting, LATER).step is Step.PREVIEW
 
 
 # -- the short ways ----------------------------------------------------------------------------------------
@@ -276,24 +281,24 @@ def test_an_adopted_revision_is_not_healthier_than_the_one_before() -> None:
 def test_an_adopted_revision_ends_the_trouble_with_another() -> None:
     trouble = FAILED.with_(digest=OLD_DIGEST, stalled="no", waiting=WAITING_PLAN)
     after = trouble.adopting(NEWEST, LATER)
-    assert (after.failures, after.failed_at, after.failure) == (0, None, None)
+    assert after.failed is None
     assert (after.stalled, after.waiting) == (None, None)
 
 
-def test_a_decision_is_noted_with_the_time_at_which_it_became_one() -> None:
+def test_a_decision_is_noted_once() -> None:
     first = Decision(reason=Reason.UP_TO_DATE, why="main@01d000000000 is live")
-    noted = SYNCED.deciding(first, NOON)
-    assert (noted.decision, noted.decided_at) == (first, NOON)
-    assert noted.deciding(first, LATER) is noted
-    other = noted.deciding(first.with_(why="it is another one"), LATER)
-    assert other.decided_at == LATER
+    noted = SYNCED.deciding(first)
+    assert noted == SYNCED.with_(decision=first)
+    assert noted.deciding(first) is noted
+    another = first.with_(why="it is another one")
+    assert noted.deciding(another) == SYNCED.with_(decision=another)
 
 
 def test_a_pass_whose_process_died_counts_as_a_failure() -> None:
     after = INTENT.with_(waiting=WAITING_PLAN).recovered(LATER)
     assert (after.running, after.interrupted, after.digest, after.waiting) == (None, True, None, None)
-    assert (after.failures, after.failed_at) == (1, LATER)
-    assert after.failure == "the process that made the last pass died in the middle of it"
+    died = "the process that made the last pass died in the middle of it"
+    assert after.failed == Failure(times=1, at=LATER, message=died)
     assert (after.attempted, after.updated, after.current) == (NEW, OLD, OLD)
 
 
@@ -314,7 +319,7 @@ def test_going_on_forgets_the_trouble_and_not_the_work() -> None:
     [
         pytest.param(FRESH, False, id="never updated"),
         pytest.param(SYNCED, True, id="healthy"),
-        pytest.param(SYNCED.with_(failures=1), False, id="failing"),
+        pytest.param(SYNCED.with_(failed=FAILURE), False, id="failing"),
         pytest.param(SYNCED.with_(current=NEW), False, id="another one is live"),
         pytest.param(SYNCED.with_(digest=None), False, id="half-way"),
     ],
@@ -332,8 +337,7 @@ def test_a_record_comes_back_from_its_document() -> None:
         degraded=DEGRADED,
         suspended=SUSPENSION,
         inventory={"version": 1},
-        failures=2,
-        failed_at=NOON,
+        failed=FAILURE.with_(times=2),
     )
     assert Record.model_validate_json(full.model_dump_json()) == full
 
@@ -414,19 +418,27 @@ class Life(RuleBasedStateMachine):
     @rule(
         outcome=outcomes,
         approvals=st.frozensets(st.sampled_from([PLAN, OTHER_PLAN])),
-        silent=st.frozensets(st.sampled_from(sorted(EXCLUDED.machines))),
+        unreachable=st.frozensets(st.sampled_from(sorted(EXCLUDED.machines))),
         dies=st.booleans(),
     )
-    def a_pass(self, outcome: Outcome, approvals: frozenset[str], silent: frozenset[str], dies: bool) -> None:
+    def a_pass(
+        self, outcome: Outcome, approvals: frozenset[str], unreachable: frozenset[str], dies: bool
+    ) -> None:
         digest = DIGESTS[self.desired]
         before = self.record
         decision = decide(
-            *(self.desired, digest, before, PRODUCTION, self.now),
-            request=self.request,
-            approvals=approvals,
-            silent=silent,
+            Observed(
+                desired=self.desired,
+                digest=digest,
+                record=before,
+                policy=PRODUCTION,
+                now=self.now,
+                request=self.request,
+                approvals=approvals,
+                unreachable=unreachable,
+            )
         )
-        noted = before.deciding(decision, self.now)
+        noted = before.deciding(decision)
         match decision.step:
             case Step.WAIT:
                 if decision.reason is Reason.UP_TO_DATE:
@@ -484,9 +496,10 @@ class Life(RuleBasedStateMachine):
             assert self.record.healthy_since is not None
 
     @invariant()
-    def failures_are_told_with_their_time_and_message(self) -> None:
+    def a_failure_has_a_count_and_lies_in_the_past(self) -> None:
         record = self.record
-        assert (record.failures > 0) is (record.failure is not None) is (record.failed_at is not None)
+        assert (record.failures > 0) is (record.failed is not None)
+        assert record.failed is None or record.failed.at <= self.now
 
     @invariant()
     def what_waits_and_what_stalls_is_the_attempt(self) -> None:

@@ -12,8 +12,8 @@ from ronron.core.inventory import Inventory
 from ronron.core.model import Outcome, OutcomeKind, Pass, Reason, Revision
 from ronron.core.policy import OnFailure, Policy, UpdateMode
 from ronron.core.record import Suspension
-from ronron.passes.machines import without
-from ronron.passes.reconcile import Target, look
+from ronron.passes.machines import excluded_of
+from ronron.passes.reconcile import Target, preview_only
 from ronron.testing import NOON, Answer, EngineKilled, Thing
 from tests.support.values import CONTAINER
 from tests.support.worlds import URL, World, inventory, pad
@@ -224,9 +224,9 @@ def test_a_suspended_environment_asks_no_machine(world: World) -> None:
 
 def test_a_machine_that_no_inventory_knows_yet_is_not_left_out() -> None:
     known = Inventory.model_validate(two_machines())
-    assert without({"new": "no route to host"}, known) is None
-    assert without({}, known) is None
-    found = without({"there": "no route to host", "new": "it is not there"}, known)
+    assert excluded_of({"new": "no route to host"}, known) is None
+    assert excluded_of({}, known) is None
+    found = excluded_of({"there": "no route to host", "new": "it is not there"}, known)
     assert found == Excluded(machines={"there": "no route to host"}, services=("team",))
 
 
@@ -236,9 +236,9 @@ def test_a_machine_that_is_still_being_made_is_not_left_out() -> None:
     assert isinstance(machines, dict)
     virtual = {"node": "alice", "vm_id": 101, "disk_gib": 64, "data": None}
     machines["there"] = {"docker": "ssh://ronron@192.0.2.11", "host_key": None, "proxmox": virtual}
-    assert without({"there": "it has no host key yet"}, Inventory.model_validate(document)) is None
+    assert excluded_of({"there": "it has no host key yet"}, Inventory.model_validate(document)) is None
     machines["there"]["host_key"] = "ssh-ed25519 AAAA"
-    assert without({"there": "no route to host"}, Inventory.model_validate(document)) is not None
+    assert excluded_of({"there": "no route to host"}, Inventory.model_validate(document)) is not None
 
 
 # -- approval, failure, rollback ---------------------------------------------------------------------------
@@ -296,7 +296,7 @@ def test_a_rollback_leaves_out_the_same_machine_and_says_so(world: World) -> Non
     done = outcome(world.go())
     assert done.kind is OutcomeKind.ROLLED_BACK
     assert done.restored == healthy
-    assert "but for what is silent: there does not answer" in done.message
+    assert "except on unreachable machines: there does not answer" in done.message
     assert titles(world) == ("one", "one")
     assert set(world.engine.excluded[-4:]) == {("there",)}
 
@@ -318,7 +318,7 @@ def test_an_engine_that_is_killed_meanwhile_leaves_nothing_degraded(world: World
 def test_a_preview_leaves_out_the_same_and_says_so(world: World, tmp_path: Path) -> None:
     wanted = silence(world)
     world.source.refresh()
-    preview, _ = look(Target(world.policy), world.ports, wanted, tmp_path / "look")
+    preview, _ = preview_only(Target(world.policy), world.ports, wanted, tmp_path / "look")
     assert {change.name for change in preview.touching} == {"pad-app"}
     assert "team waits for it" in world.told()
 

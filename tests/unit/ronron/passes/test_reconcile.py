@@ -19,9 +19,9 @@ from ronron.core.errors import (
 from ronron.core.model import OutcomeKind, Reason, VerdictKind
 from ronron.core.policy import Guard, OnFailure, UpdateMode
 from ronron.core.record import Suspension
-from ronron.passes.reconcile import KEPT_WORK, Target, look
+from ronron.passes.reconcile import RETAINED_WORK, Target, preview_only
 from ronron.testing import NOON, Answer, EngineKilled, FakeSource, ReconcilerKilled, Thing
-from tests.support.values import CONTAINER
+from tests.support.values import CONTAINER, FAILURE
 from tests.support.worlds import URL, World, inventory, pad
 
 
@@ -163,7 +163,7 @@ def test_look_shows_a_verdict_and_changes_nothing(world: World, tmp_path: Path) 
     before = world.record
     wanted = world.push("two")
     world.source.refresh()
-    preview, verdict = look(Target(world.policy), world.ports, wanted, tmp_path / "look")
+    preview, verdict = preview_only(Target(world.policy), world.ports, wanted, tmp_path / "look")
     assert verdict.kind is VerdictKind.ALLOWED
     assert preview.touching
     assert world.record == before
@@ -284,7 +284,7 @@ def test_a_failure_is_tried_again_after_cooling_down_and_given_up_in_the_end(wor
 def test_a_new_revision_ends_giving_up(world: World) -> None:
     world.push("one", fails="no space left")
     world.go()
-    world.store.save(world.record.with_(failures=world.policy.retry.limit))
+    world.store.save(world.record.with_(failed=FAILURE.with_(times=world.policy.retry.limit)))
     assert world.go().decision.reason is Reason.GAVE_UP
     world.push("two")
     assert world.go().outcome.kind is OutcomeKind.UPDATED  # type: ignore[union-attr]
@@ -305,7 +305,7 @@ def test_going_back_after_a_failed_update_looks_at_the_stack_again(world: World)
     assert world.engine.calls[:2] == ["refresh failed production", "preview production"]
 
 
-def test_what_failed_half_way_is_looked_at_again_before_the_next_preview(world: World) -> None:
+def test_a_resource_whose_update_failed_is_refreshed_before_the_next_preview(world: World) -> None:
     """Pulumi alone takes it for done."""
     brought_up(world)
     world.push("two", fails="no space left")
@@ -317,14 +317,14 @@ def test_what_failed_half_way_is_looked_at_again_before_the_next_preview(world: 
     assert made.outcome is not None
     assert made.outcome.kind is OutcomeKind.UPDATED
     assert world.engine.calls == ["refresh failed production", "preview production", "update production"]
-    assert "mended: looked again at pad-app, whose last update failed" in world.told()
+    assert "refresh: refreshed pad-app, whose last update failed" in world.told()
     world.engine.calls.clear()
     world.push("three")
     world.go()
     assert world.engine.calls == ["preview production", "update production"]
 
 
-def test_what_cannot_be_looked_at_again_is_told_and_the_update_goes_on(world: World) -> None:
+def test_a_refresh_that_fails_is_logged_and_the_update_goes_on(world: World) -> None:
     brought_up(world)
     world.push("two", fails="no space left")
     world.go()
@@ -333,7 +333,10 @@ def test_what_cannot_be_looked_at_again_is_told_and_the_update_goes_on(world: Wo
     made = world.go()
     assert made.outcome is not None
     assert made.outcome.kind is OutcomeKind.UPDATED
-    assert "cannot look again at what failed: cannot work on pad-app: no answer" in world.told()
+    assert (
+        "cannot refresh the resources whose last update failed: cannot work on pad-app: no answer"
+        in world.told()
+    )
 
 
 def test_going_back_looks_again_at_what_failed_half_way(world: World) -> None:
@@ -592,11 +595,11 @@ def test_what_is_left_alive_and_cannot_be_stopped_makes_the_stack_busy(world: Wo
 
 def test_only_the_work_of_the_newest_passes_is_kept_and_no_plan(world: World) -> None:
     world.push("one")
-    for number in range(KEPT_WORK + 3):
+    for number in range(RETAINED_WORK + 3):
         world.store.ask("production", "ada", NOON)
         (world.work / str(number + 1)).mkdir(parents=True, exist_ok=True)
         (world.work / str(number + 1) / "plan.json").write_text("{}")
         world.go()
     left = sorted(int(entry.name) for entry in world.work.iterdir())
-    assert left == list(range(4, KEPT_WORK + 4))
+    assert left == list(range(4, RETAINED_WORK + 4))
     assert not list(world.work.glob("*/plan.json"))

@@ -27,7 +27,7 @@ from ronron.core.errors import RecordCorruptError, StackLockedError, StoreError
 from ronron.core.model import Outcome, OutcomeKind
 from ronron.core.record import Record
 from ronron.testing import NOON
-from tests.support.values import FAILED, FRESH, PLAN, SYNCED, UPDATED, begun
+from tests.support.values import FAILED, FAILURE, FRESH, PLAN, SYNCED, UPDATED, begun
 
 ROOT = Path(__file__).parents[5]
 
@@ -147,10 +147,10 @@ def test_secrets_that_are_known_are_never_in_the_files(tmp_path: Path) -> None:
     with SqlStore(tmp_path, secrets=["correct horse"]) as store:
         number = store.begin(begun(why="correct horse said no"))
         outcome = Outcome(kind=OutcomeKind.FAILED, message="the passphrase is correct horse")
-        store.finish(number, outcome, NOON, FAILED.with_(failure="correct horse"))
+        store.finish(number, outcome, NOON, FAILED.with_(failed=FAILURE.with_(message="correct horse")))
         store.ask("production", "correct horse", NOON)
         store.approve("production", "c" * 64, "correct horse", NOON)
-        assert store.load("production").failure == "[secret]"
+        assert store.load("production").failed == FAILURE.with_(message="[secret]")
         files = b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
     assert b"[secret]" in files
     assert b"correct horse" not in files
@@ -211,7 +211,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -
 def test_damage_in_the_middle_of_the_file_is_told_when_it_is_met(tmp_path: Path) -> None:
     with SqlStore(tmp_path) as store:
         for number in range(200):
-            store.save(Record(environment=f"environment-{number}", failure="x" * 500))
+            store.save(Record(environment=f"environment-{number}", stalled="x" * 500))
     path = tmp_path / FILE
     whole = path.read_bytes()
     path.write_bytes(whole[:4096] + b"\xee" * (len(whole) - 4096))
@@ -370,7 +370,7 @@ def test_a_full_disk_is_told_and_writes_neither_the_pass_nor_the_record(tmp_path
         with SqlStore(tmp_path) as store:
             flood = Outcome(kind=OutcomeKind.FAILED, message="x" * 8000, hint="y" * 8000)
             with pytest.raises(StoreError) as found:
-                store.finish(number, flood, NOON, FAILED.with_(failure="z" * 8000))
+                store.finish(number, flood, NOON, FAILED.with_(failed=FAILURE.with_(message="z" * 8000)))
             assert store.load("production") == SYNCED
             assert store.history()[0].outcome is None
     finally:
