@@ -10,7 +10,7 @@
     + RevisionNotFoundError      it answered, and it is not there
   x EngineError
     + EngineMissingError         no engine, language host or plugin on this machine
-    + StackLockedError           retryable: another live process holds the stack
+    + StackLockedError           retryable: another live process works on the stack
     + StackNotFoundError
     + PassphraseError            wrong or missing: nothing can be decrypted
     + ProgramError               the user's program raised or refused its declaration
@@ -101,7 +101,7 @@ class ConfigProblemsError(ConfigError):
         if more:
             shown.append(f"  … and {more} more")
         lines = "\n".join([f"cannot use {subject}: {len(self.problems)} problems", *shown])
-        super().__init__(lines, hint="mend each of them as its line says, then run the command again")
+        super().__init__(lines, hint="fix each of them as its line says, then run the command again")
 
 
 class SourceError(ReconcilerError):
@@ -131,7 +131,7 @@ class EngineMissingError(EngineError):
 
 
 class StackLockedError(EngineError):
-    """Another live process holds the stack; nothing was started."""
+    """Another live process works on the stack; nothing was started."""
 
     retryable = True
 

@@ -25,8 +25,8 @@ class Excluded(Value):
 
     @property
     def why(self) -> str:
-        """One sentence: `pica02 does not answer (connection refused); pad, team wait for it`."""
-        silent = " and ".join(f"{name} does not answer ({self.machines[name]})" for name in self.names)
+        """One sentence: `pica02 is unreachable (connection refused); pad, team wait for it`."""
+        silent = " and ".join(f"{name} is unreachable ({self.machines[name]})" for name in self.names)
         if not self.services:
             return silent
         wait = "waits" if len(self.services) == 1 else "wait"

@@ -229,7 +229,7 @@ class Reason(StrEnum):
     RETRY = "retry"
     NEW_REVISION = "new revision"
     DEGRADED = "degraded"
-    MACHINE_ANSWERS = "a machine answers again"
+    MACHINE_REACHABLE = "a machine is reachable again"
     NOTHING_RELEVANT = "nothing relevant changed"
     UP_TO_DATE = "up to date"
 
@@ -241,6 +241,7 @@ class Reason(StrEnum):
 _FORMER_REASONS: dict[object, Reason] = {
     "partly live": Reason.DEGRADED,
     "cooling down": Reason.BACKING_OFF,
+    "a machine answers again": Reason.MACHINE_REACHABLE,
 }
 """Words of earlier releases, as stored records and passes have them."""
 
@@ -260,7 +261,7 @@ STEP_OF: dict[Reason, Step] = {
     Reason.RETRY: Step.PREVIEW,
     Reason.NEW_REVISION: Step.PREVIEW,
     Reason.DEGRADED: Step.WAIT,
-    Reason.MACHINE_ANSWERS: Step.PREVIEW,
+    Reason.MACHINE_REACHABLE: Step.PREVIEW,
     Reason.NOTHING_RELEVANT: Step.ADOPT,
     Reason.UP_TO_DATE: Step.WAIT,
 }

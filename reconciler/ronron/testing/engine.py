@@ -121,7 +121,7 @@ class FakeEngine:
             raise ProgramError(
                 f"cannot run the program: {wanted.raises}",
                 where=program.stack,
-                hint="mend the program, and try it with `pulumi preview`",
+                hint="fix the program, and try it with `pulumi preview`",
             )
         for machine in program.excluded:
             if all(thing.machine != machine for thing in stack.things.values()):

@@ -407,7 +407,7 @@ def test_a_sick_service_is_not_forgotten_for_the_update_of_another(world: World)
     made = world.go()
     assert made.outcome is not None
     assert made.outcome.kind is OutcomeKind.FAILED
-    assert "pad does not answer as it should" in made.outcome.message
+    assert "pad is unhealthy" in made.outcome.message
     assert world.record.healthy == healthy
 
 
