@@ -16,7 +16,7 @@ from ronron.core.value import Instant as Instant
 from ronron.core.value import Value as Value
 
 SHORT = 12
-"""How many characters of a hash are shown on a screen; values always hold all of them."""
+"""How many characters of a hash a screen shows; values always have all of them."""
 
 
 class Revision(Value):
@@ -161,7 +161,7 @@ class ProcessMark(Value):
 
 
 class StackState(Value):
-    """What the backend holds of a stack.
+    """The state of a stack in the backend.
 
     Args:
         exists: whether the stack is there at all.
@@ -205,7 +205,7 @@ class Step(StrEnum):
     """What a decision asks the pass to do."""
 
     WAIT = "wait"
-    """Nothing now; the decision says when to look again."""
+    """Do nothing now; the decision says when to poll again."""
     ADOPT = "adopt"
     """Record the revision as current without starting the engine."""
     PREVIEW = "preview"
@@ -271,9 +271,9 @@ class Decision(Value):
     """The output of `decide`.
 
     Args:
-        reason: which rule held.
-        why: the same as a sentence for people, with the facts that made it hold.
-        poll_again_at: not before this time is another look worth it; None means at the next poll.
+        reason: the rule that applied.
+        why: the reason in one sentence, with its facts.
+        poll_again_at: when time alone can change the decision; None means at the next poll.
     """
 
     reason: Reason
@@ -294,7 +294,7 @@ class OutcomeKind(StrEnum):
     UNCHANGED = "unchanged"
     UPDATED = "updated"
     DEGRADED = "degraded"
-    """Everything was done but for what is on machines that do not answer."""
+    """Updated, except on unreachable machines."""
     WAITING = "waiting"
     """For a person: for an approval, or for another revision where the plan is forbidden."""
     FAILED = "failed"
@@ -319,7 +319,7 @@ class ProbeResult(Value):
     Args:
         service: its name in the inventory.
         url: what was asked.
-        healthy: whether the answer was as the inventory promises.
+        healthy: whether the answer was the one that the inventory declares.
         detail: status and time, or what was wrong; one line.
     """
 
@@ -352,7 +352,7 @@ class Outcome(Value):
         adopted: the engine was not started: the revision changes nothing the environment depends on.
         restored: the revision that a rollback went back to.
         snapshots: of the touched services, taken before anything was changed.
-        excluded: machines that did not answer and what is on them, which stayed as it was; None for none.
+        excluded: unreachable machines that the update skipped, and their services; None for none.
     """
 
     kind: OutcomeKind

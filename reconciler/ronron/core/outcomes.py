@@ -59,7 +59,7 @@ def seen(
 
 
 def in_part(outcome: Outcome, revision: Revision, excluded: Excluded | None) -> Outcome:
-    """The same outcome where some machines were left out: what went well is then degraded.
+    """The outcome where machines were excluded: a success becomes degraded.
 
     Args:
         outcome: of what answers.
@@ -79,7 +79,7 @@ def in_part(outcome: Outcome, revision: Revision, excluded: Excluded | None) -> 
 
 
 def hint_for(excluded: Excluded) -> str:
-    """What a person does about machines that do not answer."""
+    """What a person does about unreachable machines."""
     names = " and ".join(excluded.names)
     them = "it" if len(excluded.names) == 1 else "one of them"
     return f"bring {names} back: once {them} is reachable, ronron watch updates it, and so does ronron update"

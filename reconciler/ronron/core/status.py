@@ -246,9 +246,9 @@ def _services(
     if inventory is None:
         return ()
     probes = _last_probes(passes)
-    silent = record.degraded.excluded.machines if record.degraded is not None else {}
-    # What was seen before its machine fell silent says nothing of now.
-    unseen = {name: one.machine for name, one in inventory.services.items() if one.machine in silent}
+    unreachable = record.degraded.excluded.machines if record.degraded is not None else {}
+    # Probes from before its machine became unreachable say nothing about now.
+    unseen = {name: one.machine for name, one in inventory.services.items() if one.machine in unreachable}
     probes = {name: probe for name, probe in probes.items() if name not in unseen}
     return tuple(
         ServiceStatus(
