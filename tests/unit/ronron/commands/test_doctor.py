@@ -197,7 +197,7 @@ def test_what_a_project_finds_of_its_machines_is_told_beside_its_revision(
     commit = world.source.commit(PROJECT)
     world.source.refresh()
     node = CheckResult(name="node alice", good=False, origin="offline", remedy="bring it back")
-    world.engine.find(commit, node)
+    world.engine.set_checks(commit, node)
     first, *rest = surroundings(Target(world.policy), world.ports, tmp_path)
     assert first == CheckResult(
         name="environment production",
