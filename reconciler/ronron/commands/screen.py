@@ -29,7 +29,7 @@ COLOURS = {
     "failed": "bold red",
     "failing": "bold red",
     "error": "bold red",
-    "cannot look": "bold red",
+    "cannot poll": "bold red",
     "internal error": "bold red",
     "stalled": "bold red",
     "unhealthy": "bold red",
