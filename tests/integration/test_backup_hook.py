@@ -68,18 +68,17 @@ class BackedUp:
         self.declared = services
         self.collective.declare(services, *(SECRETS if services else ()), **more)
 
-    def up(self) -> Ran:
+    def up(self, *, preview: bool = False) -> Ran:
         """Update, and expect that it goes well."""
-        self.made = None
-        ran = self.stack.up()
+        ran = self.try_up(preview=preview)
         assert ran.code == 0, ran.said
         self.made = self.declared
         return ran
 
-    def try_up(self) -> Ran:
+    def try_up(self, *, preview: bool = False) -> Ran:
         """Update, whatever comes of it."""
         self.made = None
-        return self.stack.up()
+        return self.stack.up(preview=preview)
 
     def ids(self) -> dict[str, str]:
         """The containers of the site, by what they are."""
@@ -221,7 +220,8 @@ def test_another_agent_replaces_itself_and_nothing_else(live: BackedUp) -> None:
 def test_a_snapshot_is_taken_while_the_old_version_runs(live: BackedUp) -> None:
     before = live.ids()
     live.declare(live.site("two"))
-    ran = live.up()
+    # As a person runs it.
+    ran = live.up(preview=True)
     assert said_of("one") in ran.said
     assert live.answers() == "two"
     assert live.ids()[SITE] != before[SITE]

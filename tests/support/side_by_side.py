@@ -53,6 +53,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Give the tests of a worker the order of LEVELS and more time; without workers nothing changes."""
     if not hasattr(config, "workerinput"):
         return
+    if any(item.nodeid.startswith("tests/benchmarks/") for item in items):
+        raise pytest.UsageError("benchmarks measure nothing beside other tests; run them with `make bench`")
     items.sort(key=lambda item: _level(item.nodeid))
     usual = config.getoption("timeout") or config.getini("timeout")
     for item in items:
