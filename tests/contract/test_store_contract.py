@@ -289,7 +289,7 @@ def test_long_texts_are_cut_and_say_so(store: Store) -> None:
 
 def test_a_stack_is_held_once(store: Store) -> None:
     refused = pytest.raises(
-        StackLockedError, match=r"the stack production is held by .* since 20\d\d-\d\d-\d\d"
+        StackLockedError, match=r"the stack production is locked by .* since 20\d\d-\d\d-\d\d"
     )
     with store.lock("production"):
         with refused, store.lock("production"):

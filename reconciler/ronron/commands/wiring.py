@@ -104,7 +104,7 @@ def opened(context: typer.Context, as_json: bool, **options: object) -> Iterator
 def wired(context: typer.Context, as_json: bool, **options: object) -> Iterator[Wired]:
     """All the parts for the block."""
     with opened(context, as_json, **options) as parts:
-        # The Automation API takes most of a second to import, and the records are read without it.
+        # Imported here: commands that only read records start faster without it.
         from ronron.adapters.pulumi_engine.engine import PulumiEngine
 
         settings = parts.settings

@@ -142,7 +142,7 @@ class MemoryStore:
             if stack in self._held:
                 since = f"{self._held[stack]:%Y-%m-%d %H:%M:%S} UTC"
                 raise StackLockedError(
-                    f"the stack {stack} is held by this process since {since}", hint="wait until it has ended"
+                    f"the stack {stack} is locked by this process since {since}", hint="wait until it ends"
                 )
             self._held[stack] = datetime.now(UTC)
         try:
