@@ -72,7 +72,7 @@ def changes(before: Mapping[str, BackupSummary], after: Mapping[str, BackupSumma
         new = {condition.kind for condition in one.conditions}
         for condition in one.conditions:
             if condition.kind not in old:
-                lines += [_line(condition), f"what to do: {condition.hint}"]
+                lines += [_line(condition), f"hint: {condition.hint}"]
         if ConditionKind.AGENT_UNREACHABLE not in new:
             lines += [f"{name} recovered from: {kind}" for kind in sorted(old - new)]
     return tuple(lines)

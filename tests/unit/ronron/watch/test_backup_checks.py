@@ -65,7 +65,7 @@ def test_a_condition_is_logged_when_it_appears_and_when_the_service_has_recovere
     check(world)
     lines = world.progress.of("production")
     assert lines[0] == "backup overdue: pad: no snapshot for 1 d 3 h (max age is 26 h)"
-    assert lines[1] == "what to do: take one now: ronron backup now production pad"
+    assert lines[1] == "hint: take one now: ronron backup now production pad"
     check(world)
     assert len(world.progress.of("production")) == 2
     world.backups.snapshot(there(), "pad")
@@ -115,17 +115,17 @@ def test_changes_are_new_conditions_and_recoveries() -> None:
     overdue, lock = ConditionKind.OVERDUE, ConditionKind.STALE_LOCK
     assert changes({}, {}) == ()
     assert changes({}, with_()) == ()
-    assert changes({}, with_(overdue)) == ("backup overdue: pad: m", "what to do: h")
+    assert changes({}, with_(overdue)) == ("backup overdue: pad: m", "hint: h")
     assert changes(with_(overdue), with_(overdue)) == ()
     assert changes(with_(overdue), with_(lock)) == (
         "stale lock: pad: m",
-        "what to do: h",
+        "hint: h",
         "pad recovered from: backup overdue",
     )
     assert changes(with_(overdue), {}) == ()
     unreachable = ConditionKind.AGENT_UNREACHABLE
     # Nobody knows whether the backup is still overdue.
-    assert changes(with_(overdue), with_(unreachable)) == ("agent unreachable: pad: m", "what to do: h")
+    assert changes(with_(overdue), with_(unreachable)) == ("agent unreachable: pad: m", "hint: h")
     assert changes(with_(unreachable), with_()) == ("pad recovered from: agent unreachable",)
 
 
