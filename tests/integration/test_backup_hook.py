@@ -68,18 +68,17 @@ class BackedUp:
         self.declared = services
         self.collective.declare(services, *(SECRETS if services else ()), **more)
 
-    def up(self) -> Ran:
+    def up(self, *, preview: bool = False) -> Ran:
         """Update, and expect success."""
-        self.made = None
-        ran = self.stack.up()
+        ran = self.try_up(preview=preview)
         assert ran.code == 0, ran.said
         self.made = self.declared
         return ran
 
-    def try_up(self) -> Ran:
-        """Update, and expect nothing."""
+    def try_up(self, *, preview: bool = False) -> Ran:
+        """Update; it may fail."""
         self.made = None
-        return self.stack.up()
+        return self.stack.up(preview=preview)
 
     def ids(self) -> dict[str, str]:
         """IDs of the site's containers, by role."""
@@ -243,7 +242,8 @@ def test_an_agent_of_interface_1_takes_the_snapshot_before_the_update_that_repla
 def test_a_snapshot_is_taken_while_the_old_version_runs(live: BackedUp) -> None:
     before = live.ids()
     live.declare(live.site("two"))
-    ran = live.up()
+    # As a person runs it.
+    ran = live.up(preview=True)
     assert said_of("one") in ran.said
     assert live.answers() == "two"
     assert live.ids()[SITE] != before[SITE]

@@ -21,6 +21,7 @@ import pulumi
 
 from chatons.declaration.resolved import BACKUP, Declaration
 from chatons.docker.endpoint import Endpoint, EndpointError, NoContainerError, Ran, endpoint
+from chatons.schema.errors import ChatonsError
 from chatons.schema.image_reference import ImageReference
 from chatons.schema.models import Machine
 from chatons.schema.problems import DeclarationError, Problem
@@ -43,7 +44,7 @@ _NOT_UNDERSTOOD = 2
 """Exit code of an agent that does not know a command; it has done nothing then."""
 
 
-class NoSnapshotError(Exception):
+class NoSnapshotError(ChatonsError):
     """The agent took no snapshot, so nothing may change; the text says why and what to do."""
 
 

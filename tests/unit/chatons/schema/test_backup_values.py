@@ -1,4 +1,4 @@
-"""Repositories, schedules and promises: what is taken, and what is refused with a remedy."""
+"""Repositories, schedules and ages: which are accepted, and which are refused with a remedy."""
 
 from __future__ import annotations
 
@@ -55,25 +55,25 @@ def test_the_host_of_a_repository_is_read() -> None:
 @pytest.mark.parametrize(
     ("text", "problem", "remedy"),
     [
-        ("", "no repository", "write an absolute path"),
-        ("backups", "no repository", "write an absolute path"),
-        ("/", "no directory", "write the whole path"),
-        ("/srv/../etc", "no directory", "without `..`"),
-        ("/srv/a:b", "no directory", "colon"),
-        ("//srv", "no directory", "whole path"),
-        ("sftp:vault.example:/srv", "no repository", "sftp:user@host:/path"),
-        ("sftp:me@vault.example:srv", "no repository", "sftp:user@host:/path"),
-        ("sftp://me@vault.example:2222/srv", "no repository", "port//path"),
-        ("sftp://me@vault.example:70000//srv", "no repository", "port//path"),
-        ("sftp:me@vault.example:/srv/../x", "no repository", "sftp:user@host:/path"),
-        ("sftp:-oProxyCommand=x@vault.example:/srv", "no repository", "sftp:user@host:/path"),
-        ("sftp:me@-oProxyCommand=x:/srv", "no repository", "sftp:user@host:/path"),
+        ("", "is not a repository", "write an absolute path"),
+        ("backups", "is not a repository", "write an absolute path"),
+        ("/", "is not a directory", "write the whole path"),
+        ("/srv/../etc", "is not a directory", "without `..`"),
+        ("/srv/a:b", "is not a directory", "colon"),
+        ("//srv", "is not a directory", "whole path"),
+        ("sftp:vault.example:/srv", "is not a repository", "sftp:user@host:/path"),
+        ("sftp:me@vault.example:srv", "is not a repository", "sftp:user@host:/path"),
+        ("sftp://me@vault.example:2222/srv", "is not a repository", "port//path"),
+        ("sftp://me@vault.example:70000//srv", "is not a repository", "port//path"),
+        ("sftp:me@vault.example:/srv/../x", "is not a repository", "sftp:user@host:/path"),
+        ("sftp:-oProxyCommand=x@vault.example:/srv", "is not a repository", "sftp:user@host:/path"),
+        ("sftp:me@-oProxyCommand=x:/srv", "is not a repository", "sftp:user@host:/path"),
         ("rest:http://vault.example/", "plain HTTP", "write rest:https://vault.example/"),
-        ("rest:https://me:word@vault.example/", "login in it", "ronron:backup.login"),
-        ("s3:https://key:word@garage.example/b", "login in it", "ronron:backup.login"),
-        ("s3:https://garage.example", "no repository", "s3:https://host/bucket"),
-        ("b2:bucket", "no repository", "write an absolute path"),
-        ("s3:https://garage.example/b\n", "no repository", "s3:https://host/bucket"),
+        ("rest:https://me:word@vault.example/", "contains a login", "ronron:backup.login"),
+        ("s3:https://key:word@garage.example/b", "contains a login", "ronron:backup.login"),
+        ("s3:https://garage.example", "is not a repository", "s3:https://host/bucket"),
+        ("b2:bucket", "is not a repository", "write an absolute path"),
+        ("s3:https://garage.example/b\n", "is not a repository", "s3:https://host/bucket"),
     ],
 )
 def test_what_is_no_repository_is_refused(text: str, problem: str, remedy: str) -> None:
@@ -114,7 +114,7 @@ def test_a_schedule_is_taken(text: str) -> None:
         ("0 3 * foo *", "no month"), ("0 3 * * monday", "no day of the week"), ("*/0 3 * * *", "no minute"),
         ("*/60 3 * * *", "no minute"), ("0 3 1-2/5 * *", "no day"), ("0 0-0/1 * * *", "no hour"),
         ("a 3 * * *", "no minute"), ("1,, 3 * * *", "no minute"), ("-1 3 * * *", "no minute"),
-        ("0 3 30 2 *", "never comes"), ("0 3 31 4,6,9,11 *", "never comes"), ("@daily * * * *", "no minute"),
+        ("0 3 30 2 *", "never runs"), ("0 3 31 4,6,9,11 *", "never runs"), ("@daily * * * *", "no minute"),
     ],
 )  # fmt: skip
 def test_what_is_no_schedule_is_refused(text: str, problem: str) -> None:
@@ -164,14 +164,14 @@ def test_the_agent_runs_every_schedule_that_is_accepted_and_one_that_never_runs_
 
 
 @pytest.mark.parametrize(("text", "expected"), [("1h", 1), ("26h", 26), ("2d", 48)])
-def test_a_promise_is_so_many_hours(text: str, expected: float) -> None:
-    assert hours(TypeAdapter(values.Promise).validate_python(text)) == expected
+def test_an_age_is_a_number_of_hours(text: str, expected: float) -> None:
+    assert hours(TypeAdapter(values.MaxAge).validate_python(text)) == expected
 
 
 @pytest.mark.parametrize("text", ["", "0h", "26", "2 d", "1w", "-1h", "1.5h", "26H"])
-def test_what_promises_nothing_is_refused(text: str) -> None:
-    with pytest.raises(ValidationError, match="is not a promise"):
-        TypeAdapter(values.Promise).validate_python(text)
+def test_a_text_that_is_no_age_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError, match="is not an age"):
+        TypeAdapter(values.MaxAge).validate_python(text)
 
 
 @pytest.mark.parametrize("text", ["app.sqlite", "db/app.sqlite", "a b/c.db", ".hidden"])

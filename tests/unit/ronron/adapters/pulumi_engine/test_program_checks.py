@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chatons.schema.checks import Check, told
+from chatons.schema.checks import CheckResult, message
 from chatons.schema.problems import Problem
 from ronron.adapters.pulumi_engine.events import Diagnostic, EventLog
 from ronron.adapters.pulumi_engine.program_checks import findings_in
@@ -16,10 +16,10 @@ def log(*messages: str, severity: str = "info") -> EventLog:
 def test_what_our_program_tells_is_understood() -> None:
     problem = Problem(path=("machines", "vm01", "proxmox", "node"), problem="it is away", remedy="wake it")
     checks = (
-        Check(name="node alice", found="online", version="9.0.10"),
-        Check(name="node bob", problem=problem),
+        CheckResult(name="node alice", found="online", version="9.0.10"),
+        CheckResult(name="node bob", problem=problem),
     )
-    assert findings_in(log(*(told(check) + "\n" for check in checks)), ()) == (
+    assert findings_in(log(*(message(check) + "\n" for check in checks)), ()) == (
         Finding(name="node alice", good=True, version="9.0.10", origin="online"),
         Finding(
             name="node bob",
@@ -32,19 +32,19 @@ def test_what_our_program_tells_is_understood() -> None:
 
 def test_what_else_is_said_is_no_finding() -> None:
     assert findings_in(log("a note about an examination: later"), ()) == ()
-    assert findings_in(log(told(Check(name="node alice")), severity="warning"), ()) == ()
+    assert findings_in(log(message(CheckResult(name="node alice")), severity="warning"), ()) == ()
 
 
 def test_what_is_no_finding_is_told_and_stops_nothing() -> None:
     broken = ["examination: {", "examination: []", 'examination: {"name": "a"}',
               'examination: {"name": "a", "good": "perhaps"}']  # fmt: skip
-    found = findings_in(log(*broken, told(Check(name="node alice"))), ())
+    found = findings_in(log(*broken, message(CheckResult(name="node alice"))), ())
     assert [finding.name for finding in found] == [*["examination"] * 4, "node alice"]
     assert [finding.good for finding in found] == [False] * 4 + [True]
 
 
 def test_secrets_and_floods_do_not_get_through() -> None:
     problem = Problem(path=(), problem=f"hunter22 {'x' * 5000}", remedy="ask hunter22")
-    (finding,) = findings_in(log(told(Check(name="hunter22", problem=problem))), ["hunter22"])
+    (finding,) = findings_in(log(message(CheckResult(name="hunter22", problem=problem))), ["hunter22"])
     assert "hunter22" not in str(finding)
     assert len(finding.origin) < 1100
