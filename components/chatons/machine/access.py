@@ -9,7 +9,6 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
 
-from chatons.machine.plain_errors import told_plainly
 from chatons.machine.remote import (
     Deadline,
     MachineError,
@@ -19,6 +18,7 @@ from chatons.machine.remote import (
     key_changed,
     shown_key,
 )
+from chatons.machine.tracebacks import without_traceback
 
 _NEW_SECONDS = 600.0
 """A machine starts within one minute on a fast disk; an image that is still copied, or a file system that is
@@ -51,12 +51,12 @@ class AccessProvider(ResourceProvider):
 
     serialize_as_secret_always = False
 
-    @told_plainly(MachineError)
+    @without_traceback(MachineError)
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Wait for the machine, and pin its key."""
         return CreateResult(Reached.of(props).address, outs=first_contact(props, None, _NEW_SECONDS))
 
-    @told_plainly(MachineError)
+    @without_traceback(MachineError)
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """What differs; where nothing does, the key that is shown has to be the pinned one.
 
@@ -70,7 +70,7 @@ class AccessProvider(ResourceProvider):
             raise key_changed(reached, pinned, shown, declared=news.get("declared_key") is not None)
         return DiffResult(changes=False, replaces=[])
 
-    @told_plainly(MachineError)
+    @without_traceback(MachineError)
     def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
         """Look again: the pinned key still counts, unless the machine is another one."""
         same = olds.get("identity") == news.get("identity")

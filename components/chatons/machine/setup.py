@@ -11,7 +11,6 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
 
-from chatons.machine.plain_errors import told_plainly
 from chatons.machine.remote import (
     Answer,
     Deadline,
@@ -22,6 +21,7 @@ from chatons.machine.remote import (
     run,
     shell,
 )
+from chatons.machine.tracebacks import without_traceback
 
 _SCRIPT = Path(__file__).with_suffix(".sh")
 _SETUP_SECONDS = 1800.0
@@ -103,17 +103,17 @@ class SetupProvider(ResourceProvider):
 
     serialize_as_secret_always = False
 
-    @told_plainly(MachineError)
+    @without_traceback(MachineError)
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Set the machine up."""
         return CreateResult(Reached.of(props).address, outs=set_up(props))
 
-    @told_plainly(MachineError)
+    @without_traceback(MachineError)
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """What differs. Another script is run over the machine that is there."""
         return DiffResult(changes=any(olds.get(key) != news.get(key) for key in _DECIDE), replaces=[])
 
-    @told_plainly(MachineError)
+    @without_traceback(MachineError)
     def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
         """Set it up again: what is there already stays."""
         return UpdateResult(outs=set_up(news))

@@ -14,7 +14,7 @@ from typing import Any
 from pulumi import Input, ResourceOptions
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
-from chatons.machine.plain_errors import told_plainly
+from chatons.machine.tracebacks import without_traceback
 from chatons.proxmox.api import ProxmoxApi, ProxmoxError
 
 _LONGEST_ID = 50
@@ -45,24 +45,24 @@ class BackupJobProvider(ResourceProvider):
 
     serialize_as_secret_always = False
 
-    @told_plainly(ProxmoxError)
+    @without_traceback(ProxmoxError)
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
         """Everything is changed in place, but for the id."""
         return _difference(_olds, _news, replaces=("job",))
 
-    @told_plainly(ProxmoxError)
+    @without_traceback(ProxmoxError)
     def create(self, props: Properties) -> CreateResult:
         """Make it, or take up the one of that id."""
         _put_job(props)
         return CreateResult(props["job"], _known(props))
 
-    @told_plainly(ProxmoxError)
+    @without_traceback(ProxmoxError)
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
         """Change it; made again where somebody took it away."""
         _put_job(_news)
         return UpdateResult(_known(_news))
 
-    @told_plainly(ProxmoxError)
+    @without_traceback(ProxmoxError)
     def read(self, id_: str, props: Properties) -> ReadResult:
         """As the cluster has it now."""
         with _api(props) as api:
@@ -72,7 +72,7 @@ class BackupJobProvider(ResourceProvider):
         settings = {key: _text(key, job.get(key)) for key in props.get("settings", {}) if key in job}
         return ReadResult(id_, {**_known(props), "settings": settings})
 
-    @told_plainly(ProxmoxError)
+    @without_traceback(ProxmoxError)
     def delete(self, _id: str, _props: Properties) -> None:
         """Take it away; what it made stays."""
         with _api(_props) as api:
@@ -85,24 +85,24 @@ class PbsStorageProvider(ResourceProvider):
 
     serialize_as_secret_always = False
 
-    @told_plainly(ProxmoxError)
+    @without_traceback(ProxmoxError)
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
         """Server and datastore belong to a storage for ever: other ones make it known anew."""
         return _difference(_olds, _news, replaces=("storage", *_FIXED))
 
-    @told_plainly(ProxmoxError)
+    @without_traceback(ProxmoxError)
     def create(self, props: Properties) -> CreateResult:
         """Make it known, or take up what is there under that name, if it is the same datastore."""
         _put_storage(props)
         return CreateResult(props["storage"], _known(props))
 
-    @told_plainly(ProxmoxError)
+    @without_traceback(ProxmoxError)
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
         """Change it."""
         _put_storage(_news)
         return UpdateResult(_known(_news))
 
-    @told_plainly(ProxmoxError)
+    @without_traceback(ProxmoxError)
     def read(self, id_: str, props: Properties) -> ReadResult:
         """As the cluster has it now; it tells no password."""
         with _api(props) as api:
@@ -114,7 +114,7 @@ class PbsStorageProvider(ResourceProvider):
         fixed = {key: there.get(key, "") for key in _FIXED}
         return ReadResult(id_, {**_known(props), **fixed, "settings": settings})
 
-    @told_plainly(ProxmoxError)
+    @without_traceback(ProxmoxError)
     def delete(self, _id: str, _props: Properties) -> None:
         """Let the cluster forget it; what is on the backup server stays."""
         with _api(_props) as api:

@@ -1,4 +1,4 @@
-"""What people are shown of an error in a dynamic resource, by Pulumi's own way to show it."""
+"""How Pulumi shows an error of a dynamic resource to people."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from collections.abc import Iterator
 
 import pytest
 
-from chatons.machine.plain_errors import told_plainly
 from chatons.machine.remote import MachineError
+from chatons.machine.tracebacks import without_traceback
 
 
 @pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
+def original_limit() -> Iterator[None]:
     yield
     if hasattr(sys, "tracebacklimit"):
         del sys.tracebacklimit
 
 
-@told_plainly(MachineError)
+@without_traceback(MachineError)
 def fail(error: Exception) -> None:
     try:
         int("the cause")
     except ValueError:
-        raise error  # noqa: B904  # as code does that thinks of no message
+        raise error  # noqa: B904  # an error with a context, as most code raises it
 
 
 def shown(error: Exception) -> str:
-    """What Pulumi hands out."""
+    """The text that Pulumi prints."""
     try:
         fail(error)
     except Exception:  # noqa: BLE001
@@ -36,18 +36,18 @@ def shown(error: Exception) -> str:
     raise AssertionError("it did not fail")
 
 
-def test_an_error_of_ours_is_its_message_alone() -> None:
+def test_an_expected_error_is_shown_as_its_message_only() -> None:
     text = shown(MachineError("vm01: no ssh", "look"))
     assert text == "chatons.machine.remote.MachineError: vm01: no ssh\n  -> look\n"
 
 
-def test_a_bug_keeps_its_traceback_after_an_error_of_ours_too() -> None:
+def test_a_defect_keeps_its_traceback_even_after_an_expected_error() -> None:
     shown(MachineError("vm01: no ssh", "look"))
     text = shown(ValueError("odd"))
     assert "Traceback" in text
     assert "in fail" in text
 
 
-def test_for_debugging_everything_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ronron_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RONRON_DEBUG", "1")
     assert "in fail" in shown(MachineError("vm01: no ssh", "look"))
