@@ -1,4 +1,4 @@
-"""A machine that has just been made becomes one with Docker, on a real systemd, sshd, apt and Docker."""
+"""First contact and setup of a new machine, with a real systemd, sshd, apt and Docker."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ import pytest
 from pydantic import SecretStr
 
 from chatons.machine.access import first_contact
-from chatons.machine.remote import MachineError, Reached
-from chatons.machine.setup import changes, failure, run_script, set_up
+from chatons.machine.remote import MachineError, RemoteMachine
+from chatons.machine.setup import failure, run_script, set_up
 from ronron.adapters.pulumi_engine.environment import environment
 from ronron.settings import EngineSettings
 from tests.support.containers import Containers, containers_of_a_test
@@ -64,7 +64,7 @@ LISTENER = (
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Guest]:
-    """Bare at first. The tests below go in the order of its life."""
+    """A machine without Docker. The tests below run in this order and build on each other."""
     for here in containers_of_a_test():
         with (
             tempfile.TemporaryDirectory(prefix="ronron-test-") as place,
@@ -84,7 +84,7 @@ def here() -> Iterator[Containers]:
 
 
 def inputs(machine: Guest, **changed: Any) -> dict[str, Any]:
-    """Of both resources."""
+    """The inputs of both resources."""
     return {
         "machine": "vm01",
         "address": machine.address,
@@ -99,78 +99,80 @@ def inputs(machine: Guest, **changed: Any) -> dict[str, Any]:
     }
 
 
-def reached(machine: Guest) -> Reached:
-    return Reached(name="vm01", address=machine.address, port=22, user=USER)
+def remote(machine: Guest) -> RemoteMachine:
+    return RemoteMachine(name="vm01", address=machine.address, port=22, user=USER)
 
 
-# What can go wrong at the first contact, each with one message.
+# Errors of the first contact: one message each.
 
 
-def test_a_machine_where_nobody_listens(machine: Guest) -> None:
-    first_contact(inputs(machine), None, 60)  # it has started
-    with pytest.raises(MachineError, match="has no ssh: port 2223 was refused for 1 seconds") as refused:
+def test_a_machine_without_an_ssh_server(machine: Guest) -> None:
+    first_contact(inputs(machine), None, 60)  # wait until it has started
+    with pytest.raises(
+        MachineError, match="has no ssh server: connection refused on port 2223 for 1 seconds"
+    ) as refused:
         first_contact(inputs(machine, port=2223), None, 1)
     assert "systemctl status ssh" in str(refused.value)
 
 
-def test_a_machine_without_an_address_that_answers(machine: Guest) -> None:
-    nobody = str(ip_network(f"{machine.address}/{machine.prefix}", strict=False).broadcast_address - 5)
-    with pytest.raises(MachineError, match=r"no address that answers: .*, for 1 seconds") as refused:
-        first_contact(inputs(machine, address=nobody), None, 1)
+def test_an_unreachable_machine(machine: Guest) -> None:
+    unused = str(ip_network(f"{machine.address}/{machine.prefix}", strict=False).broadcast_address - 5)
+    with pytest.raises(MachineError, match=r"is unreachable: .* for 1 seconds") as refused:
+        first_contact(inputs(machine, address=unused), None, 1)
     assert "bridge and VLAN" in str(refused.value)
 
 
-def test_a_machine_that_lets_the_user_not_in(machine: Guest) -> None:
-    with pytest.raises(MachineError, match=r"lets nobody in as stranger: .*Permission denied") as refused:
+def test_a_machine_that_refuses_the_login(machine: Guest) -> None:
+    with pytest.raises(MachineError, match=r"refuses the login as stranger: .*Permission denied") as refused:
         first_contact(inputs(machine, user="stranger"), None, 1)
     assert "ssh-add -L" in str(refused.value)
 
 
-def test_another_host_key_than_the_declared_one(machine: Guest, tmp_path: Path) -> None:
+def test_a_host_key_other_than_the_declared_one(machine: Guest, tmp_path: Path) -> None:
     other = " ".join(new_key(tmp_path / "other").with_suffix(".pub").read_text().split()[:2])
     with pytest.raises(MachineError, match=r"the host key of vm01 .* changed: .* is declared") as refused:
         first_contact(inputs(machine, declared_key=other), None, 30)
     assert machine.host_key in str(refused.value)
-    with pytest.raises(MachineError, match=r"changed: .* is pinned at its first contact"):
+    with pytest.raises(MachineError, match=r"changed: .* is pinned at the first contact"):
         first_contact(inputs(machine), other, 30)
 
 
-# What can go wrong while it is set up.
+# Errors of the setup.
 
 
-def test_a_first_boot_that_failed_shows_its_last_lines(machine: Guest) -> None:
+def test_a_failed_first_boot_shows_the_last_lines_of_its_log(machine: Guest) -> None:
     machine.put("/etc/cloud-init-fails", "detail: no such module: frobnicate\n")
     machine.put("/var/log/cloud-init-output.log", "Cloud-init v. 22.4.2 running\nrun-parts failed: purr.sh\n")
-    with pytest.raises(MachineError, match=r"cloud-init failed, or did not end \(step `first boot`\)") as bad:
+    with pytest.raises(MachineError, match=r"cloud-init failed or timed out \(step `first boot`\)") as bad:
         set_up(inputs(machine))
     assert "status: error" in str(bad.value)
     assert "run-parts failed: purr.sh" in str(bad.value)
     machine.runs("rm", "/etc/cloud-init-fails")
 
 
-def test_packages_that_cannot_be_had(machine: Guest) -> None:
+def test_packages_that_cannot_be_installed(machine: Guest) -> None:
     machine.put("/etc/apt/sources.list.d/broken.list", "deb nonsense\n")
-    with pytest.raises(MachineError, match=r"packages could not be installed \(step `packages`\)") as bad:
+    with pytest.raises(MachineError, match=r"cannot install Debian's packages \(step `packages`\)") as bad:
         set_up(inputs(machine))
     assert "Malformed" in str(bad.value)
     assert "gateway, DNS, firewall" in str(bad.value)
     machine.runs("rm", "/etc/apt/sources.list.d/broken.list")
 
 
-def test_a_user_who_may_not_do_everything(machine: Guest) -> None:
+def test_a_user_without_sudo(machine: Guest) -> None:
     machine.runs("mv", f"/etc/sudoers.d/{USER}", "/root/sudoers")
-    with pytest.raises(MachineError, match="the setup did not begin") as bad:
+    with pytest.raises(MachineError, match="the setup did not start") as bad:
         set_up(inputs(machine))
     assert "a password is required" in str(bad.value)
     machine.runs("mv", "/root/sudoers", f"/etc/sudoers.d/{USER}")
 
 
-# The whole way, on the engine.
+# First contact and setup on the engine.
 
 
 @dataclass
 class Project:
-    """A checkout with a program of one machine; its state is beside it."""
+    """A checkout with a program of one machine; its state is in a directory beside it."""
 
     root: Path
     declared: dict[str, Any]
@@ -188,7 +190,7 @@ class Project:
         assert self.pulumi("stack", "init", "dev").returncode == 0
 
     def move(self, checkout: str) -> None:
-        """Be in another directory, as each revision is."""
+        """Use another directory, as the reconciler does for each revision."""
         self.checkout = checkout
         place = self.root / checkout
         place.mkdir()
@@ -202,7 +204,7 @@ class Project:
         return subprocess.run(
             ["pulumi", *words, "--non-interactive", "--color", "never"],
             cwd=place,
-            # What the reconciler's engine has, and nothing more.
+            # Only what the reconciler passes to its engine.
             env=environment(self.settings, os.environ),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -212,7 +214,7 @@ class Project:
         )
 
     def up(self) -> dict[str, Any]:
-        """Update; the outputs."""
+        """Update the stack; its outputs."""
         ran = self.pulumi("up", "--yes", "--skip-preview", "--stack", "dev")
         assert ran.returncode == 0, ran.stdout + ran.stderr
         outputs: dict[str, Any] = json.loads(
@@ -221,7 +223,7 @@ class Project:
         return outputs
 
     def preview(self) -> list[tuple[str, str]]:
-        """What an update would do."""
+        """Operation and type of each step of a preview."""
         ran = self.pulumi("preview", "--json", "--stack", "dev")
         assert ran.returncode == 0, ran.stdout + ran.stderr
         return [
@@ -236,7 +238,7 @@ def project(machine: Guest, tmp_path_factory: pytest.TempPathFactory) -> Project
     return Project(tmp_path_factory.mktemp("project"), inputs(machine, host_key=None))
 
 
-def test_bare_debian_becomes_a_docker_that_answers(machine: Guest, project: Project) -> None:
+def test_the_setup_installs_docker_on_bare_debian(machine: Guest, project: Project) -> None:
     """Takes over a minute: apt-get installs Docker and the firewall, as on a new machine."""
     machine.shell("mkdir -p /etc/docker")
     machine.put("/etc/docker/daemon.json", json.dumps(OWN_SETTING))
@@ -254,36 +256,36 @@ def test_bare_debian_becomes_a_docker_that_answers(machine: Guest, project: Proj
     assert 'APT::Periodic::Unattended-Upgrade "1";' in machine.runs("apt-config", "dump")
 
 
-def test_nothing_changes_the_second_time_nor_from_another_directory(machine: Guest, project: Project) -> None:
+def test_a_second_update_changes_nothing_even_from_another_directory(
+    machine: Guest, project: Project
+) -> None:
     project.up()
     assert project.preview() == []
     project.move("another-checkout")
     assert project.preview() == []
-    kept = project.pulumi("stack", "export", "--stack", "dev").stdout
-    assert str(project.root) not in kept
-    assert "PRIVATE" not in kept
-    ran = run_script(reached(machine), machine.host_key, inputs(machine))
-    assert failure(reached(machine), ran) is None
-    assert changes(ran) == []
+    state = project.pulumi("stack", "export", "--stack", "dev").stdout
+    assert str(project.root) not in state
+    assert "PRIVATE" not in state
+    result = run_script(remote(machine), machine.host_key, inputs(machine))
+    assert failure(remote(machine), result) is None
+    assert [line for line in result.output.splitlines() if line.startswith("changed: ")] == []
 
 
-def test_another_set_of_open_ports_is_a_change_in_place(machine: Guest, project: Project) -> None:
+def test_other_open_ports_are_an_update_in_place(machine: Guest, project: Project) -> None:
     project.declared["open_ports"] = []
     assert project.preview() == [("update", "MachineSetup")]
     project.declared["open_ports"] = [OPEN]
 
 
-def test_a_host_key_that_changed_is_an_error_before_anything_happens(
-    machine: Guest, project: Project
-) -> None:
+def test_a_changed_host_key_fails_the_preview(machine: Guest, project: Project) -> None:
     machine.shell("mkdir /root/keys; cp -p /etc/ssh/ssh_host_ed25519_key* /root/keys/")
     pinned = machine.host_key
     machine.new_host_key()
     ran = project.pulumi("preview", "--stack", "dev")
     assert ran.returncode != 0
     assert "the host key of vm01" in ran.stdout + ran.stderr
-    assert f"{pinned} is pinned at its first contact" in ran.stdout + ran.stderr
-    # A machine that was made anew shows another one by right.
+    assert f"{pinned} is pinned at the first contact" in ran.stdout + ran.stderr
+    # A machine that was replaced may have another host key.
     project.declared["identity"] = "101/b"
     assert project.up()["host_key"] == machine.host_key
     machine.shell("cp -p /root/keys/* /etc/ssh/; systemctl restart ssh")
@@ -291,12 +293,12 @@ def test_a_host_key_that_changed_is_an_error_before_anything_happens(
     assert project.up()["host_key"] == pinned
 
 
-# What is open, and what stays.
+# The firewall, and data that must stay.
 
 
 @contextmanager
 def published(machine: Guest, *ports: int) -> Iterator[None]:
-    """Containers that answer whoever reaches them."""
+    """Containers that answer on these published ports."""
     machine.load([DEBIAN.tag])
     made = [
         machine.docker_client().containers.run(
@@ -307,8 +309,8 @@ def published(machine: Guest, *ports: int) -> Iterator[None]:
     try:
         yield
     finally:
-        for one in made:
-            one.remove(force=True)
+        for container in made:
+            container.remove(force=True)
 
 
 def answers(machine: Guest, port: int) -> bool:
@@ -320,7 +322,7 @@ def answers(machine: Guest, port: int) -> bool:
         return False
 
 
-def test_only_ssh_and_the_doors_that_are_declared_are_open(machine: Guest) -> None:
+def test_only_ssh_and_the_declared_ports_are_open(machine: Guest) -> None:
     with published(machine, OPEN, CLOSED):
         assert answers(machine, OPEN)
         assert not answers(machine, CLOSED)
@@ -332,36 +334,36 @@ def test_only_ssh_and_the_doors_that_are_declared_are_open(machine: Guest) -> No
         assert not answers(machine, CLOSED)
 
 
-def test_a_disk_that_holds_something_is_not_touched(machine: Guest) -> None:
+def test_a_disk_that_is_not_empty_is_not_formatted(machine: Guest) -> None:
     device = machine.data_disk("full-data", 20)
     machine.shell(f"echo 'label: gpt' | sfdisk --quiet {device}")
     before = machine.runs("sha256sum", "/disk-full-data.img")
-    with pytest.raises(MachineError, match=r"the data disk cannot be used \(step `data disk`\)") as refused:
+    with pytest.raises(MachineError, match=r"cannot use the data disk \(step `data disk`\)") as refused:
         set_up(inputs(machine, data_serial="full-data"))
-    assert "holds something else and is not touched: gpt" in str(refused.value)
+    assert "is not empty and was not formatted: gpt" in str(refused.value)
     assert machine.runs("sha256sum", "/disk-full-data.img") == before
     with pytest.raises(MachineError, match="no disk has the serial missing"):
         set_up(inputs(machine, data_serial="missing"))
 
 
-def test_a_docker_that_does_not_start_is_told_in_its_own_words(machine: Guest) -> None:
+def test_a_docker_that_does_not_start_is_reported_with_its_own_message(machine: Guest) -> None:
     good = machine.runs("cat", "/etc/docker/daemon.json")
     machine.put("/etc/docker/daemon.json", json.dumps({**json.loads(good), "no-such-option": True}))
-    with pytest.raises(MachineError, match="Docker could not be installed or started") as bad:
+    with pytest.raises(MachineError, match="cannot install or start Docker") as bad:
         set_up(inputs(machine))
     assert "no-such-option" in str(bad.value)
     machine.put("/etc/docker/daemon.json", "{")
-    with pytest.raises(MachineError, match="is no JSON"):
+    with pytest.raises(MachineError, match="is not valid JSON"):
         set_up(inputs(machine))
     machine.put("/etc/docker/daemon.json", good)
     machine.shell("systemctl reset-failed docker")
     set_up(inputs(machine))
 
 
-def test_a_machine_that_restarts_without_its_disk_runs_no_docker_and_is_mended(machine: Guest) -> None:
+def test_docker_does_not_start_without_its_disk_and_the_next_setup_fixes_that(machine: Guest) -> None:
     machine.docker_client().volumes.create("precious")
     machine.restart()
-    # Nothing tells its systemd of disks (there is no udev), so that it starts as one that lost its disk.
+    # Without udev, its systemd knows no disks: the machine boots as if it had lost its disk.
     first_contact(inputs(machine), machine.host_key, 120)
     assert machine.shell("systemctl is-active docker || true").strip() != "active"
     machine.data_disk(SERIAL)

@@ -1,1 +1,1 @@
-"""A machine reached by ssh: first contact, and its setup for Docker."""
+"""Machines that are reached by ssh: first contact and setup for Docker."""

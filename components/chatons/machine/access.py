@@ -1,4 +1,4 @@
-"""The first contact with a machine: it is waited for, and from then on it is known by its host key."""
+"""The first contact with a machine: wait until ssh works, then pin its host key."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider,
 from chatons.machine.remote import (
     Deadline,
     MachineError,
-    Reached,
-    await_key,
-    await_login,
-    key_changed,
-    shown_key,
+    RemoteMachine,
+    current_host_key,
+    host_key_changed,
+    wait_for_host_key,
+    wait_for_login,
 )
 from chatons.machine.tracebacks import without_traceback
 
 _NEW_SECONDS = 600.0
-"""A machine starts within one minute on a fast disk; an image that is still copied, or a file system that is
-grown and checked first, has been seen to take several."""
+"""For a new machine. It starts within one minute on a fast disk; copying the image, or growing and checking
+the file system, can take several minutes."""
 _KNOWN_SECONDS = 120.0
-"""Of one that was there already: as long as a restart."""
+"""For an existing machine: the time of a restart."""
 
-_DECIDE = ("machine", "address", "port", "user", "declared_key", "identity")
-"""Inputs that are looked at; the engine adds one of its own."""
+_COMPARED = ("machine", "address", "port", "user", "declared_key", "identity")
+"""Inputs that `diff` compares. The engine adds an input of its own."""
 
 Props = Mapping[str, Any]
 
@@ -37,42 +37,45 @@ class MachineAccessArgs:
     """Arguments of a MachineAccess."""
 
     address: pulumi.Input[str]
-    """An IP."""
+    """IP address."""
     port: int
     user: str
     host_key: str | None
-    """The declared one, as `ssh-ed25519 AAAA...`; None: that of the first contact is pinned."""
+    """The declared host key, as `ssh-ed25519 AAAA...`; None pins the key of the first contact."""
     identity: pulumi.Input[str]
-    """Another one when the machine was made anew, and may show another key."""
+    """Changes when the machine is replaced: a new machine may have a new host key."""
 
 
 class AccessProvider(ResourceProvider):
-    """What is done for a MachineAccess. Keeps nothing: the state refers to this class by name."""
+    """The provider of MachineAccess. It has no attributes: the state refers to this class by name."""
 
     serialize_as_secret_always = False
 
     @without_traceback(MachineError)
     def create(self, props: dict[str, Any]) -> CreateResult:
-        """Wait for the machine, and pin its key."""
-        return CreateResult(Reached.of(props).address, outs=first_contact(props, None, _NEW_SECONDS))
+        """Wait for the machine and pin its host key."""
+        return CreateResult(RemoteMachine.of(props).address, outs=first_contact(props, None, _NEW_SECONDS))
 
     @without_traceback(MachineError)
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """What differs; where nothing does, the key that is shown has to be the pinned one.
+        """Compare the inputs; when they are equal, also compare the current host key with the pinned one.
 
-        A machine that does not answer is no change: it is found out by what has to be done there.
+        An unreachable machine is not a change: whatever has to be done on it reports the error.
+
+        Raises:
+            MachineError: the machine has another host key than the pinned one.
         """
-        if any(olds.get(key) != news.get(key) for key in _DECIDE):
+        if any(olds.get(key) != news.get(key) for key in _COMPARED):
             return DiffResult(changes=True, replaces=[])
-        reached, pinned = Reached.of(olds), str(olds["host_key"])
-        shown = shown_key(reached)
-        if shown is not None and shown != pinned:
-            raise key_changed(reached, pinned, shown, declared=news.get("declared_key") is not None)
+        machine, pinned = RemoteMachine.of(olds), str(olds["host_key"])
+        current = current_host_key(machine)
+        if current is not None and current != pinned:
+            raise host_key_changed(machine, pinned, current, declared=news.get("declared_key") is not None)
         return DiffResult(changes=False, replaces=[])
 
     @without_traceback(MachineError)
     def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        """Look again: the pinned key still counts, unless the machine is another one."""
+        """Contact the machine again. The pinned host key stays valid unless the machine was replaced."""
         same = olds.get("identity") == news.get("identity")
         pinned = str(olds["host_key"]) if same else None
         return UpdateResult(
@@ -81,34 +84,34 @@ class AccessProvider(ResourceProvider):
 
 
 def first_contact(props: Props, pinned: str | None, seconds: float) -> dict[str, Any]:
-    """Wait for the machine until it lets the user in.
+    """Wait until the user can log in to the machine.
 
     Args:
         props: inputs of the resource.
-        pinned: the key that it showed before; a declared one goes before it.
+        pinned: the host key of an earlier contact; a declared host key takes precedence.
         seconds: how long to wait.
 
     Returns:
-        What the state keeps.
+        The outputs for the state.
 
     Raises:
-        MachineError: it does not come, or shows another key.
+        MachineError: the machine is unreachable, refuses the login, or has another host key.
     """
-    reached, deadline = Reached.of(props), Deadline(seconds)
+    machine, deadline = RemoteMachine.of(props), Deadline(seconds)
     declared = props.get("declared_key")
     expected = declared or pinned
-    shown = await_key(reached, deadline)
-    if expected is not None and shown != expected:
-        raise key_changed(reached, expected, shown, declared=declared is not None)
-    await_login(reached, shown, deadline)
-    return {**{key: props.get(key) for key in _DECIDE}, "host_key": shown}
+    current = wait_for_host_key(machine, deadline)
+    if expected is not None and current != expected:
+        raise host_key_changed(machine, expected, current, declared=declared is not None)
+    wait_for_login(machine, current, deadline)
+    return {**{key: props.get(key) for key in _COMPARED}, "host_key": current}
 
 
 class MachineAccess(Resource, module="chatons", name="MachineAccess"):
-    """A machine that answers by ssh, and by which key it is known."""
+    """A machine that can be reached by ssh, with its host key."""
 
     host_key: pulumi.Output[str]
-    """As `ssh-ed25519 AAAA...`."""
+    """The pinned host key, as `ssh-ed25519 AAAA...`."""
 
     def __init__(
         self, name: str, args: MachineAccessArgs, opts: pulumi.ResourceOptions | None = None

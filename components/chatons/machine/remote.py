@@ -1,6 +1,6 @@
-"""A machine that is being made ready, reached by ssh: waiting for it, its host key, and scripts run there.
+"""Access to a machine by ssh: wait for it, read its host key, run commands on it.
 
-Runs inside the engine's process for dynamic resources, where blocking is fine.
+Runs in the engine's process for dynamic resources, which may block.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ _CONNECT_SECONDS = 5.0
 _SCAN_SECONDS = 5
 _LOGIN_SECONDS = 60.0
 _PAUSE_SECONDS = 2.0
-_BOOTING = ("System is booting up", "pam_nologin")
+_STILL_BOOTING = ("System is booting up", "pam_nologin")
 _SSH_FAILED = 255
 _MOST_LINES = 15
 _LONGEST_LINE = 300
 
-_ALONE = ["-o", "ControlMaster=no", "-o", "ControlPath=none"]
-"""A shared connection has the groups of when it was opened, and would hide a host key that changed since."""
+_NO_SHARED_CONNECTION = ["-o", "ControlMaster=no", "-o", "ControlPath=none"]
+"""A shared connection keeps the groups of the time when it was opened, and hides a changed host key."""
 
 
 class MachineError(ChatonsError):
-    """A machine is not as it has to be: what did not come, and what to do."""
+    """A machine cannot be reached, or its setup failed; the text says what failed and what to do."""
 
     def __init__(self, problem: str, remedy: str) -> None:
         super().__init__(f"{problem}\n  -> {remedy}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reached:
-    """How a machine is reached.
+class RemoteMachine:
+    """A machine and how to reach it by ssh.
 
     Attributes:
         name: for messages.
-        address: an IP.
+        address: IP address.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Reached:
 
     @classmethod
     def of(cls, props: Mapping[str, Any]) -> Self:
-        """As the inputs of a dynamic resource have it; numbers come back from the engine as floats."""
+        """Read it from the inputs of a dynamic resource. The engine hands numbers back as floats."""
         return cls(
             name=str(props["machine"]),
             address=str(props["address"]),
@@ -65,13 +65,13 @@ class Reached:
 
     @property
     def docker(self) -> str:
-        """The same as an address of Docker."""
+        """The address of its Docker, as `ssh://user@host:port`."""
         host = f"[{self.address}]" if ipaddress.ip_address(self.address).version == 6 else self.address
         return f"ssh://{self.user}@{host}" + ("" if self.port == 22 else f":{self.port}")
 
     @property
     def ssh(self) -> SshAddress:
-        """The same for `ssh_options`."""
+        """The address that `ssh_options` takes."""
         return SshAddress(user=self.user, host=self.address, port=self.port)
 
     def __str__(self) -> str:
@@ -80,10 +80,10 @@ class Reached:
 
 @dataclass
 class Deadline:
-    """How long one waits.
+    """The end of a wait.
 
     Attributes:
-        seconds: from the making of this on.
+        seconds: length of the wait, counted from the creation of this object.
     """
 
     seconds: float
@@ -94,11 +94,11 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Seconds, 0 when it is over."""
+        """Seconds that are left; 0 after the end."""
         return max(0.0, self._end - time.monotonic())
 
     def pause(self) -> bool:
-        """Wait a little; False when the time is over."""
+        """Sleep before the next try; False when no time is left."""
         if not self.left:
             return False
         time.sleep(min(_PAUSE_SECONDS, self.left))
@@ -109,21 +109,21 @@ class Deadline:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a command said: exit code, and its output with its errors in between."""
+class CommandResult:
+    """The exit code of a command, and its standard output and standard error together."""
 
     code: int
-    said: str
+    output: str
 
     @property
     def last_lines(self) -> str:
-        """The end of it, indented."""
-        lines = [line.rstrip()[:_LONGEST_LINE] for line in self.said.splitlines() if line.strip()]
+        """The last lines of the output, indented."""
+        lines = [line.rstrip()[:_LONGEST_LINE] for line in self.output.splitlines() if line.strip()]
         return "\n".join(f"    {line}" for line in lines[-_MOST_LINES:])
 
 
-def shown_key(reached: Reached) -> str | None:
-    """The ed25519 host key that is shown there now, as `ssh-ed25519 AAAA...`; None where nobody answers."""
+def current_host_key(machine: RemoteMachine) -> str | None:
+    """The ed25519 host key that the machine has now, as `ssh-ed25519 AAAA...`; None without an answer."""
     try:
         done = subprocess.run(
             [
@@ -133,8 +133,8 @@ def shown_key(reached: Reached) -> str | None:
                 "-T",
                 str(_SCAN_SECONDS),
                 "-p",
-                str(reached.port),
-                reached.address,
+                str(machine.port),
+                machine.address,
             ],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -145,7 +145,7 @@ def shown_key(reached: Reached) -> str | None:
         )
     except FileNotFoundError as error:
         raise MachineError(
-            "there is no program `ssh-keyscan` here", "install it: apt install openssh-client"
+            "cannot find the program `ssh-keyscan`", "install it: apt install openssh-client"
         ) from error
     except subprocess.TimeoutExpired:
         return None
@@ -156,107 +156,108 @@ def shown_key(reached: Reached) -> str | None:
     return None
 
 
-def await_key(reached: Reached, deadline: Deadline) -> str:
-    """The host key, as soon as the machine shows one.
+def wait_for_host_key(machine: RemoteMachine, deadline: Deadline) -> str:
+    """Wait until the machine sends a host key, and return the key.
 
     Raises:
-        MachineError: it does not within the time; with the step that did not come.
+        MachineError: no host key before the deadline; the text names the step that failed.
     """
     while True:
-        trouble = _no_connection(reached)
-        if trouble is None and (key := shown_key(reached)) is not None:
+        error = _connection_error(machine)
+        if error is None and (key := current_host_key(machine)) is not None:
             return key
         if not deadline.pause():
             break
-    if trouble is None:
+    if error is None:
         raise MachineError(
-            f"{reached} listens on port {reached.port} and shows no ed25519 host key",
-            "look at its console whether sshd runs; `ssh-keygen -A` there makes the keys",
+            f"{machine} listens on port {machine.port} but sends no ed25519 host key",
+            "check on its console that sshd runs; `ssh-keygen -A` there creates missing keys",
         )
-    if trouble.errno == errno.ECONNREFUSED:
+    if error.errno == errno.ECONNREFUSED:
         raise MachineError(
-            f"{reached} is there and has no ssh: port {reached.port} was refused for {deadline}",
-            "look at its console whether it has started and sshd runs (`systemctl status ssh`); an image "
+            f"{machine} has no ssh server: connection refused on port {machine.port} for {deadline}",
+            "check on its console that it has started and that sshd runs (`systemctl status ssh`); an image "
             "without sshd cannot be used",
         )
     raise MachineError(
-        f"{reached} has no address that answers: {_words(trouble)}, for {deadline}",
-        "look at its console (`ip addr` there): address, gateway, bridge and VLAN have to be those of the "
-        "network, and a firewall has to let ssh from here through",
+        f"{machine} is unreachable: {_reason(error)} for {deadline}",
+        "check on its console (`ip addr`) that address, gateway, bridge and VLAN match the network, and that "
+        "no firewall blocks ssh from here",
     )
 
 
-def _no_connection(reached: Reached) -> OSError | None:
+def _connection_error(machine: RemoteMachine) -> OSError | None:
     try:
-        socket.create_connection((reached.address, reached.port), _CONNECT_SECONDS).close()
+        socket.create_connection((machine.address, machine.port), _CONNECT_SECONDS).close()
     except OSError as error:
         return error
     return None
 
 
-def _words(error: OSError) -> str:
+def _reason(error: OSError) -> str:
     return "no answer" if isinstance(error, TimeoutError) else (error.strerror or str(error)).lower()
 
 
-def await_login(reached: Reached, host_key: str, deadline: Deadline) -> None:
-    """Wait until the user is let in: cloud-init makes it after sshd is there.
+def wait_for_login(machine: RemoteMachine, host_key: str, deadline: Deadline) -> None:
+    """Wait until the user can log in: cloud-init creates the user after sshd has started.
 
     Raises:
-        MachineError: it is not, or another host key is shown.
+        MachineError: the login was refused until the deadline, or the host key is another one.
     """
-    own = Deadline(min(_LOGIN_SECONDS, max(deadline.left, 1)))
+    login = Deadline(min(_LOGIN_SECONDS, max(deadline.left, 1)))
     while True:
-        answer = run(reached, host_key, "true", seconds=30)
-        if answer.code == 0:
+        result = run(machine, host_key, "true", seconds=30)
+        if result.code == 0:
             return
-        # That the machine still starts takes as long as it takes.
-        waiting = deadline if any(words in answer.said for words in _BOOTING) else own
+        # A machine that is still booting may use the whole deadline.
+        waiting = deadline if any(text in result.output for text in _STILL_BOOTING) else login
         if not waiting.pause():
-            raise login_refused(reached, answer)
+            raise login_failed(machine, result)
 
 
-def login_refused(reached: Reached, answer: Answer) -> MachineError:
-    """Ssh itself failed, after a key was seen."""
-    if "Permission denied" in answer.said:
+def login_failed(machine: RemoteMachine, result: CommandResult) -> MachineError:
+    """The error for a failed ssh connection to a machine whose host key is known."""
+    if "Permission denied" in result.output:
         return MachineError(
-            f"{reached} lets nobody in as {reached.user}: {_last(answer)}",
-            "one of the keys that `ssh-add -L` lists here has to be among its `keys`, which it takes when it "
-            "starts, and SSH_AUTH_SOCK has to be set for whoever updates",
+            f"{machine} refuses the login as {machine.user}: {_last_line(result)}",
+            "declare one of the keys that `ssh-add -L` lists here among its `keys` (the machine reads them "
+            "when it starts), and set SSH_AUTH_SOCK in the environment of the update",
         )
     return MachineError(
-        f"{reached} cannot be reached by ssh as {reached.user}: {_last(answer)}",
-        f"try it by hand: ssh {reached.user}@{reached.address}",
+        f"{machine} is unreachable by ssh as {machine.user}: {_last_line(result)}",
+        f"run it by hand: ssh {machine.user}@{machine.address}",
     )
 
 
-def key_changed(reached: Reached, pinned: str, shown: str, *, declared: bool) -> MachineError:
-    """Another host key than the one that is known."""
-    known = "declared" if declared else "pinned at its first contact"
+def host_key_changed(machine: RemoteMachine, expected: str, current: str, *, declared: bool) -> MachineError:
+    """The error for a machine with another host key than the expected one."""
+    origin = "declared" if declared else "pinned at the first contact"
     return MachineError(
-        f"the host key of {reached} changed: it shows {shown}, and {pinned} is {known}",
-        "if you rebuilt it, compare the new key with its console (`cat /etc/ssh/ssh_host_ed25519_key.pub`) "
-        "and declare it as its `host_key`; if nobody did, somebody may stand in between: do not connect",
+        f"the host key of {machine} changed: it is {current}, but {expected} is {origin}",
+        "if you rebuilt the machine, compare the new key on its console "
+        "(`cat /etc/ssh/ssh_host_ed25519_key.pub`) and declare it as its `host_key`; if nobody did, do not "
+        "connect: this may be a man-in-the-middle attack",
     )
 
 
 def run(
-    reached: Reached, host_key: str, command: str, *, seconds: float, script: str | None = None
-) -> Answer:
-    """Run a command of the machine's shell, on a connection of its own, and wait for its end.
+    machine: RemoteMachine, host_key: str, command: str, *, seconds: float, script: str | None = None
+) -> CommandResult:
+    """Run a shell command on the machine, on a connection of its own, and wait for its end.
 
     Args:
-        reached: where.
-        host_key: the only one that is trusted.
-        command: read by a shell there.
-        seconds: after which it is given up.
-        script: its input.
+        machine: where to run it.
+        host_key: the only trusted host key.
+        command: a line for the shell there.
+        seconds: timeout.
+        script: text for the standard input.
 
     Returns:
-        What it said; code 255 where ssh itself failed, or the time was over.
+        The result; code 255 when ssh itself failed or the command timed out.
     """
     try:
         done = subprocess.run(
-            [*_ssh(reached, host_key, _ALONE), command],
+            [*_ssh(machine, host_key, _NO_SHARED_CONNECTION), command],
             input=script or "",
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -267,19 +268,19 @@ def run(
         )
     except FileNotFoundError as error:
         raise MachineError(
-            "there is no program `ssh` here", "install it: apt install openssh-client"
+            "cannot find the program `ssh`", "install it: apt install openssh-client"
         ) from error
     except subprocess.TimeoutExpired as error:
-        said = error.stdout or b""
-        text = said if isinstance(said, str) else bytes(said).decode(errors="replace")
-        return Answer(_SSH_FAILED, f"{text}\nno end within {seconds:.0f} seconds")
-    return Answer(done.returncode, done.stdout)
+        output = error.stdout or b""
+        text = output if isinstance(output, str) else bytes(output).decode(errors="replace")
+        return CommandResult(_SSH_FAILED, f"{text}\ntimed out after {seconds:.0f} seconds")
+    return CommandResult(done.returncode, done.stdout)
 
 
-def forget_connection(reached: Reached, host_key: str) -> None:
-    """End a shared connection, if there is one: who uses it again has the groups of today."""
+def close_shared_connection(machine: RemoteMachine, host_key: str) -> None:
+    """Close the shared connection, if it is open. The next one has the current groups of the user."""
     subprocess.run(
-        _ssh(reached, host_key, ["-O", "exit"]),
+        _ssh(machine, host_key, ["-O", "exit"]),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
@@ -287,18 +288,18 @@ def forget_connection(reached: Reached, host_key: str) -> None:
     )
 
 
-def _ssh(reached: Reached, host_key: str, first: list[str]) -> list[str]:
-    # Without that directory ssh complains, and a shared connection has no place.
+def _ssh(machine: RemoteMachine, host_key: str, more: list[str]) -> list[str]:
+    # The sockets of shared connections are in this directory, and ssh warns when it is missing.
     Path.home().joinpath(".ssh").mkdir(mode=0o700, exist_ok=True)
-    options = [*first, *ssh_options(reached.ssh, host_key)]
-    return ["ssh", *options, "-l", reached.user, "-p", str(reached.port), "--", reached.address]
+    options = [*more, *ssh_options(machine.ssh, host_key)]
+    return ["ssh", *options, "-l", machine.user, "-p", str(machine.port), "--", machine.address]
 
 
 def shell(*words: str) -> str:
-    """A command line of these words."""
+    """Quote words as one line for a shell."""
     return shlex.join(words)
 
 
-def _last(answer: Answer) -> str:
-    lines = [line.strip() for line in answer.said.splitlines() if line.strip()]
-    return lines[-1][:_LONGEST_LINE] if lines else "ssh said nothing"
+def _last_line(result: CommandResult) -> str:
+    lines = [line.strip() for line in result.output.splitlines() if line.strip()]
+    return lines[-1][:_LONGEST_LINE] if lines else "ssh printed nothing"

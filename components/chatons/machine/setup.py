@@ -1,4 +1,4 @@
-"""A machine that is made ready for Docker by a script of ours: `machine_setup.sh` says what is done there."""
+"""The setup of a machine for Docker. The script `setup.sh` runs on the machine and documents each step."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
 
 from chatons.machine.remote import (
-    Answer,
+    CommandResult,
     Deadline,
     MachineError,
-    Reached,
-    forget_connection,
-    login_refused,
+    RemoteMachine,
+    close_shared_connection,
+    login_failed,
     run,
     shell,
 )
@@ -25,14 +25,13 @@ from chatons.machine.tracebacks import without_traceback
 
 _SCRIPT = Path(__file__).with_suffix(".sh")
 _SETUP_SECONDS = 1800.0
-"""The first start may take 15 minutes, see the script; packages (150 MB) from a slow mirror 10."""
-_ANSWER_SECONDS = 60.0
+"""The first boot may take 15 minutes (see the script), packages (150 MB) from a slow mirror 10 minutes."""
+_DOCKER_SECONDS = 60.0
 _SSH_FAILED = 255
 _STEP = "== ronron: "
-_CHANGED = "changed: "
 _DONE = "done"
 
-_DECIDE = (
+_COMPARED = (
     "machine",
     "address",
     "port",
@@ -43,39 +42,39 @@ _DECIDE = (
     "open_ports",
     "script",
 )
-"""Inputs that are looked at; the engine adds one of its own."""
+"""Inputs that `diff` compares. The engine adds an input of its own."""
 
 _FAILED = {
     "": (
-        "the setup did not begin",
-        "its user has to be allowed `sudo` without a password; the user that cloud-init makes is",
+        "the setup did not start",
+        "allow its user `sudo` without a password; the user that cloud-init creates has this permission",
     ),
     "first boot": (
-        "cloud-init failed, or did not end",
-        "look at /var/log/cloud-init-output.log there; where its `user_data` is the cause, mend that file "
-        "and make the machine anew (`replace`), else `sudo cloud-init clean --reboot` lets it begin again",
+        "cloud-init failed or timed out",
+        "read /var/log/cloud-init-output.log there; if its `user_data` is the cause, fix that file and "
+        "replace the machine (`replace`), else run `sudo cloud-init clean --reboot` there to start again",
     ),
     "packages": (
-        "Debian's packages could not be installed",
-        "see whether the machine reaches its mirror (`sudo apt-get update` there): gateway, DNS, firewall",
+        "cannot install Debian's packages",
+        "check that the machine reaches its mirror (`sudo apt-get update` there): gateway, DNS, firewall",
     ),
-    "ssh server": ("sshd does not take the settings", "look at /etc/ssh/sshd_config there: `sudo sshd -T`"),
+    "ssh server": ("sshd rejects the settings", "check /etc/ssh/sshd_config there: `sudo sshd -T`"),
     "firewall": (
-        "the firewall could not be loaded",
+        "cannot load the firewall",
         "run `sudo nft --check --file /etc/ronron/firewall.nft` there",
     ),
     "data disk": (
-        "the data disk cannot be used",
-        "look at it there (`lsblk -f`); only a disk that holds nothing at all is formatted: wipe it with "
-        "`sudo wipefs -a` if what is on it may go",
+        "cannot use the data disk",
+        "check it there with `lsblk -f`; Ronron formats only an empty disk: wipe it with `sudo wipefs -a` if "
+        "nothing on it is needed",
     ),
     "docker": (
-        "Docker could not be installed or started",
-        "look at `systemctl status docker` and /etc/docker/daemon.json there",
+        "cannot install or start Docker",
+        "check `systemctl status docker` and /etc/docker/daemon.json there",
     ),
-    "answer": ("Docker does not answer", "look at `sudo journalctl -u docker` there"),
+    "docker check": ("Docker does not answer", "read `sudo journalctl -u docker` there"),
 }
-_ANY = ("a step failed", "look at it there, and update again: what is done already is not done twice")
+_OTHER_STEP = ("a step failed", "fix the cause there, then update again: completed steps are not repeated")
 
 Props = Mapping[str, Any]
 
@@ -85,108 +84,104 @@ class MachineSetupArgs:
     """Arguments of a MachineSetup."""
 
     address: pulumi.Input[str]
-    """An IP."""
+    """IP address."""
     port: int
     user: str
     host_key: pulumi.Input[str]
-    """The only one that is trusted."""
+    """The only trusted host key."""
     data_serial: str | None
-    """Serial of the disk that Docker keeps everything on; None: the system's own."""
+    """Serial of the disk for all of Docker's data; None uses the system disk."""
     open_ports: Sequence[int]
-    """TCP ports that strangers may reach, besides that of ssh."""
-    identity: pulumi.Input[str] = ""
-    """Another one when the machine was made anew, and has to be set up again."""
+    """TCP ports that the firewall opens besides that of ssh."""
+    identity: pulumi.Input[str]
+    """Changes when the machine is replaced: a new machine needs the setup again."""
 
 
 class SetupProvider(ResourceProvider):
-    """What is done for a MachineSetup. Keeps nothing: the state refers to this class by name."""
+    """The provider of MachineSetup. It has no attributes: the state refers to this class by name."""
 
     serialize_as_secret_always = False
 
     @without_traceback(MachineError)
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Set the machine up."""
-        return CreateResult(Reached.of(props).address, outs=set_up(props))
+        return CreateResult(RemoteMachine.of(props).address, outs=set_up(props))
 
     @without_traceback(MachineError)
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """What differs. Another script is run over the machine that is there."""
-        return DiffResult(changes=any(olds.get(key) != news.get(key) for key in _DECIDE), replaces=[])
+        """Compare the inputs. A new version of the script runs on the existing machine."""
+        return DiffResult(changes=any(olds.get(key) != news.get(key) for key in _COMPARED), replaces=[])
 
     @without_traceback(MachineError)
     def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        """Set it up again: what is there already stays."""
+        """Run the setup again: completed steps are not repeated."""
         return UpdateResult(outs=set_up(news))
 
 
 def set_up(props: Props) -> dict[str, Any]:
-    """Run the script there, to its end, and see that the user reaches Docker.
+    """Run the script on the machine and check that the user can use Docker.
 
     Returns:
-        What the state keeps.
+        The outputs for the state.
 
     Raises:
-        MachineError: a step failed; with its name and the last lines that it wrote.
+        MachineError: a step failed; the text has its name and the last lines of its output.
     """
-    reached, host_key = Reached.of(props), str(props["host_key"])
-    ran = run_script(reached, host_key, props)
-    problem = failure(reached, ran)
-    if problem is not None:
-        raise problem
-    # Ronron's own shared connection may be older than the user's group.
-    forget_connection(reached, host_key)
-    _await_docker(reached, host_key)
-    return {key: props.get(key) for key in _DECIDE}
+    machine, host_key = RemoteMachine.of(props), str(props["host_key"])
+    error = failure(machine, run_script(machine, host_key, props))
+    if error is not None:
+        raise error
+    # The shared connection may be older than the user's membership in the group docker.
+    close_shared_connection(machine, host_key)
+    _wait_for_docker(machine, host_key)
+    return {key: props.get(key) for key in _COMPARED}
 
 
-def run_script(reached: Reached, host_key: str, props: Props) -> Answer:
-    """Run the script on the machine."""
+def run_script(machine: RemoteMachine, host_key: str, props: Props) -> CommandResult:
+    """Run the script on the machine; its result."""
     ports = " ".join(str(int(port)) for port in props["open_ports"])
     serial = str(props.get("data_serial") or "")
-    command = shell("sudo", "-n", "sh", "-s", "--", reached.user, str(reached.port), serial, ports)
-    return run(reached, host_key, command, seconds=_SETUP_SECONDS, script=_SCRIPT.read_text())
+    command = shell("sudo", "-n", "sh", "-s", "--", machine.user, str(machine.port), serial, ports)
+    return run(machine, host_key, command, seconds=_SETUP_SECONDS, script=_SCRIPT.read_text())
 
 
-def failure(reached: Reached, ran: Answer) -> MachineError | None:
-    """What is wrong where the script did not come to its end. Pure."""
-    marks = [line for line in ran.said.splitlines() if line.startswith(_STEP)]
+def failure(machine: RemoteMachine, result: CommandResult) -> MachineError | None:
+    """The error of a script that did not complete; None when it did. Pure."""
+    marks = [line for line in result.output.splitlines() if line.startswith(_STEP)]
     step = marks[-1].removeprefix(_STEP).strip() if marks else ""
-    if ran.code == 0 and step == _DONE:
+    if result.code == 0 and step == _DONE:
         return None
-    if ran.code == _SSH_FAILED and not marks:
-        return login_refused(reached, ran)
-    said = Answer(ran.code, ran.said.rpartition(_STEP)[2].partition("\n")[2] if marks else ran.said)
-    what, remedy = _FAILED.get(step, _ANY)
+    if result.code == _SSH_FAILED and not marks:
+        return login_failed(machine, result)
+    output = CommandResult(
+        result.code, result.output.rpartition(_STEP)[2].partition("\n")[2] if marks else result.output
+    )
+    problem, remedy = _FAILED.get(step, _OTHER_STEP)
     at = f" (step `{step}`)" if step else ""
-    return MachineError(f"{reached}: {what}{at}:\n{said.last_lines}", remedy)
+    return MachineError(f"{machine}: {problem}{at}:\n{output.last_lines}", remedy)
 
 
-def changes(ran: Answer) -> list[str]:
-    """What was not as it should be, and is now."""
-    return [line.removeprefix(_CHANGED) for line in ran.said.splitlines() if line.startswith(_CHANGED)]
-
-
-def _await_docker(reached: Reached, host_key: str) -> None:
-    deadline = Deadline(_ANSWER_SECONDS)
+def _wait_for_docker(machine: RemoteMachine, host_key: str) -> None:
+    deadline = Deadline(_DOCKER_SECONDS)
     command = shell("docker", "version", "--format", "{{.Server.Version}}")
-    while (answer := run(reached, host_key, command, seconds=30)).code != 0:
+    while (result := run(machine, host_key, command, seconds=30)).code != 0:
         if not deadline.pause():
             raise MachineError(
-                f"{reached} has no Docker that answers {reached.user}:\n{answer.last_lines}",
-                f"run `docker version` there as {reached.user}, who has to be in the group docker",
+                f"{machine.user} cannot use Docker on {machine}:\n{result.last_lines}",
+                f"run `docker version` there as {machine.user}; the user must be in the group docker",
             )
 
 
 def script_version() -> str:
-    """Another one for another script: the machines that are there get that one, too."""
+    """A hash of the script. A changed script runs on existing machines too."""
     return hashlib.sha256(_SCRIPT.read_bytes()).hexdigest()[:16]
 
 
 class MachineSetup(Resource, module="chatons", name="MachineSetup"):
-    """A machine with Docker answering on it."""
+    """A machine that is set up for Docker."""
 
     docker: pulumi.Output[str]
-    """`ssh://user@address`; comes when Docker answers."""
+    """`ssh://user@address`; resolved when Docker answers."""
 
     def __init__(self, name: str, args: MachineSetupArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         props = {
@@ -201,8 +196,10 @@ class MachineSetup(Resource, module="chatons", name="MachineSetup"):
             "script": script_version(),
         }
         super().__init__(SetupProvider(), name, props, opts)
-        # By the id and what is declared: a preview of another script then still knows where Docker is, and
-        # what changes on it.
+        # From the id and the declaration, not from an output: a preview of a changed script then still knows
+        # the address of Docker and shows the changes on it.
         self.docker = pulumi.Output.all(self.id, args.address).apply(
-            lambda known: Reached(name=name, address=str(known[1]), port=args.port, user=args.user).docker
+            lambda known: (
+                RemoteMachine(name=name, address=str(known[1]), port=args.port, user=args.user).docker
+            )
         )

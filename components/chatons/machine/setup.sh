@@ -1,13 +1,13 @@
 #!/bin/sh
-# Makes a Debian machine ready for Docker. Run as root, as often as you like: it does what is missing.
+# Sets a Debian machine up for Docker. Runs as root and can run again at any time: it does only missing steps.
 #
 #     sh -s -- USER SSH_PORT DATA_SERIAL OPEN_PORTS
 #
-# USER may use Docker afterwards. DATA_SERIAL is the serial of the disk that Docker keeps everything on, or
-# empty. OPEN_PORTS are TCP ports with spaces, besides that of ssh. No secret goes in, and none comes out.
+# USER joins the group docker. DATA_SERIAL is the serial of the disk for Docker's data, or empty. OPEN_PORTS are
+# TCP ports besides that of ssh, separated by spaces. The script neither reads nor prints a secret.
 #
-# A line "== ronron: STEP" begins each step, so that a failure names its own; "changed: ..." says what was not
-# as it should be.
+# A line "== ronron: STEP" begins each step, so that the caller can name the step that failed. A line
+# "changed: ..." reports each change.
 set -eu
 exec 2>&1
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
@@ -20,12 +20,12 @@ default_root=/var/lib/docker
 step() { echo "== ronron: $1"; }
 changed() { echo "changed: $1"; }
 
-# placed FILE TEXT: writes the file, if it differs; true when it did.
-placed() {
+# write_file FILE TEXT: writes the file if its content differs; succeeds when it wrote.
+write_file() {
     if [ -f "$1" ] && printf '%s\n' "$2" | cmp -s - "$1"; then
         return 1
     fi
-    # Whoever asks `if placed` has switched off `set -e` in here.
+    # A call in a condition switches `set -e` off in this function.
     mkdir -p "${1%/*}" || exit 1
     printf '%s\n' "$2" >"$1.ronron-new" || exit 1
     mv "$1.ronron-new" "$1" || exit 1
@@ -35,11 +35,11 @@ placed() {
 first_boot() {
     command -v cloud-init >/dev/null || return 0
     code=0
-    # Longer than it takes on a slow disk with updates of packages.
+    # Longer than a slow disk takes, package updates included.
     timeout 900 cloud-init status --wait --long || code=$?
     case $code in
-    0 | 2) return 0 ;; # 2: done, and something went wrong that it got over
-    124) echo "still not done after 15 minutes" ;;
+    0 | 2) return 0 ;; # 2: done, with recoverable errors
+    124) echo "cloud-init timed out after 15 minutes" ;;
     esac
     echo "--- /var/log/cloud-init-output.log"
     tail -n 15 /var/log/cloud-init-output.log || true
@@ -54,7 +54,7 @@ install_missing() {
         installed "$package" || missing="$missing $package"
     done
     [ -n "$missing" ] || return 0
-    # A run before may have been cut off; a fresh machine is updating its own lists.
+    # An earlier run may have been interrupted; a new machine may be updating its package lists.
     dpkg --configure -a
     apt-get -q -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 update
     # shellcheck disable=SC2086 # a list
@@ -79,17 +79,17 @@ data_device() {
         done
 }
 
-# Only what holds nothing at all is formatted: no file system, no partitions, no signature of anything.
+# Formats only an empty disk: no file system, no partitions, no other signature.
 data_disk() {
     device=$(data_device)
     if [ -z "$device" ]; then
         echo "no disk has the serial $data_serial"
         return 1
     fi
-    held=$(wipefs --no-act --noheadings --output TYPE "$device" | tr '\n' ' ')
+    signatures=$(wipefs --no-act --noheadings --output TYPE "$device" | tr '\n' ' ')
     parts=$(lsblk --noheadings --list --output TYPE "$device" | tail -n +2 | tr '\n' ' ')
     kind=$(blkid --probe --match-tag TYPE --output value "$device" || true)
-    if [ -z "$held$parts" ]; then
+    if [ -z "$signatures$parts" ]; then
         mkfs.ext4 -q -m 1 -L ronron-data "$device"
         kind=ext4
         changed "formatted $device"
@@ -97,17 +97,17 @@ data_disk() {
     case "$kind/$parts" in
     ext4/ | xfs/ | btrfs/) ;;
     *)
-        echo "$device holds something else and is not touched: $held$parts"
+        echo "$device is not empty and was not formatted: $signatures$parts"
         return 1
         ;;
     esac
     uuid=$(blkid --probe --match-tag UUID --output value "$device")
-    # Without the disk the machine still starts, after half a minute, and can be looked at; Docker does not,
-    # see below. A disk that was made larger is used whole after a restart.
+    # Without the disk the machine still boots, after 30 s, so that people can log in; Docker does not start,
+    # see below. After the disk grows, a restart of the machine grows the file system.
     line="UUID=$uuid $mount_point $kind defaults,nofail,x-systemd.device-timeout=30s,x-systemd.growfs 0 2"
     if ! grep -qxF "$line" /etc/fstab; then
-        kept=$(grep -v "[[:space:]]$mount_point[[:space:]]" /etc/fstab || true)
-        placed /etc/fstab "$(printf '%s\n%s' "$kept" "$line")"
+        others=$(grep -v "[[:space:]]$mount_point[[:space:]]" /etc/fstab || true)
+        write_file /etc/fstab "$(printf '%s\n%s' "$others" "$line")"
         systemctl daemon-reload
     fi
     mkdir -p "$mount_point"
@@ -115,14 +115,14 @@ data_disk() {
         mount "$mount_point"
         changed "mounted $mount_point"
     fi
-    there=$(findmnt --noheadings --output UUID "$mount_point")
-    if [ "$there" != "$uuid" ]; then
-        echo "$mount_point is another disk: $there"
+    mounted=$(findmnt --noheadings --output UUID "$mount_point")
+    if [ "$mounted" != "$uuid" ]; then
+        echo "$mount_point has another file system mounted: UUID $mounted"
         return 1
     fi
 }
 
-# What people wrote into the file stays, but for where the data is.
+# Keeps the other settings of the file.
 docker_settings() {
     python3 - "$1" "$default_root" <<'PYTHON'
 import json, os, sys
@@ -135,23 +135,23 @@ try:
 except FileNotFoundError:
     text, now = "", {}
 except ValueError as error:
-    sys.exit(f"{file} is no JSON: {error}")
+    sys.exit(f"{file} is not valid JSON: {error}")
 if not isinstance(now, dict):
-    sys.exit(f"{file} is no JSON object")
+    sys.exit(f"{file} is not a JSON object")
 root = now.get("data-root", default_root)
 if wanted_root and os.path.normpath(root) != wanted_root:
     try:
-        volumes = [one.name for one in os.scandir(os.path.join(root, "volumes")) if one.is_dir()]
+        volumes = [entry.name for entry in os.scandir(os.path.join(root, "volumes")) if entry.is_dir()]
     except FileNotFoundError:
         volumes = []
     if volumes:
         sys.exit(
-            f"Docker keeps {len(volumes)} volumes below {root}, and would not find them below {wanted_root}: "
-            f"stop docker and docker.socket, and move {root} there first"
+            f"Docker has {len(volumes)} volumes below {root} and would not find them below {wanted_root}: "
+            f"stop docker and docker.socket, then move {root} to {wanted_root}"
         )
     now["data-root"] = wanted_root
 now.setdefault("live-restore", True)
-# Options of logs belong to their driver: whoever chose another one chose its options, too.
+# Log options belong to their driver: another driver keeps its own options.
 if now.setdefault("log-driver", "json-file") in ("json-file", "local"):
     options = now.setdefault("log-opts", {})
     options.setdefault("max-size", "10m")
@@ -173,15 +173,15 @@ docker_engine() {
         root=$mount_point/docker
         mkdir -p "$root"
         chmod 0710 "$root"
-        # Without its disk Docker would start empty, and services with it.
-        if placed /etc/systemd/system/docker.service.d/ronron.conf "[Unit]
+        # Without its disk, Docker would start with no data, and so would the services.
+        if write_file /etc/systemd/system/docker.service.d/ronron.conf "[Unit]
 RequiresMountsFor=$mount_point"; then
             systemctl daemon-reload
         fi
     fi
     docker_settings "$root"
-    # The package of Debian 13 has the client apart; people and Ronron talk to the engine through it.
-    # shellcheck disable=SC2046 # none or one
+    # In Debian 13 the client is a separate package; people and Ronron need it.
+    # shellcheck disable=SC2046 # zero packages or one
     install_missing docker.io $(apt-cache --quiet=2 --names-only search '^docker-cli$' | cut -d ' ' -f 1)
     systemctl --quiet enable docker.service
     if ! cmp -s /etc/docker/daemon.json "$in_use" || ! systemctl --quiet is-active docker.service; then
@@ -198,16 +198,16 @@ RequiresMountsFor=$mount_point"; then
 }
 
 upgrades() {
-    placed /etc/apt/apt.conf.d/60ronron '// Security updates by themselves, daily; Debian chooses which. No restart of the machine.
+    write_file /etc/apt/apt.conf.d/60ronron '// Installs the security updates daily. Does not restart the machine.
 APT::Periodic::Update-Package-Lists "1";
 APT::Periodic::Unattended-Upgrade "1";' || true
 }
 
-# A table of our own: `flush ruleset`, as in the configuration that Debian brings, would take Docker's rules
-# away, so that service of Debian's is not used. Docker's rules let what containers publish through before
-# `input` sees it; `forward` here closes all of that but the ports of the edge. A packet that one table drops
-# is gone, whatever another table accepts. Protocols by number (ICMP 1, TCP 6, ICMPv6 58): an image need not
-# have their names.
+# A separate table: Debian's own nftables service runs `flush ruleset`, which would remove Docker's rules, so
+# that service is not used. Docker's rules accept packets for published ports before `input` sees them;
+# `forward` here drops them except for the ports of the edge. A packet that one table drops stays dropped,
+# whatever another table accepts. Protocols are numbers (ICMP 1, TCP 6, ICMPv6 58): an image may lack their
+# names.
 firewall() {
     published=
     for port in $open_ports; do
@@ -218,7 +218,7 @@ firewall() {
         in_rule="tcp dport { $published } accept"
         forward_rule="meta l4proto 6 ct original proto-dst { $published } accept"
     fi
-    placed /etc/ronron/firewall.nft "table inet ronron
+    write_file /etc/ronron/firewall.nft "table inet ronron
 delete table inet ronron
 table inet ronron {
     chain input {
@@ -239,8 +239,8 @@ table inet ronron {
         ct status dnat drop
     }
 }" || true
-    placed /etc/systemd/system/ronron-firewall.service '[Unit]
-Description=Firewall: ssh and the public doors only
+    write_file /etc/systemd/system/ronron-firewall.service '[Unit]
+Description=Firewall: ssh and the public ports only
 DefaultDependencies=no
 After=local-fs.target
 Before=network-pre.target docker.service
@@ -256,36 +256,36 @@ ExecReload=/usr/sbin/nft --file /etc/ronron/firewall.nft
 WantedBy=multi-user.target' && systemctl daemon-reload || true
     nft --check --file /etc/ronron/firewall.nft
     systemctl --quiet enable ronron-firewall.service
-    # Every time: a run before may have been cut off right here, and all of it changes at once.
+    # Always: an earlier run may have been interrupted here, and nft replaces the table atomically.
     systemctl restart ronron-firewall.service
 }
 
-# Keys only. Docker over ssh opens many connections, and many sessions in each.
+# Only key logins. Docker over ssh opens many connections, with many sessions in each.
 ssh_server() {
-    placed /etc/ssh/sshd_config.d/00-ronron.conf 'PasswordAuthentication no
+    write_file /etc/ssh/sshd_config.d/00-ronron.conf 'PasswordAuthentication no
 KbdInteractiveAuthentication no
 MaxStartups 100:30:200
 MaxSessions 100' || true
-    # Proxmox VE has another instance-id for other keys, addresses or resolvers: to cloud-init the next start is
-    # a first one then, and it would give the machine new host keys. PVE::QemuServer::Cloudinit (qemu-server).
+    # Proxmox VE changes the instance-id when keys, addresses or resolvers change. cloud-init then treats the
+    # next boot as a first boot and would create new host keys. Source: PVE::QemuServer::Cloudinit (qemu-server).
     if [ -d /etc/cloud/cloud.cfg.d ]; then
-        placed /etc/cloud/cloud.cfg.d/99-ronron.cfg 'ssh_deletekeys: false' || true
+        write_file /etc/cloud/cloud.cfg.d/99-ronron.cfg 'ssh_deletekeys: false' || true
     fi
     sshd -t
     systemctl try-reload-or-restart ssh.service
     if ! sshd -T | grep -qx 'passwordauthentication no'; then
-        echo "sshd still takes passwords: /etc/ssh/sshd_config does not include sshd_config.d, or says otherwise before"
+        echo "sshd still accepts passwords: /etc/ssh/sshd_config does not include sshd_config.d, or overrides it"
         return 1
     fi
 }
 
 guest_agent() {
-    # The device is there when the machine has the agent switched on.
+    # The device exists when the agent is enabled for the machine.
     [ -e /dev/virtio-ports/org.qemu.guest_agent.0 ] || return 0
     systemctl --quiet is-active qemu-guest-agent.service || systemctl start qemu-guest-agent.service
 }
 
-answers() {
+docker_check() {
     tries=0
     until docker version --format '{{.Server.Version}}'; do
         tries=$((tries + 1))
@@ -313,10 +313,10 @@ main() {
     docker_engine
     step "guest agent"
     guest_agent
-    step "answer"
-    answers
+    step "docker check"
+    docker_check
     step "done"
 }
 
-# The shell reads this text from its input, and nothing else may.
+# The shell reads this script from its standard input, so no command may read from it.
 main </dev/null

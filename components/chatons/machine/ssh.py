@@ -1,4 +1,4 @@
-"""How a machine is reached by ssh: options for the `ssh` program, the same for every caller."""
+"""Options of the `ssh` program for a connection to a machine; every caller uses the same."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ class SshAddress:
 
     @classmethod
     def parse(cls, address: str) -> Self:
-        """Read an address that the declaration has accepted."""
+        """Read an address of the declaration.
+
+        Raises:
+            ValueError: it names no user or no host.
+        """
         parts = urlsplit(address)
         if parts.username is None or parts.hostname is None:
             raise ValueError(f"{address!r} names no user and host")
@@ -27,10 +31,10 @@ class SshAddress:
 
 
 def ssh_options(address: SshAddress, host_key: str) -> list[str]:
-    """Options that ask nobody, trust one key only, and share one connection.
+    """Options that prompt for nothing, trust one host key only, and share one connection.
 
-    The pinned key is handed over by a command instead of a file: the options are kept in the state, and a
-    path would differ between people and directories. Needs OpenSSH 8.5.
+    A command passes the pinned host key, not a file: the options are in the state, and a path would differ
+    between people and directories. Needs OpenSSH 8.5.
     """
     known_as = address.host if address.port == _PORT else f"[{address.host}]:{address.port}"
     options = {
@@ -41,7 +45,7 @@ def ssh_options(address: SshAddress, host_key: str) -> list[str]:
         "UserKnownHostsFile": "/dev/null",
         "GlobalKnownHostsFile": "/dev/null",
         "KnownHostsCommand": f"/bin/echo {known_as} {host_key}",
-        # Every call of Docker's API would be a connection of its own, and sshd refuses too many at a time.
+        # Without sharing, each call of Docker's API opens a connection, and sshd limits concurrent ones.
         "ControlMaster": "auto",
         "ControlPath": "~/.ssh/ronron-%C",
         "ControlPersist": "60",
