@@ -1,1 +1,1 @@
-"""Virtual machines on Proxmox VE: its API, checks, resources and hooks."""
+"""Virtual machines on Proxmox VE: API client, checks, resources and hooks."""

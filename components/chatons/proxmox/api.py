@@ -1,4 +1,4 @@
-"""The API of Proxmox VE, as much of it as is asked here before and beside the engine's own plugin."""
+"""A client of the API of Proxmox VE, for checks and for resources that the engine's plugin does not cover."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ from chatons.schema.problems import KeyPath
 ENDPOINT: KeyPath = ("proxmox", "endpoint")
 TOKEN: KeyPath = ("proxmox-token",)
 
-_ANSWER_SECONDS = 15.0
-"""For one answer. A node asks another one for up to 10 s before it gives up. Source: PVE/APIServer, 595."""
+_TIMEOUT_SECONDS = 15.0
+"""For one answer. A node waits up to 10 s for another node. Source: PVE/APIServer, status 595."""
 _CONNECT_SECONDS = 5.0
-_LARGEST = 8 * 1024 * 1024
-"""Bytes of an answer; of a thousand guests the cluster tells about 0.5 MiB."""
-_LONGEST_REASON = 300
-_NOT_REACHED = 595
-"""Status of an answer that one node was to fetch from another, and could not."""
+_MAX_BYTES = 8 * 1024 * 1024
+"""Limit of an answer. The list of a thousand guests has about 0.5 MiB."""
+_MAX_REASON = 300
+_NODE_UNREACHABLE = 595
+"""Status when the node that answers cannot reach another node."""
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
 
 _TRUST = (
     "copy /etc/pve/pve-root-ca.pem of a node to /usr/local/share/ca-certificates/pve.crt here and run "
-    "`update-ca-certificates` (or name it with SSL_CERT_FILE); or write `insecure: true`, on a network of "
-    "your own"
+    "`update-ca-certificates` (or set SSL_CERT_FILE to it); on a trusted network you can write "
+    "`insecure: true` instead"
 )
 _UNTRUSTED = {
-    18: "is signed by itself",
-    19: "is signed by an authority of its own",
-    20: "is signed by an authority that is not known here",
-    21: "is signed by an authority that is not known here",
+    18: "is self-signed",
+    19: "is signed by an authority that is not trusted here",
+    20: "is signed by an authority that is not trusted here",
+    21: "is signed by an authority that is not trusted here",
 }
 """Source: OpenSSL, x509_vfy.h."""
 _EXPIRED, _OTHER_NAMES = 10, (62, 64)
 
 
 class ProxmoxError(ChatonsError):
-    """The cluster did not do what it was asked; never holds the token.
+    """The cluster refused a request or gave no answer; the text never contains the token.
 
     Attributes:
         problem: what is wrong; lower case, no full stop.
         remedy: one imperative sentence.
-        path: the key of the declaration that it is about.
-        status: of the answer; 0 where there was none.
+        path: the key of the declaration that the problem belongs to.
+        status: HTTP status of the answer; 0 without an answer.
     """
 
     def __init__(self, problem: str, remedy: str, *, path: KeyPath = ENDPOINT, status: int = 0) -> None:
@@ -62,19 +62,19 @@ class ProxmoxError(ChatonsError):
 
     @property
     def is_forbidden(self) -> bool:
-        """Whether a privilege was missing."""
+        """Whether the token lacks a privilege."""
         return self.status == _FORBIDDEN
 
 
 class ProxmoxApi:
-    """One cluster, by one of its nodes. May be used from several threads at the same time.
+    """A client of one cluster, through one of its nodes. Safe for use by several threads.
 
     Args:
         endpoint: `https://host:8006/`, as the declaration has it.
         token: `user@realm!name=secret`.
         insecure: do not check the certificate.
         deadline: seconds for one answer.
-        transport: what stands in for the network, in tests.
+        transport: replaces the network in tests.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class ProxmoxApi:
         token: str,
         insecure: bool = False,
         *,
-        deadline: float = _ANSWER_SECONDS,
+        deadline: float = _TIMEOUT_SECONDS,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._endpoint = endpoint
@@ -92,10 +92,10 @@ class ProxmoxApi:
         self._client = httpx.Client(
             base_url=f"{endpoint.rstrip('/')}/api2/json",
             headers={"Authorization": f"PVEAPIToken={token}"},
-            # The trust of the system, which is the plugin's too; that of httpx would be a bundle of its own.
-            verify=_no_check() if insecure else ssl.create_default_context(),
+            # The system's certificates, as the plugin uses them; httpx would use its own bundle.
+            verify=_unverified() if insecure else ssl.create_default_context(),
             timeout=httpx.Timeout(deadline, connect=min(deadline, _CONNECT_SECONDS)),
-            # The token goes to the declared host alone.
+            # The token must only go to the declared host.
             follow_redirects=False,
             transport=transport,
         )
@@ -109,7 +109,7 @@ class ProxmoxApi:
         self.close()
 
     def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         self._client.close()
 
     @property
@@ -118,47 +118,47 @@ class ProxmoxApi:
         return self._token.partition("=")[0]
 
     def get(self, path: str, **query: str | int) -> Any:
-        """Read.
+        """Send a GET request.
 
         Args:
             path: below /api2/json, such as `/cluster/status`.
-            query: parameters; one whose name holds a dash is given by `**{"a-b": ...}`.
+            query: parameters; pass a name with a dash as `**{"a-b": ...}`.
 
         Returns:
-            What the answer calls `data`.
+            The value of `data` in the answer.
 
         Raises:
-            ProxmoxError: no answer, or not the one of a Proxmox VE that did it.
+            ProxmoxError: no answer, a refusal, or an answer that is not from Proxmox VE.
         """
-        return self._ask("GET", path, params=query)
+        return self._request("GET", path, params=query)
 
     def post(self, path: str, **form: str | int) -> Any:
-        """Make. See `get`."""
-        return self._ask("POST", path, data=form)
+        """Send a POST request; see `get`."""
+        return self._request("POST", path, data=form)
 
     def put(self, path: str, **form: str | int) -> Any:
-        """Change. See `get`."""
-        return self._ask("PUT", path, data=form)
+        """Send a PUT request; see `get`."""
+        return self._request("PUT", path, data=form)
 
     def delete(self, path: str, **query: str | int) -> Any:
-        """Take away. See `get`."""
-        return self._ask("DELETE", path, params=query)
+        """Send a DELETE request; see `get`."""
+        return self._request("DELETE", path, params=query)
 
-    def _ask(self, method: str, path: str, **more: Mapping[str, str | int]) -> Any:
+    def _request(self, method: str, path: str, **more: Mapping[str, str | int]) -> Any:
         end = time.monotonic() + self._deadline
         try:
             with self._client.stream(method, path.lstrip("/"), **more) as answer:  # type: ignore[arg-type]
                 body = bytearray()
                 for part in answer.iter_bytes():
                     body.extend(part)
-                    if len(body) > _LARGEST:
-                        raise self._strange(f"its answer to {path} is larger than {_LARGEST >> 20} MiB")
+                    if len(body) > _MAX_BYTES:
+                        raise self._unexpected(f"the answer to {path} is larger than {_MAX_BYTES >> 20} MiB")
                     if time.monotonic() > end:
-                        raise self._silent(f"its answer to {path} took longer than {self._deadline:g} s")
+                        raise self._unreachable(f"the answer to {path} took longer than {self._deadline:g} s")
         except httpx.TimeoutException as error:
-            raise self._silent(f"no answer to {path} within {self._deadline:g} s") from error
+            raise self._unreachable(f"no answer to {path} within {self._deadline:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise self._no_answer(error) from error
+            raise self._connection_error(error) from error
         return self._read(path, answer, bytes(body))
 
     def _read(self, path: str, answer: httpx.Response, body: bytes) -> Any:
@@ -168,112 +168,116 @@ class ProxmoxApi:
             document = None
         reason = self._reason(answer, document)
         if answer.status_code == _UNAUTHORIZED:
-            raise self._refused(reason)
+            raise self._unauthorized(reason)
         if answer.is_success and isinstance(document, dict) and "data" in document:
             return document["data"]
-        if not isinstance(document, dict) and answer.status_code not in (500, _FORBIDDEN, _NOT_REACHED):
-            raise self._strange(f"it answers {answer.status_code} and no JSON")
+        if not isinstance(document, dict) and answer.status_code not in (500, _FORBIDDEN, _NODE_UNREACHABLE):
+            raise self._unexpected(f"the answer has status {answer.status_code} and is not JSON")
         if answer.status_code == _FORBIDDEN:
-            remedy = "give the token that privilege; docs/operations.md lists all that it needs"
-            raise ProxmoxError(f"the token may not: {reason}", remedy, path=TOKEN, status=_FORBIDDEN)
-        if answer.status_code == _NOT_REACHED:
-            remedy = "bring that node back, and try again"
+            remedy = "grant the token this privilege; docs/operations.md lists all that it needs"
             raise ProxmoxError(
-                f"a node of the cluster is not reached: {reason}", remedy, status=answer.status_code
+                f"permission denied for the token: {reason}", remedy, path=TOKEN, status=_FORBIDDEN
+            )
+        if answer.status_code == _NODE_UNREACHABLE:
+            remedy = "start that node again, then repeat the command"
+            raise ProxmoxError(
+                f"a node of the cluster is unreachable: {reason}", remedy, status=answer.status_code
             )
         if "quorum" in reason:
-            remedy = "bring enough nodes back: `pvecm status` on a node says which are missing"
-            raise ProxmoxError(f"the cluster changes nothing: {reason}", remedy, status=answer.status_code)
-        remedy = "look at the journal of the node: `journalctl -u pvedaemon -u pveproxy`"
-        raise ProxmoxError(f"the cluster refuses {path}: {reason}", remedy, status=answer.status_code)
+            remedy = "start enough nodes again: `pvecm status` on a node shows which are missing"
+            raise ProxmoxError(
+                f"the cluster cannot change anything: {reason}", remedy, status=answer.status_code
+            )
+        remedy = "read the journal of the node: `journalctl -u pvedaemon -u pveproxy`"
+        raise ProxmoxError(f"the cluster refused {path}: {reason}", remedy, status=answer.status_code)
 
     def _reason(self, answer: httpx.Response, document: object) -> str:
-        """Why, in the cluster's own words: its first line, and what it holds against parameters."""
-        words = [answer.reason_phrase]
+        """The reason of an error: the cluster's message and its errors of parameters, without the secret."""
+        parts = [answer.reason_phrase]
         if isinstance(document, dict):
             errors = document.get("errors")
-            words = [str(document.get("message") or answer.reason_phrase)]
+            parts = [str(document.get("message") or answer.reason_phrase)]
             if isinstance(errors, dict):
-                words += [f"{key}: {value}" for key, value in errors.items()]
-        text = " ".join("; ".join(word.strip() for word in words if word).split())
+                parts += [f"{key}: {value}" for key, value in errors.items()]
+        text = " ".join("; ".join(part.strip() for part in parts if part).split())
         secret = self._token.partition("=")[2]
         shown = text.replace(secret, "***") if secret else text
-        return shown[:_LONGEST_REASON] or f"status {answer.status_code}"
+        return shown[:_MAX_REASON] or f"status {answer.status_code}"
 
-    def _refused(self, reason: str) -> ProxmoxError:
+    def _unauthorized(self, reason: str) -> ProxmoxError:
         user, _, name = self.token_id.partition("!")
         if "expire" in reason:
-            what = "has expired" if reason.startswith("token") else f"is of an account that has: {reason}"
+            what = "has expired" if reason.startswith("token") else f"belongs to an expired account: {reason}"
             remedy = (
-                f"on a node, run `pveum user token modify {user} {name} --expire 0`, or with a later time"
+                f"on a node, run `pveum user token modify {user} {name} --expire 0`, or set a later time"
                 if reason.startswith("token")
                 else f"on a node, run `pveum user modify {user} --expire 0`"
             )
         elif "disabled" in reason:
-            what = "is of a user who is disabled"
+            what = "belongs to a disabled user"
             remedy = f"on a node, run `pveum user modify {user} --enable 1`"
         elif "no such" in reason:
-            what = f"is not known: {reason}"
+            what = f"is unknown to the cluster: {reason}"
             remedy = (
-                f"on a node, run `pveum user token add {user} {name} --privsep 0`, and set the secret anew: "
+                f"on a node, run `pveum user token add {user} {name} --privsep 0`, and set the secret again: "
                 "pulumi config set --secret ronron:proxmox-token"
             )
         else:
-            what = f"is refused: {reason}"
+            what = f"was refused: {reason}"
             remedy = (
-                f"make another one on a node, `pveum user token add {user} NAME --privsep 0`, and set it: "
+                f"create a token on a node, `pveum user token add {user} NAME --privsep 0`, and set it: "
                 "pulumi config set --secret ronron:proxmox-token"
             )
         return ProxmoxError(f"the token {self.token_id} {what}", remedy, path=TOKEN, status=_UNAUTHORIZED)
 
-    def _strange(self, what: str) -> ProxmoxError:
+    def _unexpected(self, what: str) -> ProxmoxError:
         return ProxmoxError(
-            f"no Proxmox VE answers at {self._endpoint}: {what}",
-            "write the address of the node's own page, such as https://pve.example:8006/",
+            f"{self._endpoint} is not a Proxmox VE: {what}",
+            "write the address of the web interface of a node, such as https://pve.example:8006/",
         )
 
-    def _silent(self, what: str) -> ProxmoxError:
+    def _unreachable(self, what: str) -> ProxmoxError:
         return ProxmoxError(
-            f"{self._endpoint} is silent: {what}",
-            "look whether the node is up and its firewall lets port 8006 through: "
+            f"{self._endpoint} is unreachable: {what}",
+            "check that the node is running and that no firewall blocks port 8006: "
             f"`curl -k {self._endpoint}`",
         )
 
-    def _no_answer(self, error: Exception) -> ProxmoxError:
+    def _connection_error(self, error: Exception) -> ProxmoxError:
         cause = _cause(error)
         if isinstance(cause, ssl.SSLCertVerificationError):
             return self._untrusted(cause)
         if isinstance(cause, ssl.SSLError):
-            return self._strange("it does not speak TLS there")
+            return self._unexpected("it does not use TLS")
         if isinstance(cause, socket.gaierror):
             return ProxmoxError(
-                f"nobody knows the host of {self._endpoint}",
-                "check its spelling, and that this machine's DNS knows it; or write its address in digits",
+                f"cannot resolve the host of {self._endpoint}",
+                "check its spelling and the DNS of this machine, or write an IP address",
             )
         if isinstance(cause, ConnectionRefusedError):
             return ProxmoxError(
-                f"nothing listens at {self._endpoint}",
-                "check host and port (Proxmox VE has 8006), and that `systemctl status pveproxy` is running",
+                f"{self._endpoint} refused the connection",
+                "check host and port (Proxmox VE uses 8006), and `systemctl status pveproxy` on the node",
             )
         if isinstance(cause, OSError):
-            return self._silent((cause.strerror or str(cause) or type(cause).__name__).lower())
-        return self._strange(str(error).lower()[:_LONGEST_REASON] or "its answer breaks off")
+            return self._unreachable((cause.strerror or str(cause) or type(cause).__name__).lower())
+        return self._unexpected(str(error).lower()[:_MAX_REASON] or "the answer is incomplete")
 
     def _untrusted(self, error: ssl.SSLCertVerificationError) -> ProxmoxError:
         if error.verify_code == _EXPIRED:
-            remedy = "renew it: on the node, `pvecm updatecerts --force`, or order it anew"
+            remedy = "renew it: run `pvecm updatecerts --force` on the node, or order a new one"
             return ProxmoxError(f"the certificate of {self._endpoint} has expired", remedy)
         if error.verify_code in _OTHER_NAMES:
             remedy = (
-                "write the name that it is made for, as `openssl s_client -connect HOST:8006` shows it; that "
-                "of the node with its domain, as a rule"
+                "write the name in the certificate, which `openssl s_client -connect HOST:8006` shows; "
+                "usually the name of the node with its domain"
             )
-            return ProxmoxError(f"the certificate of {self._endpoint} is made for another name", remedy)
+            return ProxmoxError(f"the certificate of {self._endpoint} is for another name", remedy)
         what = _UNTRUSTED.get(error.verify_code, f"is not trusted: {error.verify_message}")
         return ProxmoxError(f"the certificate of {self._endpoint} {what}", _TRUST)
 
 
-def _no_check() -> ssl.SSLContext:
+def _unverified() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -281,7 +285,7 @@ def _no_check() -> ssl.SSLContext:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """The innermost one that says something: libraries wrap a refused connection twice."""
+    """The innermost useful error: libraries wrap a refused connection twice."""
     found = error
     while (inner := found.__cause__ or found.__context__) is not None:
         found = inner

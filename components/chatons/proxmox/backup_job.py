@@ -1,7 +1,7 @@
-"""A backup job and a storage of Proxmox VE as resources of the engine, on the API itself.
+"""A backup job and a storage of Proxmox VE as dynamic resources that call its API.
 
-The engine runs the providers in a process of their own, which imports this module from the project's
-directory. The state holds the inputs; token and password are secret there.
+The engine runs the providers in a separate process, which imports this module from the project's directory.
+The state contains the inputs; token and password are encrypted there.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _LONGEST_ID = 50
 """Source: PVE/API2/Backup.pm (pve-manager), parameter `id`."""
 
 _FIXED = ("server", "datastore")
-"""What Proxmox VE changes of no storage that is there. Source: PVE/Storage/PBSPlugin.pm (pve-storage)."""
+"""Settings of a storage that Proxmox VE cannot change. Source: PVE/Storage/PBSPlugin.pm (pve-storage)."""
 _OPTIONAL = ("port", "fingerprint", "namespace")
 
 Properties = dict[str, Any]
 
 
 def job_id(scope: str) -> str:
-    """The id of the one job of a stack.
+    """The id of the backup job of a stack.
 
     Args:
         scope: `<project>-<stack>`.
@@ -41,30 +41,30 @@ def job_id(scope: str) -> str:
 
 
 class BackupJobProvider(ResourceProvider):
-    """Makes the job be as it is declared, whether it was there before or not."""
+    """Creates the declared job, or adopts the job with that id and updates it."""
 
     serialize_as_secret_always = False
 
     @without_traceback(ProxmoxError)
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
-        """Everything is changed in place, but for the id."""
+        """Compare the inputs. Only another id replaces the job."""
         return _difference(_olds, _news, replaces=("job",))
 
     @without_traceback(ProxmoxError)
     def create(self, props: Properties) -> CreateResult:
-        """Make it, or take up the one of that id."""
+        """Create the job, or adopt the existing job with that id."""
         _put_job(props)
         return CreateResult(props["job"], _known(props))
 
     @without_traceback(ProxmoxError)
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
-        """Change it; made again where somebody took it away."""
+        """Update the job; create it again if somebody deleted it."""
         _put_job(_news)
         return UpdateResult(_known(_news))
 
     @without_traceback(ProxmoxError)
     def read(self, id_: str, props: Properties) -> ReadResult:
-        """As the cluster has it now."""
+        """Read the job from the cluster."""
         with _api(props) as api:
             job = _job(api, id_)
         if job is None:
@@ -74,49 +74,49 @@ class BackupJobProvider(ResourceProvider):
 
     @without_traceback(ProxmoxError)
     def delete(self, _id: str, _props: Properties) -> None:
-        """Take it away; what it made stays."""
+        """Delete the job. Its backups stay."""
         with _api(_props) as api:
             if _job(api, _id) is not None:
                 api.delete(f"/cluster/backup/{_id}")
 
 
 class PbsStorageProvider(ResourceProvider):
-    """Makes a Proxmox Backup Server known to the cluster."""
+    """Adds a Proxmox Backup Server to the cluster as a storage."""
 
     serialize_as_secret_always = False
 
     @without_traceback(ProxmoxError)
     def diff(self, _id: str, _olds: Properties, _news: Properties) -> DiffResult:
-        """Server and datastore belong to a storage for ever: other ones make it known anew."""
+        """Compare the inputs. Another server or datastore replaces the storage."""
         return _difference(_olds, _news, replaces=("storage", *_FIXED))
 
     @without_traceback(ProxmoxError)
     def create(self, props: Properties) -> CreateResult:
-        """Make it known, or take up what is there under that name, if it is the same datastore."""
+        """Create the storage, or adopt the existing one of that name if it has the same datastore."""
         _put_storage(props)
         return CreateResult(props["storage"], _known(props))
 
     @without_traceback(ProxmoxError)
     def update(self, _id: str, _olds: Properties, _news: Properties) -> UpdateResult:
-        """Change it."""
+        """Update the storage."""
         _put_storage(_news)
         return UpdateResult(_known(_news))
 
     @without_traceback(ProxmoxError)
     def read(self, id_: str, props: Properties) -> ReadResult:
-        """As the cluster has it now; it tells no password."""
+        """Read the storage from the cluster, which does not return the password."""
         with _api(props) as api:
-            there = _storage(api, id_)
-        if there is None:
+            existing = _storage(api, id_)
+        if existing is None:
             return ReadResult("", {})
         wanted = props.get("settings", {})
-        settings = {key: str(there[key]) for key in {*wanted, *_OPTIONAL} if key in there}
-        fixed = {key: there.get(key, "") for key in _FIXED}
+        settings = {key: str(existing[key]) for key in {*wanted, *_OPTIONAL} if key in existing}
+        fixed = {key: existing.get(key, "") for key in _FIXED}
         return ReadResult(id_, {**_known(props), **fixed, "settings": settings})
 
     @without_traceback(ProxmoxError)
     def delete(self, _id: str, _props: Properties) -> None:
-        """Let the cluster forget it; what is on the backup server stays."""
+        """Remove the storage from the cluster. The data on the backup server stays."""
         with _api(_props) as api:
             if _storage(api, _id) is not None:
                 api.delete(f"/storage/{_id}")
@@ -125,7 +125,7 @@ class PbsStorageProvider(ResourceProvider):
 class BackupJob(Resource, module="chatons", name="BackupJob"):
     """A job of `/cluster/backup`.
 
-    Inputs: `endpoint`, `insecure`, `token` (secret), `job` (its id), `settings` (as the API calls them).
+    Inputs: `endpoint`, `insecure`, `token` (secret), `job` (its id), `settings` (with the API's names).
     """
 
     def __init__(self, name: str, props: Mapping[str, Input[Any]], opts: ResourceOptions) -> None:
@@ -136,7 +136,7 @@ class PbsStorage(Resource, module="chatons", name="PbsStorage"):
     """A storage of the type `pbs`.
 
     Inputs: `endpoint`, `insecure`, `token` (secret), `storage` (its id), `server`, `datastore`, `password`
-    (secret), `settings` (as the API calls them).
+    (secret), `settings` (with the API's names).
     """
 
     def __init__(self, name: str, props: Mapping[str, Input[Any]], opts: ResourceOptions) -> None:
@@ -153,7 +153,7 @@ def _known(props: Properties) -> Properties:
 
 def _difference(olds: Properties, news: Properties, replaces: tuple[str, ...]) -> DiffResult:
     differ = [key for key, value in _known(news).items() if olds.get(key) != value]
-    # First the old one goes: two cannot have one name.
+    # Delete the old one first: the name is unique.
     return DiffResult(
         changes=bool(differ),
         replaces=[key for key in replaces if key in differ],
@@ -171,7 +171,7 @@ def _put_job(props: Properties) -> None:
 
 
 def _job(api: ProxmoxApi, id_: str) -> dict[str, Any] | None:
-    """A job of the list: asked for by itself, one that is not there is an error like others."""
+    """A job from the list: the API answers a request for one missing job with a general error."""
     return next((job for job in api.get("/cluster/backup") if job.get("id") == id_), None)
 
 
@@ -181,18 +181,18 @@ def _put_storage(props: Properties) -> None:
     secret = {"password": str(props["password"])}
     fixed = {key: str(props[key]) for key in _FIXED}
     with _api(props) as api:
-        there = _storage(api, id_)
-        if there is None:
+        existing = _storage(api, id_)
+        if existing is None:
             api.post("/storage", storage=id_, type="pbs", **fixed, **secret, **settings)
             return
-        if there.get("type") != "pbs" or any(str(there.get(key)) != fixed[key] for key in _FIXED):
+        if existing.get("type") != "pbs" or any(str(existing.get(key)) != fixed[key] for key in _FIXED):
             raise ProxmoxError(
-                f"the cluster has another storage {id_}",
+                f"the cluster already has another storage {id_}",
                 "choose another name for `storage` of `ronron:proxmox.backups`",
                 path=("proxmox", "backups", "storage"),
             )
-        gone = ",".join(key for key in _OPTIONAL if key in there and key not in settings)
-        api.put(f"/storage/{id_}", **secret, **settings, **({"delete": gone} if gone else {}))
+        removed = ",".join(key for key in _OPTIONAL if key in existing and key not in settings)
+        api.put(f"/storage/{id_}", **secret, **settings, **({"delete": removed} if removed else {}))
 
 
 def _storage(api: ProxmoxApi, id_: str) -> dict[str, Any] | None:
@@ -203,12 +203,12 @@ def _storage(api: ProxmoxApi, id_: str) -> dict[str, Any] | None:
 
 
 def _text(key: str, value: object) -> str:
-    """A setting as it is given: what is kept of backups is told as a mapping, in no order."""
+    """A setting as the inputs write it: the API returns the retention as an unordered mapping."""
     if key != "prune-backups":
         return str(value)
     pairs = (
         value.items() if isinstance(value, dict) else (part.split("=", 1) for part in str(value).split(","))
     )
-    kept = {str(name): str(number) for name, number in pairs}
+    retention = {str(name): str(number) for name, number in pairs}
     order = ("keep-last", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthly", "keep-yearly")
-    return ",".join(f"{name}={kept[name]}" for name in order if name in kept)
+    return ",".join(f"{name}={retention[name]}" for name in order if name in retention)

@@ -1,4 +1,4 @@
-"""What is looked at in the cluster just before one machine changes there, in the middle of an update."""
+"""Checks at the cluster just before the engine creates or updates one machine, during an update."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from chatons.proxmox.api import ProxmoxError
-from chatons.proxmox.machine_checks import Guest, hidden, says, taken
+from chatons.proxmox.machine_checks import Guest, is_ours, taken_by_guest, taken_by_hidden_guest
 from chatons.schema.errors import ChatonsError
 
 Inputs = Mapping[str, Any]
 
-_REFUSED = 400
-"""Status of the answer to a wish for a number that is not free."""
+_ID_TAKEN = 400
+"""Status of the answer when a requested id is not free."""
 
 _SIZE = re.compile(r"(?:^|,)size=(?P<number>\d+)(?P<unit>[KMGT]?)(?:,|$)")
 _GIB = {"": 2**-30, "K": 2**-20, "M": 2**-10, "G": 1.0, "T": 1024.0}
@@ -23,97 +23,97 @@ _GIB = {"": 2**-30, "K": 2**-20, "M": 2**-10, "G": 1.0, "T": 1024.0}
 
 
 class Api(Protocol):
-    """As much of `ProxmoxApi` as is used here."""
+    """The part of `ProxmoxApi` that this module uses."""
 
     def get(self, path: str, **query: str | int) -> Any:
-        """Read."""
+        """Send a GET request."""
 
     def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
 
 
 class RefusedError(ChatonsError):
-    """A machine is not touched; the text says why and what to do."""
+    """The change of a machine was refused; the text says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Guards:
-    """Keeps the provider from taking over a machine of somebody else, and from taking a wish for a deed.
+    """Stops the provider from taking over a foreign machine, and from skipping a change that failed before.
 
     Attributes:
-        connect: gives the way in.
+        connect: opens a connection to the cluster.
     """
 
     connect: Callable[[], Awaitable[Api]]
 
     async def before_create(self, inputs: Inputs) -> None:
-        """See to it that the id is free, or our own machine's.
+        """Check that the id is free or belongs to our own machine.
 
-        It was when the update began. The provider tries again what failed, and takes "already exists" for its
-        own success: it would take over whatever was made since.
+        The check before the update has passed, but somebody may have taken the id since. The provider retries
+        a failed creation and treats "already exists" as its own success, so it would take over that guest.
 
         Raises:
-            RefusedError: it is not, or nobody could be asked.
+            RefusedError: the id is taken, or the cluster is unreachable.
         """
-        await self._ask(lambda api: _refuse_taken(api, int(inputs["vmId"]), str(inputs.get("description"))))
+        await self._run(lambda api: _refuse_taken(api, int(inputs["vmId"]), str(inputs.get("description"))))
 
     async def before_update(self, name: str, old: Inputs, known: Inputs, new: Inputs) -> None:
-        """See to it that what the last update of a machine left undone is not forgotten.
+        """Check that the last update of a machine was completed.
 
-        When an update fails half-way, the engine keeps the old inputs and the outputs that were wished for:
-        without a look at the cluster the provider finds nothing left to do, and the engine is content.
+        When an update fails half-way, the state has the old inputs and the desired outputs. Without a refresh
+        the provider then finds no difference, and the change would never be made.
 
         Args:
-            name: of the machine.
-            old: inputs as the state has them.
-            known: outputs as the state has them.
+            name: name of the machine.
+            old: inputs in the state.
+            known: outputs in the state.
             new: inputs of this update.
 
         Raises:
-            RefusedError: the cluster does not have what the state says, or nobody could be asked.
+            RefusedError: the cluster differs from the state, or is unreachable.
         """
         vm_id = int(new["vmId"])
 
-        def look(api: Api) -> None:
-            there = _find(api, vm_id)
-            if there is None:
+        def check(api: Api) -> None:
+            guest = _find(api, vm_id)
+            if guest is None:
                 return
-            left = undone(old, known, new, api.get(f"{_path(there, vm_id)}/config"))
-            if left:
+            missing = incomplete_changes(old, known, new, api.get(f"{_path(guest, vm_id)}/config"))
+            if missing:
                 raise RefusedError(
-                    f"the last update of {name} ended half-way, and left undone: {', '.join(left)}\n"
-                    "  -> have the cluster looked at and the rest done: `pulumi up --refresh`"
+                    f"the last update of {name} was not completed; missing: {', '.join(missing)}\n"
+                    "  -> refresh the state and complete the update: `pulumi up --refresh`"
                 )
 
-        await self._ask(look)
+        await self._run(check)
 
-    async def _ask(self, look: Callable[[Api], None]) -> None:
+    async def _run(self, check: Callable[[Api], None]) -> None:
         api = await self.connect()
         try:
-            await asyncio.to_thread(look, api)
+            await asyncio.to_thread(check, api)
         except ProxmoxError as error:
             raise RefusedError(f"{error.problem}\n  -> {error.remedy}") from error
         finally:
             api.close()
 
 
-def undone(old: Inputs, known: Inputs, new: Inputs, config: Mapping[str, Any]) -> list[str]:
-    """What the state says of a machine, and its configuration does not have; in words.
+def incomplete_changes(old: Inputs, known: Inputs, new: Inputs, config: Mapping[str, Any]) -> list[str]:
+    """Values that the state claims and the configuration of the machine lacks, as text for people.
 
-    What somebody changed at the node is not meant: the state had the old inputs as outputs then, but for a
-    smaller disk, which nobody can make. Disks that belong to another machine are that one's.
+    A manual change at the node is not reported: then the outputs in the state equal the old inputs. A smaller
+    disk is always reported, as nobody can shrink a disk. Disks that belong to another machine are ignored.
 
     Args:
-        old: inputs as the state has them.
-        known: outputs as the state has them.
-        new: inputs of this update. What they have anew the provider will see to.
-        config: as Proxmox VE has it.
+        old: inputs in the state.
+        known: outputs in the state.
+        new: inputs of this update. The provider makes the changes that are new in them.
+        config: configuration in Proxmox VE.
     """
-    had, told, wanted, real = _facts(old), _facts(known), _facts(new), _real(config)
+    before, claimed, desired, actual = _compared(old), _compared(known), _compared(new), _actual(config)
     found = [
-        f"{key}: {_shown(told[key])} (it has {_shown(real[key])})"
-        for key in told.keys() & real.keys()
-        if told[key] == wanted.get(key) and told[key] not in (had.get(key), real[key])
+        f"{key}: {_text(claimed[key])} (it has {_text(actual[key])})"
+        for key in claimed.keys() & actual.keys()
+        if claimed[key] == desired.get(key) and claimed[key] not in (before.get(key), actual[key])
     ]
     own = f"vm-{int(new['vmId'])}-"
     for disk in known.get("disks") or ():
@@ -126,8 +126,8 @@ def undone(old: Inputs, known: Inputs, new: Inputs, config: Mapping[str, Any]) -
     return sorted(found)
 
 
-def _facts(values: Inputs) -> dict[str, object]:
-    """What is compared, of inputs or outputs: these hold more than those, and numbers come as floats."""
+def _compared(values: Inputs) -> dict[str, object]:
+    """The compared values of inputs or outputs, where the engine hands numbers back as floats."""
     cpu, memory = values.get("cpu") or {}, values.get("memory") or {}
     return {
         "cores": int(cpu.get("cores") or 1),
@@ -136,7 +136,7 @@ def _facts(values: Inputs) -> dict[str, object]:
     }
 
 
-def _real(config: Mapping[str, Any]) -> dict[str, object]:
+def _actual(config: Mapping[str, Any]) -> dict[str, object]:
     memory = re.search(r"\d+$", str(config.get("memory", "")))
     return {
         "cores": int(config.get("cores") or 1),
@@ -145,33 +145,33 @@ def _real(config: Mapping[str, Any]) -> dict[str, object]:
     }
 
 
-def _shown(fact: object) -> str:
-    return ", ".join(sorted(map(str, fact))) or "none" if isinstance(fact, frozenset) else str(fact)
+def _text(value: object) -> str:
+    return ", ".join(sorted(map(str, value))) or "none" if isinstance(value, frozenset) else str(value)
 
 
 def _refuse_taken(api: Api, vm_id: int, line: str) -> None:
     try:
         api.get("/cluster/nextid", vmid=vm_id)
     except ProxmoxError as error:
-        if error.status != _REFUSED:
+        if error.status != _ID_TAKEN:
             raise
     else:
         return
-    there = _find(api, vm_id)
-    problem = hidden((), vm_id)
-    if there is not None:
-        config = api.get(f"{_path(there, vm_id)}/config")
+    found = _find(api, vm_id)
+    problem = taken_by_hidden_guest((), vm_id)
+    if found is not None:
+        config = api.get(f"{_path(found, vm_id)}/config")
         guest = Guest(
             vm_id=vm_id,
-            name=str(there.get("name", "")),
-            node=str(there["node"]),
+            name=str(found.get("name", "")),
+            node=str(found["node"]),
             description=str(config.get("description", "")),
-            is_known=True,
+            is_readable=True,
             lock=None,
         )
-        if says(guest, line):
+        if is_ours(guest, line):
             return
-        problem = taken((), guest, line)
+        problem = taken_by_guest((), guest, line)
     raise RefusedError(f"{problem.problem}\n  -> {problem.remedy}")
 
 

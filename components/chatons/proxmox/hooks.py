@@ -1,7 +1,7 @@
-"""What is done around changes of machines: a node makes one at a time, and a protected one seldom goes.
+"""Resource hooks of machines: one creation at a time on each node, and protection against deletion.
 
-The engine calls these in the middle of an update; previews call none. They find what they need in the
-resource as it was, as a machine that is to be deleted is declared no more.
+The engine calls the hooks during an update, never during a preview. They read the old inputs of the resource:
+a machine that is deleted is not declared any more.
 """
 
 from __future__ import annotations
@@ -26,85 +26,85 @@ _ON_ERROR = "ronron-machine-failed"
 _BEFORE_UPDATE = "ronron-machine-changes"
 _AFTER_UPDATE = "ronron-machine-changed"
 _BEFORE_DELETE = "ronron-machine-goes"
-"""Names of hooks are kept in the state of every machine, so that they must never change."""
+"""The state of every machine contains the names of its hooks, so the names must never change."""
 
-_TURN_SECONDS = 900.0
-"""Longer than a node imports an image. Who has waited so long goes ahead: a lock of the node may keep it
-waiting then, and nothing worse."""
+_LOCK_SECONDS = 900.0
+"""Longer than the import of an image. After this time a creation starts without the lock: at worst it waits
+for a lock of the node itself."""
 
 _SHUTDOWN_SECONDS = 120
-"""A database writes down what it has in a fraction of it; then the guest is cut off."""
+"""A database needs a fraction of this to stop; after it, the node powers the guest off."""
 
 _AT_RESTART = {
     "cpu": "cores and processor type",
     "memory": "memory",
     "initialization": "user, keys, address and DNS",
 }
-"""Inputs that are changed in place, and that a running guest sees after its next restart."""
+"""Inputs that the provider changes in place, with effect at the next restart of the guest."""
 
 Inputs = Mapping[str, Any]
 
 
 class Api(Protocol):
-    """As much of `ProxmoxApi` as is used here."""
+    """The part of `ProxmoxApi` that this module uses."""
 
     def get(self, path: str, **query: str | int) -> Any:
-        """Read."""
+        """Send a GET request."""
 
     def post(self, path: str, **form: str | int) -> Any:
-        """Have something done."""
+        """Send a POST request."""
 
     def put(self, path: str, **form: str | int) -> Any:
-        """Change."""
+        """Send a PUT request."""
 
     def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
 
 
 class ProtectedError(ChatonsError):
-    """A machine stays; the text says why and what to do."""
+    """The deletion of a machine was refused; the text says why and what to do."""
 
 
 @dataclass
-class Turns:
-    """Lets the machines of one node be made one after the other.
+class NodeLocks:
+    """One lock for each node, so that its machines are created one after the other.
 
-    In parallel they meet "can't lock file ... got timeout" (bpg/terraform-provider-proxmox, issues 995 and
-    1521). A chain of `depends_on` would do that too, and would have one that fails stop all behind it, in
-    every later update as well.
+    Parallel creations fail with "can't lock file ... got timeout" (bpg/terraform-provider-proxmox, issues 995
+    and 1521). A chain of `depends_on` would work too, but one failure would then block every machine behind
+    it, in later updates as well.
 
     Attributes:
-        seconds: how long one waits for its turn at most.
+        seconds: the longest wait for a lock.
     """
 
-    seconds: float = _TURN_SECONDS
+    seconds: float = _LOCK_SECONDS
     _nodes: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
-    _having: dict[str, asyncio.Lock] = field(default_factory=dict)
+    _acquired: dict[str, asyncio.Lock] = field(default_factory=dict)
 
-    async def take(self, urn: str, node: str) -> None:
-        """Wait for the turn of a resource."""
+    async def acquire(self, urn: str, node: str) -> None:
+        """Wait for the lock of a node; after the longest wait, continue without it."""
         lock = self._nodes[node]
         try:
             await asyncio.wait_for(lock.acquire(), self.seconds)
         except TimeoutError:
             return
-        self._having[urn] = lock
+        self._acquired[urn] = lock
 
-    def give_back(self, urn: str) -> None:
-        """Let the next one go, if it was this one's turn."""
-        lock = self._having.pop(urn, None)
+    def release(self, urn: str) -> None:
+        """Release the lock if this resource has it."""
+        lock = self._acquired.pop(urn, None)
         if lock is not None:
             lock.release()
 
 
 @dataclass(frozen=True)
 class Protection:
-    """Takes Proxmox VE's protection off a machine that may go, and off no other, and shuts it down.
+    """Removes Proxmox VE's protection from a machine that may be deleted, and shuts the machine down.
 
     Attributes:
-        replaceable: by the name of the resource, the id of the one machine that may go for a new one.
-        connect: gives the way in.
-        pause: seconds between two looks at a guest that shuts down.
+        replaceable: the id of the machine that may be replaced, by the name of its resource.
+        connect: opens a connection to the cluster.
+        pause: seconds between two requests for the status of a guest that shuts down.
     """
 
     replaceable: Mapping[str, int]
@@ -112,23 +112,24 @@ class Protection:
     pause: float = 1.0
 
     async def before_delete(self, name: str, inputs: Inputs) -> None:
-        """See to it that the deletion of a machine is meant, and not refused by the node.
+        """Prepare the deletion of a machine, if the declaration permits it.
 
         Raises:
-            ProtectedError: it is protected and was not declared to go, or nobody could be asked.
+            ProtectedError: the machine is protected without a matching `replace`, or the cluster is
+                unreachable.
         """
         vm_id = int(inputs["vmId"])
         api = await self.connect()
         try:
-            await asyncio.to_thread(self._let_go, api, name, vm_id)
+            await asyncio.to_thread(self._prepare, api, name, vm_id)
         except ProxmoxError as error:
             raise ProtectedError(
-                f"{name} stays, as it may be protected: {error.problem}\n  -> {error.remedy}"
+                f"cannot delete {name}, as it may be protected: {error.problem}\n  -> {error.remedy}"
             ) from error
         finally:
             api.close()
 
-    def _let_go(self, api: Api, name: str, vm_id: int) -> None:
+    def _prepare(self, api: Api, name: str, vm_id: int) -> None:
         nodes = [
             str(machine["node"])
             for machine in api.get("/cluster/resources", type="vm")
@@ -140,9 +141,9 @@ class Protection:
         protected = int(api.get(f"{machine}/config").get("protection") or 0)
         if protected and self.replaceable.get(name) != vm_id:
             raise ProtectedError(
-                f"{name} stays: the machine {vm_id} is protected in Proxmox VE, and no machine is declared "
-                f"with `replace: {vm_id}`\n"
-                f"  -> to have it made anew, declare that; to remove it for good, run on {nodes[0]}: "
+                f"cannot delete {name}: virtual machine {vm_id} is protected in Proxmox VE, and no machine "
+                f"is declared with `replace: {vm_id}`\n"
+                f"  -> declare that to replace it; to remove it permanently, run on {nodes[0]}: "
                 f"qm set {vm_id} --protection 0"
             )
         if protected:
@@ -150,32 +151,32 @@ class Protection:
         self._shut_down(api, machine)
 
     def _shut_down(self, api: Api, machine: str) -> None:
-        """Let the guest leave its data disk as it should; the provider would cut it off."""
+        """Shut the guest down so that its data disk is consistent; the provider would power it off."""
         end = time.monotonic() + _SHUTDOWN_SECONDS + self.pause
-        asked = False
+        requested = False
         while time.monotonic() < end and api.get(f"{machine}/status/current")["status"] == "running":
-            if not asked:
+            if not requested:
                 api.post(f"{machine}/status/shutdown", timeout=_SHUTDOWN_SECONDS, forceStop=1)
-                asked = True
+                requested = True
             time.sleep(self.pause)
 
 
 def after_restart(old: Inputs, new: Inputs) -> list[str]:
-    """What of a change the guest will see after its next restart only; in words."""
-    return [words for key, words in _AT_RESTART.items() if old.get(key) != new.get(key)]
+    """The changes that take effect at the next restart of the guest, as text for people."""
+    return [text for key, text in _AT_RESTART.items() if old.get(key) != new.get(key)]
 
 
 def register(declaration: Declaration, token: Callable[[], pulumi.Output[str]]) -> pulumi.ResourceHookBinding:
-    """The hooks, made known to the engine.
+    """Register the hooks with the engine.
 
-    They must be there in every run, whatever is declared: states of machines that were declared once name
+    Every run must register them, whatever is declared: the state of a machine that was declared once names
     them.
 
     Args:
         declaration: a checked one.
-        token: of Proxmox VE; asked for only when a machine goes.
+        token: gives the token of Proxmox VE when a hook needs it.
     """
-    turns = Turns()
+    locks = NodeLocks()
     protection = Protection(
         replaceable={
             name: machine.proxmox.replace
@@ -189,33 +190,33 @@ def register(declaration: Declaration, token: Callable[[], pulumi.Output[str]]) 
 
     async def before_create(args: pulumi.ResourceHookArgs) -> None:
         inputs = args.new_inputs or {}
-        await turns.take(args.urn, str(inputs.get("nodeName")))
+        await locks.acquire(args.urn, str(inputs.get("nodeName")))
         try:
-            # Not before it is its turn, which may take minutes to come.
+            # After the wait for the lock, which may take minutes.
             await guards.before_create(inputs)
         except BaseException:
-            turns.give_back(args.urn)
+            locks.release(args.urn)
             raise
 
     def after_create(args: pulumi.ResourceHookArgs) -> None:
-        turns.give_back(args.urn)
+        locks.release(args.urn)
 
     def on_error(args: pulumi.ErrorHookArgs) -> bool:
-        turns.give_back(args.urn)
+        locks.release(args.urn)
         return False
 
     async def before_update(args: pulumi.ResourceHookArgs) -> None:
         old, known, new = [
-            await _known(each) for each in (args.old_inputs, args.old_outputs, args.new_inputs)
+            await _resolved(each) for each in (args.old_inputs, args.old_outputs, args.new_inputs)
         ]
         await guards.before_update(args.name, old, known, new)
 
     async def after_update(args: pulumi.ResourceHookArgs) -> None:
-        later = after_restart(await _clear(args.old_inputs), await _clear(args.new_inputs))
+        later = after_restart(await _restart_inputs(args.old_inputs), await _restart_inputs(args.new_inputs))
         if later:
             pulumi.log.warn(
-                f"{args.name}: {'; '.join(later)} changed, and the guest sees it after its next restart: "
-                "restart it when it suits its users"
+                f"{args.name}: {'; '.join(later)} changed, with effect at the next restart of the machine: "
+                "restart it when its users can spare it"
             )
 
     async def before_delete(args: pulumi.ResourceHookArgs) -> None:
@@ -231,27 +232,25 @@ def register(declaration: Declaration, token: Callable[[], pulumi.Output[str]]) 
     )
 
 
-async def _clear(inputs: Inputs | None) -> Inputs:
-    """What `after_restart` compares. What has a place for a password comes as an output, even without one."""
-    asked = {key: (inputs or {}).get(key) for key in _AT_RESTART}
-    known: Inputs | None = await pulumi.Output.all(**asked).future()
-    return known or {}
+async def _restart_inputs(inputs: Inputs | None) -> Inputs:
+    """The inputs that `after_restart` compares. An input with a field for a password is always an output."""
+    return await _resolved({key: (inputs or {}).get(key) for key in _AT_RESTART})
 
 
-async def _known(values: Inputs | None) -> Inputs:
-    """All of them, where some may have come as outputs."""
-    known: Inputs | None = await pulumi.Output.all(**(values or {})).future()
-    return known or {}
+async def _resolved(values: Inputs | None) -> Inputs:
+    """The values, where some may be outputs."""
+    resolved: Inputs | None = await pulumi.Output.all(**(values or {})).future()
+    return resolved or {}
 
 
 async def _connect(declaration: Declaration, token: Callable[[], pulumi.Output[str]]) -> Api:
     cluster = declaration.proxmox
     if cluster is None:
         raise ProtectedError(
-            "the machine stays: it can only go while the cluster that it is on is declared\n"
-            "  -> declare `ronron:proxmox` again until it is gone"
+            "cannot delete the machine: its cluster is not declared\n"
+            "  -> declare `ronron:proxmox` again until the machine is deleted"
         )
     value = await token().future()
     if value is None:
-        raise ValueError("a secret of the configuration is known in every update")
+        raise ValueError("the token of Proxmox VE is unknown during an update")
     return ProxmoxApi(cluster.endpoint, value, insecure=cluster.insecure)

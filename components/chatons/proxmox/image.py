@@ -1,4 +1,4 @@
-"""The disk image that machines start from, downloaded by the node itself and checked there."""
+"""The disk image of a machine, which the node downloads and verifies."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import pulumi
 from pulumi_proxmoxve import download
 
 _IMPORTED = ("qcow2", "raw", "vmdk")
-"""Kinds of files that Proxmox VE imports. Source: PVE::Storage, IMPORT_EXT_RE_1, from 8.4 on."""
-_USUAL = "qcow2"
-"""What `.img` from a distribution is."""
+"""File extensions that Proxmox VE imports. Source: PVE::Storage, IMPORT_EXT_RE_1, since 8.4."""
+_DEFAULT_FORMAT = "qcow2"
+"""The format of a file `.img` from a distribution."""
 
 _DIGITS = 12
 _STEM = 60
-"""File names are cut here, so that scope and digits still fit into 255 bytes."""
+"""Longest part of the original name, so that scope and digits still fit into 255 bytes."""
 
 _DOWNLOAD_SECONDS = 1800
-"""The provider's own 600 s are short for a collective's line: 400 MiB in this time is 2 Mbit/s."""
+"""The provider's default of 600 s is too short for a slow line: 400 MiB in 1800 s is 2 Mbit/s."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +28,11 @@ class MachineImage:
     """One file on one storage of one node.
 
     Attributes:
-        scope: what the names of all things of the stack begin with: stacks that share a storage share no
-        file,
-            as one would delete that of the other.
-        node: downloads it.
-        datastore: keeps it; its content types include `import`.
-        url: a dated one.
+        scope: `<project>-<stack>`, the prefix of the file name. Stacks on one storage must not share a file:
+            one stack would delete the file of the other.
+        node: the node that downloads it.
+        datastore: the storage for it; its content types include `import`.
+        url: a dated address, whose content never changes.
         checksum: `algorithm:hex`.
     """
 
@@ -45,31 +44,31 @@ class MachineImage:
 
     @property
     def digits(self) -> str:
-        """Of where it is from, of what must come, and of the node: nodes may share a storage."""
+        """A hash of node, address and checksum. The node is part of it, as nodes may share a storage."""
         whole = "\n".join((self.node, self.url, self.checksum))
         return hashlib.sha256(whole.encode()).hexdigest()[:_DIGITS]
 
     @property
     def file_name(self) -> str:
-        """On the storage: never the same for two images, and the same for one as long as it is declared."""
+        """The name on the storage: unique for each image, and stable while the image is declared."""
         last = urlsplit(self.url).path.rsplit("/", 1)[-1]
         stem, _, kind = last.rpartition(".")
         stem = re.sub(r"[^A-Za-z0-9._-]+", "-", stem or last)[:_STEM].strip(".-") or "image"
-        return f"{self.scope}-{stem}-{self.digits}.{kind if kind in _IMPORTED else _USUAL}"
+        return f"{self.scope}-{stem}-{self.digits}.{kind if kind in _IMPORTED else _DEFAULT_FORMAT}"
 
     @property
     def resource_name(self) -> str:
-        """The engine's: another image is another resource, so that an edit replaces nothing."""
+        """The logical name: another image is another resource, so that an edit replaces nothing."""
         return f"image-{self.node}-{self.datastore}-{self.digits}"
 
 
 def downloaded(image: MachineImage, provider: pulumi.ProviderResource) -> download.File:
-    """Have the node download an image, unless it has it.
+    """Let the node download an image, unless the storage has it.
 
-    Its content type is `import` and not `iso`: a disk that is imported does not become another one when the
-    image does (`importFrom` is no reason to replace a machine, `fileId` is one), and the node needs no ssh
-    for it. With `overwrite` it would be downloaded again whenever its publisher changes its size. A file that
-    an interrupted update left there, and that no state knows, is downloaded anew.
+    Its content type is `import`, not `iso`: another image then does not replace the machine (`importFrom` is
+    no reason for a replacement, `fileId` is), and the import needs no ssh to the node. With `overwrite`, the
+    node would download the image again whenever its publisher changes its size. With `overwrite_unmanaged`,
+    it downloads a file again that an interrupted update left and that is in no state.
     """
     algorithm, _, digest = image.checksum.partition(":")
     return download.File(

@@ -1,4 +1,4 @@
-"""Backups of whole virtual machines by Proxmox VE itself: a second layer below those of the services."""
+"""Backups of whole virtual machines by Proxmox VE, in addition to the backups of services."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ class MachineBackupArgs:
     """Arguments of a MachineBackup; checked by the declaration."""
 
     scope: str
-    """`<project>-<stack>`: of which the job is, and what it is called after."""
+    """`<project>-<stack>`: the name of the job is derived from it."""
     cluster: Proxmox
     """With `backups`."""
     token: pulumi.Input[str]
     """Secret."""
     vm_ids: Sequence[int]
-    """Exactly the machines that are to be in it."""
+    """The machines in the job."""
     pbs_password: pulumi.Input[str] | None = None
-    """Secret; needed with `backups.pbs`."""
+    """Secret; required with `backups.pbs`."""
 
 
 class MachineBackup(pulumi.ComponentResource):
-    """One backup job of the cluster, and the storage for it where a Proxmox Backup Server is declared.
+    """One backup job of the cluster, and its storage if a Proxmox Backup Server is declared.
 
-    Both have names of their own for ever, so that one that is there already is taken up: a job of that name
-    is changed, not doubled. Nothing here ever deletes a backup: the job goes, what it made stays; the storage
-    is forgotten by the cluster, what is on the backup server stays.
+    Both have fixed names, so an existing job or storage of that name is adopted, never duplicated. No backup
+    is ever deleted: without the job its backups stay, and without the storage the data on the backup server
+    stays.
 
     Why these are not resources of the plugin: docs/decisions/0009-backup-jobs-by-our-own-resource.md.
     """
@@ -59,10 +59,10 @@ class MachineBackup(pulumi.ComponentResource):
                     "schedule": backups.schedule,
                     "vmid": ",".join(str(vm_id) for vm_id in sorted(args.vm_ids)),
                     "mode": backups.mode,
-                    "prune-backups": _kept(backups),
+                    "prune-backups": _retention(backups),
                     "compress": "zstd",
                     "enabled": "1",
-                    # A node that was down at the time makes up for it.
+                    # A node that was down at that time makes the backup later.
                     "repeat-missed": "1",
                     "notes-template": "{{guestname}}",
                     "comment": f"Made by Ronron: {args.scope}",
@@ -84,9 +84,7 @@ def _storage(
     if pbs is None:
         return None
     if args.pbs_password is None:
-        raise ValueError(
-            "a Proxmox Backup Server needs a password, which is asked for before anything is made"
-        )
+        raise ValueError("a Proxmox Backup Server needs a password")
     host, port = _host_and_port(pbs.server)
     return PbsStorage(
         name,
@@ -111,11 +109,11 @@ def _storage(
 
 
 def _host_and_port(server: str) -> tuple[str, str]:
-    """Both parts of `host:port`; an address of IPv6 has colons of its own, inside brackets."""
+    """Host and port of `host:port`; an IPv6 address has its colons inside brackets."""
     host, colon, port = server.rpartition(":")
     return (host, port) if colon and port.isdigit() else (server, "")
 
 
-def _kept(backups: MachineBackups) -> str:
+def _retention(backups: MachineBackups) -> str:
     keep = {"daily": backups.keep.daily, "weekly": backups.keep.weekly, "monthly": backups.keep.monthly}
     return ",".join(f"keep-{name}={number}" for name, number in keep.items() if number)

@@ -1,4 +1,4 @@
-"""What must hold for each declared machine at the cluster: ids, address, locks."""
+"""Checks of each declared machine at the cluster: ids, address, locks."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ class Guest:
     """A guest of the cluster.
 
     Attributes:
-        is_known: whether its configuration could be read.
-        lock: what holds it, such as `backup`.
+        is_readable: whether the token may read its configuration.
+        lock: the operation that locks it, such as `backup`; None when it is not locked.
     """
 
     vm_id: int
     name: str
     node: str
     description: str
-    is_known: bool
+    is_readable: bool
     lock: str | None
 
 
 @dataclass(frozen=True)
-class Last:
-    """The machines that the stack exported last, with the ids they have."""
+class LastInventory:
+    """The machines of the inventory that the stack exported last, with their ids."""
 
     ids: Mapping[str, frozenset[int]]
 
     @classmethod
     def of(cls, inventory: object) -> Self:
-        """Read them out of an inventory; anything else holds none."""
+        """Read an inventory; any other value gives no machines."""
         machines = inventory.get("machines") if isinstance(inventory, Mapping) else None
         found = {}
         for name, machine in machines.items() if isinstance(machines, Mapping) else ():
@@ -52,25 +52,25 @@ class Last:
         return cls(found)
 
     def has(self, name: str, vm_id: int) -> bool:
-        """Whether that id was that machine's, or its data disk's."""
+        """Whether the machine, or the holder of its data disk, had that id."""
         return vm_id in self.ids.get(name, frozenset())
 
 
 def machine_checks(
     declaration: Declaration,
     guests: Mapping[int, Guest],
-    last: Last,
-    unseen: Collection[int],
-    knock: Callable[[str], bool],
+    last: LastInventory,
+    hidden_ids: Collection[int],
+    is_in_use: Callable[[str], bool],
 ) -> Iterator[CheckResult]:
-    """Look at each machine.
+    """Check each declared machine.
 
     Args:
         declaration: a checked one.
         guests: of the cluster, by id.
-        last: what was there when the stack was updated last.
-        unseen: ids that are taken by guests which cannot be seen.
-        knock: whether an address answers.
+        last: the machines after the last update.
+        hidden_ids: ids of guests that the token may not see.
+        is_in_use: whether an address is in use.
     """
     new = []
     for name, machine in virtual(declaration):
@@ -79,24 +79,24 @@ def machine_checks(
         ids = [(machine.vm_id, (*base, "vm_id"), line)]
         if machine.data is not None:
             ids.append((machine.data.vm_id, (*base, DATA, "vm_id"), f"{line}-{DATA}"))
-        wrong = [_id(name, vm_id, path, text, guests, last, unseen) for vm_id, path, text in ids]
+        wrong = [_id(name, vm_id, path, notes, guests, last, hidden_ids) for vm_id, path, notes in ids]
         found = [problem for problem in wrong if problem is not None]
         shown: list[Problem | None] = [*found] or [None]
-        there = machine.vm_id in guests
-        words = f"virtual machine {machine.vm_id} is ours" if there else f"{machine.vm_id} is free"
+        exists = machine.vm_id in guests
+        text = f"virtual machine {machine.vm_id} is ours" if exists else f"{machine.vm_id} is free"
         for problem in shown:
-            yield CheckResult(name=f"machine {name}", found=words, problem=problem)
-        if not there and not last.has(name, machine.vm_id) and not found:
+            yield CheckResult(name=f"machine {name}", found=text, problem=problem)
+        if not exists and not last.has(name, machine.vm_id) and not found:
             new.append((name, machine.ip, (*base, "address")))
     if not new:
         return
     with ThreadPoolExecutor(max_workers=_PARALLEL) as pool:
-        taken = list(pool.map(knock, [address for _, address, _ in new]))
+        taken = list(pool.map(is_in_use, [address for _, address, _ in new]))
     for (name, address, path), is_taken in zip(new, taken, strict=True):
         used = Problem(
             path=path,
-            problem=f"{address} answers already, and {name} is not made yet",
-            remedy="choose an address that is free, or find out what has it: `ip neigh` on the node",
+            problem=f"{address} is in use, but {name} does not exist yet",
+            remedy="choose a free address, or find the machine that has it: `ip neigh` on the node",
         )
         yield CheckResult(
             name=f"address of {name}", found=f"{address} is free", problem=used if is_taken else None
@@ -109,45 +109,44 @@ def _id(
     path: KeyPath,
     line: str,
     guests: Mapping[int, Guest],
-    last: Last,
-    unseen: Collection[int],
+    last: LastInventory,
+    hidden_ids: Collection[int],
 ) -> Problem | None:
     guest = guests.get(vm_id)
     if guest is None:
-        if vm_id not in unseen or last.has(name, vm_id):
+        if vm_id not in hidden_ids or last.has(name, vm_id):
             return None
-        return hidden(path, vm_id)
-    if guest.is_known and not says(guest, line) and not last.has(name, vm_id):
-        return taken(path, guest, line)
+        return taken_by_hidden_guest(path, vm_id)
+    if guest.is_readable and not is_ours(guest, line) and not last.has(name, vm_id):
+        return taken_by_guest(path, guest, line)
     if guest.lock:
         return Problem(
             path=path,
             problem=f"virtual machine {vm_id} is locked: {guest.lock}",
-            remedy="wait until that is over; if nothing is going on any more, run on "
-            f"{guest.node}: qm unlock {vm_id}",
+            remedy=f"wait until the operation ends; if it is not running any more, run on {guest.node}: "
+            f"qm unlock {vm_id}",
         )
     return None
 
 
-def taken(path: KeyPath, guest: Guest, line: str) -> Problem:
-    """Somebody else has an id; `line` is what would make the guest known as ours."""
+def taken_by_guest(path: KeyPath, guest: Guest, line: str) -> Problem:
+    """The problem of an id that a foreign guest has; `line` in its notes would mark it as ours."""
     return Problem(
         path=path,
         problem=f"{guest.vm_id} is taken: it is {guest.name or 'a guest without a name'} on {guest.node}",
-        remedy="choose another number; if it is ours all the same, write into its notes, on a line of "
-        f"its own: {line}",
+        remedy=f"choose another id; if the guest is ours, add this line to its notes: {line}",
     )
 
 
-def hidden(path: KeyPath, vm_id: int) -> Problem:
-    """Somebody has an id, and it cannot be seen who."""
+def taken_by_hidden_guest(path: KeyPath, vm_id: int) -> Problem:
+    """The problem of an id that a guest has which the token may not see."""
     return Problem(
         path=path,
-        problem=f"{vm_id} is taken, by a guest that this token may not see",
-        remedy="choose another number; `pvesh get /cluster/nextid` gives one that is free",
+        problem=f"{vm_id} is taken by a guest that the token may not see",
+        remedy="choose another id; `pvesh get /cluster/nextid` prints a free one",
     )
 
 
-def says(guest: Guest, line: str) -> bool:
-    """Whether a guest is ours, by its notes."""
+def is_ours(guest: Guest, line: str) -> bool:
+    """Whether the notes of a guest contain the line that marks it as ours."""
     return line in (each.strip() for each in guest.description.splitlines())

@@ -1,6 +1,6 @@
-"""What must hold at the cluster before the first resource is touched; in previews too.
+"""Checks at the cluster before the first resource changes; previews run them too.
 
-The engine's plugin would find out in the middle of an update, in the words of an API.
+Without them, the engine's plugin would fail in the middle of an update, with an error of the API.
 """
 
 from __future__ import annotations
@@ -14,40 +14,39 @@ from pydantic import SecretStr
 
 from chatons.declaration.machine_rules import virtual
 from chatons.declaration.resolved import Declaration
-from chatons.proxmox.answers import Seen, by_node, look, nodes_up, owned_ids
+from chatons.proxmox.answers import Answers, by_node, nodes_up, owned_ids, query_cluster
 from chatons.proxmox.api import ENDPOINT, ProxmoxApi, ProxmoxError
-from chatons.proxmox.machine_checks import Guest, Last, machine_checks
-from chatons.proxmox.privileges import lacking
+from chatons.proxmox.machine_checks import Guest, LastInventory, machine_checks
+from chatons.proxmox.privileges import missing_privileges
 from chatons.proxmox.storage_checks import backup_storage, storage_checks
 from chatons.schema.checks import CheckResult
 from chatons.schema.problems import KeyPath, Problem
 from chatons.schema.proxmox_models import MachineBackups, Proxmox
 
 OLDEST = (8, 4)
-"""The first that downloads a disk's image to import it. Source: Proxmox VE 8.4, release notes."""
+"""The first version that downloads a disk image for import. Source: Proxmox VE 8.4, release notes."""
 
-_KNOCK_SECONDS = 0.5
-"""A machine of the same place answers within milliseconds, one that is far away within 0.3 s."""
+_CONNECT_SECONDS = 0.5
+"""A machine in the same network answers within milliseconds, a distant one within 0.3 s."""
 
 Connect = Callable[[Proxmox, str], ProxmoxApi]
-Knock = Callable[[str], bool]
+IsInUse = Callable[[str], bool]
 _Answer = Any
 
 
 def connect(cluster: Proxmox, token: str) -> ProxmoxApi:
-    """The way in to a declared cluster."""
+    """Open a connection to a declared cluster."""
     return ProxmoxApi(cluster.endpoint, token, insecure=cluster.insecure)
 
 
-def answers(address: str, port: int = 22) -> bool:
-    """Whether something has an address already and speaks ssh there, which a server does unasked.
+def has_ssh_server(address: str, port: int = 22) -> bool:
+    """Whether an ssh server answers at an address; such a server sends its greeting first.
 
-    A connection alone, or its refusal, proves nothing: firewalls do both in the name of addresses that nobody
-    has.
+    An open connection, or a refused one, proves nothing: firewalls answer like that for unused addresses.
     """
     try:
-        with socket.create_connection((address, port), timeout=_KNOCK_SECONDS) as knocking:
-            return knocking.recv(4) == b"SSH-"
+        with socket.create_connection((address, port), timeout=_CONNECT_SECONDS) as connection:
+            return connection.recv(4) == b"SSH-"
     except OSError:
         return False
 
@@ -57,18 +56,18 @@ def checks(
     token: SecretStr,
     last_inventory: object,
     connect: Connect = connect,
-    knock: Knock = answers,
+    is_in_use: IsInUse = has_ssh_server,
     without: Collection[str] = (),
 ) -> list[CheckResult]:
-    """Everything that is looked at. When the endpoint itself fails, or the token, nothing else is asked.
+    """Check the cluster for every declared machine. An error of the endpoint or the token ends the checks.
 
     Args:
         declaration: a checked one.
         token: `user@realm!name=secret`.
-        last_inventory: as the stack exported it last; anything else counts as a first deployment.
-        connect: gives the way in.
-        knock: whether an address answers already.
-        without: names of machines that the update leaves out: their node may be the one that is down.
+        last_inventory: the inventory that the stack exported last; None before the first update.
+        connect: opens a connection to the cluster.
+        is_in_use: whether an address is in use.
+        without: names of machines that the update excludes; they are not checked.
     """
     machines = {name: each for name, each in declaration.machines.items() if name not in without}
     declaration = dataclasses.replace(declaration, machines=machines)
@@ -85,9 +84,9 @@ def checks(
         )
         if first.problem is not None:
             return [first]
-        seen = look(declaration, api)
-        last = Last.of(last_inventory)
-        return [first, *_all(declaration, cluster, api, version, seen, last, knock)]
+        answers = query_cluster(declaration, api)
+        last = LastInventory.of(last_inventory)
+        return [first, *_all(declaration, cluster, api, version, answers, last, is_in_use)]
 
 
 def _all(
@@ -95,40 +94,40 @@ def _all(
     cluster: Proxmox,
     api: ProxmoxApi,
     version: str,
-    seen: Seen,
-    last: Last,
-    knock: Knock,
+    answers: Answers,
+    last: LastInventory,
+    is_in_use: IsInUse,
 ) -> Iterator[CheckResult]:
     major = int(version.split(".")[0])
-    missing = lacking(declaration, major, seen.get("permissions", {}), api.token_id)
-    if isinstance(seen.answers["permissions"], ProxmoxError):
+    missing = missing_privileges(declaration, major, answers.get("permissions", {}), api.token_id)
+    if isinstance(answers.by_key["permissions"], ProxmoxError):
         missing = None
-    yield CheckResult(name="privileges", found=f"all that are needed, for {api.token_id}", problem=missing)
-    quorum = _quorum(seen.get("status", []))
-    yield CheckResult(name="quorum", found="the cluster has one", problem=quorum)
-    broken = [error for key, error in seen.answers.items() if _is_general(key, error)]
+    yield CheckResult(name="privileges", found=f"{api.token_id} has all that it needs", problem=missing)
+    quorum = _quorum(answers.get("status", []))
+    yield CheckResult(name="quorum", found="the cluster has quorum", problem=quorum)
+    broken = [error for key, error in answers.by_key.items() if _is_general(key, error)]
     for error in {error.problem: error for error in broken}.values():
         yield CheckResult(name="Proxmox VE", problem=_problem(error))
     if any(
-        key in ("nodes", "guests") for key, error in seen.answers.items() if isinstance(error, ProxmoxError)
+        key in ("nodes", "guests") for key, error in answers.by_key.items() if isinstance(error, ProxmoxError)
     ):
         return
-    up = nodes_up(seen)
-    yield from _nodes(declaration, seen)
-    guests = _guests(declaration, seen)
-    yield from storage_checks(declaration, by_node(seen, "storages", up), guests, last)
-    yield from _bridges(declaration, by_node(seen, "bridges", up))
-    yield from _pools(declaration, seen, missing is not None)
-    yield from machine_checks(declaration, guests, last, _hidden(seen), knock)
-    yield from _snippets(declaration, seen, guests, last)
+    up = nodes_up(answers)
+    yield from _nodes(declaration, answers)
+    guests = _guests(declaration, answers)
+    yield from storage_checks(declaration, by_node(answers, "storages", up), guests, last)
+    yield from _bridges(declaration, by_node(answers, "bridges", up))
+    yield from _pools(declaration, answers, missing is not None)
+    yield from machine_checks(declaration, guests, last, _hidden_ids(answers), is_in_use)
+    yield from _snippets(declaration, answers, guests, last)
     if cluster.backups is not None:
-        yield from _backups(declaration, cluster.backups, seen, up, guests)
+        yield from _backups(declaration, cluster.backups, answers, up, guests)
 
 
 def _is_general(key: str, answer: _Answer) -> bool:
-    """Whether an answer is an error that nothing below speaks of."""
-    quiet = key.startswith(("free ", "snippets "))
-    return isinstance(answer, ProxmoxError) and not answer.is_forbidden and not quiet
+    """Whether an answer is an error that no other check reports."""
+    reported = key.startswith(("free ", "snippets "))
+    return isinstance(answer, ProxmoxError) and not answer.is_forbidden and not reported
 
 
 def _problem(error: ProxmoxError) -> Problem:
@@ -143,8 +142,8 @@ def _version(api: ProxmoxApi) -> str:
     version = answer.get("version") if isinstance(answer, dict) else None
     if not isinstance(version, str) or not version.split(".")[0].isdigit():
         raise ProxmoxError(
-            "what answers at this endpoint is no Proxmox VE",
-            "write the address of the node's own page, such as https://pve.example:8006/",
+            "the server at this endpoint is not a Proxmox VE",
+            "write the address of the web interface of a node, such as https://pve.example:8006/",
         )
     return version
 
@@ -157,7 +156,7 @@ def _too_old(version: str) -> Problem | None:
     oldest = ".".join(map(str, OLDEST))
     return Problem(
         path=ENDPOINT,
-        problem=f"Proxmox VE {version} imports no image of a disk by its API",
+        problem=f"Proxmox VE {version} cannot import a disk image through its API",
         remedy=f"upgrade the nodes to {oldest} or newer",
     )
 
@@ -165,19 +164,21 @@ def _too_old(version: str) -> Problem | None:
 def _quorum(status: list[Any]) -> Problem | None:
     whole = next((entry for entry in status if entry.get("type") == "cluster"), None)
     if whole is None or whole.get("quorate"):
-        # A single node has no such entry, and needs no other.
+        # A single node has no such entry and needs no quorum.
         return None
-    away = [str(entry["name"]) for entry in status if entry.get("type") == "node" and not entry.get("online")]
+    offline = [
+        str(entry["name"]) for entry in status if entry.get("type") == "node" and not entry.get("online")
+    ]
     return Problem(
         path=ENDPOINT,
-        problem="the cluster has lost its quorum, so that nothing can be changed"
-        + (f"; {', '.join(away)} away" if away else ""),
-        remedy="bring enough nodes back: `pvecm status` on a node says which are missing",
+        problem="the cluster has lost its quorum, so it cannot change anything"
+        + (f"; offline: {', '.join(offline)}" if offline else ""),
+        remedy="start enough nodes again: `pvecm status` on a node shows which are missing",
     )
 
 
-def _nodes(declaration: Declaration, seen: Seen) -> Iterator[CheckResult]:
-    known, up = {str(node["node"]) for node in seen.get("nodes", [])}, nodes_up(seen)
+def _nodes(declaration: Declaration, answers: Answers) -> Iterator[CheckResult]:
+    known, up = {str(node["node"]) for node in answers.get("nodes", [])}, nodes_up(answers)
     wanted: dict[str, KeyPath] = {}
     for name, machine in virtual(declaration):
         wanted.setdefault(machine.node, ("machines", name, "proxmox", "node"))
@@ -193,7 +194,7 @@ def _nodes(declaration: Declaration, seen: Seen) -> Iterator[CheckResult]:
             problem = Problem(
                 path=path,
                 problem=f"the node {node} is offline",
-                remedy="bring it back, and try again; `pvecm status` on another node shows what it sees",
+                remedy="start it again, then repeat the command; `pvecm status` on another node shows more",
             )
         yield CheckResult(name=f"node {node}", found="online", problem=problem)
 
@@ -204,23 +205,21 @@ def _bridges(declaration: Declaration, by_node: Mapping[str, list[Any]]) -> Iter
         if machine.node not in by_node or (machine.node, machine.bridge) in done:
             continue
         done.add((machine.node, machine.bridge))
-        there = sorted(str(each["iface"]) for each in by_node[machine.node])
+        existing = sorted(str(each["iface"]) for each in by_node[machine.node])
         problem = None
-        if machine.bridge not in there:
+        if machine.bridge not in existing:
             problem = Problem(
                 path=("machines", name, "proxmox", "bridge"),
                 problem=f"{machine.node} has no bridge {machine.bridge}",
-                remedy=f"use one of: {', '.join(there)}"
-                if there
-                else "make one, in the node's page under System, Network",
+                remedy=f"use one of: {', '.join(existing)}"
+                if existing
+                else "create one in the web interface of the node, under System, Network",
             )
-        yield CheckResult(
-            name=f"bridge {machine.bridge} on {machine.node}", found="is there", problem=problem
-        )
+        yield CheckResult(name=f"bridge {machine.bridge} on {machine.node}", found="exists", problem=problem)
 
 
-def _pools(declaration: Declaration, seen: Seen, unsure: bool) -> Iterator[CheckResult]:
-    there = {str(pool["poolid"]) for pool in seen.get("pools", [])}
+def _pools(declaration: Declaration, answers: Answers, lacks_privileges: bool) -> Iterator[CheckResult]:
+    existing = {str(pool["poolid"]) for pool in answers.get("pools", [])}
     done: set[str] = set()
     for name, machine in virtual(declaration):
         pool = machine.pool
@@ -228,57 +227,60 @@ def _pools(declaration: Declaration, seen: Seen, unsure: bool) -> Iterator[Check
             continue
         done.add(pool)
         problem = None
-        # A pool that the token may not see is in no list.
-        if pool not in there and not unsure:
+        # The list does not contain pools that the token may not see.
+        if pool not in existing and not lacks_privileges:
             problem = Problem(
                 path=("machines", name, "proxmox", "pool"),
                 problem=f"the cluster has no pool {pool}",
-                remedy=f"make it on a node: `pveum pool add {pool}`",
+                remedy=f"create it on a node: `pveum pool add {pool}`",
             )
-        yield CheckResult(name=f"pool {pool}", found="is there", problem=problem)
+        yield CheckResult(name=f"pool {pool}", found="exists", problem=problem)
 
 
 def _snippets(
-    declaration: Declaration, seen: Seen, guests: Mapping[int, Guest], last: Last
+    declaration: Declaration, answers: Answers, guests: Mapping[int, Guest], last: LastInventory
 ) -> Iterator[CheckResult]:
     for name, machine in virtual(declaration):
         if machine.user_data is None or machine.vm_id in guests or last.has(name, machine.vm_id):
-            # It is read at the very first start only.
+            # The machine reads the file at its first boot only.
             continue
         storage, _, file = machine.user_data.partition(":")
-        answer = seen.answers.get(f"snippets {machine.node} {storage}")
-        if not isinstance(answer, list) or not _holds_snippets(seen, machine.node, storage):
+        answer = answers.by_key.get(f"snippets {machine.node} {storage}")
+        if not isinstance(answer, list) or not _allows_snippets(answers, machine.node, storage):
             continue
         problem = None
         if machine.user_data not in {str(each.get("volid")) for each in answer}:
             problem = Problem(
                 path=("machines", name, "proxmox", "user_data"),
                 problem=f"{machine.node} has no snippet {machine.user_data}",
-                remedy=f"put the file there, on the node: `cp FILE $(pvesm path {storage}:{file})`",
+                remedy=f"copy the file there on the node: `cp FILE $(pvesm path {storage}:{file})`",
             )
-        yield CheckResult(name=f"snippet {machine.user_data}", found="is there", problem=problem)
+        yield CheckResult(name=f"snippet {machine.user_data}", found="exists", problem=problem)
 
 
-def _holds_snippets(seen: Seen, node: str, storage: str) -> bool:
-    """Whether it may; where it may not, that is told already."""
-    there = seen.get(f"storages {node}", [])
+def _allows_snippets(answers: Answers, node: str, storage: str) -> bool:
+    """Whether the storage allows snippets; the checks of storages report it when not."""
+    existing = answers.get(f"storages {node}", [])
     return any(
-        each.get("storage") == storage and "snippets" in str(each.get("content")).split(",") for each in there
+        each.get("storage") == storage and "snippets" in str(each.get("content")).split(",")
+        for each in existing
     )
 
 
 def _backups(
     declaration: Declaration,
     backups: MachineBackups,
-    seen: Seen,
+    answers: Answers,
     up: set[str],
     guests: Mapping[int, Guest],
 ) -> Iterator[CheckResult]:
-    yield from backup_storage(declaration, backups, by_node(seen, "storages", up), seen.get("storages", []))
-    unsaved = {int(guest["vmid"]) for guest in seen.get("unsaved", [])}
+    yield from backup_storage(
+        declaration, backups, by_node(answers, "storages", up), answers.get("storages", [])
+    )
+    unsaved = {int(guest["vmid"]) for guest in answers.get("unsaved", [])}
     for name, machine in virtual(declaration):
-        # One that is not there yet can be in no job. What only holds a data disk is in none: that disk is
-        # saved with the machine that uses it.
+        # A new machine can be in no job. The holder of a data disk is in none either: the disk is backed up
+        # with the machine that uses it.
         if machine.vm_id not in guests:
             continue
         problem = None
@@ -286,7 +288,7 @@ def _backups(
             problem = Problem(
                 path=("proxmox", "backups"),
                 problem=f"{name} ({machine.vm_id}) is in no backup job",
-                remedy="update: the job is made or mended then",
+                remedy="run an update: it creates or fixes the job",
             )
         yield CheckResult(name=f"backup of {name}", found="is in a job", problem=problem, stops=False)
 
@@ -294,29 +296,29 @@ def _backups(
 # -- guests --------------------------------------------------------------------------------------------
 
 
-def _guests(declaration: Declaration, seen: Seen) -> dict[int, Guest]:
-    """The guests that have an id which is declared here."""
+def _guests(declaration: Declaration, answers: Answers) -> dict[int, Guest]:
+    """The guests with a declared id, by id."""
     wanted = {vm_id for _, machine in virtual(declaration) for vm_id in owned_ids(machine)}
     found = {}
-    for guest in seen.get("guests", []):
+    for guest in answers.get("guests", []):
         vm_id = int(guest["vmid"])
         if vm_id in wanted:
-            config = seen.get(f"config {vm_id}", {})
+            config = answers.get(f"config {vm_id}", {})
             found[vm_id] = Guest(
                 vm_id=vm_id,
                 name=str(guest.get("name", "")),
                 node=str(guest.get("node", "")),
                 description=str(config.get("description", "")),
-                is_known=bool(config),
+                is_readable=bool(config),
                 lock=config.get("lock") or guest.get("lock"),
             )
     return found
 
 
-def _hidden(seen: Seen) -> set[int]:
-    """Ids that are taken by guests which the token may not see."""
+def _hidden_ids(answers: Answers) -> set[int]:
+    """Ids of guests that the token may not see."""
     return {
         int(key.split()[1])
-        for key, answer in seen.answers.items()
+        for key, answer in answers.by_key.items()
         if key.startswith("free ") and isinstance(answer, ProxmoxError) and answer.status == 400
     }

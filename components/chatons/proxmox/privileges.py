@@ -1,7 +1,7 @@
-"""Which privileges the token needs where, and which of them it lacks. Pure.
+"""The privileges that the token needs on each path, and those that it lacks. Pure.
 
-Sources: the permissions that the API's own schema names for each request (Proxmox VE 9.0), and
-PVE/API2/Qemu.pm of qemu-server for the parts of a machine's configuration.
+Sources: the permissions of each request in the schema of the API (Proxmox VE 9.0), and PVE/API2/Qemu.pm of
+qemu-server for the parts of a machine's configuration.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ CLUSTER, MACHINES, STORAGE, NETWORK, POOL = (
     "RonronNetwork",
     "RonronPool",
 )
-"""The roles that docs/operations.md makes."""
+"""The roles that docs/operations.md creates."""
 
 AGENT = {9: "VM.GuestAgent.Audit", 8: "VM.Monitor"}
-"""To ask the guest for its addresses, by the major version of Proxmox VE."""
+"""The privilege to query the guest agent, by the major version of Proxmox VE."""
 
 MACHINE = (
     "VM.Allocate", "VM.Audit", "VM.Config.CDROM", "VM.Config.CPU", "VM.Config.Cloudinit", "VM.Config.Disk",
@@ -32,18 +32,18 @@ MACHINE = (
     "VM.PowerMgmt",
 )  # fmt: skip
 
-Held = Mapping[str, Mapping[str, int]]
-"""As GET /access/permissions answers: by path, the privileges, 1 where they hold below it too."""
+Granted = Mapping[str, Mapping[str, int]]
+"""The answer to GET /access/permissions: privileges by path; 1 for those that apply below the path too."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """A privilege that is needed.
+    """A privilege that the token needs.
 
     Attributes:
-        paths: where it may be held; one of them is enough.
-        grant: the path on which it is best given.
-        role: the role that has it.
+        paths: the privilege on one of these paths is enough.
+        grant: the path on which to grant it.
+        role: the role that contains it.
     """
 
     privilege: str
@@ -53,14 +53,14 @@ class Need:
 
 
 def needed(declaration: Declaration, major: int) -> Iterator[Need]:
-    """Everything that making and changing the declared machines takes.
+    """Every privilege for the creation and update of the declared machines.
 
     Args:
         declaration: a checked one.
-        major: of the version of Proxmox VE.
+        major: major version of Proxmox VE.
     """
     backups = declaration.proxmox.backups if declaration.proxmox is not None else None
-    # The image's download and the backup job ask for both of these at the very top.
+    # The download of images and the backup job need both on the root path.
     for privilege in ("Sys.Audit", "Sys.Modify"):
         yield Need(privilege=privilege, paths=("/",), grant="/", role=CLUSTER)
     for _, machine in virtual(declaration):
@@ -71,7 +71,7 @@ def needed(declaration: Declaration, major: int) -> Iterator[Need]:
                 yield Need(privilege=privilege, paths=(f"/vms/{vm_id}", *pool), grant="/vms", role=MACHINES)
         yield from _storage(machine.datastore, "Datastore.AllocateSpace", "Datastore.Audit")
         yield from _storage(machine.data_datastore, "Datastore.AllocateSpace", "Datastore.Audit")
-        # Datastore.Allocate: to remove an image that no machine is made from any more.
+        # Datastore.Allocate: to delete an image that no machine uses any more.
         yield from _storage(
             machine.image_datastore, "Datastore.Allocate", "Datastore.AllocateTemplate", "Datastore.Audit"
         )
@@ -93,47 +93,49 @@ def needed(declaration: Declaration, major: int) -> Iterator[Need]:
             yield Need(privilege="Datastore.Allocate", paths=("/storage",), grant="/storage", role=STORAGE)
 
 
-def lacking(declaration: Declaration, major: int, held: Held, token_id: str) -> Problem | None:
-    """One problem that names every privilege that is lacking; None when none is.
+def missing_privileges(
+    declaration: Declaration, major: int, granted: Granted, token_id: str
+) -> Problem | None:
+    """One problem that names every missing privilege; None when none is missing.
 
     Args:
         declaration: a checked one.
-        major: of the version of Proxmox VE.
-        held: what the cluster says of the token.
+        major: major version of Proxmox VE.
+        granted: the privileges of the token.
         token_id: `user@realm!name`.
     """
-    lacks: dict[tuple[str, str], list[str]] = {}
+    missing: dict[tuple[str, str], list[str]] = {}
     for need in needed(declaration, major):
-        if not any(holds(held, path, need.privilege) for path in need.paths):
-            found = lacks.setdefault((need.grant, need.role), [])
+        if not any(is_granted(granted, path, need.privilege) for path in need.paths):
+            found = missing.setdefault((need.grant, need.role), [])
             if need.privilege not in found:
                 found.append(need.privilege)
-    if not lacks:
+    if not missing:
         return None
-    named = "; ".join(f"{', '.join(privileges)} on {path}" for (path, _), privileges in lacks.items())
+    named = "; ".join(f"{', '.join(privileges)} on {path}" for (path, _), privileges in missing.items())
     user = token_id.partition("!")[0]
     commands = " && ".join(
         f'pveum role modify {role} --append 1 --privs "{" ".join(privileges)}" && '
         f"pveum acl modify {path} --users {user} --tokens '{token_id}' --roles {role}"
         + (" --propagate 0" if path == "/" else "")
-        for (path, role), privileges in lacks.items()
+        for (path, role), privileges in missing.items()
     )
     return Problem(
         path=TOKEN,
         problem=f"the token {token_id} lacks {named}",
-        remedy=f"on a node, run: {commands} (docs/operations.md makes these roles)",
+        remedy=f"on a node, run: {commands} (docs/operations.md describes these roles)",
     )
 
 
-def holds(held: Held, path: str, privilege: str) -> bool:
-    """Whether a privilege is held at a path: there, or at the nearest one above that is listed."""
-    if path in held:
-        return privilege in held[path]
+def is_granted(granted: Granted, path: str, privilege: str) -> bool:
+    """Whether a privilege applies to a path: on itself, or on its nearest listed parent."""
+    if path in granted:
+        return privilege in granted[path]
     above = path
     while above != "/":
         above = above.rpartition("/")[0] or "/"
-        if above in held:
-            return bool(held[above].get(privilege))
+        if above in granted:
+            return bool(granted[above].get(privilege))
     return False
 
 

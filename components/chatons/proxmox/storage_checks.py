@@ -1,4 +1,4 @@
-"""What must hold for the storages of the cluster: they are there, may hold it, and have room. Pure."""
+"""Checks of the storages of the cluster: they exist, allow the content type and have free space. Pure."""
 
 from __future__ import annotations
 
@@ -8,31 +8,32 @@ from typing import Any
 
 from chatons.declaration.machine_rules import virtual
 from chatons.declaration.resolved import Declaration
-from chatons.proxmox.machine_checks import Guest, Last
+from chatons.proxmox.machine_checks import Guest, LastInventory
 from chatons.schema.checks import CheckResult
 from chatons.schema.problems import KeyPath, Problem
 from chatons.schema.proxmox_models import MachineBackups
 
 _GIB = 1024**3
 _THIN = frozenset({"btrfs", "cephfs", "cifs", "dir", "lvmthin", "nfs", "rbd", "zfspool"})
-"""Types whose disks grow with what is written. Source: Proxmox VE administration guide, Storage."""
+"""Thin storage types: disks grow with the written data. Source: Proxmox VE administration guide, Storage."""
 _IMAGE_GIB = 4
-"""That a new disk holds at once: the images of Debian and Ubuntu have 3 to 3.5 GiB."""
+"""Size of a new disk on thin storage: the images of Debian and Ubuntu have 3 to 3.5 GiB."""
 _DOWNLOAD_GIB = 1
-"""Of an image as it is downloaded; those of Debian and Ubuntu have 0.4 to 0.7 GiB."""
+"""Size of a downloaded image; those of Debian and Ubuntu have 0.4 to 0.7 GiB."""
 
 Storages = Mapping[str, list[Any]]
-"""By node, what the node says of its storages."""
+"""The storages of each node, as the node lists them."""
 
 
 @dataclass
 class _Use:
-    """What is asked of one storage on one node.
+    """What the declaration needs of one storage on one node.
 
     Attributes:
-        contents: what it must hold, with the key that asks for it.
-        whole: GiB of the disks that are new on it, once they are full.
-        at_once: GiB that are written when they are made.
+        contents: content types that it must allow, each with the key that needs it.
+        whole: GiB of its new disks when they are full.
+        at_once: GiB that the creation of its new disks writes.
+        new: the first key that puts something new on it; None when nothing is new.
     """
 
     contents: dict[str, KeyPath] = field(default_factory=dict)
@@ -42,9 +43,9 @@ class _Use:
 
 
 def storage_checks(
-    declaration: Declaration, by_node: Storages, guests: Mapping[int, Guest], last: Last
+    declaration: Declaration, by_node: Storages, guests: Mapping[int, Guest], last: LastInventory
 ) -> Iterator[CheckResult]:
-    """Look at each storage that machines are on or come from."""
+    """Check each storage for disks, images and snippets of machines."""
     for (node, storage), use in _uses(declaration, guests, last).items():
         if node not in by_node:
             continue
@@ -55,25 +56,25 @@ def storage_checks(
 def backup_storage(
     declaration: Declaration, backups: MachineBackups, by_node: Storages, known: Iterable[Any]
 ) -> Iterator[CheckResult]:
-    """Look at the storage that backups of machines go to."""
+    """Check the storage for backups of machines."""
     path: KeyPath = ("proxmox", "backups", "storage")
     name = f"storage {backups.storage}"
-    there = next((each for each in known if each.get("storage") == backups.storage), None)
+    existing = next((each for each in known if each.get("storage") == backups.storage), None)
     pbs = backups.pbs
     if pbs is not None:
         problem = None
         host = pbs.server.rpartition(":")[0] or pbs.server
-        if there is not None and (
-            there.get("type") != "pbs"
-            or (str(there.get("server")), there.get("datastore"))
+        if existing is not None and (
+            existing.get("type") != "pbs"
+            or (str(existing.get("server")), existing.get("datastore"))
             not in ((pbs.server, pbs.datastore), (host, pbs.datastore))
         ):
             problem = Problem(
                 path=path,
-                problem=f"the cluster has another storage {backups.storage}, of the type {there.get('type')}",
-                remedy="choose another name; it will be made for the declared backup server",
+                problem=f"the cluster already has a storage {backups.storage} of type {existing.get('type')}",
+                remedy="choose another name: the update creates the storage for the declared server",
             )
-        yield CheckResult(name=name, found="is there" if there else "will be made", problem=problem)
+        yield CheckResult(name=name, found="exists" if existing else "will be created", problem=problem)
         return
     use = _Use(contents={"backup": path})
     for node in sorted({machine.node for _, machine in virtual(declaration)}):
@@ -81,7 +82,9 @@ def backup_storage(
             yield _check(node, backups.storage, by_node[node], path, use)
 
 
-def _uses(declaration: Declaration, guests: Mapping[int, Guest], last: Last) -> dict[tuple[str, str], _Use]:
+def _uses(
+    declaration: Declaration, guests: Mapping[int, Guest], last: LastInventory
+) -> dict[tuple[str, str], _Use]:
     found: dict[tuple[str, str], _Use] = {}
 
     def use(node: str, storage: str) -> _Use:
@@ -116,39 +119,39 @@ def _uses(declaration: Declaration, guests: Mapping[int, Guest], last: Last) -> 
     return found
 
 
-def _check(node: str, storage: str, there: list[Any], path: KeyPath, use: _Use) -> CheckResult:
+def _check(node: str, storage: str, existing: list[Any], path: KeyPath, use: _Use) -> CheckResult:
     name = f"storage {storage} on {node}"
-    found = next((each for each in there if each.get("storage") == storage), None)
+    found = next((each for each in existing if each.get("storage") == storage), None)
     if found is None:
-        names = ", ".join(sorted(str(each.get("storage")) for each in there))
+        names = ", ".join(sorted(str(each.get("storage")) for each in existing))
         return CheckResult(
             name=name,
             problem=Problem(
                 path=path,
                 problem=f"{node} has no storage {storage}, or this token may not see it",
-                remedy=f"use one of: {names}" if names else "see what `pvesm status` on the node says",
+                remedy=f"use one of: {names}" if names else "check `pvesm status` on the node",
             ),
         )
     if not found.get("enabled", 1) or not found.get("active", 1):
         what = "disabled" if not found.get("enabled", 1) else "not active"
         remedy = (
-            f"switch it on: `pvesm set {storage} --disable 0`"
+            f"enable it: `pvesm set {storage} --disable 0`"
             if what == "disabled"
-            else "bring it back; `pvesm status` on the node says what it misses"
+            else "fix it: `pvesm status` on the node shows its state"
         )
         return CheckResult(
             name=name, problem=Problem(path=path, problem=f"{storage} on {node} is {what}", remedy=remedy)
         )
     free = int(found.get("avail") or 0) / _GIB
-    held = [part for part in str(found.get("content", "")).split(",") if part not in ("", "none")]
+    allowed = [part for part in str(found.get("content", "")).split(",") if part not in ("", "none")]
     for content, key in use.contents.items():
-        if content not in held:
+        if content not in allowed:
             return CheckResult(
                 name=name,
                 problem=Problem(
                     path=key,
-                    problem=f"{storage} on {node} may not hold the content `{content}`",
-                    remedy=f"on a node, run: pvesm set {storage} --content {','.join([*held, content])}",
+                    problem=f"{storage} on {node} does not allow the content type `{content}`",
+                    remedy=f"on a node, run: pvesm set {storage} --content {','.join([*allowed, content])}",
                 ),
             )
     needed = use.at_once if found.get("type") in _THIN else use.whole
@@ -157,8 +160,8 @@ def _check(node: str, storage: str, there: list[Any], path: KeyPath, use: _Use) 
             name=name,
             problem=Problem(
                 path=use.new,
-                problem=f"{storage} on {node} has {free:.0f} GiB free, and {max(needed, 1)} are needed",
-                remedy="make room, or declare another storage or smaller disks",
+                problem=f"{storage} on {node} has {free:.0f} GiB free but {max(needed, 1)} GiB are needed",
+                remedy="free some space, or declare another storage or smaller disks",
             ),
         )
     return CheckResult(name=name, found=f"{', '.join(use.contents)}; {free:.0f} GiB free")

@@ -1,8 +1,8 @@
-"""A virtual machine on Proxmox VE that outlives every edit of its declaration but those that say otherwise.
+"""A virtual machine on Proxmox VE that no edit of its declaration replaces, unless `replace` permits it.
 
-Each default below keeps a known trap of pulumi-proxmoxve 8.6 (provider bpg/proxmox 0.111) shut; there is a
-test for each. What needs root by password at the node (`affinity`, `rngs`, `upgrade` and the like) is not
-offered.
+Each option below avoids a known defect of pulumi-proxmoxve 8.6 (provider bpg/proxmox 0.111), and each has a
+test. Inputs that need root with a password at the node (`affinity`, `rngs`, `upgrade` and others) are not
+supported.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ VM_TYPE = "proxmoxve:index/vmLegacy:VmLegacy"
 
 OWN_TAG = "ronron"
 DATA_SERIAL = "ronron-data"
-"""What the guest sees of the data disk: /dev/disk/by-id/*_ronron-data."""
+"""Serial of the data disk: the guest has it as /dev/disk/by-id/*_ronron-data."""
 
 _BOOT, _DATA = 0, 1
-"""Positions of the disks. A disk keeps its place and its interface for ever: re-used ones mix disks up."""
+"""Positions of the disks. Position and interface never change: reused ones mix disks up."""
 
 _CONTROLLER = "virtio-scsi-single"
 _AGENT_SECONDS = 10
-"""Long enough for an agent that runs. Without one each refresh and each stop waits this long, 15 minutes
-unless it is said."""
+"""Long enough for a running guest agent. Without an agent, each refresh and each stop waits this long; the
+provider's default is 15 minutes."""
 
-_STAYS: dict[str, Any] = {
+_PRESERVED: dict[str, Any] = {
     "protection": True,
     "migrate": True,
     "stop_on_destroy": True,
@@ -40,10 +40,10 @@ _STAYS: dict[str, Any] = {
     "delete_unreferenced_disks_on_destroy": False,
     "reboot_after_update": False,
 }
-"""Inputs that keep any machine, its disks and its backups where a default of the provider would not."""
+"""Inputs that preserve the machine, its disks and its backups; the provider's defaults would not."""
 
 _HOLDER_MEMORY_MIB = 128
-"""Of a machine that never runs."""
+"""Memory of the holder of a data disk, which never runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,39 +51,39 @@ class VirtualMachineArgs:
     """Arguments of a VirtualMachine."""
 
     name: str
-    """The physical one, and the host name of the guest."""
+    """The name in Proxmox VE, and the host name of the guest."""
     declared: proxmox_models.VirtualMachine
     description: str
-    """One line by which our own machine is known again."""
+    """The line in the notes that marks the machine as ours."""
     image: pulumi.Input[str]
-    """What the boot disk is imported from, as `datastore:import/file`; read when the machine is made."""
+    """The image of the boot disk, as `datastore:import/file`; read at the creation of the machine."""
     hooks: pulumi.ResourceHookBinding | None = None
-    """Called by the engine around changes; see `machine_hooks`."""
+    """Resource hooks; see `chatons.proxmox.hooks`."""
 
 
 class VirtualMachine(pulumi.ComponentResource):
-    """A virtual machine, and with `data` a second one that never runs and holds its data disk.
+    """A virtual machine, and with `data` a second one, the holder, which owns the data disk and never runs.
 
-    Image, first-boot file (`user_data`) and user are read when the machine is made: an edit of them changes
-    nothing in one that is there. Cores, memory, processor type, keys, address and DNS are changed in place
-    and take effect at the machine's next restart, which is left to people; a larger disk is grown at once,
-    unless something that waits for a restart is edited with it: then the provider refuses it, so grow it in
-    an edit of its own. A larger data disk is seen by the guest after its next restart. Disks do not shrink.
+    Image, first-boot file (`user_data`) and user are read at the creation of the machine: an edit of them
+    does not change an existing machine. Cores, memory, processor type, keys, address and DNS change in place,
+    with effect at the next restart of the machine, which people do. A larger disk grows at once. The provider
+    refuses to grow a disk together with a change that needs a restart: make that two edits. The guest sees a
+    larger data disk after its next restart. Disks cannot shrink.
 
-    Another `vm_id`, and whatever else would have to make the machine anew, is refused by the engine
-    (`protect`) and by Proxmox VE (`protection`). With `replace: <vm_id>` this one machine may be made anew,
-    and is when its id, its image or its first-boot file differ from what it was made of. Its system disk
-    goes then; the data disk stays with its holder, which nothing here lets go.
+    The engine (`protect`) and Proxmox VE (`protection`) refuse another `vm_id` and every other edit that
+    would replace the machine. `replace: <vm_id>` permits the replacement of this one machine; it happens when
+    the id, the image or the first-boot file has changed. The replacement deletes the system disk. The data
+    disk stays with its holder, which is always protected.
 
-    A machine with a data disk does not move to another node by an edit of `node`: Proxmox VE moves no disk of
-    another machine.
+    An edit of `node` cannot move a machine with a data disk: Proxmox VE does not move a disk of another
+    machine.
     """
 
     vm: proxmox.VmLegacy
     ready: pulumi.Output[int]
-    """The id, once the machine is there and started. Nothing of the guest is known then."""
+    """The id, once the machine is created and started. The guest may still be booting."""
     identity: pulumi.Output[str]
-    """Another one when the machine was made anew: its id, and the hardware address that it was given."""
+    """Id and hardware address of the machine; changes when the machine is replaced."""
 
     def __init__(
         self, name: str, args: VirtualMachineArgs, opts: pulumi.ResourceOptions | None = None
@@ -91,7 +91,7 @@ class VirtualMachine(pulumi.ComponentResource):
         super().__init__("chatons:index:VirtualMachine", name, {}, opts)
         if self.get_provider(VM_TYPE) is None:
             raise ValueError(
-                "no Proxmox VE is named for this component: pass "
+                "this component needs a provider of Proxmox VE: pass "
                 "pulumi.ResourceOptions(providers={'proxmoxve': ...})"
             )
         disks = [_boot_disk(args)]
@@ -118,7 +118,7 @@ def _machine(
     parent: pulumi.Resource,
 ) -> proxmox.VmLegacy:
     declared = args.declared
-    may_go = declared.replace is not None
+    is_replaceable = declared.replace is not None
     return proxmox.VmLegacy(
         name,
         node_name=declared.node,
@@ -128,7 +128,7 @@ def _machine(
         tags=tags(declared),
         pool_id=declared.pool,
         cpu=proxmox.VmLegacyCpuArgs(cores=declared.cores, sockets=1, type=declared.cpu_type),
-        # Both the same: the guest keeps all of it, and the balloon tells how much it uses.
+        # Equal values: the guest always has all of its memory, and the balloon device reports the usage.
         memory=proxmox.VmLegacyMemoryArgs(dedicated=declared.memory_mib, floating=declared.memory_mib),
         scsi_hardware=_CONTROLLER,
         disks=disks,
@@ -137,54 +137,54 @@ def _machine(
             proxmox.VmLegacyNetworkDeviceArgs(bridge=declared.bridge, model="virtio", vlan_id=declared.vlan)
         ],
         initialization=_first_boot(declared),
-        # Its address is declared, not asked of the agent: that one also tells those of Docker's networks.
+        # The address is declared. The agent would also report the addresses of Docker's networks.
         agent=proxmox.VmLegacyAgentArgs(
             enabled=True,
             timeout=f"{_AGENT_SECONDS}s",
             wait_for_ip=proxmox.VmLegacyAgentWaitForIpArgs(disabled=True),
         ),
         operating_system=proxmox.VmLegacyOperatingSystemArgs(type="l26"),
-        # Images of Debian for the cloud write their boot messages there, and some wait for it.
+        # Cloud images of Debian write boot messages there, and some wait for the device.
         serial_devices=[proxmox.VmLegacySerialDeviceArgs(device="socket")],
         startup=None
         if declared.start_order is None
         else proxmox.VmLegacyStartupArgs(order=declared.start_order),
         started=True,
         on_boot=True,
-        **_STAYS,
+        **_PRESERVED,
         opts=pulumi.ResourceOptions(
             parent=parent,
-            protect=not may_go,
-            # The id is taken as long as the old one is there.
+            protect=not is_replaceable,
+            # The id is taken until the old machine is deleted.
             delete_before_replace=True,
-            ignore_changes=[*_ignored(len(disks)), *([] if may_go else READ_AT_CREATION)],
-            replace_on_changes=list(READ_AT_CREATION) if may_go else None,
+            ignore_changes=[*_ignored(len(disks)), *([] if is_replaceable else READ_AT_CREATION)],
+            replace_on_changes=list(READ_AT_CREATION) if is_replaceable else None,
             hooks=args.hooks,
         ),
     )
 
 
 READ_AT_CREATION = (f"disks[{_BOOT}].importFrom", "initialization.vendorDataFileId")
-"""What a machine is made of. `replace` alone makes it count in one that is there."""
+"""Inputs that are read at the creation. Only with `replace` does a change of them have an effect."""
 
 
 def tags(declared: proxmox_models.VirtualMachine) -> list[str]:
-    """As Proxmox VE gives them back: sorted, each once."""
+    """The tags as Proxmox VE returns them: sorted, without duplicates."""
     return sorted({OWN_TAG, *declared.tags})
 
 
 def _ignored(disks: int) -> list[str]:
-    """Inputs that would show a change for ever, or make a machine anew, and which nobody here sets.
+    """Inputs that are not set here, and that would show a permanent difference or replace the machine.
 
-    Each disk by its number: the engine knows no `disks[*]` here.
+    Each disk has its number: the engine does not support `disks[*]` here.
     """
     each = [
         f"disks[{index}].{key}"
         for index in range(disks)
-        # Limits that people set at the node stay: an empty `speed` reads back as none, and differs for ever.
+        # Keep limits that people set at the node. An empty `speed` would also show a permanent difference.
         for key in ("speed", "fileId")
     ]
-    # Of another machine, which alone may move or grow it; the provider refuses to for this one.
+    # The disk belongs to the holder: only the holder can move or grow it.
     attached = [
         f"disks[{index}].{key}"
         for index in range(_DATA, disks)
@@ -236,11 +236,11 @@ def _only(disks: Sequence[proxmox.outputs.VmLegacyDisk] | None) -> proxmox.outpu
 def _holder(
     name: str, args: VirtualMachineArgs, data: proxmox_models.DataDisk, parent: pulumi.Resource
 ) -> proxmox.VmLegacy:
-    """The machine that the data disk belongs to: what belongs to a machine goes with it.
+    """The machine that owns the data disk and never runs.
 
-    Proxmox VE leaves out of a deletion what another machine owns, so that the disk outlives the one that
-    uses it. Backups take it with that one, while it is in use; a backup of the holder would read it behind
-    its back.
+    Proxmox VE deletes a machine with the disks that it owns, so the data disk survives the machine that uses
+    it. The backup of that machine includes the disk; a backup of the holder would read the disk while it is
+    in use.
     """
     declared = args.declared
     return proxmox.VmLegacy(
@@ -269,7 +269,7 @@ def _holder(
         operating_system=proxmox.VmLegacyOperatingSystemArgs(type="l26"),
         started=False,
         on_boot=False,
-        **_STAYS,
+        **_PRESERVED,
         opts=pulumi.ResourceOptions(
             parent=parent,
             protect=True,
@@ -281,9 +281,9 @@ def _holder(
 
 
 def _first_boot(declared: proxmox_models.VirtualMachine) -> proxmox.VmLegacyInitializationArgs:
-    """What cloud-init is told, all of it by the API: a file would need root by ssh at the node.
+    """The settings for cloud-init, all through the API: a file upload would need ssh as root to the node.
 
-    `user_data` names a file that is there already, and is merged with the rest.
+    `user_data` names an existing file, which cloud-init merges with these settings.
     """
     ip = proxmox.VmLegacyInitializationIpConfigIpv4Args(address=declared.address, gateway=declared.gateway)
     return proxmox.VmLegacyInitializationArgs(

@@ -1,4 +1,4 @@
-"""Every machine of a declaration that is made on Proxmox VE, from its image on."""
+"""The virtual machines of a declaration on Proxmox VE, with their images."""
 
 from __future__ import annotations
 
@@ -18,25 +18,23 @@ from chatons.schema import proxmox_models
 
 @dataclass(frozen=True)
 class VirtualMachines:
-    """What there is of them once they are registered.
+    """The registered virtual machines.
 
     Attributes:
-        provider: the way to the cluster; None where no machine is on one.
-        made: by name, in order.
+        made: the machines by name, in order of name.
     """
 
-    provider: proxmox.Provider | None
     made: Mapping[str, VirtualMachine]
 
 
 def make(declaration: Declaration, secret: Callable[[str], pulumi.Output[str]]) -> VirtualMachines:
-    """Register them; none depends on another, so that one that fails stops no other.
+    """Register the virtual machines. None depends on another, so one failure does not block the others.
 
     Args:
         declaration: a checked one.
-        secret: where secrets come from.
+        secret: gives the value of a secret by its key.
     """
-    # Without machines too: the state may still know some.
+    # Always, even without machines: the state may still have some.
     hooks = machine_hooks.register(declaration, lambda: secret(PROXMOX_TOKEN))
     declared = {
         name: machine.proxmox
@@ -44,7 +42,7 @@ def make(declaration: Declaration, secret: Callable[[str], pulumi.Output[str]]) 
         if machine.proxmox is not None
     }
     if declaration.proxmox is None or not declared:
-        return VirtualMachines(provider=None, made={})
+        return VirtualMachines(made={})
     provider = _provider(declaration.proxmox, secret)
     images = {
         image: downloaded(image, provider).id
@@ -65,13 +63,13 @@ def make(declaration: Declaration, secret: Callable[[str], pulumi.Output[str]]) 
         for name, each in declared.items()
     }
     _warn(declared)
-    return VirtualMachines(provider=provider, made=made)
+    return VirtualMachines(made=made)
 
 
 def _provider(
     cluster: proxmox_models.Proxmox, secret: Callable[[str], pulumi.Output[str]]
 ) -> proxmox.Provider:
-    """The way in; no ssh, as nothing here needs a shell at the node."""
+    """The provider for the cluster, without ssh: nothing here needs a shell at the node."""
     return proxmox.Provider(
         "proxmox",
         endpoint=cluster.endpoint,
@@ -94,6 +92,6 @@ def _warn(declared: Mapping[str, proxmox_models.VirtualMachine]) -> None:
     for name, machine in declared.items():
         if machine.replace is not None:
             pulumi.log.warn(
-                f"{name} may be destroyed and made anew, as `replace: {machine.replace}` says: "
-                "remove that line once it is done"
+                f"{name} may be replaced, as `replace: {machine.replace}` permits: remove that line after "
+                "the update"
             )

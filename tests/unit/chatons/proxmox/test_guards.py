@@ -1,4 +1,4 @@
-"""What is looked at in the cluster before one machine changes, without an engine."""
+"""The checks just before the creation or update of one machine, without an engine."""
 
 from __future__ import annotations
 
@@ -8,35 +8,36 @@ from typing import Any
 import pytest
 
 from chatons.proxmox.api import ProxmoxError
-from chatons.proxmox.guards import Guards, RefusedError, undone
+from chatons.proxmox.guards import Guards, RefusedError, incomplete_changes
 
 LINE = "Made by Ronron: ronron-local-vm01"
 NEW = {"vmId": 101.0, "description": LINE}
 
 
 class Cluster:
-    """One that has the guest 101, or none.
+    """A cluster with the guest 101, or without a guest.
 
     Attributes:
-        broken: what fails.
+        visible: whether the token may see the guest.
+        broken: the path whose request fails.
     """
 
-    def __init__(self, config: dict[str, Any] | None, *, seen: bool = True, broken: str = "") -> None:
+    def __init__(self, config: dict[str, Any] | None, *, visible: bool = True, broken: str = "") -> None:
         self.config = config
-        self.seen = seen
+        self.visible = visible
         self.broken = broken
         self.open = True
 
     def get(self, path: str, **query: str | int) -> Any:
         if path == self.broken:
-            raise ProxmoxError("no answer", "wake it")
+            raise ProxmoxError("no answer", "start it")
         if path == "/cluster/nextid":
             if self.config is not None:
                 raise ProxmoxError("VM 101 already exists", "choose another", status=400)
             return query["vmid"]
         if path == "/cluster/resources":
-            there = self.seen and self.config is not None
-            return [{"vmid": 101, "node": "alice", "type": "qemu", "name": "web"}] if there else []
+            exists = self.visible and self.config is not None
+            return [{"vmid": 101, "node": "alice", "type": "qemu", "name": "web"}] if exists else []
         assert path == "/nodes/alice/qemu/101/config"
         return self.config
 
@@ -56,34 +57,33 @@ def guards(cluster: Cluster) -> Guards:
 
 
 @pytest.mark.parametrize("config", [None, {"description": f"{LINE}\n"}, {"description": f"mine\n{LINE}"}])
-def test_an_id_that_is_free_or_our_own_may_be_used(config: dict[str, Any] | None) -> None:
+def test_a_free_id_or_our_own_one_is_accepted(config: dict[str, Any] | None) -> None:
     cluster = Cluster(config)
     create(cluster)
     assert not cluster.open
 
 
 @pytest.mark.parametrize("config", [{}, {"description": "Made by Ronron: ronron-local-vm011"}])
-def test_an_id_that_somebody_took_since_is_refused_in_the_words_of_the_preflight(
+def test_an_id_that_was_taken_since_the_checks_is_refused_with_the_same_message(
     config: dict[str, Any],
 ) -> None:
     with pytest.raises(RefusedError) as caught:
         create(Cluster(config))
     assert str(caught.value) == (
         "101 is taken: it is web on alice\n"
-        "  -> choose another number; if it is ours all the same, write into its notes, on a line of its own: "
-        f"{LINE}"
+        f"  -> choose another id; if the guest is ours, add this line to its notes: {LINE}"
     )
 
 
-def test_an_id_of_a_guest_that_cannot_be_seen_is_refused() -> None:
-    with pytest.raises(RefusedError, match="101 is taken, by a guest that this token may not see"):
-        create(Cluster({}, seen=False))
+def test_an_id_of_an_invisible_guest_is_refused() -> None:
+    with pytest.raises(RefusedError, match="101 is taken by a guest that the token may not see"):
+        create(Cluster({}, visible=False))
 
 
 @pytest.mark.parametrize("broken", ["/cluster/nextid", "/cluster/resources", "/nodes/alice/qemu/101/config"])
-def test_nothing_is_made_while_nobody_can_be_asked(broken: str) -> None:
+def test_an_unreachable_cluster_refuses_the_creation(broken: str) -> None:
     cluster = Cluster({"description": LINE}, broken=broken)
-    with pytest.raises(RefusedError, match="no answer\n  -> wake it"):
+    with pytest.raises(RefusedError, match="no answer\n  -> start it"):
         create(cluster)
     assert not cluster.open
 
@@ -109,7 +109,7 @@ def config(cores: int = 4, memory: str = "8192", size: str = "64G", tags: str = 
 
 
 @pytest.mark.parametrize(
-    ("wished", "left"),
+    ("desired", "missing"),
     [
         (machine(cores=8), "cores: 8 (it has 4)"),
         (machine(memory=16384), "MiB of memory: 16384 (it has 8192)"),
@@ -117,16 +117,18 @@ def config(cores: int = 4, memory: str = "8192", size: str = "64G", tags: str = 
         (machine(gib=80), "scsi0: 80 GiB (it has 64)"),
     ],
 )
-def test_what_an_update_that_failed_left_undone_is_found(wished: Any, left: str) -> None:
-    assert undone(machine(), wished, wished, config()) == [left]
+def test_changes_of_a_failed_update_are_found(desired: Any, missing: str) -> None:
+    assert incomplete_changes(machine(), desired, desired, config()) == [missing]
 
 
 def test_a_disk_of_a_new_machine_that_did_not_grow_is_found() -> None:
-    assert undone(machine(), machine(), machine(), config(size="2252M")) == ["scsi0: 64 GiB (it has 2.19922)"]
+    assert incomplete_changes(machine(), machine(), machine(), config(size="2252M")) == [
+        "scsi0: 64 GiB (it has 2.19922)"
+    ]
 
 
 @pytest.mark.parametrize(
-    "there",
+    "actual",
     [
         config(),
         config(size="65536M"),
@@ -138,22 +140,22 @@ def test_a_disk_of_a_new_machine_that_did_not_grow_is_found() -> None:
     ],
     ids=str,
 )
-def test_what_a_person_changed_at_the_node_stands_in_the_way_of_no_edit(there: dict[str, Any]) -> None:
+def test_a_manual_change_at_the_node_blocks_no_edit(actual: dict[str, Any]) -> None:
     edited = {**machine(), "startup": {"order": 2}}
-    if there:
-        assert undone(machine(), machine(), edited, there) == []
-    assert undone(machine(), machine(), machine(cores=8), {**config(), **there}) == []
+    if actual:
+        assert incomplete_changes(machine(), machine(), edited, actual) == []
+    assert incomplete_changes(machine(), machine(), machine(cores=8), {**config(), **actual}) == []
 
 
-def test_an_edit_that_takes_back_what_failed_goes_ahead() -> None:
-    assert undone(machine(), machine(cores=8), machine(cores=6), config()) == []
+def test_an_edit_that_reverts_the_failed_change_is_accepted() -> None:
+    assert incomplete_changes(machine(), machine(cores=8), machine(cores=6), config()) == []
 
 
-def test_the_way_to_finish_an_update_is_said() -> None:
+def test_the_message_names_the_command_that_completes_the_update() -> None:
     cluster = Cluster(config())
     with pytest.raises(RefusedError) as caught:
         asyncio.run(guards(cluster).before_update("vm01", machine(), machine(cores=8), machine(cores=8)))
     assert "`pulumi up --refresh`" in str(caught.value)
-    assert "vm01 ended half-way, and left undone: cores: 8 (it has 4)" in str(caught.value)
+    assert "the last update of vm01 was not completed; missing: cores: 8 (it has 4)" in str(caught.value)
     assert not cluster.open
     asyncio.run(guards(Cluster(None)).before_update("vm01", machine(), machine(cores=8), machine(cores=8)))

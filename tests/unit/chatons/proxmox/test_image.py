@@ -1,4 +1,4 @@
-"""The image that machines start from: what its file is called, and that it is downloaded once and kept."""
+"""The image of a machine: the name of its file, and the options of its download."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def file(image: MachineImage = DEBIAN) -> Registered:
         ("scope", "ronron-production"),
     ],
 )  # fmt: skip
-def test_two_images_never_have_one_file(field: str, value: str) -> None:
+def test_two_images_have_different_files(field: str, value: str) -> None:
     assert dataclasses.replace(DEBIAN, **{field: value}).file_name != DEBIAN.file_name
 
 
-def test_a_file_is_called_after_the_stack_and_the_image() -> None:
+def test_the_file_name_contains_stack_and_image() -> None:
     assert DEBIAN.file_name == f"ronron-staging-debian-13-genericcloud-amd64-{DEBIAN.digits}.qcow2"
 
 
@@ -50,7 +50,7 @@ def test_a_file_is_called_after_the_stack_and_the_image() -> None:
     ("last", "kind"),
     [("noble-server-cloudimg-amd64.img", "qcow2"), ("debian-13.raw", "raw"), ("debian-13.qcow2", "qcow2")],
 )
-def test_a_file_ends_as_the_node_wants_what_it_imports(last: str, kind: str) -> None:
+def test_the_file_has_an_extension_that_the_node_imports(last: str, kind: str) -> None:
     assert dataclasses.replace(DEBIAN, url=f"https://images.test.example/{last}").file_name.endswith(
         f".{kind}"
     )
@@ -62,13 +62,13 @@ def test_a_file_ends_as_the_node_wants_what_it_imports(last: str, kind: str) -> 
         max_size=300,
     )
 )
-def test_a_file_can_be_named_whatever_the_address_is(last: str) -> None:
+def test_every_address_gives_a_valid_file_name(last: str) -> None:
     name = dataclasses.replace(DEBIAN, url=f"https://images.test.example/a/{last}").file_name
     assert len(name) < 255
     assert set(name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 
 
-def test_an_image_is_checked_and_can_be_imported() -> None:
+def test_the_node_verifies_the_image_and_can_import_it() -> None:
     inputs = file().inputs
     assert inputs["contentType"] == "import"
     assert (inputs["checksumAlgorithm"], inputs["checksum"]) == ("sha512", "8e" * 64)
@@ -78,10 +78,10 @@ def test_an_image_is_not_downloaded_again_when_its_publisher_changes_it() -> Non
     assert file().inputs["overwrite"] is False
 
 
-def test_what_an_interrupted_download_left_is_downloaded_anew() -> None:
+def test_a_file_of_an_interrupted_download_is_downloaded_again() -> None:
     assert file().inputs["overwriteUnmanaged"] is True
 
 
-def test_another_image_is_another_resource_so_that_an_edit_replaces_none() -> None:
+def test_another_image_is_another_resource() -> None:
     other = dataclasses.replace(DEBIAN, checksum="sha512:" + "8f" * 64)
     assert file(other).urn != file().urn

@@ -1,4 +1,4 @@
-"""Every input of a machine and its image, held against what the provider for Proxmox VE says about it."""
+"""Every input of a machine and its image, compared with the schema of the provider for Proxmox VE."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ COLUMNS = {"type", "required", "replaces", "secret", "default"}
 
 IMAGE, PROVIDER = "proxmoxve:download/file:File", "pulumi:providers:proxmoxve"
 MACHINES = (VM, IMAGE, PROVIDER)
-"""The other resources of the table are written by `machine_backup`."""
+"""The table also has the resources that `machine_backup` replaces."""
 
 NEVER_CHANGES = {"vmId"}
-"""Refused by the engine, unless the declaration lets this one machine go."""
+"""The engine refuses a change, unless `replace` permits it."""
 
 SDK = {
     VM: proxmox.VmLegacyArgs,
@@ -38,7 +38,7 @@ SDK = {
 
 @pytest.fixture(scope="module")
 def program() -> Program:
-    """All that can be written about a machine."""
+    """A program with a machine that uses every key."""
     declared = proxmox_declaration(
         machines={
             "vm01": {
@@ -54,27 +54,27 @@ def written(program: Program) -> list[Registered]:
     return [each for each in program.resources if each.type in MACHINES]
 
 
-def test_all_that_a_machine_needs_is_written_and_nothing_else(program: Program) -> None:
+def test_only_the_expected_types_are_registered(program: Program) -> None:
     assert {each.type for each in program.resources} == {*MACHINES, "chatons:index:VirtualMachine"}
 
 
-def test_nothing_is_written_that_the_provider_does_not_understand(program: Program) -> None:
+def test_every_input_fits_the_schema(program: Program) -> None:
     for each in written(program):
         inputs = dict(each.inputs)
         if each.type == PROVIDER:
-            # What is no text travels to a provider's own configuration as JSON.
+            # A provider's configuration has values that are not text as JSON.
             inputs["insecure"] = {"true": True, "false": False}[inputs["insecure"]]
             inputs.pop("version", None)
         assert list(TABLE.wrong(inputs, RESOURCES[each.type])) == [], each.name
 
 
-def test_whatever_replaces_a_machine_is_ignored_in_one_that_is_there(program: Program) -> None:
-    told = {key: row["replaces"] for key, row in RESOURCES[VM].items() if row.get("replaces")}
+def test_inputs_that_replace_a_machine_are_ignored(program: Program) -> None:
+    replaces = {key: row["replaces"] for key, row in RESOURCES[VM].items() if row.get("replaces")}
     inside = {("disks", "fileId"), ("initialization", "vendorDataFileId")}
     for each in program.of(VM):
-        for key, unless in told.items():
-            lets = isinstance(unless, dict) and each.inputs[unless["unless"]] is True
-            assert lets or key in NEVER_CHANGES, key
+        for key, unless in replaces.items():
+            is_avoided = isinstance(unless, dict) and each.inputs[unless["unless"]] is True
+            assert is_avoided or key in NEVER_CHANGES, key
         assert each.request.protect
         for whole, key in inside:
             if whole == "disks":
@@ -88,20 +88,20 @@ def test_whatever_replaces_a_machine_is_ignored_in_one_that_is_there(program: Pr
     assert replacing == {("VmLegacyDisk", "fileId"), ("VmLegacyInitialization", "vendorDataFileId")}
 
 
-def test_no_default_of_the_provider_decides_about_data(program: Program) -> None:
-    """Those that would lose something, wait long, or restart a guest."""
-    decided = {
+def test_no_default_of_the_provider_is_used_where_data_is_at_risk(program: Program) -> None:
+    """Defaults that would lose data, wait long, or restart a guest."""
+    explicit = {
         "deleteUnreferencedDisksOnDestroy", "migrate", "onBoot", "protection", "purgeOnDestroy",
         "rebootAfterUpdate", "scsiHardware", "started", "stopOnDestroy",
     }  # fmt: skip
-    assert decided == {key for key, row in RESOURCES[VM].items() if "default" in row}
+    assert explicit == {key for key, row in RESOURCES[VM].items() if "default" in row}
     for each in program.of(VM):
-        assert decided <= set(each.inputs)
+        assert explicit <= set(each.inputs)
         for disk in each.inputs["disks"]:
             assert {"datastoreId", "size", "discard"} <= set(disk)
 
 
-def test_what_the_provider_calls_secret_is_written_as_a_secret(program: Program) -> None:
+def test_secret_inputs_of_the_provider_are_secret(program: Program) -> None:
     (found,) = program.of(PROVIDER)
     assert ("apiToken",) in found.secrets
 
@@ -118,7 +118,7 @@ def test_the_table_is_not_newer_than_the_installed_library() -> None:
     assert Version(TABLE.whole["version"]).major == installed.major
 
 
-def test_every_row_is_one_that_this_test_understands() -> None:
+def test_every_row_of_the_table_has_known_columns_and_types() -> None:
     assert TABLE.whole["source"].startswith("https://")
     for rows in [*RESOURCES.values(), *TYPES.values()]:
         for key, row in rows.items():

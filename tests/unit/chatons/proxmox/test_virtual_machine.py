@@ -1,4 +1,4 @@
-"""A virtual machine: each trap that would cost its data or never come to rest, and how it is kept shut."""
+"""A virtual machine: each option that avoids a loss of data or a permanent difference."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ NAME = "vm01"
 IMAGE = "local:import/debian.qcow2"
 FIRST_BOOT = "local:snippets/first-boot.yaml"
 
-OF_ROOT_ALONE = {
+ROOT_ONLY = {
     "amdSev", "audioDevice", "hookScriptFileId", "hostpcis", "kvmArguments", "rngs", "usbs", "virtiofs",
 }  # fmt: skip
 """Inputs that a token may not set, whatever its privileges. Source: bpg/proxmox, docs/index.md."""
 
 
 def program(**changes: Any) -> Program:
-    """One machine, with what differs from the shortest declaration."""
+    """One machine: the shortest declaration with some changes."""
     declared = proxmox_declaration(machines={NAME: changes}).machines[NAME].proxmox
     assert declared is not None
 
@@ -61,49 +61,49 @@ def every_key(value: Any) -> set[str]:
     return set()
 
 
-# What would replace a machine, and its data with it.
+# Edits that would replace a machine and its data.
 
 
-def test_another_id_is_refused_by_the_engine_and_by_the_node() -> None:
+def test_engine_and_node_protect_the_machine() -> None:
     for each in both():
         assert each.request.protect
         assert each.inputs["protection"] is True
 
 
-def test_another_node_moves_a_machine_and_does_not_replace_it() -> None:
+def test_another_node_migrates_a_machine_and_does_not_replace_it() -> None:
     for each in both():
         assert each.inputs["migrate"] is True
 
 
-def test_a_machine_is_no_clone_as_each_input_of_a_clone_replaces_it() -> None:
+def test_a_machine_is_not_a_clone_because_each_input_of_a_clone_replaces_it() -> None:
     for each in both():
         assert "clone" not in each.inputs
         assert "clone" in each.request.ignoreChanges
 
 
-def test_a_disk_is_imported_from_its_image_as_a_file_id_would_replace_the_machine() -> None:
+def test_a_disk_is_imported_because_a_file_id_would_replace_the_machine() -> None:
     found = machine()
     assert found.inputs["disks"][0]["importFrom"] == IMAGE
     assert "fileId" not in every_key(found.inputs)
     assert "disks[0].fileId" in found.request.ignoreChanges
 
 
-def test_another_image_changes_no_machine_that_is_there() -> None:
+def test_another_image_does_not_change_an_existing_machine() -> None:
     found = machine()
     assert "disks[0].importFrom" in found.request.ignoreChanges
     assert not found.request.replaceOnChanges
 
 
 @pytest.mark.parametrize("file", ["user", "vendor", "network", "meta"])
-def test_an_edit_of_a_file_of_cloud_init_replaces_nothing(file: str) -> None:
+def test_an_edit_of_a_cloud_init_file_replaces_nothing(file: str) -> None:
     assert f"initialization.{file}DataFileId" in machine(user_data=FIRST_BOOT).request.ignoreChanges
 
 
-def test_another_format_of_cloud_init_replaces_nothing() -> None:
+def test_another_cloud_init_format_replaces_nothing() -> None:
     assert "initialization.type" in machine().request.ignoreChanges
 
 
-def test_first_boot_files_are_named_and_never_uploaded_so_that_no_preview_cries_replace() -> None:
+def test_first_boot_files_are_referenced_and_never_uploaded() -> None:
     whole = program(user_data=FIRST_BOOT)
     assert {each.type for each in whole.resources} == {
         "chatons:index:VirtualMachine", "pulumi:providers:proxmoxve", VM_TYPE,
@@ -111,38 +111,38 @@ def test_first_boot_files_are_named_and_never_uploaded_so_that_no_preview_cries_
     assert whole.one(VM_TYPE, NAME).inputs["initialization"]["vendorDataFileId"] == FIRST_BOOT
 
 
-def test_a_first_boot_file_is_merged_with_user_keys_and_address_and_takes_the_place_of_none() -> None:
+def test_a_first_boot_file_is_merged_with_user_keys_and_address() -> None:
     written = machine(user_data=FIRST_BOOT).inputs["initialization"]
     assert set(written) == {"datastoreId", "ipConfigs", "userAccount", "vendorDataFileId"}
 
 
-def test_cloud_init_is_never_taken_away_as_that_would_replace_the_machine() -> None:
+def test_cloud_init_is_always_set_because_its_removal_would_replace_the_machine() -> None:
     assert machine().inputs["initialization"]["userAccount"]["username"] == "ronron"
 
 
-def test_confidential_memory_tpm_and_efi_disks_are_not_offered_as_they_replace() -> None:
+def test_inputs_for_confidential_memory_tpm_and_efi_disks_are_not_used() -> None:
     for each in both():
         assert set(each.inputs).isdisjoint({"amdSev", "tpmState", "efiDisk"})
 
 
-def test_new_keys_are_written_in_place() -> None:
+def test_new_keys_are_an_update_in_place() -> None:
     """muhlba91/pulumi-proxmoxve, issue 513."""
     found = machine()
     assert found.inputs["initialization"]["userAccount"]["keys"] == list(VM["keys"])
-    told = [*found.request.ignoreChanges, *found.request.replaceOnChanges]
-    assert not [path for path in told if "userAccount" in path or path == "initialization"]
+    paths = [*found.request.ignoreChanges, *found.request.replaceOnChanges]
+    assert not [path for path in paths if "userAccount" in path or path == "initialization"]
 
 
-def test_nothing_is_kept_on_the_node_when_it_is_deleted_as_its_id_would_be_taken_then() -> None:
+def test_a_deletion_retains_nothing_because_the_id_would_stay_taken() -> None:
     for each in both():
         assert not each.request.retainOnDelete
         assert each.request.deleteBeforeReplace
 
 
-# What may replace one machine.
+# The replacement of one machine.
 
 
-def test_replace_lets_one_machine_go_and_says_for_what() -> None:
+def test_replace_permits_the_replacement_for_two_inputs() -> None:
     found = machine(replace=VM["vm_id"], user_data=FIRST_BOOT)
     assert not found.request.protect
     causes = {"disks[0].importFrom", "initialization.vendorDataFileId"}
@@ -150,29 +150,29 @@ def test_replace_lets_one_machine_go_and_says_for_what() -> None:
     assert causes.isdisjoint(found.request.ignoreChanges)
 
 
-def test_replace_makes_a_machine_that_is_protected_like_any_other() -> None:
+def test_the_replacing_machine_is_protected() -> None:
     assert machine(replace=VM["vm_id"]).inputs["protection"] is True
 
 
-def test_replace_lets_no_data_disk_go() -> None:
+def test_replace_does_not_unprotect_the_data_disk() -> None:
     found = holder(replace=VM["vm_id"])
     assert found.request.protect
     assert found.inputs["protection"] is True
     assert not found.request.replaceOnChanges
 
 
-def test_replace_opens_nothing_else() -> None:
-    closed, opened = machine(data=DATA), machine(data=DATA, replace=VM["vm_id"])
-    assert closed.inputs == opened.inputs
-    assert set(closed.request.ignoreChanges) - set(opened.request.ignoreChanges) == {
+def test_replace_changes_nothing_else() -> None:
+    without, permitted = machine(data=DATA), machine(data=DATA, replace=VM["vm_id"])
+    assert without.inputs == permitted.inputs
+    assert set(without.request.ignoreChanges) - set(permitted.request.ignoreChanges) == {
         "disks[0].importFrom", "initialization.vendorDataFileId",
     }  # fmt: skip
 
 
-# What would show a change for ever.
+# Permanent differences.
 
 
-def test_speeds_of_disks_never_differ_and_each_disk_is_named_as_the_engine_knows_no_star() -> None:
+def test_speeds_are_ignored_for_each_disk_without_a_wildcard() -> None:
     """muhlba91/pulumi-proxmoxve, issue 664."""
     for each in both():
         for index in range(len(each.inputs["disks"])):
@@ -180,85 +180,85 @@ def test_speeds_of_disks_never_differ_and_each_disk_is_named_as_the_engine_knows
         assert not [path for path in each.request.ignoreChanges if "*" in path]
 
 
-def test_limits_of_speed_are_not_offered_as_they_do_not_reach_a_disk_that_is_there() -> None:
+def test_speed_limits_are_not_set_because_they_do_not_change_an_existing_disk() -> None:
     """bpg/terraform-provider-proxmox, issue 2467."""
     for each in both():
         assert "speed" not in every_key(each.inputs)
 
 
-def test_where_the_drive_of_cloud_init_is_never_differs() -> None:
+def test_the_datastore_of_the_cloud_init_drive_is_ignored() -> None:
     assert "initialization.datastoreId" in machine().request.ignoreChanges
 
 
-def test_tags_are_sorted_as_the_node_gives_them_back() -> None:
+def test_tags_are_sorted_as_the_node_returns_them() -> None:
     for each in program(data=DATA, tags=["web", "asso", "ronron"]).of(VM_TYPE):
         assert each.inputs["tags"] == ["asso", "ronron", "web"]
 
 
-def test_a_borrowed_disk_does_not_differ_when_its_owner_moves_or_grows_it() -> None:
+def test_changes_of_the_data_disk_by_its_holder_are_ignored() -> None:
     ignored = machine(data=DATA).request.ignoreChanges
     for key in ("pathInDatastore", "size", "importFrom", "fileFormat"):
         assert f"disks[1].{key}" in ignored
     assert "disks[0].size" not in ignored
 
 
-def test_no_disk_is_ignored_that_is_not_there() -> None:
+def test_only_existing_disks_are_ignored() -> None:
     assert not [path for path in machine().request.ignoreChanges if path.startswith("disks[1]")]
 
 
-# What would hang, or break a machine that runs.
+# Hangs, and interruptions of a running machine.
 
 
-def test_a_machine_without_an_agent_is_stopped_at_once_and_not_after_a_quarter_of_an_hour() -> None:
+def test_a_deletion_does_not_wait_15_minutes_for_an_agent() -> None:
     for each in both():
         assert each.inputs["stopOnDestroy"] is True
 
 
-def test_nothing_waits_long_for_an_agent() -> None:
+def test_the_timeout_for_the_agent_is_10_s() -> None:
     """bpg/terraform-provider-proxmox, issues 669 and 2091."""
     agent = machine().inputs["agent"]
     assert agent == {"enabled": True, "timeout": "10s", "waitForIp": {"disabled": True}}
     assert "agent" not in holder().inputs
 
 
-def test_more_cores_or_memory_restart_nothing() -> None:
+def test_more_cores_or_memory_do_not_restart_the_machine() -> None:
     for each in both():
         assert each.inputs["rebootAfterUpdate"] is False
 
 
-def test_a_machine_stays_in_the_backup_jobs_when_it_is_made_anew() -> None:
+def test_a_replaced_machine_stays_in_the_backup_jobs() -> None:
     """bpg/terraform-provider-proxmox, issue 2118."""
     for each in both():
         assert each.inputs["purgeOnDestroy"] is False
 
 
-def test_no_disk_goes_that_the_machine_does_not_use() -> None:
+def test_unreferenced_disks_are_not_deleted() -> None:
     """bpg/terraform-provider-proxmox, issue 1763."""
     for each in both():
         assert each.inputs["deleteUnreferencedDisksOnDestroy"] is False
 
 
-def test_every_disk_has_its_place_for_ever_and_the_data_disk_a_serial() -> None:
-    """bpg/terraform-provider-proxmox, issues 2218 and 2596: interfaces that are used again mix disks up."""
+def test_every_disk_has_a_fixed_interface_and_the_data_disk_a_serial() -> None:
+    """bpg/terraform-provider-proxmox, issues 2218 and 2596: reused interfaces mix disks up."""
     boot, data = machine(data=DATA).inputs["disks"]
     assert (boot["interface"], data["interface"]) == ("scsi0", "scsi1")
     assert data["serial"] == DATA_SERIAL
     assert "serial" not in boot
 
 
-def test_a_data_disk_is_not_taken_away_as_its_holder_is_protected() -> None:
-    """bpg/terraform-provider-proxmox, issue 2596: the provider would say removed, and leave the disk."""
+def test_the_holder_of_the_data_disk_is_protected() -> None:
+    """bpg/terraform-provider-proxmox, issue 2596: the provider would report a removed disk and leave it."""
     assert holder().request.protect
 
 
-def test_the_id_is_declared_and_the_name_too_as_either_would_be_made_up() -> None:
+def test_id_and_name_are_set_because_the_provider_would_generate_them() -> None:
     assert machine().inputs["vmId"] == VM["vm_id"]
     assert machine().inputs["name"] == NAME
     assert holder().inputs["vmId"] == DATA["vm_id"]
     assert holder().inputs["name"] == f"{NAME}-data"
 
 
-def test_no_datastore_is_left_to_the_provider_which_takes_local_lvm() -> None:
+def test_every_datastore_is_set_because_the_default_is_local_lvm() -> None:
     found = machine(datastore="tank", data={**DATA, "datastore": "slow"})
     assert found.inputs["disks"][0]["datastoreId"] == "tank"
     assert found.inputs["disks"][1]["datastoreId"] == "slow"
@@ -266,24 +266,24 @@ def test_no_datastore_is_left_to_the_provider_which_takes_local_lvm() -> None:
     assert holder(datastore="tank").inputs["disks"][0]["datastoreId"] == "tank"
 
 
-def test_nothing_is_set_that_only_root_by_password_may_set() -> None:
+def test_no_input_needs_root_with_a_password() -> None:
     whole = every_key([each.inputs for each in both()])
-    assert whole.isdisjoint(OF_ROOT_ALONE)
+    assert whole.isdisjoint(ROOT_ONLY)
     assert whole.isdisjoint({"affinity", "architecture", "hugepages", "keepHugepages", "upgrade", "fileMode"})
 
 
-def test_no_input_is_written_that_the_provider_will_give_up() -> None:
+def test_no_deprecated_input_is_used() -> None:
     assert "enabled" not in machine().inputs["networkDevices"][0]
 
 
-def test_no_password_is_given_to_the_guest() -> None:
+def test_the_guest_gets_no_password() -> None:
     assert "password" not in every_key(machine().inputs)
 
 
-# What it is.
+# The inputs of a machine.
 
 
-def test_a_machine_has_all_that_is_declared() -> None:
+def test_every_declared_key_reaches_the_machine() -> None:
     found = machine(
         dns=["192.0.2.53"], vlan=20, pool="collective", start_order=3, cpu_type="host", user="tech"
     ).inputs  # fmt: skip
@@ -307,14 +307,14 @@ def test_a_machine_has_all_that_is_declared() -> None:
     assert found["bootOrders"] == ["scsi0"]
 
 
-def test_disks_give_back_what_is_freed_and_have_a_thread_each() -> None:
+def test_disks_discard_freed_blocks_and_have_an_io_thread() -> None:
     for each in both():
         assert each.inputs["scsiHardware"] == "virtio-scsi-single"
         for disk in each.inputs["disks"]:
             assert (disk["discard"], disk["iothread"], disk["ssd"]) == ("on", True, True)
 
 
-def test_a_data_disk_belongs_to_a_second_machine_that_never_runs() -> None:
+def test_the_data_disk_belongs_to_a_holder_that_never_runs() -> None:
     found = holder().inputs
     assert (found["started"], found["onBoot"]) == (False, False)
     assert set(found).isdisjoint({"networkDevices", "initialization", "agent"})
@@ -323,17 +323,17 @@ def test_a_data_disk_belongs_to_a_second_machine_that_never_runs() -> None:
     assert used["pathInDatastore"] == f"{NAME}-data-disk-0"
 
 
-def test_a_data_disk_is_backed_up_with_the_machine_that_uses_it_and_not_behind_its_back() -> None:
+def test_the_data_disk_is_backed_up_only_with_the_machine_that_uses_it() -> None:
     assert machine(data=DATA).inputs["disks"][1]["backup"] is True
     assert holder().inputs["disks"][0]["backup"] is False
 
 
-def test_a_machine_without_a_cluster_is_refused() -> None:
+def test_a_machine_without_a_provider_is_an_error() -> None:
     declared = proxmox_declaration().machines[NAME].proxmox
     assert declared is not None
 
     def make() -> None:
         VirtualMachine(NAME, VirtualMachineArgs(name=NAME, declared=declared, description="", image=IMAGE))
 
-    with pytest.raises(ValueError, match="no Proxmox VE is named"):
+    with pytest.raises(ValueError, match="needs a provider of Proxmox VE"):
         registered(make)
