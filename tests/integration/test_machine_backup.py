@@ -1,4 +1,4 @@
-"""Backups of whole machines on the real engine and a cluster of the test's own."""
+"""Backups of whole machines, on the real engine and a fake cluster."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ if declared.proxmox.backups is not None:
 
 
 def document(vm_ids: tuple[int, ...] = (101,), **backups: Any) -> Document:
-    """Machines with these ids, and what differs of their backups."""
+    """A declaration of machines with these ids, with some changes of their backups."""
     machines = {f"vm{number}": {"vm_id": number, "address": f"192.0.2.{number - 90}/24"} for number in vm_ids}
     found = proxmox_document(machines)
     found["proxmox"] = {**PROXMOX, "backups": {**PROXMOX["backups"], **backups}}
@@ -56,18 +56,18 @@ def document(vm_ids: tuple[int, ...] = (101,), **backups: Any) -> Document:
 
 
 @pytest.fixture(scope="module")
-def nothing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[MachineStack, SavedStack]]:
-    """A stack in which nothing is made yet, and how it was then."""
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[MachineStack, SavedStack]]:
+    """An empty stack and its saved state."""
     root = tmp_path_factory.mktemp("backups")
     with fake_proxmox(root) as cluster:
         stack = MachineStack(root / "stack", cluster, "stand-in")
         (stack.root / "checkout" / "__main__.py").write_text(PROGRAM)
-        yield stack, stack.saved(root / "nothing")
+        yield stack, stack.saved(root / "empty")
 
 
 @pytest.fixture
-def stack(nothing: tuple[MachineStack, SavedStack], monkeypatch: pytest.MonkeyPatch) -> MachineStack:
-    stack, saved = nothing
+def stack(empty: tuple[MachineStack, SavedStack], monkeypatch: pytest.MonkeyPatch) -> MachineStack:
+    stack, saved = empty
     saved.put_back()
     monkeypatch.setenv("SSL_CERT_FILE", str(stack.cluster.ca))
     return stack
@@ -84,7 +84,7 @@ def up(stack: MachineStack, declared: Document) -> None:
     assert ran.code == 0, ran.said
 
 
-def test_a_job_holds_exactly_the_machines_and_follows_its_declaration(
+def test_the_job_has_exactly_the_machines_and_follows_its_declaration(
     stack: MachineStack, cluster: FakeProxmox
 ) -> None:
     up(stack, document((101, 102)))
@@ -114,7 +114,7 @@ def test_a_job_holds_exactly_the_machines_and_follows_its_declaration(
     assert cluster.jobs == {}
 
 
-def test_what_is_there_under_its_name_is_taken_up(stack: MachineStack, cluster: FakeProxmox) -> None:
+def test_an_existing_job_of_that_name_is_adopted(stack: MachineStack, cluster: FakeProxmox) -> None:
     with ProxmoxApi(cluster.endpoint, cluster.token) as api:
         api.post("/cluster/backup", id=JOB, storage="vault", schedule="12:00", vmid="999")
     up(stack, document())
@@ -122,20 +122,22 @@ def test_what_is_there_under_its_name_is_taken_up(stack: MachineStack, cluster: 
     assert (cluster.jobs[JOB]["vmid"], cluster.jobs[JOB]["schedule"]) == ("101", "02:30")
 
 
-def test_a_backup_server_is_made_known_and_kept_secret(stack: MachineStack, cluster: FakeProxmox) -> None:
+def test_a_backup_server_becomes_a_storage_and_its_password_stays_encrypted(
+    stack: MachineStack, cluster: FakeProxmox
+) -> None:
     up(stack, document(storage="offsite", pbs=PBS))
-    kept = cluster.storage("offsite")
-    assert kept is not None
-    assert (kept["type"], kept["server"], str(kept["port"])) == ("pbs", "pbs.test.example", "8017")
-    assert (kept["datastore"], kept["username"]) == ("collective", "ronron@pbs!pve")
+    storage = cluster.storage("offsite")
+    assert storage is not None
+    assert (storage["type"], storage["server"], str(storage["port"])) == ("pbs", "pbs.test.example", "8017")
+    assert (storage["datastore"], storage["username"]) == ("collective", "ronron@pbs!pve")
     assert cluster.jobs[JOB]["storage"] == "offsite"
     assert stack.preview() == []
     assert [step for step in stack.preview("--refresh") if step.op != "refresh"] == []
 
     up(stack, document(storage="offsite", pbs={**PBS, "namespace": "picasoft"}))
-    kept = cluster.storage("offsite")
-    assert kept is not None
-    assert kept["namespace"] == "picasoft"
+    storage = cluster.storage("offsite")
+    assert storage is not None
+    assert storage["namespace"] == "picasoft"
     assert stack.preview() == []
 
     secret = cluster.token.rpartition("=")[2]
@@ -144,12 +146,12 @@ def test_a_backup_server_is_made_known_and_kept_secret(stack: MachineStack, clus
     assert not [path for path in files if secret in path.read_text() or PASSWORD in path.read_text()]
 
 
-def test_another_storage_of_that_name_is_left_alone(stack: MachineStack, cluster: FakeProxmox) -> None:
+def test_another_storage_of_that_name_is_not_changed(stack: MachineStack, cluster: FakeProxmox) -> None:
     before = cluster.storage("vault")
     stack.declare(document(pbs=PBS))
     ran = stack.up()
     assert ran.code != 0
-    assert "the cluster has another storage vault" in ran.said
+    assert "the cluster already has another storage vault" in ran.said
     assert "choose another name for `storage`" in ran.said
     assert cluster.storage("vault") == before
     assert cluster.jobs == {}

@@ -1,4 +1,4 @@
-"""The commands of docs/operations.md give a token all that it needs, and nothing that it does not."""
+"""The commands of docs/operations.md grant a token exactly the privileges that it needs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from chatons.proxmox.preflight import checks
-from chatons.proxmox.privileges import holds, needed
+from chatons.proxmox.privileges import is_granted, needed
 from chatons.schema.checks import blocking
 from tests.support.collectives import PROJECT
 from tests.support.declarations import DATA, Document, declaration, proxmox_document
@@ -31,8 +31,8 @@ GRANTS = re.findall(r"pveum acl modify (\S+) --users ronron@pve --roles (\w+)", 
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProxmox]:
     with fake_proxmox(tmp_path) as found:
         monkeypatch.setenv("SSL_CERT_FILE", str(found.ca))
-        held = [(path, set(ROLES[role])) for path, role in GRANTS if not path.startswith("/pool")]
-        found.do(lambda cluster: cluster.acl.update({found.token_id: held}))
+        granted = [(path, set(ROLES[role])) for path, role in GRANTS if not path.startswith("/pool")]
+        found.do(lambda cluster: cluster.acl.update({found.token_id: granted}))
         yield found
 
 
@@ -42,20 +42,22 @@ def document(cluster: FakeProxmox) -> Document:
     return {**found, "proxmox": {**found["proxmox"], "endpoint": cluster.endpoint}}
 
 
-def test_with_the_documented_rights_nothing_stands_in_the_way(cluster: FakeProxmox) -> None:
+def test_the_documented_privileges_pass_the_checks(cluster: FakeProxmox) -> None:
     declared = declaration(base=document(cluster))
-    assert blocking(checks(declared, SecretStr(cluster.token), None, knock=lambda _: False)) == []
+    assert blocking(checks(declared, SecretStr(cluster.token), None, is_in_use=lambda _: False)) == []
 
 
-def test_no_documented_right_is_needless() -> None:
+def test_every_documented_privilege_is_needed() -> None:
     pbs = {"server": "pbs.test.example", "datastore": "collective", "username": "ronron@pbs"}
     found = proxmox_document({"vm01": {"data": DATA, "pool": "collective"}})
     found["proxmox"]["backups"]["pbs"] = pbs
-    wanted = {need.privilege for need in needed(declaration(base=found), 9)}
-    assert {each for name, role in ROLES.items() if name != "PVEAuditor" for each in role} == wanted
+    required = {need.privilege for need in needed(declaration(base=found), 9)}
+    assert {each for name, role in ROLES.items() if name != "PVEAuditor" for each in role} == required
 
 
-def test_with_the_documented_rights_machines_are_made(cluster: FakeProxmox, tmp_path: Path) -> None:
+def test_the_documented_privileges_are_enough_to_create_machines(
+    cluster: FakeProxmox, tmp_path: Path
+) -> None:
     stack = MachineStack(tmp_path / "stack", cluster, "stand-in")
     stack.declare(document(cluster))
     ran = stack.up()
@@ -64,11 +66,11 @@ def test_with_the_documented_rights_machines_are_made(cluster: FakeProxmox, tmp_
     assert stack.preview("--refresh") is not None
 
 
-def test_a_right_on_a_path_holds_below_it_unless_something_is_said_there() -> None:
-    held = {"/": {"Sys.Audit": 0}, "/vms": {"VM.Audit": 1, "VM.Allocate": 0}, "/vms/7": {"VM.Clone": 1}}
-    assert holds(held, "/", "Sys.Audit")
-    assert not holds(held, "/nodes/alice", "Sys.Audit")
-    assert holds(held, "/vms/101", "VM.Audit")
-    assert not holds(held, "/vms/101", "VM.Allocate")
-    assert not holds(held, "/vms/7", "VM.Audit")
-    assert not holds({}, "/vms/7", "VM.Audit")
+def test_a_privilege_applies_below_its_path_unless_that_path_is_listed() -> None:
+    granted = {"/": {"Sys.Audit": 0}, "/vms": {"VM.Audit": 1, "VM.Allocate": 0}, "/vms/7": {"VM.Clone": 1}}
+    assert is_granted(granted, "/", "Sys.Audit")
+    assert not is_granted(granted, "/nodes/alice", "Sys.Audit")
+    assert is_granted(granted, "/vms/101", "VM.Audit")
+    assert not is_granted(granted, "/vms/101", "VM.Allocate")
+    assert not is_granted(granted, "/vms/7", "VM.Audit")
+    assert not is_granted({}, "/vms/7", "VM.Audit")

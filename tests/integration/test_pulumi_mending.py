@@ -104,7 +104,7 @@ def test_what_cannot_be_looked_at_stays_half_made_and_no_update_forgets_it(live:
     with live.cluster.fault("wrong token"), pytest.raises(UpdateFailedError, match="invalid token value"):
         live.engine.refresh_failed(live.program())
     assert live.half_made() == [NAME]
-    with pytest.raises(EngineError, match="left undone: cores: 8"):
+    with pytest.raises(EngineError, match="missing: cores: 8"):
         live.update()
     assert live.engine.refresh_failed(live.program()) == (NAME,)
     live.update()

@@ -1,4 +1,4 @@
-"""Virtual machines on the real engine: what an edit does to one that is there, and to its data."""
+"""Virtual machines on the real engine: how edits change an existing machine and its data."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CHANGED_IN_PLACE = [Step("update", VM, NAME)]
 
 
 def three() -> Document:
-    """Three machines of one node, 101 to 103."""
+    """A declaration of three machines on one node, 101 to 103."""
     image = {"url": IMAGE, "checksum": IMAGE_CHECKSUM}
     return proxmox_document(
         {
@@ -47,7 +47,7 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
 
 @pytest.fixture
 def stack(machines: Machines) -> MachineStack:
-    """The machine of `declared` is there."""
+    """A stack with the machine of `declared`."""
     return machines.live()
 
 
@@ -58,7 +58,7 @@ def cluster(stack: MachineStack) -> FakeProxmox:
 
 @pytest.fixture
 def empty(machines: Machines) -> MachineStack:
-    """Nothing is there yet."""
+    """A stack without resources."""
     return machines.empty()
 
 
@@ -67,13 +67,13 @@ def machine_steps(steps: list[Step]) -> list[Step]:
 
 
 def birth(cluster: FakeProxmox, vm_id: int = VM_ID) -> str:
-    """Another one for a machine that was made anew."""
+    """An id that changes when the machine is replaced."""
     found = cluster.vm(vm_id)
     assert found is not None
     return str(found.config["vmgenid"])
 
 
-def test_a_machine_is_there_with_its_disks_and_its_data_disk_belongs_to_another(
+def test_a_machine_has_its_disks_and_its_data_disk_belongs_to_the_holder(
     cluster: FakeProxmox,
 ) -> None:
     found, holder = cluster.vm(VM_ID), cluster.vm(DATA["vm_id"])
@@ -86,12 +86,12 @@ def test_a_machine_is_there_with_its_disks_and_its_data_disk_belongs_to_another(
     assert set(found.config["ipconfig0"].split(",")) == {"gw=192.0.2.1", "ip=192.0.2.11/24"}
 
 
-def test_nothing_changes_the_second_time_nor_after_a_look_at_the_cluster(stack: MachineStack) -> None:
+def test_a_second_preview_shows_no_change_even_with_a_refresh(stack: MachineStack) -> None:
     assert stack.preview() == []
     assert [step for step in stack.preview("--refresh") if step.op != "refresh"] == []
 
 
-def test_cores_and_memory_are_changed_in_place_and_the_guest_runs_on(
+def test_cores_and_memory_change_in_place_without_a_restart(
     stack: MachineStack, cluster: FakeProxmox
 ) -> None:
     before = birth(cluster)
@@ -100,7 +100,7 @@ def test_cores_and_memory_are_changed_in_place_and_the_guest_runs_on(
     cluster.forget_requests()
     ran = stack.up()
     assert ran.code == 0, ran.said
-    assert "the guest sees it after its next restart" in ran.said
+    assert "with effect at the next restart of the machine" in ran.said
     found = cluster.vm(VM_ID)
     assert found is not None
     assert {**found.config, **found.pending}["cores"] == 8
@@ -131,7 +131,7 @@ def test_an_edit_replaces_nothing(
     assert stack.preview() == []
 
 
-def test_another_image_is_downloaded_and_changes_no_machine_that_is_there(
+def test_another_image_is_downloaded_and_changes_no_existing_machine(
     stack: MachineStack, cluster: FakeProxmox
 ) -> None:
     before = birth(cluster)
@@ -145,9 +145,7 @@ def test_another_image_is_downloaded_and_changes_no_machine_that_is_there(
     assert stack.preview() == []
 
 
-def test_limits_of_speed_that_a_person_set_at_the_node_stay(
-    stack: MachineStack, cluster: FakeProxmox
-) -> None:
+def test_speed_limits_that_a_person_set_at_the_node_stay(stack: MachineStack, cluster: FakeProxmox) -> None:
     found = cluster.vm(VM_ID)
     assert found is not None
     limited = {disk: f"{found.config[disk]},mbps_rd=100" for disk in ("scsi0", "scsi1")}
@@ -155,7 +153,7 @@ def test_limits_of_speed_that_a_person_set_at_the_node_stay(
     assert machine_steps(stack.preview("--refresh")) == []
 
 
-def test_disks_grow_in_place_and_a_data_disk_with_the_machine_that_owns_it(stack: MachineStack) -> None:
+def test_disks_grow_in_place(stack: MachineStack) -> None:
     stack.declare(declared(disk_gib=80, data={**DATA, "gib": 120}))
     assert sorted(step.name for step in stack.preview()) == [NAME, f"{NAME}-data"]
     ran = stack.up()
@@ -181,11 +179,11 @@ def test_a_data_disk_can_be_added_to_a_machine_that_has_none(empty: MachineStack
     assert empty.preview() == []
 
 
-# What would lose a machine or its data.
+# Edits that would lose a machine or its data.
 
 
 @pytest.mark.parametrize("edit", [{"vm_id": 102}, {"data": {**DATA, "vm_id": 1102}}, {"data": None}], ids=str)
-def test_what_would_lose_a_disk_is_refused_before_anything_happens(
+def test_an_edit_that_would_lose_a_disk_fails_the_preview(
     stack: MachineStack, cluster: FakeProxmox, edit: Document
 ) -> None:
     stack.declare(declared(**edit))
@@ -195,14 +193,16 @@ def test_what_would_lose_a_disk_is_refused_before_anything_happens(
     assert {guest.vm_id for guest in cluster.guests} == {VM_ID, DATA["vm_id"]}
 
 
-def test_a_machine_that_is_no_longer_declared_stays(stack: MachineStack, cluster: FakeProxmox) -> None:
+def test_the_removal_of_a_machine_from_the_declaration_is_refused(
+    stack: MachineStack, cluster: FakeProxmox
+) -> None:
     stack.declare(proxmox_document({"vm02": {"vm_id": 102, "address": "192.0.2.12/24"}}))
     ran = stack.pulumi("preview")
     assert ran.code != 0
     assert "protect" in ran.said
 
 
-def test_a_machine_that_the_engine_lets_go_is_still_kept_by_the_node(stack: MachineStack) -> None:
+def test_the_node_still_protects_a_machine_that_the_engine_may_delete(stack: MachineStack) -> None:
     assert stack.pulumi("state", "unprotect", "--all", "--yes").code == 0
     ran = stack.pulumi("destroy", "--yes", "--skip-preview", "--run-program")
     assert ran.code != 0
@@ -212,7 +212,7 @@ def test_a_machine_that_the_engine_lets_go_is_still_kept_by_the_node(stack: Mach
 
 
 @pytest.mark.parametrize("vm_id", [VM_ID, 102])
-def test_replace_makes_one_machine_anew_and_its_data_disk_stays(stack: MachineStack, vm_id: int) -> None:
+def test_replace_replaces_one_machine_and_its_data_disk_stays(stack: MachineStack, vm_id: int) -> None:
     cluster = stack.cluster
     before, holder = birth(cluster), cluster.vm(DATA["vm_id"])
     checksum = cluster.image(OTHER_IMAGE, b"QFI\xfb another")
@@ -222,13 +222,13 @@ def test_replace_makes_one_machine_anew_and_its_data_disk_stays(stack: MachineSt
     assert {step.name for step in machine_steps(stack.preview())} == {NAME}
     ran = stack.up()
     assert ran.code == 0, ran.said
-    assert "remove that line once it is done" in ran.said
+    assert "remove that line after the update" in ran.said
     assert {guest.vm_id for guest in cluster.guests} == {vm_id, DATA["vm_id"]}
     assert birth(cluster, vm_id) != before
-    made = cluster.vm(vm_id)
-    assert made is not None
-    assert f"vm-{DATA['vm_id']}-disk-0" in made.config["scsi1"]
-    assert made.config["protection"] == 1
+    replacing = cluster.vm(vm_id)
+    assert replacing is not None
+    assert f"vm-{DATA['vm_id']}-disk-0" in replacing.config["scsi1"]
+    assert replacing.config["protection"] == 1
     assert cluster.vm(DATA["vm_id"]) == holder
     assert [path for _, path, _ in cluster.changes if path.endswith("/status/shutdown")]
     stack.declare(declared(vm_id=vm_id, image=image))
@@ -240,10 +240,12 @@ def test_replace_alone_replaces_nothing(stack: MachineStack) -> None:
     assert stack.preview() == []
 
 
-# What goes wrong.
+# Failures.
 
 
-def test_machines_of_one_node_are_made_in_turn_and_one_that_fails_stops_no_other(empty: MachineStack) -> None:
+def test_machines_of_one_node_are_created_one_by_one_and_a_failure_blocks_no_other(
+    empty: MachineStack,
+) -> None:
     stack, cluster = empty, empty.cluster
     stack.declare(three())
     with cluster.fault("locked", vm_id=102):
@@ -256,7 +258,7 @@ def test_machines_of_one_node_are_made_in_turn_and_one_that_fails_stops_no_other
     assert {guest.vm_id for guest in cluster.guests} == {101, 102, 103}
 
 
-def test_a_machine_that_was_made_and_did_not_start_is_taken_up_by_the_next_update(
+def test_the_next_update_adopts_a_machine_that_was_created_but_did_not_start(
     empty: MachineStack,
 ) -> None:
     stack, cluster = empty, empty.cluster
@@ -275,8 +277,8 @@ def test_a_machine_that_was_made_and_did_not_start_is_taken_up_by_the_next_updat
     assert stack.preview() == []
 
 
-def test_an_id_that_somebody_took_since_the_update_began_is_left_to_them(empty: MachineStack) -> None:
-    """Nothing looks before the update here, as nothing does between that look and the machine's turn."""
+def test_an_id_that_was_taken_during_the_update_is_not_used(empty: MachineStack) -> None:
+    """The stack runs no checks before the update, as if the id was taken after the checks."""
     stack, cluster = empty, empty.cluster
     stack.declare(three())
     with cluster.fault("taken", vm_id=101, name="web"):
@@ -284,8 +286,8 @@ def test_an_id_that_somebody_took_since_the_update_began_is_left_to_them(empty: 
         assert not [each for each in cluster.changes if "/101/" in each[1] or each[2].get("vmid") == 101]
     assert ran.code != 0
     assert "101 is taken: it is web on alice" in ran.said
-    assert "choose another number" in ran.said
-    # Whoever waited behind it got its turn.
+    assert "choose another id" in ran.said
+    # The machines that waited for the lock were created.
     assert {guest.vm_id for guest in cluster.guests} == {102, 103}
     assert not [each for each in stack.state() if each["type"] == VM and each["urn"].endswith("vm01")]
     ran = stack.up()
@@ -293,18 +295,18 @@ def test_an_id_that_somebody_took_since_the_update_began_is_left_to_them(empty: 
     assert {guest.vm_id for guest in cluster.guests} == {101, 102, 103}
 
 
-@pytest.mark.parametrize(("edit", "fault", "where", "left"), HALF_WAY, ids=["locked", "full"])
-def test_what_an_update_left_undone_is_refused_until_the_cluster_is_looked_at(
-    stack: MachineStack, edit: Document, fault: FAULTS, where: Document, left: str
+@pytest.mark.parametrize(("edit", "fault", "where", "missing"), HALF_WAY, ids=["locked", "full"])
+def test_after_an_incomplete_update_a_refresh_is_required(
+    stack: MachineStack, edit: Document, fault: FAULTS, where: Document, missing: str
 ) -> None:
-    """The engine alone would be content: its state says that it was done."""
+    """The engine alone would find no difference: its state claims the change."""
     stack.declare(declared(**edit))
     with stack.cluster.fault(fault, **where):
         assert stack.up().code != 0
     for _ in range(2):
         ran = stack.up()
         assert ran.code != 0
-        assert f"the last update of {NAME} ended half-way, and left undone: {left}" in ran.said
+        assert f"the last update of {NAME} was not completed; missing: {missing}" in ran.said
         assert "`pulumi up --refresh`" in ran.said
     ran = stack.pulumi("up", "--yes", "--skip-preview", "--refresh")
     assert ran.code == 0, ran.said
@@ -315,8 +317,8 @@ def test_what_an_update_left_undone_is_refused_until_the_cluster_is_looked_at(
     assert stack.preview() == []
 
 
-def test_the_token_is_nowhere_in_clear(stack: MachineStack, cluster: FakeProxmox) -> None:
+def test_the_token_is_not_in_the_state_as_plain_text(stack: MachineStack, cluster: FakeProxmox) -> None:
     secret = cluster.token.rpartition("=")[2]
-    kept = [path for path in (stack.root / "state").rglob("*") if path.is_file()]
-    assert any("VmLegacy" in path.read_text() for path in kept)
-    assert not [path for path in kept if secret in path.read_text()]
+    files = [path for path in (stack.root / "state").rglob("*") if path.is_file()]
+    assert any("VmLegacy" in path.read_text() for path in files)
+    assert not [path for path in files if secret in path.read_text()]

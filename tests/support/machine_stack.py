@@ -48,7 +48,7 @@ HALF_WAY: list[tuple[Document, FAULTS, Document, str]] = [
         "scsi0: 80 GiB (it has 64)",
     ),
 ]
-"""An edit, a fault that ends its update half-way, where that is, and what is left undone."""
+"""An edit, a fault that makes its update fail half-way, the place of the fault, and the missing change."""
 
 
 def declared(**changes: Any) -> Document:
