@@ -9,6 +9,8 @@ VENV := .venv/bin
 # The engine, language host and plugin that `python -m toolchain` has found or made, for the rest of a recipe.
 WITH_TOOLCHAIN = eval "$$($(VENV)/python -m toolchain env)"
 TESTS ?=
+# Tests run side by side: they wait for containers and the engine for more than half of their time.
+WORKERS ?= 4
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -24,11 +26,11 @@ demo-env:  ## Print the shell environment of the demo: eval "$(make -s demo-env)
 	@$(VENV)/python -m toolchain env && $(VENV)/python -m demo env
 
 check: lint  ## Check what can be checked in minutes, without engine and Docker: style, types, borders, units, fakes
-	@$(VENV)/python -m pytest -m check tests/unit tests/contract --timeout 5 $(TESTS)
+	@$(VENV)/python -m pytest -m check tests/unit tests/contract --timeout 5 --timeout-method thread -n auto --dist loadfile $(TESTS)
 
 test: lint  ## Check everything: style, types, borders, then all tests on real parts (TESTS="path -k word")
 	@$(VENV)/python -m toolchain ensure tests
-	@$(WITH_TOOLCHAIN) && $(VENV)/python -m pytest $(TESTS)
+	@$(WITH_TOOLCHAIN) && $(VENV)/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
 
 lint: venv  ## Check style, types and the borders between the parts
 	@$(VENV)/ruff check .

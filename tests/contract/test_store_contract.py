@@ -22,10 +22,10 @@ from tests.support.values import (
     FAILED,
     FAILURE,
     FRESH,
-    KEPT_BUNDLE,
     MINUTE,
     NEW_DIGEST,
     OTHER_PLAN,
+    OWN_BACKUP,
     PLAN,
     RUNNING,
     SEEN,
@@ -77,7 +77,7 @@ FULL = FAILED.with_(
     stack="production",
     inventory={"version": 1, "services": {"pad": {"ports": [80, 443], "url": None, "up": True}}},
     backups={"pad": SEEN},
-    kept=KEPT_BUNDLE,
+    kept=OWN_BACKUP,
 )
 
 # -- records -----------------------------------------------------------------------------------------------
@@ -94,13 +94,13 @@ def test_a_record_is_loaded_as_it_was_saved(store: Store) -> None:
     store.save(FULL)
     assert store.load("production") == FULL
     store.save(SYNCED)
-    assert store.load("production") == SYNCED.with_(backups={"pad": SEEN}, kept=KEPT_BUNDLE)
+    assert store.load("production") == SYNCED.with_(backups={"pad": SEEN}, kept=OWN_BACKUP)
 
 
 def test_what_is_seen_of_the_backups_changes_nothing_else(store: Store) -> None:
     store.save(FAILED)
-    store.save_backups("production", {"pad": SEEN}, KEPT_BUNDLE)
-    assert store.load("production") == FAILED.with_(backups={"pad": SEEN}, kept=KEPT_BUNDLE)
+    store.save_backups("production", {"pad": SEEN}, OWN_BACKUP)
+    assert store.load("production") == FAILED.with_(backups={"pad": SEEN}, kept=OWN_BACKUP)
     store.save_backups("production", {}, None)
     assert store.load("production") == FAILED
 
@@ -108,10 +108,10 @@ def test_what_is_seen_of_the_backups_changes_nothing_else(store: Store) -> None:
 def test_a_pass_that_ends_keeps_what_was_seen_of_the_backups_meanwhile(store: Store) -> None:
     store.save(SYNCED)
     number = store.begin(begun())
-    store.save_backups("production", {"pad": SEEN}, KEPT_BUNDLE)
+    store.save_backups("production", {"pad": SEEN}, OWN_BACKUP)
     store.finish(number, UPDATED, NOON, SYNCED.with_(backups={"board": SEEN}))
     assert store.load("production").backups == {"pad": SEEN}
-    assert store.load("production").kept == KEPT_BUNDLE
+    assert store.load("production").kept == OWN_BACKUP
 
 
 def test_what_is_seen_of_the_backups_is_kept_without_secrets(store: Store) -> None:
@@ -289,7 +289,7 @@ def test_long_texts_are_cut_and_say_so(store: Store) -> None:
 
 def test_a_stack_is_held_once(store: Store) -> None:
     refused = pytest.raises(
-        StackLockedError, match=r"the stack production is held by .* since 20\d\d-\d\d-\d\d"
+        StackLockedError, match=r"the stack production is locked by .* since 20\d\d-\d\d-\d\d"
     )
     with store.lock("production"):
         with refused, store.lock("production"):

@@ -38,7 +38,7 @@ def ran(state: Path, repository: str, *arguments: str, options: Options | None =
         state: directory of the records.
         repository: path of the git repository.
         arguments: the command and what belongs to it.
-        options: to reach other things outside than the real ones.
+        options: such as factories of fake ports.
     """
     before = ("--state", str(state), "--repository", repository)
     result = CliRunner().invoke(app, [*before, *arguments], obj=options, catch_exceptions=False)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ronron.adapters.processes import LinuxProcesses
+from ronron.adapters.pulumi_engine.events import belongs_to_pulumi
 from ronron.core.errors import EngineError
 from ronron.core.model import Preview, ProcessMark, Revision, Updated
 from ronron.core.status import CheckResult
@@ -22,6 +23,15 @@ from ronron.testing import EngineKilled, FakeEngine, FakeProcesses, Thing
 from tests.support.pulumi_project import COMMIT, PASSPHRASE, PulumiProject, until
 
 RED = Thing("shelf", {"colour": "red"})
+
+
+def resources_in(engine: Engine, program: Program) -> int:
+    """How many resources of its program's own a stack has, by its exported state."""
+    document = json.loads(engine.export(program) or "{}")
+    if "things" in document:
+        return len(document["things"])
+    found = (document.get("deployment") or {}).get("resources") or []
+    return sum(not one.get("delete") and not belongs_to_pulumi(one["type"]) for one in found)
 
 
 class World(Protocol):

@@ -30,6 +30,12 @@ LONG = 60
 """Seconds; a shorter limit says how quick a test has to be, and is not for a test that hangs."""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse to measure beside other tests."""
+    if config.getoption("numprocesses", None) and any("tests/benchmarks" in word for word in config.args):
+        raise pytest.UsageError("cannot run benchmarks beside each other; run `make bench`")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
     """Hand out files with `--dist loadfile`, which needs no mark in each of them."""
@@ -54,9 +60,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not hasattr(config, "workerinput"):
         return
     items.sort(key=lambda item: _level(item.nodeid))
+    usual = config.getoption("timeout") or config.getini("timeout")
     for item in items:
         own = item.get_closest_marker("timeout")
-        seconds = float(own.args[0] if own else config.getini("timeout"))
+        seconds = float(own.args[0] if own else usual)
         if seconds >= LONG:
             item.add_marker(pytest.mark.timeout(seconds * SLOWER), append=False)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from ronron.core.backups import Condition, ConditionKind, KeptBundle, SeenBackup
+from ronron.core.backups import BackupSummary, Condition, ConditionKind, OwnBackup
 from ronron.core.excluded import Excluded
 from ronron.core.model import (
     Change,
@@ -62,7 +62,7 @@ EXCLUDED = Excluded(
 DEGRADED = Degraded(revision=NEW, excluded=EXCLUDED, since=NOON)
 SUSPENSION = Suspension(by="ada", at=NOON, why="moving house")
 
-SEEN = SeenBackup(
+SEEN = BackupSummary(
     service="pad",
     newest="5" * 64,
     taken=NOON - HOUR,
@@ -75,7 +75,7 @@ SEEN = SeenBackup(
     ),
     looked_at=NOON,
 )
-KEPT_BUNDLE = KeptBundle(service="pad", id="6" * 64, at=NOON)
+OWN_BACKUP = OwnBackup(service="pad", id="6" * 64, at=NOON)
 
 CONTAINER = "docker:index/container:Container"
 VOLUME = "docker:index/volume:Volume"

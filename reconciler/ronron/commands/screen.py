@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
-from ronron.commands.screen_backups import backup_lines, kept_line
+from ronron.commands.screen_backups import backup_lines, own_backup_line
 from ronron.core.errors import Problem, ReconcilerError
 from ronron.core.model import SHORT, Change, Operation, Pass, Preview, Revision, Verdict, VerdictKind
 from ronron.core.redact import redact, redact_document
@@ -201,7 +201,7 @@ def show_status(screen: Screen, statuses: Sequence[EnvironmentStatus]) -> None:
             for line in backup_lines(seen, now):
                 screen.facts.print(line)
         if environment.kept is not None:
-            screen.print(kept_line(environment.kept, now))
+            screen.print(own_backup_line(environment.kept, now))
         if environment.hint:
             screen.facts.print(f"  [cyan]what to do[/]  {escape(environment.hint)}")
 

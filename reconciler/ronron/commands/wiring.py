@@ -12,7 +12,7 @@ import typer
 from ronron.adapters.git_source.source import GitSource
 from ronron.adapters.processes import LinuxProcesses
 from ronron.adapters.sql_store.store import SqlStore
-from ronron.commands.outside import Outside
+from ronron.commands.factories import PortFactories
 from ronron.commands.screen import Screen
 from ronron.core.errors import ConfigError, ReconcilerError
 from ronron.core.status import code_of
@@ -25,22 +25,22 @@ from ronron.settings import Settings, load_settings
 
 @dataclass(frozen=True)
 class Options:
-    """What stands before the command's name, and how to get outside."""
+    """The options before the command's name, and the factories of the ports."""
 
     repository: str | None = None
     state: Path | None = None
     debug: bool = False
-    outside: Outside = field(default_factory=Outside)
+    factories: PortFactories = field(default_factory=PortFactories)
 
 
 @dataclass
 class Opened:
-    """What every command has: settings, records, a screen, and ways to the outside that it may need."""
+    """What every command has: settings, records, a screen, and the factories of the ports."""
 
     settings: Settings
     store: SqlStore
     screen: Screen
-    outside: Outside
+    factories: PortFactories
 
     def known(self, name: str) -> str:
         """The name of an environment of which there is a record.
@@ -97,14 +97,14 @@ def opened(context: typer.Context, as_json: bool, **options: object) -> Iterator
         settings = load_settings(**given, **options)
         screen.keep_secret(settings.secrets())
         with SqlStore(settings.state, secrets=settings.secrets()) as store:
-            yield Opened(settings, store, screen, before.outside)
+            yield Opened(settings, store, screen, before.factories)
 
 
 @contextmanager
 def wired(context: typer.Context, as_json: bool, **options: object) -> Iterator[Wired]:
     """All the parts for the block."""
     with opened(context, as_json, **options) as parts:
-        # The Automation API takes most of a second to import, and the records are read without it.
+        # Imported here: commands that only read records start faster without it.
         from ronron.adapters.pulumi_engine.engine import PulumiEngine
 
         settings = parts.settings
@@ -114,10 +114,10 @@ def wired(context: typer.Context, as_json: bool, **options: object) -> Iterator[
             source=source,
             engine=PulumiEngine(settings.engine(), processes),
             store=parts.store,
-            prober=parts.outside.prober(),
-            backups=parts.outside.backups(),
-            machines=parts.outside.machines(),
-            clock=parts.outside.clock(),
+            prober=parts.factories.prober(),
+            backups=parts.factories.backups(),
+            machines=parts.factories.machines(),
+            clock=parts.factories.clock(),
             processes=processes,
             progress=parts.screen,
             work=settings.state / "passes",

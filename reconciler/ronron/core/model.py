@@ -114,14 +114,12 @@ class Preview(Value):
         changes: every step, quiet ones too, in the engine's order.
         plan: the saved plan that an update has to keep to; None where the engine cannot save one.
         identity: what an approval is bound to; see `digest.identity`.
-        resources: how many resources the stack had before.
         messages: warnings and errors of the program and the engine, redacted.
     """
 
     changes: tuple[Change, ...]
     plan: Path | None = None
     identity: str
-    resources: int = 0
     messages: tuple[str, ...] = ()
 
     @property
@@ -165,13 +163,11 @@ class StackState(Value):
 
     Args:
         exists: whether the stack is there at all.
-        resources: how many resources it has.
         pending: operations that an update began and never ended, as `creating <urn>`.
         inventory: the stack output `inventory`, or None.
     """
 
     exists: bool
-    resources: int = 0
     pending: tuple[str, ...] = ()
     inventory: object | None = None
 

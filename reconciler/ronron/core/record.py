@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from ronron.core.backups import KeptBundle, SeenBackup
+from ronron.core.backups import BackupSummary, OwnBackup
 from ronron.core.excluded import Excluded
 from ronron.core.model import (
     Decision,
@@ -111,8 +111,13 @@ class Record(Value):
         served: number of the last request that was served.
         decision: the last one: what `explain` answers from.
         inventory: the stack output `inventory` after the last pass that read one.
+    <<<<<<< HEAD
+        backups: the last check of the backups, by service; only `Store.save_backups` writes it and `kept`.
+        kept: the newest backup of our own records and states, or None.
+    =======
         backups: what was last seen of the backups, by service; only `Store.save_backups` writes it.
         kept: the newest copy of the reconciler's own store and states, or None.
+    >>>>>>> h6
     """
 
     version: Literal[1] = 1
@@ -136,8 +141,8 @@ class Record(Value):
     served: int = 0
     decision: Decision | None = None
     inventory: object | None = None
-    backups: Mapping[str, SeenBackup] = Field(default_factory=dict)
-    kept: KeptBundle | None = None
+    backups: Mapping[str, BackupSummary] = Field(default_factory=dict)
+    kept: OwnBackup | None = None
 
     former_names: ClassVar[Mapping[str, str | None]] = {
         "partly": "degraded",

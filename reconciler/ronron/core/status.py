@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import IntEnum, StrEnum
 
-from ronron.core.backups import KeptBundle, SeenBackup
+from ronron.core.backups import BackupSummary, OwnBackup
 from ronron.core.errors import (
     ConfigError,
     EngineMissingError,
@@ -81,8 +81,8 @@ class EnvironmentStatus(Value):
     since: Instant | None = None
     wanted: Revision | None = None
     services: tuple[ServiceStatus, ...] = ()
-    backups: tuple[SeenBackup, ...] = ()
-    kept: KeptBundle | None = None
+    backups: tuple[BackupSummary, ...] = ()
+    kept: OwnBackup | None = None
     last: Pass | None = None
 
 
@@ -231,10 +231,10 @@ def _inventory(record: Record) -> Inventory | None:
         return None
 
 
-def _backups(inventory: Inventory | None, record: Record) -> tuple[SeenBackup, ...]:
+def _backups(inventory: Inventory | None, record: Record) -> tuple[BackupSummary, ...]:
     services = inventory.services if inventory is not None else {}
     return tuple(
-        record.backups.get(name, SeenBackup(service=name))
+        record.backups.get(name, BackupSummary(service=name))
         for name, service in sorted(services.items())
         if service.backup is not None
     )

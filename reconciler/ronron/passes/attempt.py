@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ronron.core.errors import ReconcilerError, UpdateFailedError
 from ronron.core.excluded import Excluded
-from ronron.core.inventory import Inventory, Probe, Service, read_inventory, reprobed, touched
+from ronron.core.inventory import Inventory, Probe, Service, changed_probes, read_inventory, touched
 from ronron.core.judge import judge as judged
 from ronron.core.model import (
     Change,
@@ -323,7 +323,9 @@ def _to_probe(attempt: Attempt, inventory: Inventory) -> tuple[str, ...]:
         return tuple(inventory.services)
     if not attempt.known:
         return tuple(sorted(inventory.services))
-    return tuple(sorted({*touched(attempt.preview.changes, inventory), *reprobed(attempt.before, inventory)}))
+    return tuple(
+        sorted({*touched(attempt.preview.changes, inventory), *changed_probes(attempt.before, inventory)})
+    )
 
 
 def _probe(begun: Begun, inventory: Inventory, names: tuple[str, ...]) -> tuple[ProbeResult, ...]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from ronron.core.backups import KeptBundle, SeenBackup
+from ronron.core.backups import BackupSummary, OwnBackup
 from ronron.core.model import Outcome, Pass, Request
 from ronron.core.record import Record
 
@@ -37,7 +37,7 @@ class Store(Protocol):
         ...
 
     def save_backups(
-        self, environment: str, backups: Mapping[str, SeenBackup], kept: KeptBundle | None
+        self, environment: str, backups: Mapping[str, BackupSummary], kept: OwnBackup | None
     ) -> None:
         """Write what was seen of the backups of an environment into its record, and nothing else."""
         ...

@@ -25,21 +25,24 @@ class Machines(Protocol):
     """The machines of an environment."""
 
     def unreachable(self, inventory: Inventory) -> Mapping[str, str]:
-        """Why machines that run a service do not answer, by name; never raises, takes 15 s at most."""
+        """The machines that run a service and are unreachable: the reason by name; empty where all answer.
+
+        Never raises; takes 15 s at most.
+        """
         ...
 
 
 class Backups(Protocol):
-    """The backup agents of an environment's services, and restores beside and over them.
+    """The backup agents of an environment's services, and the restores and drills of their snapshots.
 
     Every method takes an inventory and the name of one of its services that has a backup. Calls may come
     from several threads. Raises, from every method:
-        BackupError: the agent, its repository or the restore failed; carries the agent's own message and
-        remedy. AgentUnreachableError: the agent's container or its Docker does not answer.
+        BackupError: the agent, its repository or the restore failed; has the agent's own message and hint.
+        AgentUnreachableError: the agent's container or its Docker does not answer.
     """
 
     def status(self, inventory: Inventory, service: str) -> BackupStatus:
-        """What the agent says of its repository and its last runs."""
+        """The state of the agent's repository and its last runs."""
         ...
 
     def snapshot(
@@ -49,7 +52,7 @@ class Backups(Protocol):
         ...
 
     def snapshots(self, inventory: Inventory, service: str) -> tuple[Snapshot, ...]:
-        """Every whole snapshot, the newest first."""
+        """Every complete snapshot, the newest first."""
         ...
 
     def restore(
@@ -58,49 +61,54 @@ class Backups(Protocol):
         service: str,
         snapshot: Snapshot,
         *,
-        keep: bool = True,
-        told: Callable[[str], None],
+        safety_snapshot: bool = True,
+        log: Callable[[str], None],
     ) -> Restored:
-        """Put a snapshot in the place of what a service has now.
+        """Replace a service's data by that of a snapshot.
 
-        What is there now becomes a snapshot first, while the service runs; the service is stopped, database
-        and files are restored beside the old ones and then take their place, and the same container is
-        started. The probe is the caller's, who fills `healthy` in.
+        Takes a safety snapshot of the present data while the service runs, stops the service, restores
+        database and files beside the old ones, replaces these, and starts the same container again. The
+        caller probes the service and sets `healthy`.
 
         Args:
             inventory: of the environment.
             service: its name there.
-            snapshot: what is put in place.
-            keep: False to do without a snapshot of what is there now, which may not be readable any more.
-            told: is given a line for each step.
+            snapshot: what is restored.
+            safety_snapshot: False to take none: the present data may not be readable any more.
+            log: is called with one line for each step.
 
         Raises:
             SnapshotUnfitError: it is another service's, of a newer major version of the database, or of a
-                newer version of the service than the one that runs; nothing was touched.
+                newer version of the service than the one that runs; nothing was changed.
         """
         ...
 
-    def export(self, inventory: Inventory, service: str, snapshot: Snapshot, place: Path) -> None:
-        """Write what is in a snapshot into a new directory: manifest, dump and files.
+    def export(self, inventory: Inventory, service: str, snapshot: Snapshot, directory: Path) -> None:
+        """Write the contents of a snapshot into a new directory: manifest, dump and files.
 
         Raises:
-            ConfigError: the place exists and is not empty.
+            ConfigError: the directory exists and is not empty.
         """
         ...
 
     def drill(
-        self, inventory: Inventory, service: str, snapshot: Snapshot, told: Callable[[str], None]
+        self, inventory: Inventory, service: str, snapshot: Snapshot, log: Callable[[str], None]
     ) -> DrillResult:
-        """Restore a snapshot into a throw-away place beside the running service, and prove it there.
+        """Restore a snapshot into throw-away containers beside the running service, and check the result.
 
-        Its own network without a way out, its own volumes and database, the service's own image on them.
-        Counts and a probe are compared; the result is told to the agent; everything is removed, also when
-        it fails or is interrupted. A drill that finds something wrong is a result, not an error.
+        They have a network without a way out, volumes and a database of their own, and run the service's own
+        image. The drill compares the counts of rows, probes the service, records the result with the agent
+        and removes everything that it made, also when it fails or is interrupted. A drill that finds
+        something wrong returns a result and raises no error.
         """
         ...
 
-    def keep(self, inventory: Inventory, service: str, bundle: Path) -> str:
-        """Put a tar of the reconciler's own store and states beside a service's snapshots; returns its id."""
+    def back_up_bundle(self, inventory: Inventory, service: str, bundle: Path) -> str:
+        """Store a tar of the reconciler's own records and states beside a service's snapshots.
+
+        Returns:
+            The id of the snapshot that has it.
+        """
         ...
 
 

@@ -126,14 +126,14 @@ class FakeEngine:
         for machine in program.excluded:
             if all(thing.machine != machine for thing in stack.things.values()):
                 raise EngineError(
-                    f"cannot update without {machine}: the stack has no provider of that name",
+                    f"cannot exclude {machine}: the stack has no provider of that name",
                     where=program.stack,
                 )
         wanted = but_for(program.excluded, stack, wanted)
         changes = changes_of(program.stack, stack, wanted)
         name = identity(program.revision.commit, program.digest, self._version, changes, program.excluded)
         self._plans[name] = wanted
-        return Preview(changes=changes, identity=name, resources=len(stack.things), messages=wanted.messages)
+        return Preview(changes=changes, identity=name, messages=wanted.messages)
 
     def refresh_failed(self, program: Program) -> tuple[str, ...]:
         """See ports.Engine."""
@@ -209,7 +209,6 @@ class FakeEngine:
         stack = self.stacks[program.stack]
         return StackState(
             exists=True,
-            resources=len(stack.things),
             pending=tuple(stack.pending),
             inventory=stack.inventory,
         )
@@ -234,7 +233,7 @@ class FakeEngine:
             if self.export(program) == state:
                 return
             raise ConfigError(
-                f"cannot restore the stack {program.stack}: it has other resources",
+                f"cannot import the state of {program.stack}: the stack has other resources",
                 hint="leave it as it is, or destroy it first",
             )
         try:
@@ -255,7 +254,7 @@ class FakeEngine:
     def recover_from_crash(self, program: Program, left: ProcessMark | None) -> str:
         """See ports.Engine."""
         self._call("recover", program)
-        found = "nothing was left of it"
+        found = "nothing was left"
         if left is not None and self.processes.alive(left):
             self.processes.end(left)
             found = "its engine was still running and was stopped"

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ronron.core.backups import KeptBundle, SeenBackup
+from ronron.core.backups import BackupSummary, OwnBackup
 from ronron.core.errors import ReconcilerError, RecordCorruptError, StackLockedError, StoreError
 from ronron.core.model import Outcome, Pass, Request
 from ronron.core.record import Record
@@ -33,7 +33,7 @@ class MemoryStore:
         self._passes: dict[int, Pass] = {}
         self._requests: list[Request] = []
         self._approvals: dict[tuple[str, str], str] = {}
-        self._held: dict[str, datetime] = {}
+        self._locked: dict[str, datetime] = {}
         self._begun = 0
         self._failure: ReconcilerError | None = None
 
@@ -57,7 +57,7 @@ class MemoryStore:
             self._put(record)
 
     def save_backups(
-        self, environment: str, backups: Mapping[str, SeenBackup], kept: KeptBundle | None
+        self, environment: str, backups: Mapping[str, BackupSummary], kept: OwnBackup | None
     ) -> None:
         """See ports.Store."""
         with self._turn():
@@ -139,18 +139,17 @@ class MemoryStore:
     def lock(self, stack: str) -> Iterator[None]:
         """See ports.Store."""
         with self._turn():
-            if stack in self._held:
-                since = f"{self._held[stack]:%Y-%m-%d %H:%M:%S} UTC"
+            if stack in self._locked:
+                since = f"{self._locked[stack]:%Y-%m-%d %H:%M:%S} UTC"
                 raise StackLockedError(
-                    f"the stack {stack} is held by this process since {since}",
-                    hint="wait until it has ended",
+                    f"the stack {stack} is locked by this process since {since}", hint="wait until it ends"
                 )
-            self._held[stack] = datetime.now(UTC)
+            self._locked[stack] = datetime.now(UTC)
         try:
             yield
         finally:
             with self._lock:
-                del self._held[stack]
+                del self._locked[stack]
 
     def _put(self, record: Record) -> None:
         kept = as_kept(record)

@@ -21,7 +21,7 @@ from ronron.core.errors import ConfigError, ReconcilerError, SourceError, StackL
 from ronron.core.model import Outcome, OutcomeKind, Pass
 from ronron.core.policy import Retry
 from ronron.passes.reconcile import Ports, Target, reconcile
-from ronron.watch.backup_checks import keep_ourselves, look_after, make_drill
+from ronron.watch.backup_checks import back_up_own_state, check_backups, run_due_drill
 
 EVERYWHERE = "source"
 """The name in lines that are about no single environment."""
@@ -168,12 +168,12 @@ class Loop:
         updated = name in self._updated
         self._updated.discard(name)
         steps: tuple[tuple[str, Callable[[], object]], ...] = (
-            ("look at the backups", lambda: look_after(name, self.ports, self.ports.clock.now())),
+            ("check the backups", lambda: check_backups(name, self.ports, self.ports.clock.now())),
             (
-                "keep the reconciler's own backup",
-                lambda: keep_ourselves(target, targets, self.ports, self.repository, updated=updated),
+                "back up the reconciler's own state",
+                lambda: back_up_own_state(target, targets, self.ports, self.repository, updated=updated),
             ),
-            ("make a drill", lambda: make_drill(target, self.ports, self._stop.is_set)),
+            ("run a drill", lambda: run_due_drill(target, self.ports, self._stop.is_set)),
         )
         for what, step in steps:
             try:
@@ -185,7 +185,7 @@ class Loop:
             else:
                 self._log_recovery(name, about=what)
                 if isinstance(done, DrillResult):
-                    look_after(name, self.ports, self.ports.clock.now())
+                    check_backups(name, self.ports, self.ports.clock.now())
 
     def _refuse_unknown(self, targets: Mapping[str, Target]) -> None:
         unknown = sorted(self.only - set(targets))

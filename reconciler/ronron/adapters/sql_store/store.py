@@ -32,7 +32,7 @@ from ronron.adapters.sql_store.connections import BUSY_SECONDS, file_engine, ser
 from ronron.adapters.sql_store.failures import another_opens, store_error
 from ronron.adapters.sql_store.schema import APPROVALS, PASSES, RECORDS, REQUESTS, migrate
 from ronron.adapters.sql_store.stack_lock import stack_lock
-from ronron.core.backups import KeptBundle, SeenBackup
+from ronron.core.backups import BackupSummary, OwnBackup
 from ronron.core.errors import RecordCorruptError, StoreError
 from ronron.core.model import Outcome, Pass, Request, Value
 from ronron.core.record import Record
@@ -126,7 +126,7 @@ class SqlStore:
             self._put(connection, record)
 
     def save_backups(
-        self, environment: str, backups: Mapping[str, SeenBackup], kept: KeptBundle | None
+        self, environment: str, backups: Mapping[str, BackupSummary], kept: OwnBackup | None
     ) -> None:
         """See ports.Store."""
         with self._transaction(self._writing, f"write the backups of {environment}") as connection:

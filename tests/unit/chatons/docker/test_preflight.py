@@ -10,8 +10,9 @@ import pytest
 
 from chatons.declaration.resolved import Declaration
 from chatons.docker.endpoint import Endpoint, EndpointError, Ran
-from chatons.docker.preflight import checks, images, problems, used_machines
+from chatons.docker.preflight import checks, images, used_machines
 from chatons.machine.ssh import SshAddress, ssh_options
+from chatons.schema.checks import blocking
 from chatons.schema.image_reference import ImageReference
 from chatons.schema.models import Machine
 from chatons.schema.problems import Problem
@@ -72,7 +73,7 @@ def found(
     def connect(machine: Machine) -> Endpoint:
         return by_address[machine.docker_address]
 
-    return problems(declared, connect, deadline, without)
+    return blocking(checks(declared, connect, deadline, without))
 
 
 HERE = "unix:///var/run/docker.sock"

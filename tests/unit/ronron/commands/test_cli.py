@@ -275,7 +275,7 @@ def test_a_stack_that_another_works_on_is_busy(ronron: Ronron, store: SqlStore, 
     with store.lock("production"):
         said = ronron(command, "production")
     assert said.code == ExitCode.LOCKED
-    assert "is held by" in said.err
+    assert "is locked by" in said.err
     assert ronron.record == SYNCED
 
 

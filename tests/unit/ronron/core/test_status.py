@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ronron.core.backups import SeenBackup
+from ronron.core.backups import BackupSummary
 from ronron.core.errors import (
     ConfigError,
     EngineMissingError,
@@ -22,9 +22,9 @@ from tests.support.values import (
     DEGRADED,
     FAILED,
     FRESH,
-    KEPT_BUNDLE,
     NEW,
     OLD,
+    OWN_BACKUP,
     RUNNING,
     SEEN,
     SUSPENSION,
@@ -183,9 +183,9 @@ def test_whatever_needs_a_person_comes_with_a_remedy(record: Record, hint: str) 
 def test_the_backups_come_from_the_record_for_services_that_have_some() -> None:
     assert status(SYNCED.with_(inventory=inventory(), backups={"pad": SEEN}), ()).backups == ()
     declared = SYNCED.with_(inventory=inventory(backup=True))
-    assert status(declared, ()).backups == (SeenBackup(service="pad"),)
-    how = status(declared.with_(backups={"pad": SEEN, "gone": SEEN}, kept=KEPT_BUNDLE), ())
-    assert (how.backups, how.kept) == ((SEEN,), KEPT_BUNDLE)
+    assert status(declared, ()).backups == (BackupSummary(service="pad"),)
+    how = status(declared.with_(backups={"pad": SEEN, "gone": SEEN}, kept=OWN_BACKUP), ())
+    assert (how.backups, how.kept) == ((SEEN,), OWN_BACKUP)
 
 
 def test_what_is_wrong_with_a_backup_makes_no_environment_failing() -> None:

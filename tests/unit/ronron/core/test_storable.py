@@ -10,7 +10,7 @@ from ronron.core.storable import LONGEST, as_kept
 from tests.support.values import (
     FAILED,
     FAILURE,
-    KEPT_BUNDLE,
+    OWN_BACKUP,
     RUNNING,
     SEEN,
     SUSPENSION,
@@ -29,7 +29,7 @@ SECRET = "hunter22hunter22"
     [
         SYNCED,
         FAILED.with_(waiting=WAITING_PLAN, running=RUNNING, suspended=SUSPENSION, inventory=inventory()),
-        SYNCED.with_(backups={"pad": SEEN}, kept=KEPT_BUNDLE),
+        SYNCED.with_(backups={"pad": SEEN}, kept=OWN_BACKUP),
         UPDATED,
         begun().with_(outcome=UPDATED),
     ],

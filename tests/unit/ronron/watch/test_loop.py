@@ -12,7 +12,7 @@ from threading import Event
 
 import pytest
 
-from ronron.core.backups import BackupStatus, Run, Trouble
+from ronron.core.backups import AgentError, BackupStatus, Run
 from ronron.core.errors import ConfigError, ReconcilerError, SourceUnavailableError, UpdateFailedError
 from ronron.core.inventory import Inventory, Probe, read_inventory
 from ronron.core.model import OutcomeKind, Pass, ProbeResult, Reason
@@ -324,7 +324,7 @@ def test_our_own_backup_is_kept_after_each_update(world: World) -> None:
     world.push("one", backup=True)
     script(world, lambda: world.push("two", backup=True), lambda: None)
     a_loop(world, repository="https://git.example/infra.git").run()
-    assert asked(world, "keep") == 2
+    assert asked(world, "back_up_bundle") == 2
     assert world.record.kept is not None
 
 
@@ -333,7 +333,7 @@ def test_a_snapshot_that_stopped_an_update_is_seen_at_once(world: World) -> None
 
     def push_what_cannot_be_backed_up() -> None:
         world.push("two", backup=True)
-        error = Trouble(code="full", message="no space left")
+        error = AgentError(code="full", message="no space left")
         run = Run(started=world.clock.now(), finished=world.clock.now(), ok=False, error=error)
         world.backups.agent("pad").runs["backup"] = run
         world.engine.fail_next(UpdateFailedError("the hook failed: no space left"), "update")
@@ -342,14 +342,14 @@ def test_a_snapshot_that_stopped_an_update_is_seen_at_once(world: World) -> None
     a_loop(world).run()
     assert world.record.failures == 1
     assert "backup failed: pad: the last backup failed: no space left" in world.told()
-    assert asked(world, "keep") == 1
+    assert asked(world, "back_up_bundle") == 1
 
 
 def test_once_looks_at_the_backups_too(world: World) -> None:
     world.push("one", backup=True)
     a_loop(world).run(once=True)
     assert world.record.backups["pad"].looked_at is not None
-    assert asked(world, "keep") == 1
+    assert asked(world, "back_up_bundle") == 1
 
 
 def test_a_drill_that_is_due_is_made_by_the_watcher_and_seen(world: World) -> None:
@@ -365,13 +365,13 @@ def test_a_drill_that_is_due_is_made_by_the_watcher_and_seen(world: World) -> No
 
 def test_an_agent_in_trouble_stops_no_pass_and_is_said_once(world: World) -> None:
     world.push("one", backup=True)
-    world.backups.agent("pad").silent = True
+    world.backups.agent("pad").unreachable = True
     script(world, *[lambda: None] * 31, lambda: world.push("two", backup=True), lambda: None)
     a_loop(world).run()
     assert [made.outcome.kind for made in world.store.history() if made.outcome] == [OutcomeKind.UPDATED] * 2
     lines = world.progress.of("production")
-    assert sum(line.startswith("agent silent: pad: ") for line in lines) == 1
-    assert sum(line.startswith("cannot keep the reconciler's own backup: ") for line in lines) == 1
+    assert sum(line.startswith("agent unreachable: pad: ") for line in lines) == 1
+    assert sum(line.startswith("cannot back up the reconciler's own state: ") for line in lines) == 1
 
 
 def test_what_nobody_expected_of_an_agent_is_told_and_ends_nothing(world: World) -> None:
@@ -384,9 +384,9 @@ def test_what_nobody_expected_of_an_agent_is_told_and_ends_nothing(world: World)
     results = a_loop(world).run(once=True)
     assert isinstance(results["production"], Pass)
     told = world.told()
-    assert "cannot look at the backups: internal error: ZeroDivisionError: surprise of pad among 1" in told
+    assert "cannot check the backups: internal error: ZeroDivisionError: surprise of pad among 1" in told
     assert "Traceback" not in told
-    assert asked(world, "keep") == 1
+    assert asked(world, "back_up_bundle") == 1
 
 
 def test_a_pass_does_not_wait_for_an_agent(world: World) -> None:

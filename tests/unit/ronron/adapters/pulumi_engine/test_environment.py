@@ -133,7 +133,7 @@ def test_home_and_state_are_made_for_us_alone(tmp_path: Path) -> None:
 
 def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("a file in the way")
-    with pytest.raises(EngineError, match="cannot make a place for the engine") as caught:
+    with pytest.raises(EngineError, match="cannot create the engine's directories") as caught:
         prepare(settings(tmp_path))
     assert str(tmp_path / "home") in caught.value.where
     assert "RONRON_STATE" in caught.value.hint

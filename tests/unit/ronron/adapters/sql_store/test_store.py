@@ -521,7 +521,7 @@ def test_a_killed_owner_gives_its_stack_back_though_its_children_live(tmp_path: 
     with SqlStore(tmp_path) as store:
         with pytest.raises(StackLockedError) as found, store.lock("org/picasoft/production"):
             pass
-        assert f"is held by ronron watch (process {holder.pid} on " in found.value.message
+        assert f"is locked by ronron watch (process {holder.pid} on " in found.value.message
         assert found.value.hint.endswith(f"ps -fp {holder.pid}")
 
         holder.kill()
