@@ -108,7 +108,7 @@ def founded(
     tmp_path_factory: pytest.TempPathFactory, sealed: Sealed, images: Mapping[str, str]
 ) -> Iterator[BackedUp]:
     collective = Collective(tmp_path_factory.mktemp("hook") / "collective", sealed, images)
-    context = collective.tree / "components" / "images" / "backup_agent"
+    context = collective.tree / "components" / "chatons" / "images" / "backup_agent"
     shutil.rmtree(context, ignore_errors=True)
     shutil.copytree(STAND_IN, context)
     live = BackedUp(PlainStack(collective))
@@ -195,14 +195,14 @@ def test_no_other_checkout_shows_a_change(live: BackedUp, tmp_path: Path) -> Non
     assert live.stack.changes() == set()
     elsewhere = tmp_path / "deeper" / "checkout"
     shutil.copytree(live.collective.tree, elsewhere)
-    cache = elsewhere / "components" / "images" / "backup_agent" / "__pycache__"
+    cache = elsewhere / "components" / "chatons" / "images" / "backup_agent" / "__pycache__"
     cache.mkdir()
     (cache / "x.pyc").write_bytes(b"x")
     assert replace(live.stack, checkout=elsewhere).changes() == set()
 
 
 def test_another_agent_replaces_itself_and_nothing_else(live: BackedUp) -> None:
-    program = live.collective.tree / "components" / "images" / "backup_agent" / "ronron-agent"
+    program = live.collective.tree / "components" / "chatons" / "images" / "backup_agent" / "ronron-agent"
     before, was = live.ids(), program.read_text()
     program.write_text(was + "# changed\n")
     try:

@@ -19,7 +19,7 @@ from tests.support.containers import PATIENCE, Containers, runs, said, until
 from tests.support.postgres_server import PASSWORD, PostgresServer
 from toolchain import image_build
 
-CONTEXT = Path(__file__).parents[2] / "components" / "images" / "backup_agent"
+CONTEXT = Path(__file__).parents[2] / "components" / "chatons" / "images" / "backup_agent"
 REPOSITORY_PASSWORD = "a repository's password"
 HARDENED: dict[str, Any] = {
     "cap_drop": ["ALL"],
