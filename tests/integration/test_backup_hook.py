@@ -202,7 +202,7 @@ def test_no_other_checkout_shows_a_change(live: BackedUp, tmp_path: Path) -> Non
 
 
 def test_another_agent_replaces_itself_and_nothing_else(live: BackedUp) -> None:
-    program = live.collective.tree / "components" / "chatons" / "images" / "backup_agent" / "ronron-agent"
+    program = live.collective.tree / "components" / "chatons" / "images" / "backup_agent" / "__main__.py"
     before, was = live.ids(), program.read_text()
     program.write_text(was + "# changed\n")
     try:
