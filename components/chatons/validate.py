@@ -1,6 +1,6 @@
 """`python -m chatons.validate STACKFILE`: check a declaration without engine, network or passphrase.
 
-Exit codes: 0 the declaration can be used; 2 it cannot, or the command was used wrongly.
+Exit codes: 0 the declaration can be used; 2 it cannot, or the usage is wrong.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ OK, UNUSABLE = 0, 2
 
 
 def problems_of(path: Path, stack: str, *, ask_for_secrets: bool) -> list[Located]:
-    """Everything that is wrong with a stack file; empty when it can be used."""
+    """Every problem of a stack file; empty when it can be used."""
     try:
         file = stack_file.read(path, stack)
     except StackFileError as error:
@@ -34,12 +34,12 @@ def problems_of(path: Path, stack: str, *, ask_for_secrets: bool) -> list[Locate
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check one file, print what is wrong with it, and return the exit code."""
+    """Check one file, print its problems, and return the exit code."""
     options = _parser().parse_args(arguments)
     path: Path = options.stackfile
     stack = options.stack or stack_file.stack_name(path)
     if stack is None:
-        _parser().error(f"cannot tell the stack from the name {path.name!r}: name it with --stack")
+        _parser().error(f"cannot derive the stack from the file name {path.name!r}: pass it with --stack")
     located = problems_of(path, stack, ask_for_secrets=not options.without_secrets)
     if options.json:
         print(json.dumps({"problems": [_row(path, each) for each in located]}, ensure_ascii=False, indent=2))
@@ -67,11 +67,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Check what a stack declares, without engine, network or passphrase.",
     )
     parser.add_argument("stackfile", type=Path, metavar="STACKFILE", help="such as stacks/Pulumi.local.yaml")
-    parser.add_argument("--stack", help="name of the stack, when the file's name does not tell it")
+    parser.add_argument("--stack", help="name of the stack. Default: from the name of the file")
     parser.add_argument("--json", action="store_true", help="print every problem as JSON")
-    parser.add_argument(
-        "--without-secrets", action="store_true", help="do not ask for secrets that are not set yet"
-    )
+    parser.add_argument("--without-secrets", action="store_true", help="accept secrets that are not set yet")
     return parser
 
 

@@ -218,7 +218,7 @@ def test_the_stack_can_be_named_where_the_file_does_not_tell_it(
     with pytest.raises(SystemExit) as ended:
         run(capsys, path)
     assert ended.value.code == 2
-    assert "name it with --stack" in capsys.readouterr().err
+    assert "pass it with --stack" in capsys.readouterr().err
     assert run(capsys, path, "--stack", "local")[0] == 0
     code, _, err = run(capsys, path, "--stack", "production")
     assert (code, "has no digest" in err) == (2, True)
