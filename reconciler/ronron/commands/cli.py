@@ -41,7 +41,6 @@ from ronron.core.status import ExitCode, code_of, exit_code, exit_code_of, statu
 from ronron.passes.reconcile import look, reconcile
 from ronron.settings import load_settings
 from ronron.watch.loop import Loop, Result
-from toolchain.report import report
 
 app = typer.Typer(
     name="ronron",
@@ -285,9 +284,15 @@ def doctor(
     """
     with opened(context, as_json) as parts:
         settings, screen = parts.settings, parts.screen
-        with screen.working("looking at this machine"):
+        from ronron.adapters.local_tools import Installation, check_tools
+
+        installed = Installation.here(settings.pulumi_plugins or settings.engine().home / "plugins")
+        with screen.working("checking this machine"):
             findings = examine(
-                settings, lambda: source_of(settings), lambda source: targets_of(source, settings)(), report
+                settings,
+                lambda: source_of(settings),
+                lambda source: targets_of(source, settings)(),
+                lambda: check_tools(installed),
             )
     if environment is not None and all(each.good for each in findings if each.name in READABLE):
         with wired(context, as_json) as whole:
