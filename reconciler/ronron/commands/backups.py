@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from ronron.adapters.sql_store.store import FILE
+from ronron.commands.arguments import AsJson, end
 from ronron.commands.screen_backups import (
     backup_lines,
     drill_lines,
@@ -38,13 +39,6 @@ PATIENCE = Policy.model_fields["probe_for"].default
 Environment = Annotated[str, typer.Argument(metavar="ENV", help="Name of an environment.")]
 Service = Annotated[str, typer.Argument(metavar="SERVICE", help="Name of one of its services.")]
 MaybeService = Annotated[str | None, typer.Argument(metavar="SERVICE", help="One service; else all.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print facts as one JSON document.")]
-
-
-def end(code: ExitCode, **_options: object) -> NoReturn:
-    """End the process as a command says; what every Typer application here does with a command's result."""
-    raise typer.Exit(code)
-
 
 backup = typer.Typer(
     name="backup",

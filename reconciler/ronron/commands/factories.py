@@ -11,12 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from ronron.core.backups import BackupStatus, DrillResult, Restored, Snapshot
-from ronron.core.inventory import Inventory
-from ronron.ports import Backups, Clock, Machines, Prober
+if TYPE_CHECKING:
+    from ronron.core.backups import BackupStatus, DrillResult, Restored, Snapshot
+    from ronron.core.inventory import Inventory
+    from ronron.ports import Backups, Clock, Machines, Prober
 
 
 class DockerBackupsOnDemand:

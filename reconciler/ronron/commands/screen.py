@@ -43,7 +43,7 @@ COLOURS = {
     "restored": "green",
     "drill passed": "green",
     "drill failed": "bold red",
-    "what to do": "cyan",
+    "hint": "cyan",
 }
 """The colour of the word that a line begins with; everything else stays as the terminal has it."""
 
@@ -112,7 +112,7 @@ class Screen:
             return
         self.told.print(f"[bold red]error:[/] {escape(redact(str(error), self._secrets))}")
         if error.hint:
-            self.told.print(f"[cyan]what to do:[/] {escape(redact(error.hint, self._secrets))}")
+            self.told.print(f"[cyan]hint:[/] {escape(redact(error.hint, self._secrets))}")
 
 
 def _coloured(line: str) -> str:
@@ -203,7 +203,7 @@ def show_status(screen: Screen, statuses: Sequence[EnvironmentStatus]) -> None:
         if environment.kept is not None:
             screen.print(kept_line(environment.kept, now))
         if environment.hint:
-            screen.facts.print(f"  [cyan]what to do[/]  {escape(environment.hint)}")
+            screen.facts.print(f"  [cyan]hint[/]     {escape(environment.hint)}")
 
 
 def show_history(screen: Screen, passes: Sequence[Pass]) -> None:
@@ -253,7 +253,7 @@ def show_explanation(
             screen.print(f"  probe     {probe.service} {word}: {probe.detail}")
         screen.print(f"  outcome   {made.outcome.kind}: {made.outcome.message}")
         if made.outcome.hint:
-            screen.print(f"  what to do  {made.outcome.hint}")
+            screen.print(f"  hint      {made.outcome.hint}")
 
 
 def show_findings(screen: Screen, findings: Sequence[Finding]) -> None:
@@ -278,7 +278,7 @@ def show_problems(screen: Screen, problems: Sequence[Problem]) -> None:
         return
     for problem in problems:
         screen.facts.print(f"[bold red]{escape(problem.where)}[/] {escape(problem.what)}")
-        screen.facts.print(f"  [cyan]what to do:[/] {escape(problem.remedy)}")
+        screen.facts.print(f"  [cyan]hint:[/] {escape(problem.remedy)}")
     many = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
     screen.print(many if problems else "everything is as it should be")
 

@@ -34,7 +34,7 @@ def test_an_error_says_what_where_and_what_to_do(capsys: pytest.CaptureFixture[s
     assert said.out == ""
     assert said.err.splitlines() == [
         "error: edge.http_port: cannot use port 99999",
-        "what to do: choose one below 65536",
+        "hint: choose one below 65536",
     ]
 
 
@@ -112,7 +112,7 @@ def test_status_shows_services_addresses_and_what_to_do(capsys: pytest.CaptureFi
     said = capsys.readouterr().out
     assert "production  failing  failed once: the pad is down" in said
     assert "pad  etherpad 1.8.14  https://pad.example/  healthy" in said
-    assert "what to do" in said
+    assert "hint" in said
 
 
 def test_history_and_explanation_say_why(capsys: pytest.CaptureFixture[str]) -> None:
