@@ -8,13 +8,12 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-if TYPE_CHECKING:
-    from typer.core import _click
+Command = TyperCommand | TyperGroup
 
 
 @dataclass(frozen=True)
@@ -49,23 +48,22 @@ class LazyGroup(TyperGroup):
         super().__init__(**given)
         self.commands = {entry.name: TyperCommand(entry.name, help=entry.help) for entry in self.entries}
 
-    def load(self, name: str) -> _click.Command:
+    def load(self, name: str) -> Command:
         """The command itself; imports its module."""
         (module,) = (entry.module for entry in self.entries if entry.name == name)
         app = typer.Typer(**settings())
         app.callback()(_nothing)  # a Typer app with one command and no callback is that command
         importlib.import_module(module).register(app)
-        command: _click.Command = _commands(app)[name]
+        command: Command = _commands(app)[name]
         return command
 
-    def resolve_command(
-        self, ctx: _click.Context, args: list[str]
-    ) -> tuple[str | None, _click.Command | None, list[str]]:
+    # Typer carries a Click of its own, which it does not export: its types are Any here.
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """See Click: the command that the arguments begin with, and the other arguments."""
         name, command, rest = super().resolve_command(ctx, args)
-        return name, self.load(name) if name in self.commands else command, rest
+        return name, self.load(name) if name is not None else command, rest
 
-    def format_commands(self, ctx: _click.Context, formatter: _click.HelpFormatter) -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
         """See Click: write the commands under their headings, in the order of the table."""
         del ctx
         for panel in dict.fromkeys(entry.panel for entry in self.entries):
@@ -77,8 +75,8 @@ def _rows(entries: Iterable[Entry], panel: str) -> list[tuple[str, str]]:
     return [(entry.name, entry.help.removesuffix(".")) for entry in entries if entry.panel == panel]
 
 
-def _commands(app: typer.Typer) -> Mapping[str, _click.Command]:
-    found: Mapping[str, _click.Command] = typer.main.get_group(app).commands
+def _commands(app: typer.Typer) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = typer.main.get_group(app).commands
     return found
 
 
