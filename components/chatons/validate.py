@@ -39,9 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.stack and len(options.stackfiles) > 1:
         parser.error("--stack names the stack of one file")
-    stacks = {path: options.stack or stack_file.stack_name(path) for path in options.stackfiles}
-    for path in (path for path, stack in stacks.items() if stack is None):
-        parser.error(f"cannot tell the stack from the name {path.name!r}: name it with --stack")
+    stacks: dict[Path, str] = {}
+    for path in options.stackfiles:
+        stack = options.stack or stack_file.stack_name(path)
+        if stack is None:
+            parser.error(f"cannot tell the stack from the name {path.name!r}: name it with --stack")
+        stacks[path] = stack
     show = _print_json if options.json else _print_text
     usable = True
     for path, stack in stacks.items():

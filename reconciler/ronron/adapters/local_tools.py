@@ -89,9 +89,9 @@ def check_tools(installed: Installation) -> tuple[Finding, ...]:
 # -- Python and git ----------------------------------------------------------------------------------------
 
 
-def check_python(version: Sequence[int] = sys.version_info) -> Finding:
-    """The Python that runs this; `version` for tests."""
-    good = tuple(version[:2]) >= OLDEST_PYTHON
+def check_python(version: tuple[int, int] = sys.version_info[:2]) -> Finding:
+    """The Python that runs this; tests give another version."""
+    good = version >= OLDEST_PYTHON
     oldest = ".".join(map(str, OLDEST_PYTHON))
     return Finding(
         name="python",

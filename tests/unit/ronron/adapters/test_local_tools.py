@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -25,14 +27,16 @@ from ronron.core.status import Finding
 from tests.support.stand_ins import bare_path, engine_on_machine, program
 
 
-def machine(top: Path, *, clone: bool = False, **environ: str) -> Installation:
+def machine(
+    top: Path, environ: Mapping[str, str] = MappingProxyType({}), *, clone: bool = False
+) -> Installation:
     """A machine without any of the programs, whose home is below `top`."""
     variables = {
         "PATH": str(bare_path(top / "bin")),
         "HOME": str(top / "home"),
         "DOCKER_HOST": f"unix://{top}/none.sock",
     }
-    return Installation(variables | environ, top / "plugins", clone)
+    return Installation({**variables, **environ}, top / "plugins", clone)
 
 
 def plugin(top: Path, package: str, version: str) -> Path:
@@ -43,8 +47,10 @@ def plugin(top: Path, package: str, version: str) -> Path:
 # -- Python and git ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("version", "good"), [((3, 11, 0), True), ((3, 14, 1), True), ((3, 10, 9), False)])
-def test_python_has_to_be_new_enough(version: tuple[int, ...], good: bool) -> None:
+@pytest.mark.parametrize(
+    ("version", "good"), [((3, 11), True), ((3, 14), True), ((4, 0), True), ((3, 10), False)]
+)
+def test_python_has_to_be_new_enough(version: tuple[int, int], good: bool) -> None:
     found = check_python(version)
     assert found.good is good
     assert found.remedy == ("" if good else "install Python 3.11 or newer")
@@ -130,7 +136,7 @@ def test_pulumi_downloads_a_missing_plugin_where_it_may(tmp_path: Path) -> None:
     ("clone", "remedy"), [(False, "run `pulumi plugin install resource docker 5.2.0`"), (True, MAKE_SETUP)]
 )
 def test_without_downloads_the_docker_plugin_is_missing(tmp_path: Path, clone: bool, remedy: str) -> None:
-    docker, proxmox = check_plugins(machine(tmp_path, clone=clone, **{NO_DOWNLOADS: "true"}))
+    docker, proxmox = check_plugins(machine(tmp_path, {NO_DOWNLOADS: "true"}, clone=clone))
     assert not docker.good
     assert docker.remedy.startswith(remedy)
     assert proxmox.good, "most stacks need no machine on Proxmox VE"
@@ -139,7 +145,7 @@ def test_without_downloads_the_docker_plugin_is_missing(tmp_path: Path, clone: b
 
 
 def test_an_unfinished_download_and_another_version_do_not_count(tmp_path: Path) -> None:
-    installed = machine(tmp_path, **{NO_DOWNLOADS: "true"})
+    installed = machine(tmp_path, {NO_DOWNLOADS: "true"})
     plugin(tmp_path, "docker", "4.0.0")
     assert not check_plugins(installed)[0].good
     program_ = plugin(tmp_path, "docker", "5.2.0")
@@ -148,7 +154,7 @@ def test_an_unfinished_download_and_another_version_do_not_count(tmp_path: Path)
 
 
 def test_a_plugin_on_path_counts(tmp_path: Path) -> None:
-    installed = machine(tmp_path, **{NO_DOWNLOADS: "true"})
+    installed = machine(tmp_path, {NO_DOWNLOADS: "true"})
     found = program(tmp_path / "bin" / "pulumi-resource-docker", "exit 0")
     assert check_plugins(installed)[0] == Finding(name="docker plugin", good=True, origin=str(found))
 
@@ -177,7 +183,7 @@ def test_the_usual_sockets_are_tried_in_order(tmp_path: Path) -> None:
     ],
 )
 def test_a_docker_that_does_not_answer_is_named_with_the_cause(tmp_path: Path, host: str, why: str) -> None:
-    assert check_docker(machine(tmp_path, DOCKER_HOST=host)) == Finding(
+    assert check_docker(machine(tmp_path, {"DOCKER_HOST": host})) == Finding(
         name="docker engine", good=False, origin=f"{host}: {why}", remedy=INSTALL_DOCKER
     )
 
