@@ -1,6 +1,6 @@
 # Each target sets up what it needs, prints what it does, and may be run again.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down demo-env test lint bench setup venv images format lock clean
+.PHONY: help demo demo-down demo-env check test lint bench setup venv images format lock clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -22,6 +22,9 @@ demo-down: venv  ## Remove what the demo made, and nothing else
 
 demo-env:  ## Print the shell environment of the demo: eval "$(make -s demo-env)"
 	@$(VENV)/python -m toolchain env && $(VENV)/python -m demo env
+
+check: lint  ## Check what can be checked in minutes, without engine and Docker: style, types, borders, units, fakes
+	@$(VENV)/python -m pytest -m check tests/unit tests/contract --timeout 5 --timeout-method thread -n auto --dist loadfile $(TESTS)
 
 test: lint  ## Check everything: style, types, borders, then all tests on real parts (TESTS="path -k word")
 	@$(VENV)/python -m toolchain ensure tests

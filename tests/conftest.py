@@ -6,7 +6,12 @@ import signal
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.support.plugin"]
+pytest_plugins = [
+    "tests.support.plugin",
+    "tests.support.levels",
+    "tests.support.recipe_proofs",
+    "tests.support.side_by_side",
+]
 
 # A shell lets what it runs in the background ignore SIGINT, and every process of a test would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -27,7 +27,8 @@ from ronron.core.model import Reason
 from ronron.core.policy import Policy
 from ronron.passes.reconcile import Ports, Target, reconcile
 from ronron.testing import FakeBackups, FakeEngine, FakeMachines, FakeProber, FakeProcesses, RecordingProgress
-from tests.support.collectives import PROJECT, Collective, free_port, web
+from tests.support.collectives import PROJECT, Collective, web
+from tests.support.ports import free_port
 from tests.support.worlds import inventory, pad
 
 FIXED_WORK = 0.05

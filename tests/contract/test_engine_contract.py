@@ -252,11 +252,10 @@ def on(machine: str, name: str, colour: str) -> Thing:
 
 
 @pytest.fixture
-def two_machines(live: World) -> World:
+def two_machines(world: World) -> World:
     """A world with a red bed on `here`, and a red desk on `there`."""
-    live.declare(RED, on("here", "bed", "red"), on("there", "desk", "red"), inventory={"version": 1})
-    live.update(live.engine.preview(live.program()))
-    return live
+    world.live(on("here", "bed", "red"), on("there", "desk", "red"))
+    return world
 
 
 BLUE_ROOM = (BLUE, on("here", "bed", "blue"), on("there", "desk", "blue"), on("there", "chair", "blue"))

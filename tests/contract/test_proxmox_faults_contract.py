@@ -49,7 +49,7 @@ def test_a_fault_is_told_leaves_no_machine_and_the_next_update_repairs(
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused_unless_insecure(
-    kind: Kind, tmp_path: Path, proxmox: FakeProxmox
+    kind: Kind, tmp_path: Path, project: ProxmoxProject, proxmox: FakeProxmox
 ) -> None:
     plugin = plugin_environment(kind, tmp_path / "plugin")
     project = ProxmoxProject(tmp_path / "project", {**os.environ, **plugin}, proxmox)

@@ -44,12 +44,12 @@ class Open(Protocol):
     def __call__(self, kept: int = KEPT) -> Store: ...
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["fake", pytest.param("sqlite", marks=pytest.mark.check)])
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     opened: list[SqlStore] = []
 
     def open_one(kept: int = KEPT) -> Store:
-        if request.param == "memory":
+        if request.param == "fake":
             return MemoryStore(kept=kept)
         opened.append(SqlStore(tmp_path / "state", kept=kept))
         return opened[-1]

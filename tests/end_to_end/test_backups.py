@@ -29,6 +29,7 @@ def lived_in(found_for_module: Callable[[], Collective], doubles: Mapping[str, s
 def test_what_was_written_comes_back_from_a_backup_after_the_volumes_were_destroyed(
     lived_in: LivedIn,
 ) -> None:
+    """Takes over a minute: each service is backed up, destroyed, restored and updated."""
     written = lived_in.read()
     ronron = lived_in.collective.ronron
     taken = ronron("backup", "now", "local", "--json")
@@ -56,6 +57,7 @@ def test_what_was_written_comes_back_from_a_backup_after_the_volumes_were_destro
 def test_a_drill_proves_the_newest_snapshots_and_leaves_the_running_collective_as_it_was(
     lived_in: LivedIn,
 ) -> None:
+    """Takes over a minute: a drill starts a clone of every service beside it, with its database."""
     ronron = lived_in.collective.ronron
     taken = ronron("backup", "now", "local")
     assert taken.code == 0, taken.said

@@ -51,46 +51,17 @@ def _services(**services: Document) -> Callable[[Collective], None]:
     return make
 
 
-def _one_port(collective: Collective) -> None:
-    edge = {
-        "image": collective.images["edge"],
-        "tls": "internal",
-        "bind": "127.0.0.1",
-        "http_port": collective.port,
-        "https_port": collective.port,
-    }
-    collective.declare({"site": site(collective)}, edge=edge)
-
-
 def _machine(address: str) -> Callable[[Collective], None]:
     return lambda collective: collective.declare(
         {"site": site(collective)}, machines={"here": {"docker": address}}
     )
 
 
+# One of each class: a syntax error, a broken rule, an unreachable machine, a missing image, an exception.
+# Every rule has its row in tests/unit/test_declaration.py.
 MISTAKES = {
     "broken YAML": Mistake(_broken_yaml, ("Pulumi.local.yaml:", "YAML")),
-    "an unknown key": Mistake(_services(site={"hostnam": "x"}), ("services.site.hostnam", "hostname")),
     "a hostname twice": Mistake(_services(site={}, other={}), ("site.localhost", "site", "other")),
-    "a port twice": Mistake(_one_port, ("edge.https_port", "choose another port")),
-    "an unknown machine": Mistake(_services(site={"machine": "heer"}), ("services.site.machine", "here")),
-    "an unknown kind": Mistake(_services(site={"kind": "etherpat"}), ("services.site.kind", "etherpad")),
-    "an untagged image": Mistake(_services(site={"image": "caddy"}), ("services.site.image", "tag")),
-    "a latest image": Mistake(_services(site={"image": "caddy:latest"}), ("services.site.image", "latest")),
-    "a missing secret": Mistake(
-        lambda collective: collective.declare(
-            {
-                "pad": {
-                    "kind": "etherpad",
-                    "image": "etherpad/etherpad:3.3.1",
-                    "hostname": "pad.localhost",
-                    "title": "P",
-                }
-            },
-            "pad-database-password",
-        ),
-        ("pad-admin-password", "pulumi config set --secret ronron:pad-admin-password --stack local"),
-    ),
     "a Docker host that does not answer": Mistake(
         _machine("unix:///nonexistent/docker.sock"), ("/nonexistent/docker.sock", "here"), validated=False
     ),

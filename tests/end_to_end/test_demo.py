@@ -14,7 +14,8 @@ import pytest
 
 from demo.pad import Pad
 from demo.story import KEEPSAKE, NEW_TITLE, WRITTEN
-from tests.support.collectives import PROJECT, free_port
+from tests.support.collectives import PROJECT
+from tests.support.ports import free_port
 
 
 @dataclass
@@ -67,6 +68,7 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
 
 @pytest.mark.timeout(600)
 def test_the_demo_runs_and_demo_down_removes_everything(demo: Demo) -> None:
+    """Takes over a minute: it is all of `make demo`, with two updates and a drill, and `make demo-down`."""
     up = demo.run("up")
     assert up.returncode == 0, up.stdout + up.stderr
     second = up.stdout.partition("Push a commit")[2]

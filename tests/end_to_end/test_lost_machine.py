@@ -60,6 +60,7 @@ def agent_image(lived_in: LivedIn) -> str:
 def test_without_its_state_directory_everything_is_known_again_and_nothing_is_made_twice(
     lived_in: LivedIn,
 ) -> None:
+    """Takes over a minute: it goes through the documented way back, and every command starts the engine."""
     collective = lived_in.collective
     ronron = collective.ronron
     before, written = lived_in.things(), lived_in.read()
@@ -92,6 +93,7 @@ def test_without_its_state_directory_everything_is_known_again_and_nothing_is_ma
 def test_without_containers_and_volumes_the_services_come_back_with_what_was_written(
     lived_in: LivedIn,
 ) -> None:
+    """Takes over a minute: every service is made again, then restored from its snapshot."""
     collective = lived_in.collective
     ronron = collective.ronron
     before, written = lived_in.things(), lived_in.read()

@@ -38,6 +38,7 @@ def services(images: Mapping[str, str], doubles: Mapping[str, str], **chat: obje
 def test_pad_chat_and_board_live_side_by_side_and_keep_what_is_written(
     collective: Collective, images: Mapping[str, str], doubles: Mapping[str, str]
 ) -> None:
+    """Takes over a minute: three services and their databases start and are updated twice."""
     member = httpx.BasicAuth("members", collective.sealed.clear)
     members: Document = {"basic": {"user": "members"}}
     collective.policy(local={})

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from tests.support.collectives import Collective, free_port, web
+from tests.support.collectives import Collective, web
+from tests.support.ports import free_port
 
 
 def test_two_environments_are_updated_at_the_same_time_and_apart(collective: Collective) -> None:

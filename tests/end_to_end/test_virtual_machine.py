@@ -188,6 +188,7 @@ def started_by(cluster: FakeProxmox, machine: Guest) -> Iterator[None]:
 
 
 def test_one_update_leads_from_the_api_to_a_pad_that_answers_on_the_machine(chain: Chain) -> None:
+    """Takes over a minute: a bare Debian gets its packages and Docker, then pulls and starts a pad."""
     chain.declare()
     ran = chain.stack.up()
     assert ran.code == 0, ran.said

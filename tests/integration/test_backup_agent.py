@@ -10,7 +10,6 @@ import pytest
 
 from chatons.images.backup_agent import standstill
 from tests.support.backup_targets import (
-    PASSWORD,
     REPOSITORY_PASSWORD,
     asks,
     does,
@@ -19,12 +18,13 @@ from tests.support.backup_targets import (
     served,
 )
 from tests.support.containers import Containers, runs, until
+from tests.support.postgres_server import PASSWORD, PostgresServer
 
 
 def test_a_snapshot_is_taken_verified_listed_and_told_of(
-    here: Containers, agent_image: str, postgres_image: str
+    here: Containers, agent_image: str, postgres_server: PostgresServer
 ) -> None:
-    pad = served(here, agent_image, postgres_image)
+    pad = served(here, agent_image, postgres_server)
     pad.in_volume(
         "var", "mkdir -p deep; printf 1234 > deep/file; printf 1 > one; chown -R 1234:1234 .; chmod 0700 deep"
     )
@@ -49,9 +49,9 @@ def test_a_snapshot_is_taken_verified_listed_and_told_of(
 
 
 def test_a_restore_puts_back_what_was_there_with_owners_and_modes(
-    here: Containers, agent_image: str, postgres_image: str
+    here: Containers, agent_image: str, postgres_server: PostgresServer
 ) -> None:
-    pad = served(here, agent_image, postgres_image, roles=("var", "more"))
+    pad = served(here, agent_image, postgres_server, roles=("var", "more"))
     pad.in_volume(
         "var",
         "mkdir -p deep; printf 1234 > deep/file; ln -s deep/file link; chown -R 1234:4321 .; "
@@ -85,9 +85,9 @@ def test_a_restore_puts_back_what_was_there_with_owners_and_modes(
 
 
 def test_what_a_snapshot_holds_comes_out_as_a_tar(
-    here: Containers, agent_image: str, postgres_image: str
+    here: Containers, agent_image: str, postgres_server: PostgresServer
 ) -> None:
-    pad = served(here, agent_image, postgres_image, sqlite=["/data/var/app.sqlite"])
+    pad = served(here, agent_image, postgres_server, sqlite=["/data/var/app.sqlite"])
     script = "import sqlite3; c = sqlite3.connect('app.sqlite'); c.execute('create table t (n)'); c.commit()"
     pad.in_volume("var", f'mkdir d; printf 12 > d/f; python3 -c "{script}"; chown 7:8 app.sqlite')
     taken = does(pad.agent, "now", "--reason", "asked")["snapshot"]
@@ -111,9 +111,9 @@ def test_what_a_snapshot_holds_comes_out_as_a_tar(
 
 
 def test_what_two_agents_keep_is_never_taken_for_each_others(
-    here: Containers, agent_image: str, postgres_image: str
+    here: Containers, agent_image: str, postgres_server: PostgresServer
 ) -> None:
-    pad = served(here, agent_image, postgres_image)
+    pad = served(here, agent_image, postgres_server)
     taken = does(pad.agent, "now", "--reason", "asked")["snapshot"]
     other = pad.restorer(service="other", host="ronron-test-other")
     assert refuses(other, "put", "--snapshot", taken["id"], "--files")["code"] == "other-service"
@@ -131,9 +131,9 @@ def test_what_two_agents_keep_is_never_taken_for_each_others(
 
 
 def test_a_wrong_password_is_told_and_nothing_is_touched(
-    here: Containers, agent_image: str, postgres_image: str
+    here: Containers, agent_image: str, postgres_server: PostgresServer
 ) -> None:
-    pad = served(here, agent_image, postgres_image)
+    pad = served(here, agent_image, postgres_server)
     taken = does(pad.agent, "now", "--reason", "asked")["snapshot"]
     pad.secrets["repository-password"] = "not this one"
     pad.start()
@@ -148,9 +148,7 @@ def test_a_wrong_password_is_told_and_nothing_is_touched(
     assert does(pad.agent, "list") == {"snapshots": [taken]}
 
 
-def test_a_repository_that_is_gone_is_not_begun_again(
-    here: Containers, agent_image: str, postgres_image: str
-) -> None:
+def test_a_repository_that_is_gone_is_not_begun_again(here: Containers, agent_image: str) -> None:
     pad = served(here, agent_image, None)
     does(pad.agent, "now", "--reason", "asked")
     pad.repository = here.volume()
@@ -197,7 +195,6 @@ def test_a_database_that_refuses_is_told_and_its_snapshot_does_not_count(
     here: Containers, agent_image: str, postgres_image: str
 ) -> None:
     pad = served(here, agent_image, postgres_image)
-    assert pad.database is not None
     pad.database.stop(timeout=5)
     error = refuses(pad.agent, "now", "--reason", "update")
     assert error["code"] == "database-refused"
@@ -211,8 +208,10 @@ def test_a_database_that_refuses_is_told_and_its_snapshot_does_not_count(
     assert refuses(pad.agent, "now", "--reason", "update")["code"] == "database-refused"
 
 
-def test_a_count_that_is_no_number_is_told(here: Containers, agent_image: str, postgres_image: str) -> None:
-    pad = served(here, agent_image, postgres_image, counts={"pads": "select key from store"})
+def test_a_count_that_is_no_number_is_told(
+    here: Containers, agent_image: str, postgres_server: PostgresServer
+) -> None:
+    pad = served(here, agent_image, postgres_server, counts={"pads": "select key from store"})
     assert refuses(pad.agent, "now", "--reason", "asked")["code"] == "failed"
     pad.document["counts"] = {"pads": "select nothing from nowhere"}
     pad.start()

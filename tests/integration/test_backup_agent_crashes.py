@@ -17,25 +17,24 @@ from tests.support.backup_targets import (
     running,
     served,
 )
-from tests.support.containers import Containers, runs, until
+from tests.support.containers import Containers, runs, said, until
+from tests.support.postgres_server import PostgresServer
 
-# Random letters do not compress: pg_dump is at work for some seconds.
-FILL = """
-create table blob as
-select n, (select string_agg(md5(random()::text || n || g), '') from generate_series(1, 400) g) as text
-from generate_series(1, 6000) n
-"""
+pytestmark = pytest.mark.timeout(300)
+
 BY_HAND = (
     "export RESTIC_REPOSITORY=/repository RESTIC_PASSWORD_FILE=/run/ronron-agent/repository-password; restic "
 )
 
 
-def filled(here: Containers, image: str, postgres: str) -> tuple[Served, dict[str, Any]]:
+def filled(here: Containers, image: str, postgres: PostgresServer | str) -> tuple[Served, dict[str, Any]]:
     """A service with much to dump, and a good snapshot of it while it had little."""
-    pad = served(here, image, postgres)
+    # Once a year: a backup is taken when a test asks for it.
+    pad = served(here, image, postgres, schedule="0 3 1 1 *")
     pad.in_volume("var", "printf 1 > one")
     good = does(pad.agent, "now", "--reason", "asked")["snapshot"]
-    pad.sql(FILL)
+    assert pad.server is not None
+    pad.server.fill()
     pad.in_volume("var", "head -c 80000000 /dev/urandom > big")
     return pad, good
 
@@ -64,9 +63,9 @@ def is_well_again(pad: Served, good: dict[str, Any]) -> None:
     ids=lambda words: words[0],
 )
 def test_a_kill_during_the_dump_leaves_no_snapshot(
-    here: Containers, agent_image: str, postgres_image: str, victim: tuple[str, ...]
+    here: Containers, agent_image: str, postgres_server: PostgresServer, victim: tuple[str, ...]
 ) -> None:
-    pad, good = filled(here, agent_image, postgres_image)
+    pad, good = filled(here, agent_image, postgres_server)
     ended = begun(pad.agent, "now", "--reason", "asked")
     running(pad.agent, "pg_dump", "--snapshot")
     killed(pad.agent, running(pad.agent, *victim))
@@ -78,9 +77,9 @@ def test_a_kill_during_the_dump_leaves_no_snapshot(
     "victim", [("backup_agent", "now"), ("restic", "/data/var")], ids=lambda words: words[0]
 )
 def test_a_kill_during_the_upload_of_files_leaves_no_snapshot(
-    here: Containers, agent_image: str, postgres_image: str, victim: tuple[str, ...]
+    here: Containers, agent_image: str, postgres_server: PostgresServer, victim: tuple[str, ...]
 ) -> None:
-    pad, good = filled(here, agent_image, postgres_image)
+    pad, good = filled(here, agent_image, postgres_server)
     ended = begun(pad.agent, "now", "--reason", "asked")
     running(pad.agent, "restic", "backup", "/data/var")
     killed(pad.agent, running(pad.agent, *victim))
@@ -92,9 +91,9 @@ def test_a_kill_during_the_upload_of_files_leaves_no_snapshot(
     "victim", [("backup_agent", "prune"), ("restic", "prune")], ids=lambda words: words[0]
 )
 def test_a_kill_during_prune_loses_nothing(
-    here: Containers, agent_image: str, postgres_image: str, victim: tuple[str, ...]
+    here: Containers, agent_image: str, postgres_server: PostgresServer, victim: tuple[str, ...]
 ) -> None:
-    pad, good = filled(here, agent_image, postgres_image)
+    pad, good = filled(here, agent_image, postgres_server)
     lone = "head -c 60000000 /dev/urandom | restic backup --stdin --stdin-filename /database.pgdump "
     lone += "--host ronron-test-pad --tag database --tag run:lone"
     code, text = runs(pad.agent, "sh", "-c", BY_HAND + f"version; {lone}")
@@ -107,9 +106,9 @@ def test_a_kill_during_prune_loses_nothing(
 
 
 def test_a_kill_of_the_whole_container_during_the_dump_leaves_no_snapshot(
-    here: Containers, agent_image: str, postgres_image: str
+    here: Containers, agent_image: str, postgres_server: PostgresServer
 ) -> None:
-    pad, good = filled(here, agent_image, postgres_image)
+    pad, good = filled(here, agent_image, postgres_server)
     begun(pad.agent, "now", "--reason", "asked")
     running(pad.agent, "pg_dump", "--snapshot")
     pad.agent.kill()
@@ -124,7 +123,6 @@ def test_a_database_that_goes_away_during_the_dump_leaves_no_snapshot(
     here: Containers, agent_image: str, postgres_image: str
 ) -> None:
     pad, good = filled(here, agent_image, postgres_image)
-    assert pad.database is not None
     ended = begun(pad.agent, "now", "--reason", "update")
     running(pad.agent, "pg_dump", "--snapshot")
     pad.database.kill()
@@ -138,17 +136,17 @@ def test_a_database_that_goes_away_during_the_dump_leaves_no_snapshot(
 
 
 def test_a_stop_in_the_middle_of_a_backup_is_clean_and_quick(
-    here: Containers, agent_image: str, postgres_image: str
+    here: Containers, agent_image: str, postgres_server: PostgresServer
 ) -> None:
-    pad, good = filled(here, agent_image, postgres_image)
+    pad, good = filled(here, agent_image, postgres_server)
     # As the schedule runs it, so that it is stopped with its agent.
-    pad.document["schedule"] = "* * * * *"
+    until(lambda: "serving:" in said(pad.agent), pad.agent)
+    pad.miss_a_backup()
     pad.start()
-    running(pad.agent, "pg_dump", "--snapshot", seconds=90)
+    running(pad.agent, "pg_dump", "--snapshot")
     pad.agent.stop(timeout=10)
     pad.agent.reload()
     assert pad.agent.attrs["State"]["ExitCode"] == 0
-    pad.document["schedule"] = "0 3 1 1 *"
     pad.start()
     assert does(pad.agent, "status")["locks"] == []
     # What was broken off is begun again by itself.

@@ -41,8 +41,22 @@ else:
 """A reconciler of its own, to be killed."""
 
 
+@pytest.fixture(scope="module")
+def shared(postgres_image: str, agent_image: str) -> Iterator[BackedUp]:
+    with backed_up(postgres_image, agent_image, ensure_doubles()["kanboard"]) as made:
+        yield made
+
+
 @pytest.fixture
-def board(postgres_image: str, agent_image: str) -> Iterator[BackedUp]:
+def board(shared: BackedUp) -> BackedUp:
+    """An empty board; its repository has the snapshots of the tests before."""
+    shared.begin_again()
+    return shared
+
+
+@pytest.fixture
+def own(postgres_image: str, agent_image: str) -> Iterator[BackedUp]:
+    """A board of one test, which destroys what `begin_again` does not mend."""
     with backed_up(postgres_image, agent_image, ensure_doubles()["kanboard"]) as made:
         yield made
 
@@ -275,38 +289,38 @@ def test_a_database_that_does_not_answer_leaves_the_service_on_what_it_had(
 
 
 def test_a_snapshot_that_fails_stops_the_restore_before_it_begins(
-    board: BackedUp, backups: DockerBackups
+    own: BackedUp, backups: DockerBackups
 ) -> None:
-    board.write()
-    taken = backups.snapshot(board.inventory, NAME)
-    standing = board.standing()
-    code, text = runs(board.agent, "sh", "-c", "mv /repository/config /repository/config.gone")
+    own.write()
+    taken = backups.snapshot(own.inventory, NAME)
+    standing = own.standing()
+    code, text = runs(own.agent, "sh", "-c", "mv /repository/config /repository/config.gone")
     assert code == 0, text
     with pytest.raises(BackupError) as failed:
-        backups.restore(board.inventory, NAME, taken, told=nobody)
+        backups.restore(own.inventory, NAME, taken, told=nobody)
     assert failed.value.hint
-    assert board.standing() == standing
+    assert own.standing() == standing
 
 
-def test_a_damaged_repository_fails_a_drill_or_says_so(board: BackedUp, backups: DockerBackups) -> None:
-    board.write("a task", PICTURE)
-    taken = backups.snapshot(board.inventory, NAME)
-    standing = board.standing()
+def test_a_damaged_repository_fails_a_drill_or_says_so(own: BackedUp, backups: DockerBackups) -> None:
+    own.write("a task", PICTURE)
+    taken = backups.snapshot(own.inventory, NAME)
+    standing = own.standing()
     spoil = "for pack in $(find /repository/data -type f); do chmod u+w $pack; printf spoilt 1<>$pack; done"
-    code, text = runs(board.agent, "sh", "-c", spoil)
+    code, text = runs(own.agent, "sh", "-c", spoil)
     assert code == 0, text
-    result = backups.drill(board.inventory, NAME, taken, nobody)
+    result = backups.drill(own.inventory, NAME, taken, nobody)
     assert not result.passed
     assert result.detail
-    assert board.standing() == standing
-    assert board.left() == []
+    assert own.standing() == standing
+    assert own.left() == []
 
 
-def test_an_agent_that_does_not_exist_any_more_is_named(board: BackedUp, backups: DockerBackups) -> None:
-    name = board.agent.name
-    board.agent.remove(force=True)
+def test_an_agent_that_does_not_exist_any_more_is_named(own: BackedUp, backups: DockerBackups) -> None:
+    name = own.agent.name
+    own.agent.remove(force=True)
     with pytest.raises(AgentSilentError, match=f"cannot reach the container {name}: it does not exist"):
-        backups.status(board.inventory, NAME)
+        backups.status(own.inventory, NAME)
 
 
 def test_a_docker_that_nobody_listens_for_is_silent(tmp_path: Path, board: BackedUp) -> None:

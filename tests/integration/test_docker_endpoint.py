@@ -21,9 +21,9 @@ from chatons.docker.endpoint import (
 )
 from chatons.schema.image_reference import ImageReference
 from chatons.schema.models import Machine
-from tests.support.collectives import free_port
 from tests.support.containers import Containers, containers_of_a_test
 from tests.support.declarations import HOST_KEY, proxmox_declaration
+from tests.support.ports import free_port
 from tests.support.stand_ins import program
 
 SOCKET = "unix:///var/run/docker.sock"

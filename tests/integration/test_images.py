@@ -37,9 +37,8 @@ def address() -> str:
     return found.host
 
 
-@pytest.fixture(scope="module", autouse=True)
-def built() -> None:
-    images.ensure_images(Cache(cache_root()), address(), print, always=True)
+pytestmark = pytest.mark.usefixtures("proof_of_recipes")
+"""A test of a recipe runs when recipe, image or this module changed: see tests/support/recipe_proofs.py."""
 
 
 @pytest.fixture
@@ -84,6 +83,7 @@ def test_the_second_time_nothing_is_built_and_it_takes_no_two_seconds(here: Cont
     assert [here.client.images.get(recipe.tag).id for recipe in LOCAL.values()] == before
 
 
+@pytest.mark.recipe(DEBIAN)
 def test_the_debian_image_is_debian_12_and_starts_no_service_while_packages_are_installed(
     here: Containers,
 ) -> None:
@@ -99,11 +99,13 @@ def test_the_debian_image_is_debian_12_and_starts_no_service_while_packages_are_
 # Caddy
 
 
+@pytest.mark.recipe(CADDY)
 def test_caddy_is_the_version_of_its_tag(here: Containers) -> None:
     code, text = here.output(CADDY.tag, ["caddy", "version"])
     assert (code, text.strip().removeprefix("v").split()[0]) == (0, "2.6.2")
 
 
+@pytest.mark.recipe(CADDY)
 def test_caddy_listens_as_it_comes(here: Containers) -> None:
     caddy = here.start(CADDY.tag)
     until(
@@ -117,6 +119,7 @@ def test_caddy_listens_as_it_comes(here: Containers) -> None:
 SITE = ':8080 {\n\trespond /hello "hello from caddy"\n}\n'
 
 
+@pytest.mark.recipe(CADDY)
 @pytest.mark.parametrize("user", ["0:0", "1234:1234"])
 def test_caddy_serves_a_mounted_caddyfile_hardened_and_as_any_user(here: Containers, user: str) -> None:
     caddy = here.create(
@@ -132,6 +135,7 @@ def test_caddy_serves_a_mounted_caddyfile_hardened_and_as_any_user(here: Contain
     assert user_of_first_process(caddy) == user.partition(":")[0]
 
 
+@pytest.mark.recipe(CADDY)
 def test_caddy_stops_when_it_is_asked_to(here: Containers) -> None:
     caddy = here.start(CADDY.tag)
     until(lambda: "serving initial configuration" in said(caddy), caddy)
@@ -171,6 +175,7 @@ def ready(container: Container) -> Container:
     return container
 
 
+@pytest.mark.recipe(POSTGRES)
 def test_postgres_makes_a_cluster_in_an_empty_volume_and_takes_only_the_right_password(
     here: Containers,
 ) -> None:
@@ -184,6 +189,7 @@ def test_postgres_makes_a_cluster_in_an_empty_volume_and_takes_only_the_right_pa
     assert (code, text.split()) == (0, ["999", "700"])
 
 
+@pytest.mark.recipe(POSTGRES)
 def test_postgres_is_reached_with_the_password_from_another_container_only(here: Containers) -> None:
     network, volume = here.network(), here.volume()
     database = ready(postgres(here, volume, network=network))
@@ -195,6 +201,7 @@ def test_postgres_is_reached_with_the_password_from_another_container_only(here:
     assert "password authentication failed" in wrong[1]
 
 
+@pytest.mark.recipe(POSTGRES)
 def test_postgres_keeps_what_was_written_when_its_container_is_replaced(here: Containers) -> None:
     volume = here.volume()
     first = ready(postgres(here, volume))
@@ -208,6 +215,7 @@ def test_postgres_keeps_what_was_written_when_its_container_is_replaced(here: Co
     assert "made a new cluster" not in said(second)
 
 
+@pytest.mark.recipe(POSTGRES)
 def test_postgres_reads_its_password_from_a_file(here: Containers) -> None:
     database = here.create(
         POSTGRES.tag,
@@ -219,6 +227,7 @@ def test_postgres_reads_its_password_from_a_file(here: Containers) -> None:
     ready(database)
 
 
+@pytest.mark.recipe(POSTGRES)
 @pytest.mark.parametrize(
     ("environment", "says"),
     [
@@ -246,6 +255,7 @@ def prepared(here: Containers, script: str) -> str:
     return volume
 
 
+@pytest.mark.recipe(POSTGRES)
 @pytest.mark.parametrize(
     ("script", "says"),
     [
@@ -263,6 +273,7 @@ def test_postgres_leaves_data_alone_that_are_not_its_own(here: Containers, scrip
     assert listed == [script.split()[-1]]
 
 
+@pytest.mark.recipe(POSTGRES)
 def test_postgres_begins_anew_where_a_first_start_was_killed_halfway(here: Containers) -> None:
     volume = prepared(
         here, "touch .initialising; mkdir .new base; echo half > base/1; echo 15 > .new/PG_VERSION"
@@ -272,6 +283,7 @@ def test_postgres_begins_anew_where_a_first_start_was_killed_halfway(here: Conta
     assert runs(database, "sh", "-c", "ls -A $PGDATA | grep -c '^[.]'")[1].strip() == "0"
 
 
+@pytest.mark.recipe(POSTGRES)
 def test_postgres_lets_a_database_and_a_user_have_names_with_quotes(here: Containers) -> None:
     environment = {"POSTGRES_PASSWORD": PASSWORD, "POSTGRES_DB": 'pa"d; --'}
     database = postgres(here, here.volume(), environment=environment)
@@ -288,6 +300,7 @@ def etherpad(here: Containers, **environment: str) -> Container:
     return here.start(ETHERPAD.tag, environment={"TITLE": "Our pads", **environment})
 
 
+@pytest.mark.recipe(ETHERPAD)
 def test_etherpad_answers_on_9001_as_its_own_user(here: Containers) -> None:
     pad = etherpad(here)
     until(lambda: gets(pad, "http://127.0.0.1:9001/") is not None, pad, seconds=100)
@@ -298,6 +311,7 @@ def test_etherpad_answers_on_9001_as_its_own_user(here: Containers) -> None:
     assert runs(pad, "test", "-w", "/opt/etherpad-lite/var")[0] == 0
 
 
+@pytest.mark.recipe(ETHERPAD)
 def test_etherpad_is_laid_out_as_its_plugins_expect(here: Containers) -> None:
     script = """
         cd /opt/etherpad-lite
@@ -318,12 +332,14 @@ def test_etherpad_is_laid_out_as_its_plugins_expect(here: Containers) -> None:
     ]
 
 
+@pytest.mark.recipe(ETHERPAD)
 def test_etherpad_holds_neither_npm_nor_certificates_of_the_machine_that_built_it(here: Containers) -> None:
     script = "command -v npm; find / -xdev -name ca.pem -o -xdev -name .npmrc; find / -xdev -name .npm"
     _, text = here.output(ETHERPAD.tag, ["sh", "-c", script], user="0:0")
     assert text == ""
 
 
+@pytest.mark.recipe(ETHERPAD, POSTGRES)
 def test_etherpad_keeps_its_pads_in_postgres(here: Containers) -> None:
     network = here.network()
     database = ready(postgres(here, here.volume(), network=network))

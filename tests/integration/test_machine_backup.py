@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from tests.support.collectives import PROJECT
 from tests.support.declarations import PROXMOX, Document, proxmox_document
 from tests.support.fake_proxmox import FakeProxmox, fake_proxmox
 from tests.support.machine_stack import MachineStack, Step
+from tests.support.saved_stack import SavedStack
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -55,13 +55,22 @@ def document(vm_ids: tuple[int, ...] = (101,), **backups: Any) -> Document:
     return found
 
 
+@pytest.fixture(scope="module")
+def nothing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[MachineStack, SavedStack]]:
+    """A stack in which nothing is made yet, and how it was then."""
+    root = tmp_path_factory.mktemp("backups")
+    with fake_proxmox(root) as cluster:
+        stack = MachineStack(root / "stack", cluster, "stand-in")
+        (stack.root / "checkout" / "__main__.py").write_text(PROGRAM)
+        yield stack, stack.saved(root / "nothing")
+
+
 @pytest.fixture
-def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MachineStack]:
-    with fake_proxmox(tmp_path) as cluster:
-        monkeypatch.setenv("SSL_CERT_FILE", str(cluster.ca))
-        found = MachineStack(tmp_path / "stack", cluster, "stand-in")
-        (found.root / "checkout" / "__main__.py").write_text(PROGRAM)
-        yield found
+def stack(nothing: tuple[MachineStack, SavedStack], monkeypatch: pytest.MonkeyPatch) -> MachineStack:
+    stack, saved = nothing
+    saved.put_back()
+    monkeypatch.setenv("SSL_CERT_FILE", str(stack.cluster.ca))
+    return stack
 
 
 @pytest.fixture

@@ -237,6 +237,7 @@ def project(machine: Guest, tmp_path_factory: pytest.TempPathFactory) -> Project
 
 
 def test_bare_debian_becomes_a_docker_that_answers(machine: Guest, project: Project) -> None:
+    """Takes over a minute: apt-get installs Docker and the firewall, as on a new machine."""
     machine.shell("mkdir -p /etc/docker")
     machine.put("/etc/docker/daemon.json", json.dumps(OWN_SETTING))
     machine.data_disk(SERIAL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 import subprocess
 import threading
@@ -315,14 +316,24 @@ def test_a_preview_of_other_files_starts_no_engine(project: PulumiProject) -> No
 # -- after a kill ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("left", ["", '{"user.cache_control":'])
-@pytest.mark.parametrize("asked", ["state", "preview", "settle", "export"])
-def test_half_written_attributes_of_a_killed_engine_hide_no_state(
-    project: PulumiProject, left: str, asked: str
-) -> None:
+@pytest.fixture(scope="module")
+def lit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state of a stack in which the lamp is live."""
+    project = PulumiProject(tmp_path_factory.mktemp("lit"))
     project.declare(LAMP)
     engine = project.engine()
     engine.update(project.program(), engine.preview(project.program(create_stack=True)), nothing)
+    return project.state
+
+
+@pytest.mark.parametrize("left", ["", '{"user.cache_control":'])
+@pytest.mark.parametrize("asked", ["state", "preview", "settle", "export"])
+def test_half_written_attributes_of_a_killed_engine_hide_no_state(
+    project: PulumiProject, lit: Path, left: str, asked: str
+) -> None:
+    project.declare(LAMP)
+    shutil.copytree(lit, project.state)
+    engine = project.engine()
     (attributes,) = project.state.rglob("dev.json.attrs")
     attributes.write_text(left)
     # What they stop is a maintainer too, who has the engine alone.

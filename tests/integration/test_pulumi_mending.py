@@ -15,11 +15,18 @@ from ronron.core.errors import EngineError, UpdateFailedError
 from ronron.core.model import Operation, Revision, Updated
 from ronron.ports import Program
 from ronron.settings import EngineSettings
-from tests.integration.test_virtual_machine import HALF_WAY, NAME, VM_ID, declared
-from tests.providers.place import Kind, kinds
 from tests.support.declarations import Document
-from tests.support.fake_proxmox import FAULTS, fake_proxmox
-from tests.support.machine_stack import PASSPHRASE, MachineStack
+from tests.support.fake_proxmox import FAULTS
+from tests.support.machine_stack import (
+    HALF_WAY,
+    NAME,
+    PASSPHRASE,
+    VM_ID,
+    Machines,
+    MachineStack,
+    declared,
+    machines_for_tests,
+)
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -27,8 +34,9 @@ pytestmark = pytest.mark.timeout(300)
 class Mended:
     """A stack of machines, as the reconciler works on it."""
 
-    def __init__(self, stack: MachineStack) -> None:
+    def __init__(self, stack: MachineStack, work: Path) -> None:
         self.stack = stack
+        self.work = work
         self.cluster = stack.cluster
         root = stack.root
         settings = EngineSettings(
@@ -42,7 +50,7 @@ class Mended:
         return Program(
             directory=self.stack.root / "checkout",
             stack="local",
-            work=self.stack.root / "work",
+            work=self.work,
             revision=Revision(reference="main", commit="a" * 40),
             digest="d" * 64,
             without=without,
@@ -61,15 +69,15 @@ class Mended:
         return {**found.config, **found.pending}
 
 
-@pytest.fixture(params=kinds())
-def live(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Mended]:
-    plugin: Kind = request.param
-    with fake_proxmox(tmp_path) as cluster:
-        stack = MachineStack(tmp_path / "stack", cluster, plugin)
-        stack.declare(declared())
-        ran = stack.up()
-        assert ran.code == 0, ran.said
-        yield Mended(stack)
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    with machines_for_tests(tmp_path_factory.mktemp("machines")) as found:
+        yield found
+
+
+@pytest.fixture
+def live(machines: Machines, tmp_path: Path) -> Mended:
+    return Mended(machines.live(), tmp_path / "work")
 
 
 @pytest.mark.parametrize(("edit", "fault", "where", "left"), HALF_WAY, ids=["locked", "full"])

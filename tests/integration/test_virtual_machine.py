@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.providers.place import Kind, kinds
 from tests.support.declarations import DATA, HOST_KEY, Document, proxmox_document
-from tests.support.fake_proxmox import FAULTS, IMAGE, IMAGE_CHECKSUM, FakeProxmox, fake_proxmox
-from tests.support.machine_stack import MachineStack, Step
+from tests.support.fake_proxmox import FAULTS, IMAGE, IMAGE_CHECKSUM, FakeProxmox
+from tests.support.machine_stack import (
+    HALF_WAY,
+    NAME,
+    VM_ID,
+    Machines,
+    MachineStack,
+    Step,
+    declared,
+    machines_for_tests,
+)
 
 pytestmark = pytest.mark.timeout(300)
 
-NAME, VM_ID = "vm01", 101
 VM, FILE = "proxmoxve:index/vmLegacy:VmLegacy", "proxmoxve:download/file:File"
 OTHER_IMAGE = "https://images.test.example/debian-13-genericcloud-amd64-20261203-2400.qcow2"
 OTHER_KEY = HOST_KEY.replace("HR4f", "HR4g")
 
 CHANGED_IN_PLACE = [Step("update", VM, NAME)]
-
-
-def declared(**changes: Any) -> Document:
-    """The one machine with its data disk, and what differs."""
-    image = {"url": IMAGE, "checksum": IMAGE_CHECKSUM}
-    return proxmox_document({NAME: {"image": image, "data": DATA, **changes}})
 
 
 def three() -> Document:
@@ -41,50 +39,27 @@ def three() -> Document:
     )
 
 
-@contextmanager
-def updated(root: Path, plugin: Kind, document: Document) -> Iterator[MachineStack]:
-    """A cluster with what is declared."""
-    root.mkdir(exist_ok=True)
-    with fake_proxmox(root) as cluster:
-        stack = MachineStack(root / "stack", cluster, plugin)
-        stack.declare(document)
-        ran = stack.up()
-        assert ran.code == 0, ran.said
-        yield stack
-
-
-@pytest.fixture(scope="module", params=kinds())
-def plugin(request: pytest.FixtureRequest) -> Kind:
-    kind: Kind = request.param
-    return kind
-
-
 @pytest.fixture(scope="module")
-def live(plugin: Kind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MachineStack]:
-    """A machine that is there. Each test that changes it leaves one that is as `declared` says."""
-    with updated(tmp_path_factory.mktemp("machines"), plugin, declared()) as stack:
-        yield stack
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    with machines_for_tests(tmp_path_factory.mktemp("machines")) as found:
+        yield found
 
 
 @pytest.fixture
-def stack(live: MachineStack) -> Iterator[MachineStack]:
-    """The same for a test that changes it."""
-    yield live
-    live.declare(declared())
-    ran = live.up()
-    assert ran.code == 0, ran.said
+def stack(machines: Machines) -> MachineStack:
+    """The machine of `declared` is there."""
+    return machines.live()
 
 
 @pytest.fixture
-def cluster(live: MachineStack) -> FakeProxmox:
-    return live.cluster
+def cluster(stack: MachineStack) -> FakeProxmox:
+    return stack.cluster
 
 
 @pytest.fixture
-def fresh(plugin: Kind, tmp_path: Path) -> Iterator[MachineStack]:
-    """One of its own, for what cannot be undone."""
-    with updated(tmp_path / "machines", plugin, declared()) as stack:
-        yield stack
+def empty(machines: Machines) -> MachineStack:
+    """Nothing is there yet."""
+    return machines.empty()
 
 
 def machine_steps(steps: list[Step]) -> list[Step]:
@@ -111,9 +86,9 @@ def test_a_machine_is_there_with_its_disks_and_its_data_disk_belongs_to_another(
     assert set(found.config["ipconfig0"].split(",")) == {"gw=192.0.2.1", "ip=192.0.2.11/24"}
 
 
-def test_nothing_changes_the_second_time_nor_after_a_look_at_the_cluster(live: MachineStack) -> None:
-    assert live.preview() == []
-    assert [step for step in live.preview("--refresh") if step.op != "refresh"] == []
+def test_nothing_changes_the_second_time_nor_after_a_look_at_the_cluster(stack: MachineStack) -> None:
+    assert stack.preview() == []
+    assert [step for step in stack.preview("--refresh") if step.op != "refresh"] == []
 
 
 def test_cores_and_memory_are_changed_in_place_and_the_guest_runs_on(
@@ -178,32 +153,32 @@ def test_limits_of_speed_that_a_person_set_at_the_node_stay(
     limited = {disk: f"{found.config[disk]},mbps_rd=100" for disk in ("scsi0", "scsi1")}
     cluster.set(VM_ID, **limited)
     assert machine_steps(stack.preview("--refresh")) == []
-    cluster.set(VM_ID, scsi0=found.config["scsi0"], scsi1=found.config["scsi1"])
 
 
-def test_disks_grow_in_place_and_a_data_disk_with_the_machine_that_owns_it(fresh: MachineStack) -> None:
-    fresh.declare(declared(disk_gib=80, data={**DATA, "gib": 120}))
-    assert sorted(step.name for step in fresh.preview()) == [NAME, f"{NAME}-data"]
-    ran = fresh.up()
+def test_disks_grow_in_place_and_a_data_disk_with_the_machine_that_owns_it(stack: MachineStack) -> None:
+    stack.declare(declared(disk_gib=80, data={**DATA, "gib": 120}))
+    assert sorted(step.name for step in stack.preview()) == [NAME, f"{NAME}-data"]
+    ran = stack.up()
     assert ran.code == 0, ran.said
-    assert fresh.preview() == []
-    system, holder = fresh.cluster.vm(VM_ID), fresh.cluster.vm(DATA["vm_id"])
+    assert stack.preview() == []
+    system, holder = stack.cluster.vm(VM_ID), stack.cluster.vm(DATA["vm_id"])
     assert system is not None
     assert holder is not None
     assert "size=80G" in system.config["scsi0"]
     assert "size=120G" in holder.config["scsi0"]
 
 
-def test_a_data_disk_can_be_added_to_a_machine_that_has_none(plugin: Kind, tmp_path: Path) -> None:
-    image = {"url": IMAGE, "checksum": IMAGE_CHECKSUM}
-    with updated(tmp_path / "machines", plugin, proxmox_document({NAME: {"image": image}})) as stack:
-        before = birth(stack.cluster)
-        stack.declare(declared())
-        assert stack.preview() == [Step("create", VM, f"{NAME}-data"), *CHANGED_IN_PLACE]
-        ran = stack.up()
-        assert ran.code == 0, ran.said
-        assert birth(stack.cluster) == before
-        assert stack.preview() == []
+def test_a_data_disk_can_be_added_to_a_machine_that_has_none(empty: MachineStack) -> None:
+    empty.declare(proxmox_document({NAME: {"image": {"url": IMAGE, "checksum": IMAGE_CHECKSUM}}}))
+    ran = empty.up()
+    assert ran.code == 0, ran.said
+    before = birth(empty.cluster)
+    empty.declare(declared())
+    assert empty.preview() == [Step("create", VM, f"{NAME}-data"), *CHANGED_IN_PLACE]
+    ran = empty.up()
+    assert ran.code == 0, ran.said
+    assert birth(empty.cluster) == before
+    assert empty.preview() == []
 
 
 # What would lose a machine or its data.
@@ -211,43 +186,41 @@ def test_a_data_disk_can_be_added_to_a_machine_that_has_none(plugin: Kind, tmp_p
 
 @pytest.mark.parametrize("edit", [{"vm_id": 102}, {"data": {**DATA, "vm_id": 1102}}, {"data": None}], ids=str)
 def test_what_would_lose_a_disk_is_refused_before_anything_happens(
-    live: MachineStack, cluster: FakeProxmox, edit: Document
+    stack: MachineStack, cluster: FakeProxmox, edit: Document
 ) -> None:
-    live.declare(declared(**edit))
-    ran = live.pulumi("preview")
+    stack.declare(declared(**edit))
+    ran = stack.pulumi("preview")
     assert ran.code != 0
     assert "protect" in ran.said
     assert {guest.vm_id for guest in cluster.guests} == {VM_ID, DATA["vm_id"]}
-    live.declare(declared())
 
 
-def test_a_machine_that_is_no_longer_declared_stays(live: MachineStack, cluster: FakeProxmox) -> None:
-    live.declare(proxmox_document({"vm02": {"vm_id": 102, "address": "192.0.2.12/24"}}))
-    ran = live.pulumi("preview")
+def test_a_machine_that_is_no_longer_declared_stays(stack: MachineStack, cluster: FakeProxmox) -> None:
+    stack.declare(proxmox_document({"vm02": {"vm_id": 102, "address": "192.0.2.12/24"}}))
+    ran = stack.pulumi("preview")
     assert ran.code != 0
     assert "protect" in ran.said
-    live.declare(declared())
 
 
-def test_a_machine_that_the_engine_lets_go_is_still_kept_by_the_node(fresh: MachineStack) -> None:
-    assert fresh.pulumi("state", "unprotect", "--all", "--yes").code == 0
-    ran = fresh.pulumi("destroy", "--yes", "--skip-preview", "--run-program")
+def test_a_machine_that_the_engine_lets_go_is_still_kept_by_the_node(stack: MachineStack) -> None:
+    assert stack.pulumi("state", "unprotect", "--all", "--yes").code == 0
+    ran = stack.pulumi("destroy", "--yes", "--skip-preview", "--run-program")
     assert ran.code != 0
     assert f"replace: {VM_ID}" in ran.said
     assert f"qm set {VM_ID} --protection 0" in ran.said
-    assert {guest.vm_id for guest in fresh.cluster.guests} == {VM_ID, DATA["vm_id"]}
+    assert {guest.vm_id for guest in stack.cluster.guests} == {VM_ID, DATA["vm_id"]}
 
 
 @pytest.mark.parametrize("vm_id", [VM_ID, 102])
-def test_replace_makes_one_machine_anew_and_its_data_disk_stays(fresh: MachineStack, vm_id: int) -> None:
-    cluster = fresh.cluster
+def test_replace_makes_one_machine_anew_and_its_data_disk_stays(stack: MachineStack, vm_id: int) -> None:
+    cluster = stack.cluster
     before, holder = birth(cluster), cluster.vm(DATA["vm_id"])
     checksum = cluster.image(OTHER_IMAGE, b"QFI\xfb another")
     image = {"url": OTHER_IMAGE, "checksum": checksum}
-    fresh.declare(declared(vm_id=vm_id, image=image, replace=VM_ID))
-    assert "replace" in {step.op for step in machine_steps(fresh.preview())}
-    assert {step.name for step in machine_steps(fresh.preview())} == {NAME}
-    ran = fresh.up()
+    stack.declare(declared(vm_id=vm_id, image=image, replace=VM_ID))
+    assert "replace" in {step.op for step in machine_steps(stack.preview())}
+    assert {step.name for step in machine_steps(stack.preview())} == {NAME}
+    ran = stack.up()
     assert ran.code == 0, ran.said
     assert "remove that line once it is done" in ran.said
     assert {guest.vm_id for guest in cluster.guests} == {vm_id, DATA["vm_id"]}
@@ -258,8 +231,8 @@ def test_replace_makes_one_machine_anew_and_its_data_disk_stays(fresh: MachineSt
     assert made.config["protection"] == 1
     assert cluster.vm(DATA["vm_id"]) == holder
     assert [path for _, path, _ in cluster.changes if path.endswith("/status/shutdown")]
-    fresh.declare(declared(vm_id=vm_id, image=image))
-    assert fresh.preview() == []
+    stack.declare(declared(vm_id=vm_id, image=image))
+    assert stack.preview() == []
 
 
 def test_replace_alone_replaces_nothing(stack: MachineStack) -> None:
@@ -270,98 +243,80 @@ def test_replace_alone_replaces_nothing(stack: MachineStack) -> None:
 # What goes wrong.
 
 
-def test_machines_of_one_node_are_made_in_turn_and_one_that_fails_stops_no_other(
-    plugin: Kind, tmp_path: Path
-) -> None:
-    with fake_proxmox(tmp_path) as cluster:
-        stack = MachineStack(tmp_path / "stack", cluster, plugin)
-        stack.declare(three())
-        with cluster.fault("locked", vm_id=102):
-            ran = stack.up()
-        assert ran.code != 0
-        assert "lock-102.conf" in ran.said
-        assert {guest.vm_id for guest in cluster.guests} == {101, 103}
+def test_machines_of_one_node_are_made_in_turn_and_one_that_fails_stops_no_other(empty: MachineStack) -> None:
+    stack, cluster = empty, empty.cluster
+    stack.declare(three())
+    with cluster.fault("locked", vm_id=102):
         ran = stack.up()
-        assert ran.code == 0, ran.said
-        assert {guest.vm_id for guest in cluster.guests} == {101, 102, 103}
+    assert ran.code != 0
+    assert "lock-102.conf" in ran.said
+    assert {guest.vm_id for guest in cluster.guests} == {101, 103}
+    ran = stack.up()
+    assert ran.code == 0, ran.said
+    assert {guest.vm_id for guest in cluster.guests} == {101, 102, 103}
 
 
 def test_a_machine_that_was_made_and_did_not_start_is_taken_up_by_the_next_update(
-    plugin: Kind, tmp_path: Path
+    empty: MachineStack,
 ) -> None:
-    with fake_proxmox(tmp_path) as cluster:
-        stack = MachineStack(tmp_path / "stack", cluster, plugin)
-        stack.declare(declared())
-        with cluster.fault("task", method="POST", path=f"/{VM_ID}/status/start", text="no memory"):
-            ran = stack.up()
-        assert ran.code != 0
-        assert "no memory" in ran.said
-        before = birth(cluster)
+    stack, cluster = empty, empty.cluster
+    stack.declare(declared())
+    with cluster.fault("task", method="POST", path=f"/{VM_ID}/status/start", text="no memory"):
         ran = stack.up()
-        assert ran.code == 0, ran.said
-        assert birth(cluster) == before
-        found = cluster.vm(VM_ID)
-        assert found is not None
-        assert found.status == "running"
-        assert stack.preview() == []
+    assert ran.code != 0
+    assert "no memory" in ran.said
+    before = birth(cluster)
+    ran = stack.up()
+    assert ran.code == 0, ran.said
+    assert birth(cluster) == before
+    found = cluster.vm(VM_ID)
+    assert found is not None
+    assert found.status == "running"
+    assert stack.preview() == []
 
 
-def test_an_id_that_somebody_took_since_the_update_began_is_left_to_them(
-    plugin: Kind, tmp_path: Path
-) -> None:
+def test_an_id_that_somebody_took_since_the_update_began_is_left_to_them(empty: MachineStack) -> None:
     """Nothing looks before the update here, as nothing does between that look and the machine's turn."""
-    with fake_proxmox(tmp_path) as cluster:
-        stack = MachineStack(tmp_path / "stack", cluster, plugin)
-        stack.declare(three())
-        with cluster.fault("taken", vm_id=101, name="web"):
-            ran = stack.up()
-            assert not [each for each in cluster.changes if "/101/" in each[1] or each[2].get("vmid") == 101]
-        assert ran.code != 0
-        assert "101 is taken: it is web on alice" in ran.said
-        assert "choose another number" in ran.said
-        # Whoever waited behind it got its turn.
-        assert {guest.vm_id for guest in cluster.guests} == {102, 103}
-        assert not [each for each in stack.state() if each["type"] == VM and each["urn"].endswith("vm01")]
+    stack, cluster = empty, empty.cluster
+    stack.declare(three())
+    with cluster.fault("taken", vm_id=101, name="web"):
         ran = stack.up()
-        assert ran.code == 0, ran.said
-        assert {guest.vm_id for guest in cluster.guests} == {101, 102, 103}
-
-
-HALF_WAY: list[tuple[Document, FAULTS, Document, str]] = [
-    ({"cores": 8}, "locked", {"vm_id": VM_ID}, "cores: 8 (it has 4)"),
-    (
-        {"disk_gib": 80},
-        "task",
-        {"method": "PUT", "path": "/resize", "text": "No space left on device", "times": 9},
-        "scsi0: 80 GiB (it has 64)",
-    ),
-]
+        assert not [each for each in cluster.changes if "/101/" in each[1] or each[2].get("vmid") == 101]
+    assert ran.code != 0
+    assert "101 is taken: it is web on alice" in ran.said
+    assert "choose another number" in ran.said
+    # Whoever waited behind it got its turn.
+    assert {guest.vm_id for guest in cluster.guests} == {102, 103}
+    assert not [each for each in stack.state() if each["type"] == VM and each["urn"].endswith("vm01")]
+    ran = stack.up()
+    assert ran.code == 0, ran.said
+    assert {guest.vm_id for guest in cluster.guests} == {101, 102, 103}
 
 
 @pytest.mark.parametrize(("edit", "fault", "where", "left"), HALF_WAY, ids=["locked", "full"])
 def test_what_an_update_left_undone_is_refused_until_the_cluster_is_looked_at(
-    fresh: MachineStack, edit: Document, fault: FAULTS, where: Document, left: str
+    stack: MachineStack, edit: Document, fault: FAULTS, where: Document, left: str
 ) -> None:
     """The engine alone would be content: its state says that it was done."""
-    fresh.declare(declared(**edit))
-    with fresh.cluster.fault(fault, **where):
-        assert fresh.up().code != 0
+    stack.declare(declared(**edit))
+    with stack.cluster.fault(fault, **where):
+        assert stack.up().code != 0
     for _ in range(2):
-        ran = fresh.up()
+        ran = stack.up()
         assert ran.code != 0
         assert f"the last update of {NAME} ended half-way, and left undone: {left}" in ran.said
         assert "`pulumi up --refresh`" in ran.said
-    ran = fresh.pulumi("up", "--yes", "--skip-preview", "--refresh")
+    ran = stack.pulumi("up", "--yes", "--skip-preview", "--refresh")
     assert ran.code == 0, ran.said
-    found = fresh.cluster.vm(VM_ID)
+    found = stack.cluster.vm(VM_ID)
     assert found is not None
     assert {**found.config, **found.pending}["cores"] == edit.get("cores", 4)
     assert f"size={edit.get('disk_gib', 64)}G" in found.config["scsi0"]
-    assert fresh.preview() == []
+    assert stack.preview() == []
 
 
-def test_the_token_is_nowhere_in_clear(live: MachineStack, cluster: FakeProxmox) -> None:
+def test_the_token_is_nowhere_in_clear(stack: MachineStack, cluster: FakeProxmox) -> None:
     secret = cluster.token.rpartition("=")[2]
-    kept = [path for path in (live.root / "state").rglob("*") if path.is_file()]
+    kept = [path for path in (stack.root / "state").rglob("*") if path.is_file()]
     assert any("VmLegacy" in path.read_text() for path in kept)
     assert not [path for path in kept if secret in path.read_text()]

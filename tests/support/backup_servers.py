@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-from contextlib import closing
 from dataclasses import dataclass
 
 from docker.models.containers import Container
 
 from tests.support.backup_targets import packed
+from tests.support.built_images import ensure_image
 from tests.support.containers import Containers, runs, said, until
-from toolchain import docker_engine, image_build, s3_gateway
+from toolchain import s3_gateway
 from toolchain.cache import Cache, cache_root
 from toolchain.image_recipes import DEBIAN
 from toolchain.images import ensure_debian
@@ -25,24 +23,10 @@ RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-
 
 
 def build_server() -> str:
-    """An image with sshd and with rclone, which serves restic's REST protocol; built once on a machine."""
-    found = docker_engine.find()
-    assert isinstance(found, docker_engine.Answer), found
+    """An image with sshd and with rclone, which serves restic's REST protocol; its tag."""
     ensure_debian()
     text = _SERVER.format(base=DEBIAN.tag).encode()
-    with closing(docker_engine.client(found.host, timeout=900)) as api:
-        base_id = image_build.id_of(api, DEBIAN.tag)
-        tag = (
-            f"ronron-local/backup-server:test-{hashlib.sha256(text + str(base_id).encode()).hexdigest()[:16]}"
-        )
-        if image_build.id_of(api, tag) is None:
-            archive = io.BytesIO(packed({"Dockerfile": text}))
-            messages = api.build(
-                fileobj=archive, custom_context=True, tag=tag, rm=True, forcerm=True, decode=True
-            )
-            said_by_it = [str(message.get("stream") or message.get("error") or "") for message in messages]
-            assert image_build.id_of(api, tag), "".join(said_by_it)[-3000:]
-    return tag
+    return ensure_image("backup-server", packed({"Dockerfile": text}), base=DEBIAN.tag)
 
 
 @dataclass(frozen=True)

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
-import secrets
 import tarfile
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
-import docker
 from docker.models.containers import Container
 
-from tests.support.containers import Containers, runs, said, until
-from toolchain import docker_engine, image_build
+from tests.support.built_images import ensure_image
+from tests.support.containers import PATIENCE, Containers, runs, said, until
+from tests.support.postgres_server import PASSWORD, PostgresServer
+from toolchain import image_build
 
 CONTEXT = Path(__file__).parents[2] / "components" / "images" / "backup_agent"
-LABEL = "ronron.agent"
-PASSWORD = "pass word'$x:\\"
 REPOSITORY_PASSWORD = "a repository's password"
 HARDENED: dict[str, Any] = {
     "cap_drop": ["ALL"],
@@ -46,39 +42,20 @@ RESTORER: dict[str, Any] = {
 
 
 def build_agent(base: str) -> str:
-    """Build the agent's image on a database's image, unless it is there; its tag.
-
-    The tag says what it was made from, so the same files on the same base are built once on a machine.
-    """
-    found = docker_engine.find()
-    assert isinstance(found, docker_engine.Answer), found
-    archive = image_build.context_archive(CONTEXT, {})
-    with closing(docker_engine.client(found.host, timeout=900)) as api:
-        base_id = image_build.id_of(api, base)
-        made_from = hashlib.sha256(archive + str(base_id or base).encode()).hexdigest()[:16]
-        tag = f"ronron-local/backup-agent:test-{made_from}"
-        if image_build.id_of(api, tag) is None:
-            messages = api.build(
-                fileobj=io.BytesIO(archive),
-                custom_context=True,
-                tag=tag,
-                buildargs={"BASE": base},
-                labels={LABEL: base},
-                rm=True,
-                forcerm=True,
-                decode=True,
-            )
-            text = [str(message.get("stream") or message.get("error") or "") for message in messages]
-            assert image_build.id_of(api, tag), "".join(text)[-3000:]
-            _forget_older(api, base, tag)
-    return tag
+    """Build the agent's image on a database's image, unless it is there; its tag."""
+    return ensure_image("backup-agent", image_build.context_archive(CONTEXT, {}), base=base, BASE=base)
 
 
-def _forget_older(api: docker.APIClient, base: str, tag: str) -> None:
-    for image in api.images(filters={"label": f"{LABEL}={base}"}):
-        for name in image["RepoTags"] or []:
-            if name != tag and name.startswith("ronron-local/backup-agent:test-"):
-                image_build.forget_replaced(api, image["Id"], tag)
+_PAST = """
+import os
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
+from datetime import datetime, timedelta, timezone
+s = BackgroundScheduler(jobstores={"default": SQLAlchemyJobStore(url="sqlite:////var/lib/ronron-agent/schedule.sqlite")})
+s.start(paused=True)
+s.modify_job("backup", next_run_time=datetime.now(timezone.utc) - timedelta(hours=30))
+os._exit(0)
+"""
 
 
 @dataclass
@@ -89,7 +66,7 @@ class Served:
         here: what they are made with.
         image: the agent's.
         network: the private one.
-        database: the container with PostgreSQL; None where there is none.
+        server: its PostgreSQL; None where there is none.
         agent: the agent's container.
         document: its configuration.
         volumes: physical names by role.
@@ -107,7 +84,7 @@ class Served:
     state: str
     repository: str
     secrets: dict[str, str]
-    database: Container | None = None
+    server: PostgresServer | None = None
     more_volumes: dict[str, dict[str, str]] = field(default_factory=dict)
     agent: Container = field(init=False)
 
@@ -146,6 +123,17 @@ class Served:
         made.start()
         return made
 
+    def miss_a_backup(self) -> None:
+        """Stop the agent and let the time of its next backup pass, which `start` makes up for."""
+        self.agent.stop(timeout=10)
+        code, text = self.here.output(
+            self.image,
+            ["python3", "-c", _PAST],
+            environment={"PYTHONPATH": "/usr/local/lib/ronron"},
+            volumes={self.state: {"bind": "/var/lib/ronron-agent", "mode": "rw"}},
+        )
+        assert code == 0, text
+
     def in_volume(self, role: str, script: str) -> str:
         """Run a shell script in a volume, as root; what it says."""
         code, text = self.here.output(
@@ -155,24 +143,16 @@ class Served:
         assert code == 0, text
         return text
 
-    def sql(self, text: str, name: str | None = None) -> str:
+    @property
+    def database(self) -> Container:
+        """The container with PostgreSQL."""
+        assert self.server is not None
+        return self.server.container
+
+    def sql(self, text: str) -> str:
         """Run SQL in the service's database; what it says."""
-        assert self.database is not None
-        code, output = runs(
-            self.database,
-            "psql",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-qAtX",
-            "-U",
-            "pad",
-            "-d",
-            name or "pad",
-            "-c",
-            text,
-        )
-        assert code == 0, output
-        return output.strip()
+        assert self.server is not None
+        return self.server.sql(text)
 
 
 def packed(files: Mapping[str, bytes], mode: int = 0o644) -> bytes:
@@ -189,7 +169,7 @@ def packed(files: Mapping[str, bytes], mode: int = 0o644) -> bytes:
 def served(
     here: Containers,
     image: str,
-    postgres: str | None,
+    postgres: PostgresServer | str | None,
     *,
     roles: tuple[str, ...] = ("var",),
     secrets_given: Mapping[str, str] | None = None,
@@ -200,25 +180,16 @@ def served(
     Args:
         here: what the test makes.
         image: the agent's.
-        postgres: the database's image; None for a service with files only.
+        postgres: a server that tests share; the database's image for a server of its own, which the test may
+            stop; None for a service with files only.
         roles: of its volumes.
         secrets_given: besides the passwords.
         changes: of the agent's document.
     """
-    network = here.network()
-    alias = f"database-{secrets.token_hex(3)}"
-    database = None
-    if postgres is not None:
-        database = here.start(
-            postgres,
-            network=network,
-            hostname=alias,
-            environment={"POSTGRES_USER": "pad", "POSTGRES_PASSWORD": PASSWORD, "POSTGRES_DB": "pad"},
-        )
-        alias = str(database.name)
-        ready = ("psql", "-h", "127.0.0.1", "-qAtX", "-U", "pad", "-d", "pad", "-c", "select 1")
-        started = database
-        until(lambda: runs(started, *ready, environment={"PGPASSWORD": PASSWORD})[0] == 0, started)
+    if isinstance(postgres, PostgresServer):
+        postgres.empty_and_begin()
+    server = PostgresServer(here, postgres) if isinstance(postgres, str) else postgres
+    database = server and str(server.container.name)
     document: dict[str, Any] = {
         "version": 1,
         "project": "ronron",
@@ -229,7 +200,7 @@ def served(
         "repository": "/repository",
         "ssh": None,
         "host": "ronron-test-pad",
-        "database": database and {"host": alias, "port": 5432, "name": "pad", "user": "pad", "major": 15},
+        "database": database and {"host": database, "port": 5432, "name": "pad", "user": "pad", "major": 15},
         "counts": {"pads": "select count(*) from store"} if database else {},
         "volumes": {role: f"/data/{role}" for role in roles},
         "sqlite": [],
@@ -246,17 +217,14 @@ def served(
     made = Served(
         here=here,
         image=image,
-        network=network,
+        network=server.network if server else here.network(),
         document=document,
         volumes={role: here.volume() for role in roles},
         state=here.volume(),
         repository=here.volume(),
         secrets={**given, **(secrets_given or {})},
-        database=database,
+        server=server,
     )
-    if database is not None:
-        made.sql("create table store (key text primary key, value text)")
-        made.sql("insert into store select 'pad:' || n, 'text of ' || n from generate_series(1, 3) n")
     made.start()
     return made
 
@@ -325,13 +293,13 @@ def begun(container: Container, *words: str) -> Callable[[], tuple[int, dict[str
     Thread(target=run, daemon=True).start()
 
     def ended() -> tuple[int, dict[str, Any]]:
-        code, text = answers.get(timeout=100)
+        code, text = answers.get(timeout=PATIENCE)
         return code, json.loads(text) if text else {}
 
     return ended
 
 
-def running(container: Container, *needles: str, seconds: float = 60) -> int:
+def running(container: Container, *needles: str) -> int:
     """Wait until a process runs whose command line has all of these words; its process id there."""
     found: list[int] = []
 
@@ -343,7 +311,7 @@ def running(container: Container, *needles: str, seconds: float = 60) -> int:
         ]
         return bool(found)
 
-    until(there, container, seconds=seconds)
+    until(there, container)
     return found[0]
 
 

@@ -6,11 +6,10 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from git import Actor, Repo
 from ruamel.yaml import YAML
 
 from demo import throw_away
+from tests.support.ports import free_port
 
 PROJECT = Path(__file__).resolve().parents[2]
 PROGRAM = ("__main__.py", "chatons", "components")
@@ -66,21 +66,14 @@ class Collective:
     sealed: Sealed
     images: Mapping[str, str]
     name: str = field(default_factory=lambda: f"ronron-test-{secrets.token_hex(4)}")
-    port: int = field(default_factory=lambda: free_port())
+    port: int = field(default_factory=free_port)
 
     def __post_init__(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
         Repo.init(self.repository, bare=True, initial_branch=BRANCH).close()
         with Repo.init(self.tree, initial_branch=BRANCH) as repo:
             repo.create_remote("origin", str(self.repository))
-        for part in PROGRAM:
-            source = PROJECT / part
-            if source.is_symlink():
-                (self.tree / part).symlink_to(source.readlink())
-            elif source.is_dir():
-                shutil.copytree(source, self.tree / part, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copyfile(source, self.tree / part)
+        self.take_program(PROJECT, PROGRAM)
         self.write(
             "Pulumi.yaml", {"name": self.name, "runtime": {"name": "python"}, "stackConfigDir": "stacks"}
         )
@@ -116,6 +109,28 @@ class Collective:
         }
 
     # -- what the repository says --------------------------------------------------------------------
+
+    def take_program(self, project: Path, parts: Iterable[str]) -> None:
+        """Replace the program in the working copy by another project's.
+
+        Args:
+            project: the folder to copy from.
+            parts: files, folders and links at its top.
+        """
+        for part in {*PROGRAM, *parts}:
+            there = self.tree / part
+            if there.is_symlink() or there.is_file():
+                there.unlink()
+            elif there.is_dir():
+                shutil.rmtree(there)
+        for part in parts:
+            source, target = project / part, self.tree / part
+            if source.is_symlink():
+                target.symlink_to(source.readlink())
+            elif source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copyfile(source, target)
 
     def write(self, file: str, document: Document | str) -> None:
         """Write a file of the working copy."""
@@ -290,19 +305,6 @@ def web(images: Mapping[str, str], text: str, *, healthy: bool = True, first_sle
         "command": slowly if first_sleep else answer,
         "health": test,
     }
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody uses, and that no other program is given by chance.
-
-    Minutes pass before the edge listens on it. The kernel gives those of its ephemeral range (from 32768 on
-    Linux, ip(7)) to every connection that goes out, so it is none of them.
-    """
-    while True:
-        port = 10_000 + secrets.randbelow(32_768 - 10_000)
-        with socket.socket() as found, suppress(OSError):
-            found.bind(("127.0.0.1", port))
-            return port
 
 
 def seal(place: Path) -> Sealed:

@@ -17,6 +17,9 @@ from toolchain import docker_engine
 
 Check = Callable[[], bool]
 
+PATIENCE = 240
+"""Seconds after which nothing more is waited for: many times what it takes on a machine that is not busy."""
+
 
 class Containers:
     """What one test makes, with names of its own: `ronron-test-<8 hexadecimal digits>-...`."""
@@ -63,7 +66,7 @@ class Containers:
     def output(self, image: str, command: list[str], **options: Any) -> tuple[int, str]:
         """Run a container to its end: exit code and everything that it said."""
         made = self.start(image, command, **options)
-        code = int(made.wait(timeout=60)["StatusCode"])
+        code = int(made.wait(timeout=PATIENCE)["StatusCode"])
         return code, said(made)
 
     def remove_all(self) -> None:
@@ -82,7 +85,7 @@ def containers_of_a_test() -> Iterator[Containers]:
     """For a fixture: gives a test its containers, and removes them."""
     found = docker_engine.find()
     assert isinstance(found, docker_engine.Answer), found
-    client = docker.DockerClient(base_url=found.host, timeout=60)
+    client = docker.DockerClient(base_url=found.host, timeout=PATIENCE)
     mine = Containers(client)
     try:
         yield mine
@@ -91,7 +94,7 @@ def containers_of_a_test() -> Iterator[Containers]:
         client.close()
 
 
-def until(check: Check, container: Container, *, seconds: float = 60) -> None:
+def until(check: Check, container: Container, *, seconds: float = PATIENCE) -> None:
     """Wait until something holds; fails with the container's log when it ends first, or the time is over."""
     end = time.monotonic() + seconds
     while not check():

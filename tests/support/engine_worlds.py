@@ -36,7 +36,7 @@ class World(Protocol):
     def program(
         self, *, create_stack: bool = False, commit: str = COMMIT, without: tuple[str, ...] = ()
     ) -> Program: ...
-    def live(self) -> None: ...
+    def live(self, *more: Thing) -> None: ...
     def update(
         self,
         preview: Preview,
@@ -84,8 +84,8 @@ class FakeWorld:
             without=without,
         )
 
-    def live(self) -> None:
-        self.declare(RED, inventory={"version": 1})
+    def live(self, *more: Thing) -> None:
+        self.declare(RED, *more, inventory={"version": 1})
         self.update(self.engine.preview(self.program(create_stack=True)))
 
     def update(
@@ -146,10 +146,11 @@ class RealWorld:
     ) -> Program:
         return self.project.program(create_stack=create_stack, commit=commit, without=without)
 
-    def live(self) -> None:
+    def live(self, *more: Thing) -> None:
         # Bringing it up takes some seconds, so that is done once, and the state is copied.
-        self.declare(RED, inventory={"version": 1})
-        kept = self._template / "state"
+        things = (RED, *more)
+        self.declare(*things, inventory={"version": 1})
+        kept = self._template / "-".join(thing.name for thing in things)
         if not kept.exists():
             self.update(self.engine.preview(self.program(create_stack=True)))
             shutil.copytree(self.project.state, kept)

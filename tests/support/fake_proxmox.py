@@ -33,6 +33,8 @@ import trustme
 from tests.support.fake_proxmox_cluster import GIB, Cluster, Rule
 
 T = TypeVar("T")
+Saved = dict[str, Any]
+"""The attributes of a cluster that requests and tests change."""
 
 NODES = ("alice", "bob")
 IMAGE = "https://images.test.example/debian-13-genericcloud-amd64-20261103-2290.qcow2"
@@ -184,6 +186,15 @@ class FakeProxmox:
         finally:
             self.do(lambda _: mend())
 
+    def save(self) -> Saved:
+        """All that the cluster has and is; its address and its certificates stay the same."""
+        return self.do(lambda cluster: copy.deepcopy(_what_changes(cluster)))
+
+    def put_back(self, saved: Saved) -> None:
+        """Make the cluster what it was when `save` gave this."""
+        # One that is put back once more must not have changed since.
+        self.do(lambda cluster: vars(cluster).update(copy.deepcopy(saved)))
+
     def do(self, act: Callable[[Any], T]) -> T:
         """Do something with the cluster between two requests."""
 
@@ -212,6 +223,11 @@ def fake_proxmox(place: Path) -> Iterator[FakeProxmox]:
         yield fake
     finally:
         fake.close()
+
+
+def _what_changes(cluster: Cluster) -> Saved:
+    listens = {"host", "port", "runner"}
+    return {name: value for name, value in vars(cluster).items() if name not in listens}
 
 
 def _cluster(token_id: str, secret: str) -> Cluster:

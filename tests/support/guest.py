@@ -6,10 +6,8 @@ disk is a file behind a loop device, under the name that udev would give to a di
 
 from __future__ import annotations
 
-import io
 import socket
 import subprocess
-import tarfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,13 +18,13 @@ import docker
 from docker.models.containers import Container
 
 from tests.support.backup_targets import packed
+from tests.support.built_images import ensure_image
 from tests.support.containers import Containers, put, runs
 from tests.support.ssh_to_docker import new_key
 from toolchain.image_recipes import DEBIAN
 from toolchain.images import ensure_debian
 
 USER = "ronron"
-TAG = "ronron-local/guest-of-tests:12"
 
 _BOOT = r"""#!/bin/sh
 # Gives systemd and Docker settings and control groups that they may write to, and loop devices.
@@ -243,13 +241,13 @@ def guest(here: Containers, place: Path) -> Iterator[Guest]:
         here: what the test makes.
         place: a directory with a short path, for keys and sockets.
     """
-    ensure_image(here.client)
+    image = build_guest()
     key = new_key(place / "user")
     network = here.client.networks.create(
         f"{here.prefix}-guest-{key.stat().st_ino}", labels={"ronron.test": here.prefix}
     )
     made = here.create(
-        TAG,
+        image,
         cap_add=_CAPABILITIES,
         cgroupns="private",
         device_cgroup_rules=["a *:* rwm"],
@@ -279,14 +277,9 @@ def guest(here: Containers, place: Path) -> Iterator[Guest]:
         started.close()
 
 
-def ensure_image(client: docker.DockerClient) -> None:
+def build_guest() -> str:
     """Build what it is made of; packages of Docker wait in it as apt has downloaded them."""
     ensure_debian()
-    context = io.BytesIO()
-    with tarfile.open(fileobj=context, mode="w") as opened:
-        for name, text in {"Dockerfile": _DOCKERFILE, "boot": _BOOT, "cloud-init": _CLOUD_INIT}.items():
-            member = tarfile.TarInfo(name)
-            member.size, member.mode = len(text), 0o755
-            opened.addfile(member, io.BytesIO(text.encode()))
-    context.seek(0)
-    client.images.build(fileobj=context, custom_context=True, tag=TAG, rm=True, forcerm=True)
+    files = {"Dockerfile": _DOCKERFILE, "boot": _BOOT, "cloud-init": _CLOUD_INIT}
+    archive = packed({name: text.encode() for name, text in files.items()}, mode=0o755)
+    return ensure_image("guest-of-tests", archive, base=DEBIAN.tag)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import docker
 
+from tests.support.backup_targets import packed
+from tests.support.built_images import ensure_image
 from tests.support.containers import Containers, said, until
 from toolchain.image_recipes import DEBIAN
 from toolchain.images import ensure_debian
 
-TAG = "ronron-local/registry-of-tests:12"
 PORT = 5000
 
 _DOCKERFILE = f"""
@@ -48,9 +48,9 @@ def registry(here: Containers, network: str, images: Mapping[str, str]) -> Regis
         images: reference on this machine by role.
     """
     ensure_debian()
-    here.client.images.build(fileobj=io.BytesIO(_DOCKERFILE.encode()), tag=TAG, rm=True, forcerm=True)
+    image = ensure_image("registry-of-tests", packed({"Dockerfile": _DOCKERFILE.encode()}), base=DEBIAN.tag)
     made = here.create(
-        TAG,
+        image,
         ["docker-registry", "serve", "/etc/docker/registry/config.yml"],
         environment={
             "REGISTRY_AUTH": "none",

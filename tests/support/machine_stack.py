@@ -6,14 +6,17 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.providers.place import Kind, plugin_environment
 from tests.support.collectives import PROJECT, Ran
-from tests.support.declarations import Document
-from tests.support.fake_proxmox import FakeProxmox
+from tests.support.declarations import DATA, Document, proxmox_document
+from tests.support.fake_proxmox import FAULTS, IMAGE, IMAGE_CHECKSUM, FakeProxmox, fake_proxmox
+from tests.support.saved_stack import SavedStack
 
 PASSPHRASE = "correct horse battery"
 PATIENCE = 120
@@ -32,6 +35,26 @@ made = virtual_machines.make(declared, lambda key: pulumi.Output.secret(given["s
 pulumi.export("ready", {{name: each.ready for name, each in made.items()}})
 pulumi.export("identity", {{name: each.identity for name, each in made.items()}})
 """
+
+
+NAME, VM_ID = "vm01", 101
+
+HALF_WAY: list[tuple[Document, FAULTS, Document, str]] = [
+    ({"cores": 8}, "locked", {"vm_id": VM_ID}, "cores: 8 (it has 4)"),
+    (
+        {"disk_gib": 80},
+        "task",
+        {"method": "PUT", "path": "/resize", "text": "No space left on device", "times": 9},
+        "scsi0: 80 GiB (it has 64)",
+    ),
+]
+"""An edit, a fault that ends its update half-way, where that is, and what is left undone."""
+
+
+def declared(**changes: Any) -> Document:
+    """One machine with its data disk, and what differs."""
+    image = {"url": IMAGE, "checksum": IMAGE_CHECKSUM}
+    return proxmox_document({NAME: {"image": image, "data": DATA, **changes}})
 
 
 @dataclass(frozen=True)
@@ -116,3 +139,49 @@ class MachineStack:
         assert ran.code == 0, ran.said
         resources: list[dict[str, Any]] = json.loads(ran.out)["deployment"]["resources"]
         return resources
+
+    def saved(self, place: Path) -> SavedStack:
+        """A copy of stack and cluster as they are now."""
+        return SavedStack(self.root / "state", self.cluster, place)
+
+
+@dataclass(frozen=True)
+class Machines:
+    """One stack for many tests, that begins again for each.
+
+    Attributes:
+        stack: on the stand-in for the plugin, which makes machines in a tenth of the time.
+        nothing: saved before anything was made.
+        one: saved when the machine of `declared` was there.
+    """
+
+    stack: MachineStack
+    nothing: SavedStack
+    one: SavedStack
+
+    def empty(self) -> MachineStack:
+        """The stack with nothing in it."""
+        self.nothing.put_back()
+        return self.stack
+
+    def live(self) -> MachineStack:
+        """The stack with the machine of `declared` in it."""
+        self.one.put_back()
+        self.stack.declare(declared())
+        return self.stack
+
+
+@contextmanager
+def machines_for_tests(root: Path) -> Iterator[Machines]:
+    """Bring one machine up once.
+
+    Args:
+        root: an empty directory.
+    """
+    with fake_proxmox(root) as cluster:
+        stack = MachineStack(root / "stack", cluster, "stand-in")
+        nothing = stack.saved(root / "nothing")
+        stack.declare(declared())
+        ran = stack.up()
+        assert ran.code == 0, ran.said
+        yield Machines(stack, nothing, stack.saved(root / "one"))

@@ -13,6 +13,7 @@ from tests.support.backup_targets import build_agent
 from tests.support.collectives import PROJECT, Collective, Sealed, seal
 from tests.support.containers import Containers, containers_of_a_test
 from tests.support.double_images import ensure_doubles
+from tests.support.postgres_server import PostgresServer
 from toolchain import docker_engine
 from toolchain.cache import Cache, cache_root
 from toolchain.image_recipes import POSTGRES
@@ -70,6 +71,16 @@ def images() -> Mapping[str, str]:
 def doubles() -> Mapping[str, str]:
     """Doubles of Mattermost and Kanboard, by kind; kept between runs as long as nothing in them changes."""
     return ensure_doubles()
+
+
+# -- servers -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def postgres_server(postgres_image: str) -> Iterator[PostgresServer]:
+    """A PostgreSQL for the tests of this process, one after the other; a test that stops it makes its own."""
+    for here in containers_of_a_test():
+        yield PostgresServer(here, postgres_image)
 
 
 # -- collectives -------------------------------------------------------------------------------------

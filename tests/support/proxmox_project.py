@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.fake_proxmox import FakeProxmox
+from tests.support.saved_stack import SavedStack
 
 PASSPHRASE = "correct horse battery"
 PATIENCE = 90.0
@@ -136,6 +137,10 @@ class ProxmoxProject:
     def refresh(self) -> Ran:
         """Read all back."""
         return self._run("refresh", "--yes", "--skip-preview")
+
+    def saved(self, place: Path) -> SavedStack:
+        """A copy of stack and cluster as they are now."""
+        return SavedStack(self._root / "state", self._proxmox, place)
 
     def forget(self, name: str) -> Ran:
         """Take a resource out of the state, and leave it where it is."""

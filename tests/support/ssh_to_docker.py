@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import subprocess
 import time
@@ -14,13 +13,13 @@ from pathlib import Path
 from docker.models.containers import Container
 
 from tests.support.backup_targets import packed
+from tests.support.built_images import ensure_image
 from tests.support.containers import Containers, said, until
 from toolchain.image_recipes import DEBIAN
 from toolchain.images import ensure_debian
 
 PORT = 2222
 SOCKET = Path("/var/run/docker.sock")
-TAG = "ronron-local/sshd-of-tests:12"
 
 _DOCKERFILE = f"""
 FROM {DEBIAN.tag}
@@ -60,10 +59,10 @@ def sshd(here: Containers, place: Path) -> Sshd:
         place: a directory for keys.
     """
     ensure_debian()
-    here.client.images.build(fileobj=io.BytesIO(_DOCKERFILE.encode()), tag=TAG, rm=True, forcerm=True)
+    image = ensure_image("sshd-of-tests", packed({"Dockerfile": _DOCKERFILE.encode()}), base=DEBIAN.tag)
     host_key, key = new_key(place / "host"), new_key(place / "user")
     made = here.create(
-        TAG,
+        image,
         # Whoever may use the socket on this machine has a number that Debian may have given to another group.
         ["sh", "-ec", f"groupadd -o -g {SOCKET.stat().st_gid} dockers; usermod -aG dockers tech;"
          f" exec /usr/sbin/sshd -D -e -p {PORT} -h /etc/ssh/host"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from pydantic import SecretStr, TypeAdapter, ValidationError
@@ -208,9 +209,15 @@ def _unfit(configuration: StackConfiguration, services: Mapping[str, object]) ->
 
 
 def _problems(error: ValidationError, path: Path) -> Iterator[Problem]:
-    schema = Configuration.model_json_schema(mode="validation")
+    schema = _schema()
     for details in error.errors(include_url=False, include_input=False):
         yield _problem(details, (*path, *details["loc"]), schema)
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    # Pydantic takes some 10 ms to write it.
+    return Configuration.model_json_schema(mode="validation")
 
 
 def _problem(details: ErrorDetails, location: Path, schema: dict[str, Any]) -> Problem:

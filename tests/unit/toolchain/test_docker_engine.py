@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -79,17 +77,6 @@ def test_a_socket_that_nobody_listens_on_is_named(tmp_path: Path) -> None:
     assert "\n" not in answer.reason
 
 
-def test_an_engine_that_never_answers_is_left_after_some_seconds(tmp_path: Path) -> None:
-    address = str(tmp_path / "mute.sock")
-    with socket.socket(socket.AF_UNIX) as mute:
-        mute.bind(address)
-        mute.listen()
-        begun = time.monotonic()
-        answer = docker_engine.find({"DOCKER_HOST": f"unix://{address}", "HOME": str(tmp_path)})
-        assert time.monotonic() - begun < 3 * docker_engine.ANSWER_SECONDS
-    assert isinstance(answer, NoAnswer)
-
-
 def test_what_is_no_engine_is_not_taken_for_one(tmp_path: Path) -> None:
     address = str(tmp_path / "web.sock")
     with socket.socket(socket.AF_UNIX) as web:
@@ -119,19 +106,6 @@ def test_an_engine_that_ends_at_once_shows_the_end_of_its_log(tmp_path: Path) ->
         )
     assert "ended at once (exit code 3)" in caught.value.message
     assert str(tmp_path / "logs/log") in caught.value.message
-
-
-def test_an_engine_that_does_not_answer_in_time_is_stopped(tmp_path: Path) -> None:
-    pid = tmp_path / "pid"
-    with pytest.raises(ToolchainError, match="does not answer at"):
-        docker_engine.start(
-            ["sh", "-c", f"echo $$ > {pid}; exec sleep 300"],
-            f"unix://{tmp_path}/a.sock",
-            log=tmp_path / "log",
-            seconds=1,
-        )
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(pid.read_text()), 0)
 
 
 REFUSED = """

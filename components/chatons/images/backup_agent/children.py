@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -119,12 +119,19 @@ class Child:
         if self._process.stdout is not None:
             self._process.stdout.close()
 
-    def wait(self, seconds: float, *, still: float | None = None) -> Ended:
+    def wait(
+        self,
+        seconds: float,
+        *,
+        still: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Ended:
         """Wait for its end.
 
         Args:
             seconds: for so long at most.
             still: and for so long at most while it does nothing at all.
+            clock: measures `still`, in seconds.
 
         Raises:
             StalledError: the time is over; it is stopped.
@@ -132,7 +139,7 @@ class Child:
         """
         begun = time.monotonic()
         if still is not None:
-            self._see_it_work(begun + seconds, still)
+            self._see_it_work(begun + seconds, still, clock)
         self._sleep_until_end(begun + seconds - time.monotonic())
         try:
             self._process.wait(timeout=max(0.0, seconds - (time.monotonic() - begun)))
@@ -141,12 +148,12 @@ class Child:
             raise StalledError(f"{self.name} did not end within {seconds:.0f} s") from error
         return self.ended()
 
-    def _see_it_work(self, until: float, still: float) -> None:
-        watch = Watch(work_of(self.pid), time.monotonic(), still)
+    def _see_it_work(self, until: float, still: float, clock: Callable[[], float]) -> None:
+        watch = Watch(work_of(self.pid), clock(), still)
         while (now := time.monotonic()) < until:
             if self._sleep_until_end(min(LOOK_SECONDS, still / 2, until - now)):
                 return
-            if watch.stands_still(work_of(self.pid), time.monotonic()):
+            if watch.stands_still(work_of(self.pid), clock()):
                 self.stop()
                 raise StandsStillError(f"{self.name} stood still for {still:.0f} s, so it was ended")
 

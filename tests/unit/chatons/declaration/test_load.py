@@ -395,17 +395,12 @@ def test_a_secret_of_the_backups_that_cannot_be_one_is_refused_untold(
 
 
 @pytest.mark.parametrize("wrong", [pytest.param(each, id=each.name) for each in TABLE])
-def test_a_refusal_names_the_key_and_the_remedy(wrong: Wrong) -> None:
+def test_a_refusal_names_the_key_and_the_remedy_in_two_lines_below_one_headline(wrong: Wrong) -> None:
     found = problems(configuration(dict([wrong.edit])))
     assert [problem.key for problem in found] == [wrong.key]
     assert wrong.problem in found[0].problem
     assert wrong.remedy in found[0].remedy
-
-
-@pytest.mark.parametrize("wrong", [pytest.param(each, id=each.name) for each in TABLE])
-def test_a_refusal_is_two_lines_below_one_headline(wrong: Wrong) -> None:
-    text = render(problems(configuration(dict([wrong.edit]))))
-    headline, problem, remedy = text.split("\n")
+    headline, problem, remedy = render(found).split("\n")
     assert headline == "cannot use this declaration: 1 problem"
     assert problem.startswith(f"  {wrong.key}: ")
     assert remedy.startswith("    -> ")

@@ -170,23 +170,29 @@ def test_debug_shows_where_an_error_came_from(ronron: Ronron) -> None:
         ronron("--debug", "approve", "production", PLAN)
 
 
-def test_the_process_ends_with_the_code_of_the_command(ronron: Ronron) -> None:
-    """As the shell sees it, through the console script's own entry."""
-    for arguments, code in (
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
         (["--version"], ExitCode.DONE),
         (["purr"], ExitCode.USAGE),
         (["approve", "production", PLAN], ExitCode.USAGE),
-    ):
-        done = subprocess.run(
-            [sys.executable, "-m", "ronron.commands.cli", "--state", str(ronron.state), *arguments],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-        assert done.returncode == code, done.stderr
-        assert "Traceback" not in done.stderr
+    ],
+    ids=["version", "no command", "no approval"],
+)
+def test_the_process_ends_with_the_code_of_the_command(
+    ronron: Ronron, arguments: list[str], code: ExitCode
+) -> None:
+    """As the shell sees it, through the console script's own entry."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ronron.commands.cli", "--state", str(ronron.state), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
 
 
 # -- looking -----------------------------------------------------------------------------------------------

@@ -99,12 +99,12 @@ def test_a_program_that_died_early_is_known_by_its_standard_error() -> None:
 )
 def test_a_flood_takes_no_time(piece: str) -> None:
     flood = piece * (4_000_000 // len(piece))
-    begin = time.monotonic()
+    begin = time.process_time()
     plain_cause(flood)
     last_words(flood)
     engine_words(flood)
     program_words([Diagnostic("error", flood), Diagnostic("info#err", flood)])
-    assert time.monotonic() - begin < AT_MOST
+    assert time.process_time() - begin < AT_MOST
 
 
 @given(st.text())

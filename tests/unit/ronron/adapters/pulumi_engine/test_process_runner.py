@@ -141,7 +141,7 @@ def test_a_child_that_stops_when_asked_is_asked_once(tmp_path: Path) -> None:
 
 def test_a_child_that_never_stops_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
     children = Children(PROCESSES)
-    command = python(tmp_path, STUBBORN, grace=AT_ONCE, last_grace=timedelta(seconds=1))
+    command = python(tmp_path, STUBBORN, grace=AT_ONCE, last_grace=timedelta(seconds=3))
     begun = (tmp_path / "child").exists
     with interrupted_when(children, begun), children.turn() as turn:
         ended = children.run(turn, command)
