@@ -9,6 +9,8 @@ VENV := .venv/bin
 # The engine, language host and plugin that `python -m toolchain` has found or made, for the rest of a recipe.
 WITH_TOOLCHAIN = eval "$$($(VENV)/python -m toolchain env)"
 TESTS ?=
+# Tests run side by side: they wait for containers and the engine for more than half of their time.
+WORKERS ?= 4
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -28,7 +30,7 @@ check: lint  ## Check what can be checked in minutes, without engine and Docker:
 
 test: lint  ## Check everything: style, types, borders, then all tests on real parts (TESTS="path -k word")
 	@$(VENV)/python -m toolchain ensure tests
-	@$(WITH_TOOLCHAIN) && $(VENV)/python -m pytest $(TESTS)
+	@$(WITH_TOOLCHAIN) && $(VENV)/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
 
 lint: venv  ## Check style, types and the import contracts
 	@$(VENV)/ruff check .

@@ -139,8 +139,8 @@ class Story:
                 idle = record.running is None
                 if idle and record.current and record.current.commit == commit and pad.title() == title:
                     return
-                if idle and record.attempted and record.attempted.commit == commit and record.failure:
-                    raise DemoError(f"{record.failure}\nhint: ronron explain {STACK}")
+                if idle and record.attempted and record.attempted.commit == commit and record.failed:
+                    raise DemoError(f"{record.failed.message}\nhint: ronron explain {STACK}")
                 if time.monotonic() > until:
                     raise DemoError(
                         f"{commit[:12]} is not live after {seconds:.0f} s\nhint: read {self.places.watch_log}"

@@ -14,21 +14,21 @@ import pulumi
 from pydantic import SecretStr
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
+from chatons import catalogue
 from chatons.declaration import machine_changes, upgrades
-from chatons.declaration.load import SEALED, Declaration, DeclarationError, StackConfiguration, load
+from chatons.declaration.load import ENCRYPTED, Declaration, DeclarationError, StackConfiguration, load
 from chatons.declaration.secrets import BACKUP_ROLES, PROXMOX_TOKEN
 from chatons.docker import preflight
 from chatons.proxmox import preflight as proxmox_preflight
-from chatons.schema import checks as examination
-from chatons.schema.checks import Check
-from chatons.schema.models import KanboardService
+from chatons.schema import checks
+from chatons.schema.checks import CheckResult
 from chatons.schema.problems import NAMESPACE, Problem, render
 
 _MESSAGE_WAS_SHOWN = 32
 """Exit code that tells the language host to add nothing of its own. Source: pulumi/pulumi, sdk/python/cmd/
 pulumi-language-python-exec, PYTHON_PROCESS_EXITED_AFTER_SHOWING_USER_ACTIONABLE_MESSAGE_CODE."""
 
-WITHOUT = "RONRON_WITHOUT"
+EXCLUDE = "RONRON_EXCLUDE"
 """Names of machines that do not answer, with commas; see docs/operations.md."""
 
 _TRIES = 15
@@ -50,7 +50,7 @@ def plain_refusals() -> Iterator[None]:
 
 def configuration() -> StackConfiguration:
     """The configuration of the running stack, as the engine hands it over."""
-    sealed = set(pulumi.runtime.get_config_secret_keys_env())
+    secret_keys = set(pulumi.runtime.get_config_secret_keys_env())
     values: dict[str, object] = {}
     secrets: dict[str, SecretStr | None] = {}
     backup_secrets: dict[str, SecretStr] = {}
@@ -58,13 +58,13 @@ def configuration() -> StackConfiguration:
         namespace, _, key = full_key.partition(":")
         if namespace != NAMESPACE:
             continue
-        if full_key not in sealed:
+        if full_key not in secret_keys:
             values[key] = _value(text)
         elif key == "backup":
-            values[key], backup_secrets = sealed_backup(_value(text))
+            values[key], backup_secrets = encrypted_backup(_value(text))
         elif text.startswith("{"):
             # A mapping with a secret somewhere inside: the engine does not tell where.
-            values[key] = SEALED
+            values[key] = ENCRYPTED
         else:
             secrets[key] = SecretStr(text)
     return StackConfiguration(
@@ -90,9 +90,9 @@ def declaration(stack: StackConfiguration) -> Declaration:
     )
     refused = [*upgrades.refused(declared, before), *machine_changes.refused(declared, before)]
     outside = _outside(stack, declared, before)
-    if examination.is_asked_for(os.environ):
-        _tell([*(Check(name="declaration", problem=problem) for problem in refused), *outside])
-    problems = [*refused, *examination.problems(outside)]
+    if checks.is_asked_for(os.environ):
+        _log_results([*(CheckResult(name="declaration", problem=problem) for problem in refused), *outside])
+    problems = [*refused, *checks.blocking(outside)]
     if problems:
         raise DeclarationError(problems)
     _warn(declared)
@@ -102,24 +102,24 @@ def declaration(stack: StackConfiguration) -> Declaration:
     return declared
 
 
-def _outside(stack: StackConfiguration, declared: Declaration, before: object) -> list[Check]:
+def _outside(stack: StackConfiguration, declared: Declaration, before: object) -> list[CheckResult]:
     """What is looked at outside: the cluster, then the Docker of each machine."""
-    without = left_out(os.environ)
+    without = excluded(os.environ)
     token = stack.secrets.get(PROXMOX_TOKEN)
     cluster = [] if token is None else proxmox_preflight.checks(declared, token, before, without=without)
     return [*cluster, *preflight.checks(declared, without=without)]
 
 
-def _tell(checks: list[Check]) -> NoReturn:
-    """Say what was looked at, to whoever asked for nothing else."""
-    for check in checks:
-        pulumi.log.info(examination.told(check))
+def _log_results(results: list[CheckResult]) -> NoReturn:
+    """Log every result and end: the run was asked for nothing else."""
+    for result in results:
+        pulumi.log.info(checks.message(result))
     sys.exit(_MESSAGE_WAS_SHOWN)
 
 
-def left_out(environment: Mapping[str, str]) -> frozenset[str]:
+def excluded(environment: Mapping[str, str]) -> frozenset[str]:
     """Names of the machines that this run leaves out: whoever runs the engine excludes what is on them."""
-    names = (name.strip() for name in environment.get(WITHOUT, "").split(","))
+    names = (name.strip() for name in environment.get(EXCLUDE, "").split(","))
     return frozenset(name for name in names if name)
 
 
@@ -180,23 +180,21 @@ def secret(key: str) -> pulumi.Output[str]:
     return pulumi.Config(NAMESPACE).require_secret(key)
 
 
-def sealed_backup(value: object) -> tuple[object, dict[str, SecretStr]]:
-    """`ronron:backup` with what must be a secret sealed, and the secrets by role.
+def encrypted_backup(value: object) -> tuple[object, dict[str, SecretStr]]:
+    """`ronron:backup` with `ENCRYPTED` in place of each secret, and the secrets by role.
 
-    The engine tells that there is a secret somewhere inside, not where, and hands out all of it in clear.
+    The engine says that the value has a secret somewhere inside, not where, and hands it out decrypted.
     """
     if not isinstance(value, Mapping):
         return value, {}
     found = {role: SecretStr(value[role]) for role in BACKUP_ROLES if isinstance(value.get(role), str)}
-    return {**value, **dict.fromkeys(found, SEALED)}, found
+    return {**value, **dict.fromkeys(found, ENCRYPTED)}, found
 
 
 def _warn(declared: Declaration) -> None:
     for name, service in sorted(declared.services.items()):
-        if isinstance(service, KanboardService) and not service.members_only:
-            pulumi.log.warn(
-                f"{name} starts with the login admin/admin: change it at once, or set members_only until then"
-            )
+        for warning in catalogue.kind_of(service).warnings(name, service):
+            pulumi.log.warn(warning)
 
 
 def _value(text: str) -> object:

@@ -170,7 +170,7 @@ class Settings(BaseSettings):
         state: directory of the records, the mirror of the repository and, by default, the Pulumi state.
         poll: time between two looks at the repository, 1 second or more.
         workers: how many environments are worked on at once.
-        backup_look: time between two looks at the backups of an environment.
+        backup_poll: time between two looks at the backups of an environment.
         policy_reference: where the policy is read: the repository's default branch.
         policy_file: the policy's path in the repository.
         pulumi_plugins: a directory of plugins that are installed already, linked into the engine's home.
@@ -194,7 +194,7 @@ class Settings(BaseSettings):
     state: SettingsPath = Field(default_factory=_default_state)
     poll: Annotated[timedelta, _between(_SECOND, _DAY)] = timedelta(seconds=30)
     workers: Annotated[int, Field(ge=1, le=64)] = 4
-    backup_look: Annotated[timedelta, _between(_MINUTE, _DAY)] = timedelta(minutes=15)
+    backup_poll: Annotated[timedelta, _between(_MINUTE, _DAY)] = timedelta(minutes=15)
     policy_reference: Annotated[str, BeforeValidator(read_reference)] = "HEAD"
     policy_file: Annotated[str, BeforeValidator(read_directory)] = POLICY_FILE
     pulumi_plugins: SettingsPath | None = None

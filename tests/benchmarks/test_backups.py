@@ -80,7 +80,7 @@ def test_an_unchanged_gibibyte_costs_three_tenths_more_than_restic_alone_and_one
     agent = service.agent
 
     def ours() -> float:
-        return took(agent, "ronron-agent", "now", "--reason", "asked")
+        return took(agent, "ronron-agent", "backup", "--reason", "asked")
 
     def bare() -> float:
         return took(agent, *RESTIC, "backup", "--json", "/data/files")
@@ -116,7 +116,7 @@ def test_an_agent_streams_a_database_of_two_gibibytes_in_two_hundred_mebibytes_o
     agent = service.start(mem_limit="200m", memswap_limit="200m")
 
     with peak_of(agent) as peak:
-        seconds = took(agent, "ronron-agent", "now", "--reason", "asked")
+        seconds = took(agent, "ronron-agent", "backup", "--reason", "asked")
     agent.reload()
     assert agent.attrs["State"]["Running"]
     assert not agent.attrs["State"]["OOMKilled"]

@@ -1,4 +1,4 @@
-"""What everything that knows of backups does; see ports.Backups. The real one has a real agent beside it."""
+"""The contract of ports.Backups, for the fake and for a real agent on a real Docker."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Protocol
 import pytest
 
 from ronron.adapters.docker_agents.backups import DockerBackups
-from ronron.core.errors import AgentSilentError, BackupError, ConfigError, SnapshotUnfitError
+from ronron.core.errors import AgentUnreachableError, BackupError, ConfigError, SnapshotUnfitError
 from ronron.core.inventory import Inventory
 from ronron.ports import Backups
 from ronron.testing import FakeBackups
@@ -23,25 +23,25 @@ pytestmark = pytest.mark.timeout(300)
 
 
 class World(Protocol):
-    """A service that a test owns, and what knows of its backups. It is used by one test after the other."""
+    """A service of the tests and the port of its backups. The tests share it, one after the other."""
 
     backups: Backups
     inventory: Inventory
 
     def write(self) -> None:
-        """Let the service hold more rows than before."""
+        """Add rows to the service."""
         ...
 
     def rows(self) -> dict[str, int]:
-        """What it holds now."""
+        """The present number of rows, by what they are."""
         ...
 
-    def silence(self) -> None:
-        """Let its agent not answer any more."""
+    def disconnect(self) -> None:
+        """Make its agent unreachable."""
         ...
 
-    def wake(self) -> None:
-        """Let it answer again."""
+    def reconnect(self) -> None:
+        """Make its agent answer again."""
         ...
 
 
@@ -61,11 +61,11 @@ class FakeWorld:
     def rows(self) -> dict[str, int]:
         return dict(self.fake.agent(NAME).rows)
 
-    def silence(self) -> None:
-        self.fake.agent(NAME).silent = True
+    def disconnect(self) -> None:
+        self.fake.agent(NAME).unreachable = True
 
-    def wake(self) -> None:
-        self.fake.agent(NAME).silent = False
+    def reconnect(self) -> None:
+        self.fake.agent(NAME).unreachable = False
 
 
 class RealWorld:
@@ -84,10 +84,10 @@ class RealWorld:
     def rows(self) -> dict[str, int]:
         return self.board.rows()
 
-    def silence(self) -> None:
+    def disconnect(self) -> None:
         self.board.agent.stop(timeout=10)
 
-    def wake(self) -> None:
+    def reconnect(self) -> None:
         self.board.agent.start()
 
 
@@ -143,11 +143,11 @@ def world(request: pytest.FixtureRequest) -> World:
     return real
 
 
-def nobody(line: str) -> None:
-    """For who does not want to be told."""
+def ignore(line: str) -> None:
+    """Ignore the line."""
 
 
-def test_a_snapshot_says_what_it_is_of_and_what_is_in_it(world: World) -> None:
+def test_a_snapshot_describes_its_service_and_contents(world: World) -> None:
     world.write()
     commit = "2e3" + "0" * 37
     taken = world.backups.snapshot(world.inventory, NAME, "update", commit)
@@ -161,12 +161,12 @@ def test_a_snapshot_says_what_it_is_of_and_what_is_in_it(world: World) -> None:
     assert taken.taken.utcoffset() == timedelta(0)
 
 
-def test_a_snapshot_that_nobody_gave_a_reason_for_was_asked_for(world: World) -> None:
+def test_the_default_reason_of_a_snapshot_is_asked(world: World) -> None:
     taken = world.backups.snapshot(world.inventory, NAME)
     assert (taken.reason, taken.revision) == ("asked", None)
 
 
-def test_snapshots_are_listed_with_the_newest_first(world: World) -> None:
+def test_snapshots_are_listed_the_newest_first(world: World) -> None:
     first = world.backups.snapshot(world.inventory, NAME)
     world.write()
     second = world.backups.snapshot(world.inventory, NAME)
@@ -180,33 +180,33 @@ def test_snapshots_are_listed_with_the_newest_first(world: World) -> None:
     assert run.ok is True
 
 
-def test_a_restore_brings_back_what_was_there_and_keeps_what_it_replaces(world: World) -> None:
+def test_a_restore_replaces_the_data_and_takes_a_safety_snapshot(world: World) -> None:
     world.write()
     wanted = world.backups.snapshot(world.inventory, NAME)
     before = world.rows()
     world.write()
     world.write()
     replaced = world.rows()
-    told: list[str] = []
-    restored = world.backups.restore(world.inventory, NAME, wanted, told=told.append)
+    lines: list[str] = []
+    restored = world.backups.restore(world.inventory, NAME, wanted, log=lines.append)
     assert world.rows() == before
     assert restored.snapshot == wanted.id
-    assert dict(restored.counts) == dict(restored.promised) == before
+    assert dict(restored.counts) == dict(restored.expected) == before
     assert restored.healthy is None
-    assert told
-    assert all("\n" not in line for line in told)
-    kept = world.backups.snapshots(world.inventory, NAME)[0]
-    assert (kept.id, kept.reason) == (restored.kept, "restore")
-    back = world.backups.restore(world.inventory, NAME, kept, told=nobody)
+    assert lines
+    assert all("\n" not in line for line in lines)
+    safety = world.backups.snapshots(world.inventory, NAME)[0]
+    assert (safety.id, safety.reason) == (restored.safety_snapshot, "restore")
+    back = world.backups.restore(world.inventory, NAME, safety, log=ignore)
     assert world.rows() == replaced
-    assert back.kept not in {None, kept.id}
+    assert back.safety_snapshot not in {None, safety.id}
 
 
-def test_a_restore_can_do_without_keeping_what_is_there(world: World) -> None:
+def test_a_restore_without_a_safety_snapshot_takes_none(world: World) -> None:
     world.write()
     wanted = world.backups.snapshot(world.inventory, NAME)
-    restored = world.backups.restore(world.inventory, NAME, wanted, keep=False, told=nobody)
-    assert restored.kept is None
+    restored = world.backups.restore(world.inventory, NAME, wanted, safety_snapshot=False, log=ignore)
+    assert restored.safety_snapshot is None
     assert world.backups.snapshots(world.inventory, NAME)[0] == wanted
 
 
@@ -219,18 +219,18 @@ def test_another_services_snapshot_is_refused(world: World) -> None:
         taken.model_copy(update={"database": None}),
     ):
         with pytest.raises(SnapshotUnfitError, match="cannot restore snapshot"):
-            world.backups.restore(world.inventory, NAME, stranger, told=nobody)
+            world.backups.restore(world.inventory, NAME, stranger, log=ignore)
         with pytest.raises(SnapshotUnfitError, match="cannot restore snapshot"):
-            world.backups.drill(world.inventory, NAME, stranger, nobody)
+            world.backups.drill(world.inventory, NAME, stranger, ignore)
     assert world.rows() == before
     assert world.backups.snapshots(world.inventory, NAME)[0] == taken
 
 
-def test_a_snapshot_of_a_newer_version_is_refused_with_the_remedy(world: World) -> None:
+def test_a_snapshot_of_a_newer_version_is_refused_with_a_hint(world: World) -> None:
     taken = world.backups.snapshot(world.inventory, NAME)
     newer = taken.model_copy(update={"version": "1.2.100", "image": "kanboard/kanboard:v1.2.100"})
     with pytest.raises(SnapshotUnfitError, match=r"1\.2\.100, 1\.2\.53 is running") as refused:
-        world.backups.restore(world.inventory, NAME, newer, told=nobody)
+        world.backups.restore(world.inventory, NAME, newer, log=ignore)
     assert "kanboard/kanboard:v1.2.100" in refused.value.hint
     assert world.backups.snapshots(world.inventory, NAME)[0] == taken, "nothing was touched"
 
@@ -240,52 +240,56 @@ def test_a_snapshot_of_a_newer_database_is_refused(world: World) -> None:
     assert taken.database is not None
     newer = taken.model_copy(update={"database": taken.database.model_copy(update={"major": 17})})
     with pytest.raises(SnapshotUnfitError, match="of PostgreSQL 17, 15 is running"):
-        world.backups.restore(world.inventory, NAME, newer, told=nobody)
+        world.backups.restore(world.inventory, NAME, newer, log=ignore)
     assert world.backups.snapshots(world.inventory, NAME)[0] == taken, "nothing was touched"
 
 
-def test_a_snapshot_of_an_older_version_is_restored_and_that_is_said(world: World) -> None:
+def test_a_snapshot_of_an_older_version_is_restored_with_a_warning(world: World) -> None:
     taken = world.backups.snapshot(world.inventory, NAME)
     older = taken.model_copy(update={"version": "1.2.9"})
-    told: list[str] = []
-    world.backups.restore(world.inventory, NAME, older, keep=False, told=told.append)
-    assert any("1.2.9" in line and "will migrate" in line for line in told)
+    lines: list[str] = []
+    world.backups.restore(world.inventory, NAME, older, safety_snapshot=False, log=lines.append)
+    assert any("1.2.9" in line and "will migrate" in line for line in lines)
 
 
-def test_a_restore_that_gives_other_rows_than_promised_is_undone(world: World) -> None:
+def test_a_restore_with_other_counts_than_the_manifest_leaves_the_old_data(world: World) -> None:
     taken = world.backups.snapshot(world.inventory, NAME)
     before = world.rows()
     more = {**taken.counts, "tasks": taken.counts["tasks"] + 5}
     with pytest.raises(BackupError, match=f"{before['tasks']} tasks instead of {before['tasks'] + 5}"):
         world.backups.restore(
-            world.inventory, NAME, taken.model_copy(update={"counts": more}), keep=False, told=nobody
+            world.inventory,
+            NAME,
+            taken.model_copy(update={"counts": more}),
+            safety_snapshot=False,
+            log=ignore,
         )
     assert world.rows() == before
 
 
-def test_a_drill_proves_a_snapshot_and_is_remembered(world: World) -> None:
+def test_a_drill_proves_a_snapshot_and_is_recorded(world: World) -> None:
     world.write()
     taken = world.backups.snapshot(world.inventory, NAME)
     world.write()
     before = world.rows()
-    told: list[str] = []
-    result = world.backups.drill(world.inventory, NAME, taken, told.append)
+    lines: list[str] = []
+    result = world.backups.drill(world.inventory, NAME, taken, lines.append)
     assert result.passed, result.detail
     assert (result.service, result.snapshot) == (NAME, taken.id)
-    assert dict(result.counts) == dict(result.promised) == dict(taken.counts)
+    assert dict(result.counts) == dict(result.expected) == dict(taken.counts)
     assert result.probe
     assert result.started <= result.finished
-    assert told[-1] == result.detail
+    assert lines[-1] == result.detail
     assert world.rows() == before
     run = world.backups.status(world.inventory, NAME).runs["drill"]
     assert run is not None
     assert (run.ok, run.error, run.started) == (True, None, result.started)
 
 
-def test_a_drill_that_finds_other_rows_is_a_result_and_is_remembered(world: World) -> None:
+def test_a_drill_with_other_counts_fails_and_is_recorded(world: World) -> None:
     taken = world.backups.snapshot(world.inventory, NAME)
     more = taken.model_copy(update={"counts": {**taken.counts, "tasks": taken.counts["tasks"] + 5}})
-    result = world.backups.drill(world.inventory, NAME, more, nobody)
+    result = world.backups.drill(world.inventory, NAME, more, ignore)
     assert not result.passed
     found = taken.counts["tasks"]
     assert result.detail == f"{found} tasks instead of {found + 5}"
@@ -296,33 +300,33 @@ def test_a_drill_that_finds_other_rows_is_a_result_and_is_remembered(world: Worl
     assert run.error.message == result.detail
 
 
-def test_a_drill_of_what_a_newer_version_wrote_fails_before_anything_is_made(world: World) -> None:
+def test_a_drill_of_a_snapshot_of_a_newer_version_fails(world: World) -> None:
     taken = world.backups.snapshot(world.inventory, NAME)
-    result = world.backups.drill(world.inventory, NAME, taken.model_copy(update={"version": "2.0"}), nobody)
+    result = world.backups.drill(world.inventory, NAME, taken.model_copy(update={"version": "2.0"}), ignore)
     assert not result.passed
     assert "2.0, 1.2.53 is running" in result.detail
 
 
-def test_a_drill_of_a_snapshot_that_is_not_there_fails(world: World) -> None:
+def test_a_drill_of_an_unknown_snapshot_fails(world: World) -> None:
     taken = world.backups.snapshot(world.inventory, NAME)
     result = world.backups.drill(
-        world.inventory, NAME, taken.model_copy(update={"id": "f" * 64, "run": "f" * 32}), nobody
+        world.inventory, NAME, taken.model_copy(update={"id": "f" * 64, "run": "f" * 32}), ignore
     )
     assert not result.passed
     assert result.detail
 
 
-def test_a_restore_of_a_snapshot_that_is_not_there_changes_nothing(world: World) -> None:
+def test_a_restore_of_an_unknown_snapshot_changes_nothing(world: World) -> None:
     taken = world.backups.snapshot(world.inventory, NAME)
     before = world.rows()
     gone = taken.model_copy(update={"id": "f" * 64, "run": "f" * 32})
     with pytest.raises(BackupError) as failed:
-        world.backups.restore(world.inventory, NAME, gone, keep=False, told=nobody)
+        world.backups.restore(world.inventory, NAME, gone, safety_snapshot=False, log=ignore)
     assert failed.value.hint
     assert world.rows() == before
 
 
-def test_an_export_is_a_new_directory_with_everything(world: World, tmp_path: Path) -> None:
+def test_an_export_is_a_new_directory_with_all_contents(world: World, tmp_path: Path) -> None:
     taken = world.backups.snapshot(world.inventory, NAME)
     place = tmp_path / "some" / "place"
     world.backups.export(world.inventory, NAME, taken, place)
@@ -331,16 +335,16 @@ def test_an_export_is_a_new_directory_with_everything(world: World, tmp_path: Pa
     assert [each.name for each in place.parent.iterdir()] == ["place"], "nothing is left beside it"
 
 
-def test_an_export_into_a_place_with_something_in_it_is_refused(world: World, tmp_path: Path) -> None:
+def test_an_export_into_a_directory_that_is_not_empty_is_refused(world: World, tmp_path: Path) -> None:
     taken = world.backups.snapshot(world.inventory, NAME)
     (tmp_path / "mine").write_text("precious")
     for place in (tmp_path, tmp_path / "mine"):
-        with pytest.raises(ConfigError, match="the place is not empty"):
+        with pytest.raises(ConfigError, match="the directory is not empty"):
             world.backups.export(world.inventory, NAME, taken, place)
     assert (tmp_path / "mine").read_text() == "precious"
 
 
-def test_an_export_of_what_is_not_there_leaves_nothing_behind(world: World, tmp_path: Path) -> None:
+def test_an_export_of_an_unknown_snapshot_leaves_no_files(world: World, tmp_path: Path) -> None:
     taken = world.backups.snapshot(world.inventory, NAME)
     gone = taken.model_copy(update={"id": "f" * 64, "run": "f" * 32})
     with pytest.raises(BackupError) as failed:
@@ -349,42 +353,42 @@ def test_an_export_of_what_is_not_there_leaves_nothing_behind(world: World, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_bundle_of_the_reconciler_is_kept_beside_the_snapshots(world: World, tmp_path: Path) -> None:
+def test_a_bundle_of_the_reconciler_is_stored_beside_the_snapshots(world: World, tmp_path: Path) -> None:
     world.backups.snapshot(world.inventory, NAME)
     before = world.backups.snapshots(world.inventory, NAME)
     (tmp_path / "records.sqlite").write_bytes(b"a record" * 100_000)
     bundle = tmp_path / "bundle.tar"
     with tarfile.open(bundle, "w") as opened:
         opened.add(tmp_path / "records.sqlite", "records.sqlite")
-    kept = world.backups.keep(world.inventory, NAME, bundle)
-    assert re.fullmatch("[0-9a-f]{8,64}", kept)
+    stored = world.backups.back_up_bundle(world.inventory, NAME, bundle)
+    assert re.fullmatch("[0-9a-f]{8,64}", stored)
     assert world.backups.snapshots(world.inventory, NAME) == before, "it is none of the service's"
 
 
-def test_an_agent_that_does_not_answer_is_silent_whatever_it_is_asked(world: World, tmp_path: Path) -> None:
+def test_every_call_of_an_unreachable_agent_fails_and_may_be_retried(world: World, tmp_path: Path) -> None:
     taken = world.backups.snapshot(world.inventory, NAME)
     bundle = tmp_path / "bundle.tar"
     bundle.write_bytes(b"x")
-    world.silence()
+    world.disconnect()
     try:
         for ask in (
             lambda: world.backups.status(world.inventory, NAME),
             lambda: world.backups.snapshot(world.inventory, NAME),
             lambda: world.backups.snapshots(world.inventory, NAME),
-            lambda: world.backups.restore(world.inventory, NAME, taken, told=nobody),
-            lambda: world.backups.drill(world.inventory, NAME, taken, nobody),
+            lambda: world.backups.restore(world.inventory, NAME, taken, log=ignore),
+            lambda: world.backups.drill(world.inventory, NAME, taken, ignore),
             lambda: world.backups.export(world.inventory, NAME, taken, tmp_path / "place"),
-            lambda: world.backups.keep(world.inventory, NAME, bundle),
+            lambda: world.backups.back_up_bundle(world.inventory, NAME, bundle),
         ):
-            with pytest.raises(AgentSilentError) as silent:
+            with pytest.raises(AgentUnreachableError) as error:
                 ask()
-            assert silent.value.retryable
-            assert silent.value.hint
+            assert error.value.retryable
+            assert error.value.hint
     finally:
-        world.wake()
+        world.reconnect()
 
 
-def test_a_service_without_backups_is_told_so(world: World) -> None:
+def test_a_service_without_a_backup_is_refused(world: World) -> None:
     board = world.inventory.services[NAME].model_copy(update={"backup": None})
     without = world.inventory.model_copy(update={"services": {NAME: board}})
     with pytest.raises(BackupError, match="cannot find backups of board: none are declared"):

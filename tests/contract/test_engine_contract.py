@@ -23,9 +23,9 @@ from ronron.core.errors import (
     UpdateFailedError,
 )
 from ronron.core.model import Change, Operation, ProcessMark
-from ronron.core.status import Finding
+from ronron.core.status import CheckResult
 from ronron.testing import Thing
-from tests.support.engine_worlds import RED, FakeWorld, RealWorld, World
+from tests.support.engine_worlds import RED, FakeWorld, RealWorld, World, resources_in
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -79,14 +79,13 @@ def test_a_stack_that_is_not_there_is_made_only_on_request(world: World) -> None
     preview = world.engine.preview(world.program(create_stack=True))
     assert custom(preview.changes) == [("create", "shelf")]
     state = world.engine.state(world.program())
-    assert (state.exists, state.resources, state.inventory) == (True, 0, None)
+    assert (state.exists, resources_in(world.engine, world.program()), state.inventory) == (True, 0, None)
 
 
 def test_what_is_as_it_should_be_is_not_touched(live: World) -> None:
     preview = live.engine.preview(live.program())
     assert preview.touching == ()
     assert ("same", "shelf") in [(change.operation.value, change.name) for change in preview.changes]
-    assert preview.resources == 1
 
 
 def test_a_change_names_its_property_and_no_value(live: World) -> None:
@@ -165,7 +164,11 @@ def test_an_update_does_what_was_previewed(live: World) -> None:
     assert sorted(custom(updated.changes)) == [("create", "lamp"), ("update", "shelf")]
     assert updated.inventory == {"version": 1, "services": {}}
     state = live.engine.state(live.program())
-    assert (state.resources, state.inventory, state.pending) == (2, updated.inventory, ())
+    assert (resources_in(live.engine, live.program()), state.inventory, state.pending) == (
+        2,
+        updated.inventory,
+        (),
+    )
     assert live.engine.preview(live.program()).touching == ()
 
 
@@ -213,7 +216,7 @@ def test_a_resource_that_fails_is_told_in_its_own_words_and_the_rest_is_kept(liv
     with pytest.raises(UpdateFailedError, match=r"cannot create sofa.*: it does not go through the door"):
         live.update(preview)
     state = live.engine.state(live.program())
-    assert (state.resources, state.pending) == (2, ())
+    assert (resources_in(live.engine, live.program()), state.pending) == (2, ())
     assert state.inventory == {"version": 1}
 
 
@@ -226,7 +229,7 @@ def test_what_waited_for_a_resource_that_fails_is_not_told_as_the_cause(live: Wo
     ) as caught:
         live.update(preview)
     assert "cushion" not in f"{caught.value} {caught.value.hint}"
-    assert live.engine.state(live.program()).resources == 1
+    assert resources_in(live.engine, live.program()) == 1
 
 
 def test_the_owner_knows_of_the_engine_before_it_can_do_anything(live: World) -> None:
@@ -263,9 +266,9 @@ BLUE_ROOM = (BLUE, on("here", "bed", "blue"), on("there", "desk", "blue"), on("t
 
 def test_what_is_on_a_machine_that_is_left_out_is_not_touched(two_machines: World) -> None:
     two_machines.declare(*BLUE_ROOM, inventory={"version": 2})
-    preview = two_machines.engine.preview(two_machines.program(without=("there",)))
+    preview = two_machines.engine.preview(two_machines.program(excluded=("there",)))
     assert sorted(custom(preview.changes)) == [("update", "bed"), ("update", "shelf")]
-    updated = two_machines.update(preview, without=("there",))
+    updated = two_machines.update(preview, excluded=("there",))
     assert sorted(custom(updated.changes)) == [("update", "bed"), ("update", "shelf")]
     assert updated.inventory == {"version": 2}
     # What was left out is made up for by the next update of everything.
@@ -277,16 +280,16 @@ def test_what_is_on_a_machine_that_is_left_out_is_not_touched(two_machines: Worl
 
 def test_without_a_machine_nothing_is_deleted_on_any_other(two_machines: World) -> None:
     two_machines.declare(BLUE, on("there", "desk", "red"), inventory={"version": 1})
-    preview = two_machines.engine.preview(two_machines.program(without=("there",)))
+    preview = two_machines.engine.preview(two_machines.program(excluded=("there",)))
     assert custom(preview.changes) == [("update", "shelf")]
-    two_machines.update(preview, without=("there",))
+    two_machines.update(preview, excluded=("there",))
     whole = two_machines.engine.preview(two_machines.program())
     assert custom(whole.changes) == [("delete", "bed")]
 
 
 def test_a_plan_without_a_machine_is_another_plan(two_machines: World) -> None:
     two_machines.declare(BLUE, on("here", "bed", "red"), on("there", "desk", "red"), inventory={"version": 1})
-    without = two_machines.engine.preview(two_machines.program(without=("there",)))
+    without = two_machines.engine.preview(two_machines.program(excluded=("there",)))
     whole = two_machines.engine.preview(two_machines.program())
     assert custom(without.changes) == custom(whole.changes)
     assert without.identity != whole.identity
@@ -295,8 +298,8 @@ def test_a_plan_without_a_machine_is_another_plan(two_machines: World) -> None:
 
 
 def test_a_machine_whose_provider_is_not_known_cannot_be_left_out(two_machines: World) -> None:
-    with pytest.raises(EngineError, match="cannot update without nowhere"):
-        two_machines.engine.preview(two_machines.program(without=("nowhere",)))
+    with pytest.raises(EngineError, match="cannot exclude nowhere"):
+        two_machines.engine.preview(two_machines.program(excluded=("nowhere",)))
 
 
 def test_two_updates_of_one_stack_do_not_run_at_once(live: World) -> None:
@@ -315,42 +318,42 @@ def test_two_updates_of_one_stack_do_not_run_at_once(live: World) -> None:
 
 
 def test_where_nothing_is_half_made_nothing_is_mended(live: World) -> None:
-    assert live.engine.mend(live.program()) == ()
+    assert live.engine.refresh_failed(live.program()) == ()
     assert live.engine.preview(live.program()).changes
 
 
 def test_a_stack_that_is_not_there_has_nothing_to_mend(world: World) -> None:
-    assert world.engine.mend(world.program()) == ()
+    assert world.engine.refresh_failed(world.program()) == ()
 
 
 def test_a_program_tells_what_it_finds_and_makes_nothing(live: World) -> None:
     found = (
-        Finding(name="node alice", good=True, version="9.0.10", origin="online"),
-        Finding(name="machine vm01", good=False, origin="101 is taken", remedy="choose another number"),
+        CheckResult(name="node alice", good=True, version="9.0.10", origin="online"),
+        CheckResult(name="machine vm01", good=False, origin="101 is taken", remedy="choose another number"),
     )
     live.find(*found)
-    assert live.engine.examine(live.program()) == found
-    assert live.engine.state(live.program()).resources == 1
+    assert live.engine.checks(live.program()) == found
+    assert resources_in(live.engine, live.program()) == 1
 
 
 def test_a_program_that_finds_nothing_is_only_previewed(live: World) -> None:
     live.declare(BLUE, inventory={"version": 1})
-    assert live.engine.examine(live.program()) == ()
+    assert live.engine.checks(live.program()) == ()
     assert custom(live.engine.preview(live.program()).changes) == [("update", "shelf")]
 
 
 def test_a_new_stack_can_be_asked_what_it_will_find(world: World) -> None:
-    found = Finding(name="quorum", good=True, origin="the cluster has one")
+    found = CheckResult(name="quorum", good=True, origin="the cluster has one")
     world.find(found)
     with pytest.raises(StackNotFoundError):
-        world.engine.examine(world.program())
-    assert world.engine.examine(world.program(create_stack=True)) == (found,)
+        world.engine.checks(world.program())
+    assert world.engine.checks(world.program(create_stack=True)) == (found,)
 
 
 def test_a_program_that_breaks_off_finds_nothing(live: World) -> None:
     live.declare(RED, raises="no such file")
     with pytest.raises(ProgramError, match="no such file"):
-        live.engine.examine(live.program())
+        live.engine.checks(live.program())
 
 
 # -- interruption and death ------------------------------------------------------------------------
@@ -362,7 +365,7 @@ def test_an_interrupted_update_leaves_nothing_half_done(live: World) -> None:
     with pytest.raises(EngineInterruptedError):
         live.update(preview, during="lamp", then=live.engine.interrupt)
     state = live.engine.state(live.program())
-    assert (state.resources, state.pending) == (2, ())
+    assert (resources_in(live.engine, live.program()), state.pending) == (2, ())
     updated = live.update(live.engine.preview(live.program()))
     assert custom(updated.changes) == [("create", "sofa")]
 
@@ -380,18 +383,18 @@ def test_a_killed_engine_leaves_an_operation_of_which_nobody_knows_the_end(live:
     (pending,) = live.engine.state(live.program()).pending_creates
     assert pending.endswith("::lamp")
     with pytest.raises(PendingOperationsError, match="lamp"):
-        live.another_engine().settle(live.program(), None)
+        live.another_engine().recover_from_crash(live.program(), None)
     with pytest.raises(PendingOperationsError, match="lamp"):
         live.engine.update(live.program(), live.engine.preview(live.program()), lambda _: None)
 
 
 def test_nothing_is_settled_where_nothing_was_left(live: World) -> None:
-    assert live.engine.settle(live.program(), None)
+    assert live.engine.recover_from_crash(live.program(), None)
 
 
 def test_the_lock_of_a_dead_engine_is_removed(live: World) -> None:
     live.leave_lock("dead")
-    assert "lock" in live.engine.settle(live.program(), None)
+    assert "lock" in live.engine.recover_from_crash(live.program(), None)
     live.declare(BLUE, inventory={"version": 1})
     assert custom(live.update(live.engine.preview(live.program())).changes) == [("update", "shelf")]
 
@@ -400,7 +403,7 @@ def test_the_lock_of_a_dead_engine_is_removed(live: World) -> None:
 def test_a_lock_whose_owner_is_not_proven_dead_stays(live: World, owner: str) -> None:
     live.leave_lock(owner)
     with pytest.raises(StackLockedError):
-        live.engine.settle(live.program(), None)
+        live.engine.recover_from_crash(live.program(), None)
     live.declare(BLUE, inventory={"version": 1})
     preview = live.engine.preview(live.program())
     with pytest.raises(StackLockedError):
@@ -418,9 +421,9 @@ def test_an_exported_state_makes_another_backend_know_everything(live: World) ->
     exported = live.engine.export(live.program())
     assert exported is not None
     there = live.engine_elsewhere()
-    there.restore(live.program(), exported)
+    there.import_state(live.program(), exported)
     state = there.state(live.program())
-    assert (state.exists, state.resources, state.inventory) == (True, 1, {"version": 1})
+    assert (state.exists, resources_in(there, live.program()), state.inventory) == (True, 1, {"version": 1})
     preview = there.preview(live.program())
     assert preview.touching == ()
 
@@ -429,9 +432,9 @@ def test_a_state_is_put_back_once_more_without_harm(live: World) -> None:
     exported = live.engine.export(live.program())
     assert exported is not None
     there = live.engine_elsewhere()
-    there.restore(live.program(), exported)
-    there.restore(live.program(), exported)
-    assert there.state(live.program()).resources == 1
+    there.import_state(live.program(), exported)
+    there.import_state(live.program(), exported)
+    assert resources_in(there, live.program()) == 1
 
 
 def test_a_stack_with_other_resources_is_never_written_over(live: World) -> None:
@@ -439,13 +442,13 @@ def test_a_stack_with_other_resources_is_never_written_over(live: World) -> None
     assert exported is not None
     live.declare(RED, LAMP, inventory={"version": 1})
     live.update(live.engine.preview(live.program()))
-    with pytest.raises(ConfigError, match="it has other resources"):
-        live.engine.restore(live.program(), exported)
-    assert live.engine.state(live.program()).resources == 2
+    with pytest.raises(ConfigError, match="the stack has other resources"):
+        live.engine.import_state(live.program(), exported)
+    assert resources_in(live.engine, live.program()) == 2
 
 
 def test_what_is_no_exported_state_is_refused(live: World) -> None:
     there = live.engine_elsewhere()
     with pytest.raises(EngineError, match="cannot read the exported state"):
-        there.restore(live.program(), '{"things": 1, "deployment": 1}')
+        there.import_state(live.program(), '{"things": 1, "deployment": 1}')
     assert there.state(live.program()).exists is False

@@ -1,4 +1,4 @@
-"""What the program writes, the schema describes and the reconciler reads: one inventory."""
+"""The inventory: program, schema and reconciler agree on what is written, described and read."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ DECLARED: dict[str, Edits] = {
         ("backup",): OFF_SITE,
         ("services", "pad", "image"): "etherpad/etherpad:1.8.14",
     },
-    "backups of a container that answers nobody": {
+    "a backup of a container without a probe": {
         ("backup",): BACKUP,
         WIKI: {"kind": "container", "machine": "here", "image": "job:1", "volumes": {"work": "/work"}},
     },
@@ -80,13 +80,13 @@ DECLARED: dict[str, Edits] = {
 
 
 def written(edits: Edits | None = None) -> Document:
-    """An inventory as it comes back from the engine: through JSON."""
+    """An inventory after a round trip through JSON, as the engine returns it."""
     document: Document = json.loads(json.dumps(inventory(declaration(edits))))
     return document
 
 
 def refusals(document: object) -> list[str]:
-    """What the schema has against a document."""
+    """The errors of a document by the schema."""
     return [error.message for error in VALIDATOR.iter_errors(document)]
 
 
@@ -128,7 +128,7 @@ def schema_at(path: KeyPath) -> Document:
 
 
 def documents(schema: Document) -> st.SearchStrategy[Any]:
-    """Every document that a schema allows, as far as the words go that this schema uses."""
+    """Documents that a schema allows, for the keywords that this schema uses."""
     if "$ref" in schema:
         return documents(SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]])
     if "const" in schema:
@@ -168,16 +168,16 @@ def _of_kind(kind: str, schema: Document) -> st.SearchStrategy[Any]:
 # -- the program writes what the schema describes --------------------------------------------------
 
 
-def test_the_schema_is_one() -> None:
+def test_the_schema_is_valid() -> None:
     Draft202012Validator.check_schema(SCHEMA)
 
 
-def test_all_three_speak_of_the_same_version() -> None:
+def test_program_schema_and_reconciler_have_one_version() -> None:
     assert WRITTEN == READ == SCHEMA["properties"]["version"]["const"]
 
 
 @pytest.mark.parametrize("edits", DECLARED.values(), ids=DECLARED)
-def test_what_the_program_writes_is_as_the_schema_says(edits: Edits) -> None:
+def test_what_the_program_writes_is_valid_by_the_schema(edits: Edits) -> None:
     assert refusals(written(edits)) == []
 
 
@@ -188,11 +188,11 @@ def test_pinned_images_keep_their_digest() -> None:
     assert digests == {"sha256:" + "1f" * 32}
 
 
-def test_an_inventory_holds_no_secret() -> None:
+def test_an_inventory_has_no_secret() -> None:
     assert PASSWORD not in json.dumps(inventory(load(configuration())))
 
 
-def test_a_virtual_machine_is_reached_by_ssh_with_the_key_that_it_showed() -> None:
+def test_a_virtual_machine_has_its_ssh_address_and_host_key() -> None:
     declared = proxmox_declaration()
     assert inventory(declared)["machines"]["vm01"] == {
         "docker": "ssh://ronron@192.0.2.11",
@@ -207,7 +207,7 @@ def test_a_virtual_machine_is_reached_by_ssh_with_the_key_that_it_showed() -> No
     assert inventory(declared, {"vm01": HOST_KEY})["machines"]["vm01"]["host_key"] == HOST_KEY
 
 
-def test_a_key_that_is_learned_during_the_update_is_written_in_clear() -> None:
+def test_a_host_key_that_is_an_output_is_written_in_plain_text() -> None:
     async def read() -> tuple[object, bool]:
         learned = pulumi.Output.secret(HOST_KEY)
         found = inventory(proxmox_declaration(), {"vm01": learned})["machines"]["vm01"]["host_key"]
@@ -216,8 +216,8 @@ def test_a_key_that_is_learned_during_the_update_is_written_in_clear() -> None:
     assert asyncio.run(read()) == (HOST_KEY, False)
 
 
-def test_an_inventory_whose_host_key_is_not_known_yet_can_be_read() -> None:
-    # What stands for it in a preview. Source: pulumi/pulumi, sdk/python/lib/pulumi/runtime/rpc.py, UNKNOWN.
+def test_an_inventory_with_an_unknown_host_key_can_be_read() -> None:
+    # Its value in a preview. Source: pulumi/pulumi, sdk/python/lib/pulumi/runtime/rpc.py, UNKNOWN.
     unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
     document = json.loads(json.dumps(inventory(proxmox_declaration(), {"vm01": unknown})))
     found = read_inventory(document)
@@ -225,10 +225,10 @@ def test_an_inventory_whose_host_key_is_not_known_yet_can_be_read() -> None:
     assert found.machines["vm01"].host_key == unknown
 
 
-def test_a_service_names_the_component_that_the_engine_knows() -> None:
+def test_a_service_has_the_urn_of_its_component() -> None:
     declared = declaration()
     named = {service["resource"] for service in inventory(declared)["services"].values()}
-    # The engine leaves the stack out of the types in a URN; Pulumi's stand-in for it does not.
+    # The engine omits the stack from the types in a URN; Pulumi's mocks do not.
     # Source: pulumi/pulumi, sdk/go/common/resource/urn/urn.go, New.
     made = {resource.urn.replace("pulumi:pulumi:Stack$", "") for resource in run(declared).of(SERVICE_TYPE)}
     assert made == named
@@ -239,7 +239,7 @@ def test_a_service_names_the_component_that_the_engine_knows() -> None:
 
 
 @pytest.mark.parametrize("edits", DECLARED.values(), ids=DECLARED)
-def test_what_the_program_writes_is_read_whole(edits: Edits) -> None:
+def test_what_the_program_writes_is_read_completely(edits: Edits) -> None:
     document = written(edits)
     found = read_inventory(document)
     assert found is not None
@@ -248,7 +248,7 @@ def test_what_the_program_writes_is_read_whole(edits: Edits) -> None:
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(documents(SCHEMA))
-def test_whatever_the_schema_allows_is_read_whole(document: Document) -> None:
+def test_every_document_that_the_schema_allows_is_read_completely(document: Document) -> None:
     assert refusals(document) == []
     found = read_inventory(document)
     assert found is not None
@@ -256,7 +256,7 @@ def test_whatever_the_schema_allows_is_read_whole(document: Document) -> None:
 
 
 def fields(model: type[BaseModel]) -> Document:
-    """The reader's own idea of an inventory: name -> the same below it, and nothing for values."""
+    """The keys that the reader knows, nested; an empty mapping for values."""
     schema = model.model_json_schema()
 
     def below(part: Mapping[str, Any]) -> Document:
@@ -271,7 +271,7 @@ def fields(model: type[BaseModel]) -> Document:
 
 
 def described(part: Mapping[str, Any]) -> Document:
-    """The same of the schema file."""
+    """The keys that the schema has, nested; an empty mapping for values."""
     part = SCHEMA["$defs"][part["$ref"].rpartition("/")[2]] if "$ref" in part else part
     found = {name: described(value) for name, value in part.get("properties", {}).items()}
     for one in (part.get("items"), part.get("additionalProperties")):
@@ -279,11 +279,11 @@ def described(part: Mapping[str, Any]) -> Document:
     return found
 
 
-def test_the_reader_knows_exactly_what_the_schema_describes() -> None:
+def test_the_reader_knows_exactly_the_keys_of_the_schema() -> None:
     assert fields(Inventory) == described(SCHEMA)
 
 
-# -- what is no inventory is refused ---------------------------------------------------------------
+# -- other documents are refused ---------------------------------------------------------------
 
 
 ALL = written(
@@ -317,8 +317,8 @@ def test_a_key_that_is_missing_is_refused_by_both() -> None:
         document = differing(path)
         if not refusals(document):
             found.append(f"the schema allows it without {dotted(path)}")
-        # Without its component, every change counts as one of the service: safe, so it may be missing.
-        # A machine by its socket alone has no key, and earlier inventories told neither that nor what it is.
+        # Without its component every change counts as one of the service: safe, so the key may be missing.
+        # A machine with a local socket has no host key, and earlier inventories lack that key and `proxmox`.
         optional = path[-1] in ("resource", "host_key", "proxmox")
         if is_readable(document) != optional:
             found.append(f"without {dotted(path)} the reader {'refuses' if optional else 'takes'} it")
@@ -355,7 +355,7 @@ def test_an_unknown_version_is_refused_by_both_and_named(version: object) -> Non
 
 
 @pytest.mark.parametrize("output", ["", "an inventory", 1, True, [], [ALL], {}, {"inventory": ALL}])
-def test_an_output_that_is_no_inventory_is_refused(output: object) -> None:
+def test_another_output_is_refused(output: object) -> None:
     assert refusals(output)
     with pytest.raises(ConfigError) as caught:
         read_inventory(output)
@@ -374,8 +374,8 @@ def test_a_refusal_names_the_key() -> None:
 
 
 @pytest.mark.parametrize("path", [(), ("collective",), ("services", "pad"), ("services", "pad", "probe")])
-def test_an_unknown_key_is_not_ours_to_write_and_does_not_hinder_the_reader(path: tuple[str, ...]) -> None:
-    # A newer program of the same version may say more.
+def test_the_schema_refuses_an_unknown_key_and_the_reader_ignores_it(path: tuple[str, ...]) -> None:
+    # A newer program of the same version may write more.
     document = copy.deepcopy(ALL)
     parent(document, (*path, ""))["motto"] = "purr"
     assert refusals(document)

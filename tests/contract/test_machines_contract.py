@@ -1,4 +1,4 @@
-"""What every `Machines` does; see ports.Machines. The real one asks this machine's Docker, by two ways."""
+"""The contract of ports.Machines. The real adapter asks this machine's Docker, by two addresses."""
 
 from __future__ import annotations
 
@@ -78,38 +78,38 @@ def found(address: str, *, host_key: str | None = None, known: bool = True) -> I
     return Inventory.model_validate(document)
 
 
-def test_a_machine_that_answers_is_not_silent(site: Site) -> None:
-    assert site.machines.silent(found(site.address())) == {}
+def test_a_machine_that_answers_is_reachable(site: Site) -> None:
+    assert site.machines.unreachable(found(site.address())) == {}
 
 
-def test_a_machine_that_is_gone_says_why_and_the_others_answer(site: Site) -> None:
+def test_an_unreachable_machine_has_a_reason_and_the_others_answer(site: Site) -> None:
     site.is_gone()
-    silent = site.machines.silent(found(site.address()))
-    assert set(silent) == {"there"}
-    assert silent["there"]
+    unreachable = site.machines.unreachable(found(site.address()))
+    assert set(unreachable) == {"there"}
+    assert unreachable["there"]
 
 
-def test_a_machine_that_is_back_answers_again(site: Site) -> None:
+def test_a_machine_that_is_back_is_reachable(site: Site) -> None:
     site.is_gone()
-    assert site.machines.silent(found(site.address()))
+    assert site.machines.unreachable(found(site.address()))
     site.is_back()
-    assert site.machines.silent(found(site.address())) == {}
+    assert site.machines.unreachable(found(site.address())) == {}
 
 
-def test_a_machine_that_the_inventory_does_not_describe_is_silent(site: Site) -> None:
-    silent = site.machines.silent(found(site.address(), known=False))
-    assert silent == {"there": "the inventory does not say how it is reached"}
+def test_a_machine_that_the_inventory_does_not_describe_is_unreachable(site: Site) -> None:
+    unreachable = site.machines.unreachable(found(site.address(), known=False))
+    assert unreachable == {"there": "the inventory does not say how it is reached"}
 
 
-# -- what only a real one meets --------------------------------------------------------------------
+# -- the real adapter --------------------------------------------------------------------
 
 
-def test_one_that_takes_connections_and_says_nothing_is_given_up() -> None:
+def test_a_machine_that_accepts_connections_and_does_not_answer_is_timed_out() -> None:
     with forwarder() as there:
         there.hang()
         begun = time.monotonic()
-        silent = DockerMachines(deadline=2).silent(found(there.address))
-    assert silent["there"].endswith("no answer within 2 s")
+        unreachable = DockerMachines(deadline=2).unreachable(found(there.address))
+    assert unreachable["there"].endswith("no answer within 2 s")
     assert time.monotonic() - begun < 10
 
 
@@ -118,10 +118,10 @@ def test_one_that_takes_connections_and_says_nothing_is_given_up() -> None:
     [
         ("unix:///nonexistent/docker.sock", None, "no such file or directory"),
         ("ssh://tech@127.0.0.1:1", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA", "cannot reach tech@127.0.0.1:1"),
-        ("ssh://tech@127.0.0.1:1", None, "no unix:///path, nor ssh://user@host with a host key"),
+        ("ssh://tech@127.0.0.1:1", None, "neither unix:///path nor ssh://user@host with a host key"),
     ],
 )
-def test_the_reason_says_what_was_met(address: str, host_key: str | None, why: str) -> None:
-    silent = DockerMachines().silent(found(address, host_key=host_key))
-    assert set(silent) == {"there"}
-    assert why in silent["there"]
+def test_the_reason_names_the_cause(address: str, host_key: str | None, why: str) -> None:
+    unreachable = DockerMachines().unreachable(found(address, host_key=host_key))
+    assert set(unreachable) == {"there"}
+    assert why in unreachable["there"]

@@ -52,7 +52,7 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> World:
     if request.param == "fake":
         fake = FakeSource()
         gone = SourceUnavailableError(
-            "cannot look at the repository: nothing answers there", hint="look at it"
+            "cannot poll the repository: cannot connect to the server", hint="check it"
         )
         return World(fake, fake, lambda: fake.fail("refresh", gone))
     repository = Repository.create(tmp_path / "ours.git")
@@ -172,7 +172,7 @@ def test_head_without_its_branch_is_not_found(empty: World) -> None:
 
 def test_nothing_resolves_before_the_first_look(empty: World) -> None:
     empty.repository.commit(PROGRAM)
-    with pytest.raises(RevisionNotFoundError, match="not looked at"):
+    with pytest.raises(RevisionNotFoundError, match="not polled"):
         at(empty)
 
 

@@ -18,20 +18,21 @@ from ronron.core.storable import LONGEST
 from ronron.ports import Store
 from ronron.testing import NOON, MemoryStore
 from tests.support.values import (
+    DEGRADED,
     FAILED,
+    FAILURE,
     FRESH,
-    HELD,
-    KEPT_BUNDLE,
     MINUTE,
     NEW_DIGEST,
     OTHER_PLAN,
-    PARTLY,
+    OWN_BACKUP,
     PLAN,
     RUNNING,
     SEEN,
     SUSPENSION,
     SYNCED,
     UPDATED,
+    WAITING_PLAN,
     begun,
 )
 
@@ -67,17 +68,16 @@ def store(open_store: Open) -> Store:
 FULL = FAILED.with_(
     suspended=SUSPENSION,
     stalled="nothing helps",
-    held=HELD,
-    partly=PARTLY,
+    waiting=WAITING_PLAN,
+    degraded=DEGRADED,
     running=RUNNING,
     interrupted=True,
     served=3,
-    decision=Decision(reason=Reason.COOLING_DOWN, why="one failure", look_again=NOON + MINUTE),
-    decided_at=NOON,
+    decision=Decision(reason=Reason.BACKING_OFF, why="one failure", poll_again_at=NOON + MINUTE),
     stack="production",
     inventory={"version": 1, "services": {"pad": {"ports": [80, 443], "url": None, "up": True}}},
     backups={"pad": SEEN},
-    kept=KEPT_BUNDLE,
+    kept=OWN_BACKUP,
 )
 
 # -- records -----------------------------------------------------------------------------------------------
@@ -94,29 +94,29 @@ def test_a_record_is_loaded_as_it_was_saved(store: Store) -> None:
     store.save(FULL)
     assert store.load("production") == FULL
     store.save(SYNCED)
-    assert store.load("production") == SYNCED.with_(backups={"pad": SEEN}, kept=KEPT_BUNDLE)
+    assert store.load("production") == SYNCED.with_(backups={"pad": SEEN}, kept=OWN_BACKUP)
 
 
 def test_what_is_seen_of_the_backups_changes_nothing_else(store: Store) -> None:
     store.save(FAILED)
-    store.see("production", {"pad": SEEN}, KEPT_BUNDLE)
-    assert store.load("production") == FAILED.with_(backups={"pad": SEEN}, kept=KEPT_BUNDLE)
-    store.see("production", {}, None)
+    store.save_backups("production", {"pad": SEEN}, OWN_BACKUP)
+    assert store.load("production") == FAILED.with_(backups={"pad": SEEN}, kept=OWN_BACKUP)
+    store.save_backups("production", {}, None)
     assert store.load("production") == FAILED
 
 
 def test_a_pass_that_ends_keeps_what_was_seen_of_the_backups_meanwhile(store: Store) -> None:
     store.save(SYNCED)
     number = store.begin(begun())
-    store.see("production", {"pad": SEEN}, KEPT_BUNDLE)
+    store.save_backups("production", {"pad": SEEN}, OWN_BACKUP)
     store.finish(number, UPDATED, NOON, SYNCED.with_(backups={"board": SEEN}))
     assert store.load("production").backups == {"pad": SEEN}
-    assert store.load("production").kept == KEPT_BUNDLE
+    assert store.load("production").kept == OWN_BACKUP
 
 
 def test_what_is_seen_of_the_backups_is_kept_without_secrets(store: Store) -> None:
     said = SEEN.conditions[0].with_(message="cannot reach rest:https://ada:hunter22@backup.example/")
-    store.see("production", {"pad": SEEN.with_(conditions=(said,))}, None)
+    store.save_backups("production", {"pad": SEEN.with_(conditions=(said,))}, None)
     assert "hunter22" not in store.load("production").model_dump_json()
 
 
@@ -239,21 +239,23 @@ CLEAN = "fatal: https://[secret]@forge.example/x.git?[secret] said no"
 
 
 def test_credentials_and_control_codes_are_taken_out_of_records(store: Store) -> None:
-    store.save(FULL.with_(failure=LEAK, stalled=LEAK, held=HELD.with_(why=LEAK)))
+    store.save(
+        FULL.with_(failed=FAILURE.with_(message=LEAK), stalled=LEAK, waiting=WAITING_PLAN.with_(why=LEAK))
+    )
     loaded = store.load("production")
-    assert (loaded.failure, loaded.stalled) == (CLEAN, CLEAN)
-    assert loaded.held == HELD.with_(why=CLEAN)
-    assert loaded.with_(failure=FULL.failure, stalled=FULL.stalled, held=FULL.held) == FULL
+    assert (loaded.failed, loaded.stalled) == (FAILURE.with_(message=CLEAN), CLEAN)
+    assert loaded.waiting == WAITING_PLAN.with_(why=CLEAN)
+    assert loaded.with_(failed=FULL.failed, stalled=FULL.stalled, waiting=FULL.waiting) == FULL
 
 
 def test_credentials_and_control_codes_are_taken_out_of_the_history(store: Store) -> None:
     number = store.begin(begun(why=LEAK))
     assert store.history()[0].decision.why == CLEAN
     outcome = Outcome(kind=OutcomeKind.FAILED, message=LEAK, hint=LEAK)
-    store.finish(number, outcome, NOON, FAILED.with_(failure=LEAK))
+    store.finish(number, outcome, NOON, FAILED.with_(failed=FAILURE.with_(message=LEAK)))
     made = store.history()[0]
     assert made.outcome == Outcome(kind=OutcomeKind.FAILED, message=CLEAN, hint=CLEAN)
-    assert store.load("production").failure == CLEAN
+    assert store.load("production").failed == FAILURE.with_(message=CLEAN)
 
 
 def test_credentials_and_control_codes_are_taken_out_of_requests(store: Store) -> None:
@@ -273,13 +275,13 @@ def test_an_inventory_keeps_the_queries_that_its_probes_ask_and_no_credentials(s
 
 
 def test_long_texts_are_cut_and_say_so(store: Store) -> None:
-    store.save(FAILED.with_(failure="a" * LONGEST))
-    assert store.load("production").failure == "a" * LONGEST
-    store.save(FAILED.with_(failure="a" * (LONGEST + 1)))
-    kept = store.load("production").failure
+    store.save(FAILED.with_(failed=FAILURE.with_(message="a" * LONGEST)))
+    assert store.load("production").failed == FAILURE.with_(message="a" * LONGEST)
+    store.save(FAILED.with_(failed=FAILURE.with_(message="a" * (LONGEST + 1))))
+    kept = store.load("production").failed
     assert kept is not None
-    assert len(kept) == LONGEST
-    assert kept.endswith("a … [cut]")
+    assert len(kept.message) == LONGEST
+    assert kept.message.endswith("a … [cut]")
 
 
 # -- holding a stack ---------------------------------------------------------------------------------------
@@ -287,21 +289,21 @@ def test_long_texts_are_cut_and_say_so(store: Store) -> None:
 
 def test_a_stack_is_held_once(store: Store) -> None:
     refused = pytest.raises(
-        StackLockedError, match=r"the stack production is held by .* since 20\d\d-\d\d-\d\d"
+        StackLockedError, match=r"the stack production is locked by .* since 20\d\d-\d\d-\d\d"
     )
-    with store.hold("production"):
-        with refused, store.hold("production"):
+    with store.lock("production"):
+        with refused, store.lock("production"):
             pass
-        with store.hold("staging"):
+        with store.lock("staging"):
             pass
 
 
 def test_a_stack_is_free_after_its_block_however_that_ends(store: Store) -> None:
-    with pytest.raises(ZeroDivisionError), store.hold("production"):
+    with pytest.raises(ZeroDivisionError), store.lock("production"):
         _ = 1 // 0
-    with store.hold("production"):
+    with store.lock("production"):
         pass
-    with store.hold("production"):
+    with store.lock("production"):
         pass
 
 
@@ -309,7 +311,7 @@ def test_a_stack_that_another_thread_holds_is_refused_until_it_ends(store: Store
     held, release = Event(), Event()
 
     def hold() -> None:
-        with store.hold("production"):
+        with store.lock("production"):
             held.set()
             release.wait(30)
 
@@ -317,21 +319,21 @@ def test_a_stack_that_another_thread_holds_is_refused_until_it_ends(store: Store
     owner.start()
     try:
         assert held.wait(30)
-        with pytest.raises(StackLockedError) as refused, store.hold("production"):
+        with pytest.raises(StackLockedError) as refused, store.lock("production"):
             pass
         assert refused.value.retryable
         assert refused.value.hint
     finally:
         release.set()
         owner.join()
-    with store.hold("production"):
+    with store.lock("production"):
         pass
 
 
 def test_a_refused_stack_stays_with_its_owner(store: Store) -> None:
-    with store.hold("production"):
+    with store.lock("production"):
         for _ in range(2):
-            with pytest.raises(StackLockedError), store.hold("production"):
+            with pytest.raises(StackLockedError), store.lock("production"):
                 pass
 
 

@@ -100,7 +100,7 @@ def test_a_snapshot_that_is_older_than_promised_is_a_condition_and_exit_code_1(
         ours = str(engine.containers.get(agent).attrs["Image"])
         image = site.image(ours, "agent-and-clock:1", "RUN apt-get update && apt-get install --yes faketime")
         try:
-            told = in_the_past(engine, agent, image, ["now", "--reason", "asked"], days=3)
+            told = in_the_past(engine, agent, image, ["backup", "--reason", "asked"], days=3)
         finally:
             site.forget_images()
     (old,) = site.snapshots("notes")

@@ -116,7 +116,7 @@ def test_without_containers_and_volumes_the_services_come_back_with_what_was_wri
     }, "as much as before, and nothing twice"
 
     for service in lived_in.services:
-        restored = ronron("restore", "local", service, "--without-keeping", "--yes")
+        restored = ronron("restore", "local", service, "--no-safety-snapshot", "--yes")
         assert restored.code == 0, restored.said
     assert lived_in.read() == written
     backups = ronron("backup", "status", "local")

@@ -59,20 +59,20 @@ def test_a_silent_machine_blocks_only_what_is_on_it(collective: Collective, ther
     updated = collective.ronron("watch", "--once")
     assert updated.code == 1, updated.said
     silent = "there does not answer (no such file or directory)"
-    assert f"main@{commit[:12]} is partly live: {silent}" in updated.said, updated.said
+    assert f"main@{commit[:12]} is degraded: {silent}" in updated.said, updated.said
     assert "job waits for it" in updated.said
     assert collective.get("site.localhost").text == "two"
     assert "one" in said_by_job(collective)
 
     status = collective.ronron("status", "local")
     assert status.code == 1
-    assert "partly live" in status.out
+    assert "degraded" in status.out
     explained = collective.ronron("explain", "local")
     assert "bring there back" in explained.out
     (made, *_) = collective.ronron("history", "local", "--json").json()["passes"]
-    assert made["outcome"]["kind"] == "partly live"
-    assert list(made["outcome"]["left_out"]["machines"]) == [THERE]
-    assert made["outcome"]["left_out"]["services"] == ["job"]
+    assert made["outcome"]["kind"] == "degraded"
+    assert list(made["outcome"]["excluded"]["machines"]) == [THERE]
+    assert made["outcome"]["excluded"]["services"] == ["job"]
 
     # Still silent: nothing is started again, and nothing is called whole.
     waiting = collective.ronron("watch", "--once")
@@ -99,7 +99,7 @@ def test_a_watch_goes_on_by_itself_when_the_machine_is_back(collective: Collecti
     declare(collective, there, "two")
     collective.push("Change both")
     with collective.watching():
-        until(lambda: "partly live in" in _log(collective), "the update of the other machine")
+        until(lambda: "degraded in" in _log(collective), "the update of the other machine")
         there.start()
         until(lambda: "updated in" in _log(collective), "the update of the machine that is back")
     assert "two" in said_by_job(collective)

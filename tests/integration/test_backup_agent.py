@@ -8,7 +8,7 @@ import tarfile
 
 import pytest
 
-from chatons.images.backup_agent import standstill
+from chatons.images.backup_agent import idle
 from tests.support.backup_targets import (
     REPOSITORY_PASSWORD,
     asks,
@@ -28,7 +28,7 @@ def test_a_snapshot_is_taken_verified_listed_and_told_of(
     pad.in_volume(
         "var", "mkdir -p deep; printf 1234 > deep/file; printf 1 > one; chown -R 1234:1234 .; chmod 0700 deep"
     )
-    taken = does(pad.agent, "now", "--reason", "asked", "--revision", "abc")["snapshot"]
+    taken = does(pad.agent, "backup", "--reason", "asked", "--revision", "abc")["snapshot"]
     assert taken["counts"] == {"pads": 3}
     assert taken["files"] == {"count": 2, "bytes": 5}
     assert taken["database"]["major"] == 15
@@ -42,7 +42,7 @@ def test_a_snapshot_is_taken_verified_listed_and_told_of(
     assert status["trouble"] is None
     assert status["snapshots"] == [taken]
     assert status["runs"]["backup"]["ok"] is True
-    assert status["promise_hours"] == 26.0
+    assert status["max_age_hours"] == status["promise_hours"] == 26.0
     assert status["locks"] == []
     assert set(status["next"]) == {"backup", "prune", "check"}
     assert all(status["next"].values())
@@ -61,16 +61,18 @@ def test_a_restore_puts_back_what_was_there_with_owners_and_modes(
     pad.sql("create index on store (value); create table other (n int primary key)")
     listed = "find . | sort | xargs stat -c '%n %u:%g %a %F %s'"
     before = pad.in_volume("var", listed)
-    taken = does(pad.agent, "now", "--reason", "asked")["snapshot"]
+    taken = does(pad.agent, "backup", "--reason", "asked")["snapshot"]
 
     pad.sql("drop table other; delete from store; insert into store values ('pad:new', 'lost')")
     pad.in_volume("var", "rm -r deep; printf other > link2; chmod 0777 .; mkdir new; printf 1 > new/1")
     restorer = pad.restorer()
-    assert does(restorer, "put", "--snapshot", taken["id"], "--into", "restored") == {"counts": {"pads": 3}}
+    assert does(restorer, "restore", "--snapshot", taken["id"], "--into", "restored") == {
+        "counts": {"pads": 3}
+    }
     assert does(restorer, "counts") == {"counts": {"pads": 1}}
-    assert does(restorer, "put", "--snapshot", taken["id"][:12], "--files") == {"files": 2, "bytes": 5}
-    assert does(restorer, "swap", "--from", "restored") == {"swapped": True}
-    assert does(restorer, "swap", "--from", "restored") == {"swapped": True}
+    assert does(restorer, "restore", "--snapshot", taken["id"][:12], "--files") == {"files": 2, "bytes": 5}
+    assert does(restorer, "rename-database", "--from", "restored") == {"swapped": True}
+    assert does(restorer, "rename-database", "--from", "restored") == {"swapped": True}
 
     assert does(restorer, "counts") == {"counts": {"pads": 3}}
     assert pad.in_volume("var", listed) == before
@@ -81,7 +83,7 @@ def test_a_restore_puts_back_what_was_there_with_owners_and_modes(
         == "pad postgres"
     )
     # Not a word of an old name: the next restore begins with nothing left over.
-    assert does(pad.agent, "now", "--reason", "asked")["snapshot"]["counts"] == {"pads": 3}
+    assert does(pad.agent, "backup", "--reason", "asked")["snapshot"]["counts"] == {"pads": 3}
 
 
 def test_what_a_snapshot_holds_comes_out_as_a_tar(
@@ -90,7 +92,7 @@ def test_what_a_snapshot_holds_comes_out_as_a_tar(
     pad = served(here, agent_image, postgres_server, sqlite=["/data/var/app.sqlite"])
     script = "import sqlite3; c = sqlite3.connect('app.sqlite'); c.execute('create table t (n)'); c.commit()"
     pad.in_volume("var", f'mkdir d; printf 12 > d/f; python3 -c "{script}"; chown 7:8 app.sqlite')
-    taken = does(pad.agent, "now", "--reason", "asked")["snapshot"]
+    taken = does(pad.agent, "backup", "--reason", "asked")["snapshot"]
     with tarfile.open(fileobj=io.BytesIO(exported(pad.agent, taken["id"]))) as archive:
         names = archive.getnames()
         assert set(names) == {
@@ -114,19 +116,21 @@ def test_what_two_agents_keep_is_never_taken_for_each_others(
     here: Containers, agent_image: str, postgres_server: PostgresServer
 ) -> None:
     pad = served(here, agent_image, postgres_server)
-    taken = does(pad.agent, "now", "--reason", "asked")["snapshot"]
+    taken = does(pad.agent, "backup", "--reason", "asked")["snapshot"]
     other = pad.restorer(service="other", host="ronron-test-other")
-    assert refuses(other, "put", "--snapshot", taken["id"], "--files")["code"] == "other-service"
-    assert refuses(other, "put", "--snapshot", taken["id"], "--into", "restored")["code"] == "other-service"
+    assert refuses(other, "restore", "--snapshot", taken["id"], "--files")["code"] == "other-service"
+    assert (
+        refuses(other, "restore", "--snapshot", taken["id"], "--into", "restored")["code"] == "other-service"
+    )
     older = pad.restorer(database={**pad.document["database"], "major": 14})
-    error = refuses(older, "put", "--snapshot", taken["id"], "--into", "restored")
+    error = refuses(older, "restore", "--snapshot", taken["id"], "--into", "restored")
     assert error["code"] == "newer-database"
     assert "PostgreSQL 15" in error["message"]
     same = pad.restorer()
     for name in ("pad", "postgres", "template1"):
-        assert refuses(same, "put", "--snapshot", taken["id"], "--into", name)["code"] == "failed"
-    assert refuses(same, "swap", "--from", "nothing")["code"] == "failed"
-    assert refuses(same, "put", "--snapshot", "ffffffff", "--files")["code"] == "no-snapshot"
+        assert refuses(same, "restore", "--snapshot", taken["id"], "--into", name)["code"] == "failed"
+    assert refuses(same, "rename-database", "--from", "nothing")["code"] == "failed"
+    assert refuses(same, "restore", "--snapshot", "ffffffff", "--files")["code"] == "no-snapshot"
     assert pad.sql("select count(*) from store") == "3"
 
 
@@ -134,10 +138,10 @@ def test_a_wrong_password_is_told_and_nothing_is_touched(
     here: Containers, agent_image: str, postgres_server: PostgresServer
 ) -> None:
     pad = served(here, agent_image, postgres_server)
-    taken = does(pad.agent, "now", "--reason", "asked")["snapshot"]
+    taken = does(pad.agent, "backup", "--reason", "asked")["snapshot"]
     pad.secrets["repository-password"] = "not this one"
     pad.start()
-    assert refuses(pad.agent, "now", "--reason", "update")["code"] == "wrong-password"
+    assert refuses(pad.agent, "backup", "--reason", "update")["code"] == "wrong-password"
     status = does(pad.agent, "status")
     assert (status["reachable"], status["trouble"]["code"]) == (False, "wrong-password")
     assert status["runs"]["backup"]["error"]["code"] == "wrong-password"
@@ -150,34 +154,34 @@ def test_a_wrong_password_is_told_and_nothing_is_touched(
 
 def test_a_repository_that_is_gone_is_not_begun_again(here: Containers, agent_image: str) -> None:
     pad = served(here, agent_image, None)
-    does(pad.agent, "now", "--reason", "asked")
+    does(pad.agent, "backup", "--reason", "asked")
     pad.repository = here.volume()
     pad.start()
-    error = refuses(pad.agent, "now", "--reason", "asked")
+    error = refuses(pad.agent, "backup", "--reason", "asked")
     assert error["code"] == "unreachable"
-    assert "there is no repository" in error["message"]
+    assert "the repository does not exist" in error["message"]
     assert here.output(agent_image, ["ls", "-A", "/r"], volumes={pad.repository: {"bind": "/r"}}) == (0, "")
 
 
 # Restic 0.14 may stand still over the last packs that find no room, until the agent ends it.
-@pytest.mark.timeout(120 + 2 * standstill.LONGEST)
+@pytest.mark.timeout(120 + 2 * idle.LONGEST)
 def test_a_full_target_keeps_the_last_snapshot(here: Containers, agent_image: str) -> None:
     pad = served(here, agent_image, None)
     pad.repository = here.volume(driver_opts={"type": "tmpfs", "device": "tmpfs", "o": "size=6m"})
     pad.start()
-    taken = does(pad.agent, "now", "--reason", "asked")["snapshot"]
+    taken = does(pad.agent, "backup", "--reason", "asked")["snapshot"]
     pad.in_volume("var", "head -c 20000000 /dev/urandom > big")
-    assert refuses(pad.agent, "now", "--reason", "asked")["code"] == "full"
+    assert refuses(pad.agent, "backup", "--reason", "asked")["code"] == "full"
     assert does(pad.agent, "list") == {"snapshots": [taken]}
     pad.in_volume("var", "rm big")
     does(pad.agent, "prune")
-    assert len(does(pad.agent, "now", "--reason", "asked")["snapshot"]["id"]) == 64
+    assert len(does(pad.agent, "backup", "--reason", "asked")["snapshot"]["id"]) == 64
 
 
 def test_a_damaged_pack_is_found_by_a_round_of_checks(here: Containers, agent_image: str) -> None:
     pad = served(here, agent_image, None)
     pad.in_volume("var", "head -c 100000 /dev/urandom > file")
-    does(pad.agent, "now", "--reason", "asked")
+    does(pad.agent, "backup", "--reason", "asked")
     assert does(pad.agent, "check") == {"checked": "1/10"}
     assert does(pad.agent, "check") == {"checked": "2/10"}
     damage = "f=$(ls -S /repository/data/*/* | head -1); chmod u+w $f; "
@@ -196,7 +200,7 @@ def test_a_database_that_refuses_is_told_and_its_snapshot_does_not_count(
 ) -> None:
     pad = served(here, agent_image, postgres_image)
     pad.database.stop(timeout=5)
-    error = refuses(pad.agent, "now", "--reason", "update")
+    error = refuses(pad.agent, "backup", "--reason", "update")
     assert error["code"] == "database-refused"
     assert PASSWORD not in str(error)
     assert does(pad.agent, "list") == {"snapshots": []}
@@ -205,27 +209,27 @@ def test_a_database_that_refuses_is_told_and_its_snapshot_does_not_count(
     until(lambda: runs(started, "pg_isready", "-h", "127.0.0.1")[0] == 0, started)
     pad.secrets["database-password"] = "wrong"
     pad.start()
-    assert refuses(pad.agent, "now", "--reason", "update")["code"] == "database-refused"
+    assert refuses(pad.agent, "backup", "--reason", "update")["code"] == "database-refused"
 
 
 def test_a_count_that_is_no_number_is_told(
     here: Containers, agent_image: str, postgres_server: PostgresServer
 ) -> None:
     pad = served(here, agent_image, postgres_server, counts={"pads": "select key from store"})
-    assert refuses(pad.agent, "now", "--reason", "asked")["code"] == "failed"
+    assert refuses(pad.agent, "backup", "--reason", "asked")["code"] == "failed"
     pad.document["counts"] = {"pads": "select nothing from nowhere"}
     pad.start()
-    assert refuses(pad.agent, "now", "--reason", "asked")["code"] == "database-refused"
+    assert refuses(pad.agent, "backup", "--reason", "asked")["code"] == "database-refused"
     pad.document["counts"] = {}
     pad.start()
-    assert does(pad.agent, "now", "--reason", "asked")["snapshot"]["counts"] == {"public.store": 3}
+    assert does(pad.agent, "backup", "--reason", "asked")["snapshot"]["counts"] == {"public.store": 3}
 
 
 def test_prune_takes_what_is_old_or_has_lost_its_other_half_and_frees_the_space(
     here: Containers, agent_image: str
 ) -> None:
     pad = served(here, agent_image, None, keep={"daily": 0, "weekly": 0, "monthly": 1})
-    taken = does(pad.agent, "now", "--reason", "asked")["snapshot"]
+    taken = does(pad.agent, "backup", "--reason", "asked")["snapshot"]
     by_hand = (
         "export RESTIC_REPOSITORY=/repository RESTIC_PASSWORD_FILE=/run/ronron-agent/repository-password; "
     )
@@ -253,7 +257,7 @@ def test_prune_takes_what_is_old_or_has_lost_its_other_half_and_frees_the_space(
 
 def test_sqlite_is_copied_whole_while_it_is_written_to(here: Containers, agent_image: str) -> None:
     pad = served(here, agent_image, None, sqlite=["/data/var/app.sqlite"])
-    missing = refuses(pad.agent, "now", "--reason", "asked")
+    missing = refuses(pad.agent, "backup", "--reason", "asked")
     assert missing["code"] == "source-unreadable"
     write = (
         "import sqlite3, time; c = sqlite3.connect('/put/app.sqlite'); c.execute('pragma journal_mode=wal'); "
@@ -263,16 +267,16 @@ def test_sqlite_is_copied_whole_while_it_is_written_to(here: Containers, agent_i
     volumes = {pad.volumes["var"]: {"bind": "/put", "mode": "rw"}}
     writer = here.start(agent_image, ["python3", "-c", write], volumes=volumes)
     until(lambda: runs(writer, "test", "-e", "/put/begun")[0] == 0, writer)
-    taken = does(pad.agent, "now", "--reason", "asked")["snapshot"]
+    taken = does(pad.agent, "backup", "--reason", "asked")["snapshot"]
     # Killed, so that the log stays and nobody has mended the file: it opens read-only no more.
     writer.kill()
     pad.in_volume("var", "rm -f app.sqlite-shm; chown 33:33 app.sqlite; chmod 0640 app.sqlite")
-    again = does(pad.agent, "now", "--reason", "asked")["snapshot"]
+    again = does(pad.agent, "backup", "--reason", "asked")["snapshot"]
     look = "import sqlite3; c = sqlite3.connect('app.sqlite'); print(c.execute('pragma integrity_check')"
     look += ".fetchone()[0], c.execute('select count(*) % 2, count(*) > 1 from t').fetchone())"
     for snapshot in (taken, again):
         pad.in_volume("var", "rm -f app.sqlite*")
-        does(pad.restorer(), "put", "--snapshot", snapshot["id"], "--files")
+        does(pad.restorer(), "restore", "--snapshot", snapshot["id"], "--files")
         assert pad.in_volume("var", f'python3 -c "{look}"') == "ok (0, 1)\n"
     assert pad.in_volume("var", "stat -c '%u:%g %a' app.sqlite; ls -A") == "33:33 640\napp.sqlite\nbegun\n"
 
@@ -283,14 +287,16 @@ def test_a_bundle_is_kept_beside_the_services_and_half_a_tar_is_not(
     pad = served(here, agent_image, None)
     pad.more_volumes[here.volume()] = {"bind": "/reconciler", "mode": "rw"}
     pad.start()
-    script = "tar c /etc/hostname | ronron-agent keep ronron.tar"
+    script = "tar c /etc/hostname | ronron-agent backup-bundle ronron.tar"
     code, text = runs(pad.agent, "sh", "-c", script)
     assert code == 0, text
     assert (
-        runs(pad.agent, "sh", "-c", "tar c /etc/hostname | head -c 700 | ronron-agent keep ronron.tar")[0]
+        runs(
+            pad.agent, "sh", "-c", "tar c /etc/hostname | head -c 700 | ronron-agent backup-bundle ronron.tar"
+        )[0]
         == 1
     )
-    assert runs(pad.agent, "sh", "-c", "ronron-agent keep ronron.tar < /dev/null")[0] == 1
+    assert runs(pad.agent, "sh", "-c", "ronron-agent backup-bundle ronron.tar < /dev/null")[0] == 1
     by_hand = "export RESTIC_REPOSITORY=/reconciler "
     by_hand += "RESTIC_PASSWORD_FILE=/run/ronron-agent/repository-password; restic --no-lock "
     assert len(json.loads(runs(pad.agent, "sh", "-c", by_hand + "snapshots --json")[1])) == 1
@@ -322,14 +328,16 @@ def test_a_drill_is_remembered(here: Containers, agent_image: str) -> None:
         "passed": False,
     }
     told = json.dumps({**result, "detail": "its counts fell"})
-    assert does(pad.agent, "drilled", stdin=told) == {"remembered": True}
+    assert does(pad.agent, "record-drill", stdin=told) == {"remembered": True}
     run = does(pad.agent, "status")["runs"]["drill"]
     assert (run["ok"], run["error"]["message"]) == (False, "its counts fell")
-    assert does(pad.agent, "drilled", stdin=json.dumps({**result, "passed": True})) == {"remembered": True}
+    assert does(pad.agent, "record-drill", stdin=json.dumps({**result, "passed": True})) == {
+        "remembered": True
+    }
     assert does(pad.agent, "status")["runs"]["drill"]["ok"] is True
 
 
 def test_words_that_are_not_understood_end_with_2(here: Containers, agent_image: str) -> None:
     pad = served(here, agent_image, None)
-    for words in (["nonsense"], ["now"], ["now", "--reason", "whim"], ["put", "--snapshot", "1"]):
+    for words in (["nonsense"], ["backup"], ["backup", "--reason", "whim"], ["restore", "--snapshot", "1"]):
         assert runs(pad.agent, "ronron-agent", *words)[0] == 2

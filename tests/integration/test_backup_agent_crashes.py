@@ -32,7 +32,7 @@ def filled(here: Containers, image: str, postgres: PostgresServer | str) -> tupl
     # Once a year: a backup is taken when a test asks for it.
     pad = served(here, image, postgres, schedule="0 3 1 1 *")
     pad.in_volume("var", "printf 1 > one")
-    good = does(pad.agent, "now", "--reason", "asked")["snapshot"]
+    good = does(pad.agent, "backup", "--reason", "asked")["snapshot"]
     assert pad.server is not None
     pad.server.fill()
     pad.in_volume("var", "head -c 80000000 /dev/urandom > big")
@@ -43,7 +43,7 @@ def is_well_again(pad: Served, good: dict[str, Any]) -> None:
     """The last good snapshot is there, nothing else counts, the next backup is good, and no lock stays."""
     until(lambda: not any("restic" in line for line in processes(pad.agent).values()), pad.agent)
     assert does(pad.agent, "list") == {"snapshots": [good]}
-    taken = does(pad.agent, "now", "--reason", "asked")["snapshot"]
+    taken = does(pad.agent, "backup", "--reason", "asked")["snapshot"]
     assert taken["counts"] == {"pads": 3}
     status = does(pad.agent, "status")
     assert [one["id"] for one in status["snapshots"]] == [taken["id"], good["id"]]
@@ -59,14 +59,14 @@ def is_well_again(pad: Served, good: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "victim",
-    [("backup_agent", "now"), ("restic", "--stdin"), ("pg_dump", "--snapshot")],
+    [("backup_agent", " backup --reason"), ("restic", "--stdin"), ("pg_dump", "--snapshot")],
     ids=lambda words: words[0],
 )
 def test_a_kill_during_the_dump_leaves_no_snapshot(
     here: Containers, agent_image: str, postgres_server: PostgresServer, victim: tuple[str, ...]
 ) -> None:
     pad, good = filled(here, agent_image, postgres_server)
-    ended = begun(pad.agent, "now", "--reason", "asked")
+    ended = begun(pad.agent, "backup", "--reason", "asked")
     running(pad.agent, "pg_dump", "--snapshot")
     killed(pad.agent, running(pad.agent, *victim))
     assert ended()[0] != 0
@@ -74,13 +74,13 @@ def test_a_kill_during_the_dump_leaves_no_snapshot(
 
 
 @pytest.mark.parametrize(
-    "victim", [("backup_agent", "now"), ("restic", "/data/var")], ids=lambda words: words[0]
+    "victim", [("backup_agent", " backup --reason"), ("restic", "/data/var")], ids=lambda words: words[0]
 )
 def test_a_kill_during_the_upload_of_files_leaves_no_snapshot(
     here: Containers, agent_image: str, postgres_server: PostgresServer, victim: tuple[str, ...]
 ) -> None:
     pad, good = filled(here, agent_image, postgres_server)
-    ended = begun(pad.agent, "now", "--reason", "asked")
+    ended = begun(pad.agent, "backup", "--reason", "asked")
     running(pad.agent, "restic", "backup", "/data/var")
     killed(pad.agent, running(pad.agent, *victim))
     assert ended()[0] != 0
@@ -109,7 +109,7 @@ def test_a_kill_of_the_whole_container_during_the_dump_leaves_no_snapshot(
     here: Containers, agent_image: str, postgres_server: PostgresServer
 ) -> None:
     pad, good = filled(here, agent_image, postgres_server)
-    begun(pad.agent, "now", "--reason", "asked")
+    begun(pad.agent, "backup", "--reason", "asked")
     running(pad.agent, "pg_dump", "--snapshot")
     pad.agent.kill()
     pad.agent.start()
@@ -123,7 +123,7 @@ def test_a_database_that_goes_away_during_the_dump_leaves_no_snapshot(
     here: Containers, agent_image: str, postgres_image: str
 ) -> None:
     pad, good = filled(here, agent_image, postgres_image)
-    ended = begun(pad.agent, "now", "--reason", "update")
+    ended = begun(pad.agent, "backup", "--reason", "update")
     running(pad.agent, "pg_dump", "--snapshot")
     pad.database.kill()
     code, document = ended()
@@ -150,7 +150,7 @@ def test_a_stop_in_the_middle_of_a_backup_is_clean_and_quick(
     pad.start()
     assert does(pad.agent, "status")["locks"] == []
     # What was broken off is begun again by itself.
-    running(pad.agent, "backup_agent", "now", "--reason", "schedule")
+    running(pad.agent, "backup_agent", " backup --reason schedule")
     until(lambda: len(does(pad.agent, "list")["snapshots"]) == 2, pad.agent)
     assert does(pad.agent, "list")["snapshots"][1] == good
 
@@ -162,23 +162,23 @@ def test_a_kill_during_a_restore_of_files_is_mended_by_running_it_again(
     pad.in_volume("var", "mkdir d; for n in $(seq 300); do printf $n > d/$n; printf $n > $n; done")
     listed = "find . | sort | xargs stat -c '%n %u:%g %a %F'; find . -type f | sort | xargs md5sum"
     before = pad.in_volume("var", listed)
-    good = does(pad.agent, "now", "--reason", "asked")["snapshot"]
+    good = does(pad.agent, "backup", "--reason", "asked")["snapshot"]
     pad.in_volume("var", "rm -r d; for n in $(seq 200 500); do printf other > $n; done; rm 1 2 3")
-    for words in (("restic", "restore"), ("backup_agent", "put")):
+    for words in (("restic", "restore"), ("backup_agent", " restore --snapshot")):
         restorer = pad.restorer()
-        ended = begun(restorer, "put", "--snapshot", good["id"], "--files")
+        ended = begun(restorer, "restore", "--snapshot", good["id"], "--files")
         killed(restorer, running(restorer, *words))
         assert ended()[0] != 0
         restorer.remove(force=True)
-    assert does(pad.restorer(), "put", "--snapshot", good["id"], "--files")["files"] == 600
+    assert does(pad.restorer(), "restore", "--snapshot", good["id"], "--files")["files"] == 600
     assert pad.in_volume("var", listed) == before
 
 
 def test_who_comes_second_waits_and_both_are_done(here: Containers, agent_image: str) -> None:
     pad = served(here, agent_image, None)
     pad.in_volume("var", "head -c 50000000 /dev/urandom > big")
-    first = begun(pad.agent, "now", "--reason", "asked")
-    running(pad.agent, "backup_agent", "now")
-    assert asks(pad.agent, "now", "--reason", "update")[0] == 0
+    first = begun(pad.agent, "backup", "--reason", "asked")
+    running(pad.agent, "backup_agent", " backup --reason")
+    assert asks(pad.agent, "backup", "--reason", "update")[0] == 0
     assert first()[0] == 0
     assert len(does(pad.agent, "list")["snapshots"]) == 2

@@ -35,17 +35,17 @@ def test_a_repository_behind_ssh_is_made_used_and_restored_from(
 ) -> None:
     pad = with_sftp(served(here, agent_image, None), here, server_image)
     pad.in_volume("var", "printf 123 > file")
-    taken = does(pad.agent, "now", "--reason", "asked")["snapshot"]
+    taken = does(pad.agent, "backup", "--reason", "asked")["snapshot"]
     assert does(pad.agent, "list") == {"snapshots": [taken]}
     assert does(pad.agent, "check") == {"checked": "1/10"}
     assert does(pad.agent, "prune") == {"removed": []}
     pad.in_volume("var", "printf other > file")
-    assert does(pad.restorer(), "put", "--snapshot", taken["id"], "--files") == {"files": 1, "bytes": 3}
+    assert does(pad.restorer(), "restore", "--snapshot", taken["id"], "--files") == {"files": 1, "bytes": 3}
     assert pad.in_volume("var", "cat file") == "123"
     status = does(pad.agent, "status")
     assert (status["reachable"], status["locks"]) == (True, [])
     # Its neighbour is a folder beside it.
-    assert runs(pad.agent, "sh", "-c", "tar c /etc/hostname | ronron-agent keep ronron.tar")[0] == 0
+    assert runs(pad.agent, "sh", "-c", "tar c /etc/hostname | ronron-agent backup-bundle ronron.tar")[0] == 0
 
 
 def test_another_host_key_is_not_accepted(here: Containers, agent_image: str, server_image: str) -> None:
@@ -53,7 +53,7 @@ def test_another_host_key_is_not_accepted(here: Containers, agent_image: str, se
     kind, key = pad.document["ssh"]["host_key"].split()
     pad.document["ssh"]["host_key"] = f"{kind} {key[:-4]}AAAA"
     pad.start()
-    assert refuses(pad.agent, "now", "--reason", "asked")["code"] == "unreachable"
+    assert refuses(pad.agent, "backup", "--reason", "asked")["code"] == "unreachable"
     assert does(pad.agent, "status")["trouble"]["code"] == "unreachable"
 
 
@@ -65,7 +65,7 @@ def test_a_repository_behind_http_takes_a_login_that_nobody_sees(
     pad.document["repository"] = f"rest:http://{server.name}:8080/ronron-test/pad/"
     pad.start()
     pad.in_volume("var", "head -c 20000000 /dev/urandom > file")
-    ended = begun(pad.agent, "now", "--reason", "asked")
+    ended = begun(pad.agent, "backup", "--reason", "asked")
     running(pad.agent, "restic", "backup")
     seen = processes(pad.agent)
     code, document = ended()
@@ -74,11 +74,11 @@ def test_a_repository_behind_http_takes_a_login_that_nobody_sees(
     assert not [line for line in seen.values() if "pass/word" in line or "pass%2Fword" in line]
     pad.secrets["repository-login"] = "agent:wrong/word"
     pad.start()
-    error = refuses(pad.agent, "now", "--reason", "asked")
+    error = refuses(pad.agent, "backup", "--reason", "asked")
     assert error["code"] == "unreachable"
     assert "wrong" not in error["message"]
     server.stop(timeout=1)
-    assert refuses(pad.agent, "now", "--reason", "asked")["code"] == "unreachable"
+    assert refuses(pad.agent, "backup", "--reason", "asked")["code"] == "unreachable"
     status = does(pad.agent, "status")
     assert status["trouble"]["code"] == "unreachable"
     assert [one["id"] for one in status["snapshots"]] == [document["snapshot"]["id"]]
@@ -93,15 +93,15 @@ def test_a_repository_in_a_bucket_is_made_used_and_restored_from(
     pad.document["repository"] = f"s3:http://{server.name}:7070/backups/ronron-test/pad"
     pad.start()
     pad.in_volume("var", "printf 123 > file")
-    taken = does(pad.agent, "now", "--reason", "asked")["snapshot"]
+    taken = does(pad.agent, "backup", "--reason", "asked")["snapshot"]
     assert does(pad.agent, "list") == {"snapshots": [taken]}
     assert does(pad.agent, "check") == {"checked": "1/10"}
     pad.in_volume("var", "printf other > file")
-    assert does(pad.restorer(), "put", "--snapshot", taken["id"], "--files") == {"files": 1, "bytes": 3}
+    assert does(pad.restorer(), "restore", "--snapshot", taken["id"], "--files") == {"files": 1, "bytes": 3}
     assert pad.in_volume("var", "cat file") == "123"
     pad.secrets["repository-login"] = "keyid:wrong/key"
     pad.start()
-    error = refuses(pad.agent, "now", "--reason", "asked")
+    error = refuses(pad.agent, "backup", "--reason", "asked")
     assert error["code"] == "unreachable"
     assert "wrong/key" not in str(error)
 
@@ -113,8 +113,8 @@ def test_a_repository_that_only_takes_is_never_asked_to_forget(
     server = rest_server(here, server_image, pad.network, "--append-only")
     pad.document["repository"] = f"rest:http://{server.name}:8080/ronron-test/pad/"
     pad.start()
-    first = does(pad.agent, "now", "--reason", "schedule")["snapshot"]
-    second = does(pad.agent, "now", "--reason", "schedule")["snapshot"]
+    first = does(pad.agent, "backup", "--reason", "schedule")["snapshot"]
+    second = does(pad.agent, "backup", "--reason", "schedule")["snapshot"]
     assert does(pad.agent, "prune") == {"removed": []}
     assert does(pad.agent, "list") == {"snapshots": [second, first]}
     assert does(pad.agent, "check") == {"checked": "1/10"}

@@ -68,18 +68,17 @@ class BackedUp:
         self.declared = services
         self.collective.declare(services, *(SECRETS if services else ()), **more)
 
-    def up(self) -> Ran:
+    def up(self, *, preview: bool = False) -> Ran:
         """Update, and expect that it goes well."""
-        self.made = None
-        ran = self.stack.up()
+        ran = self.try_up(preview=preview)
         assert ran.code == 0, ran.said
         self.made = self.declared
         return ran
 
-    def try_up(self) -> Ran:
+    def try_up(self, *, preview: bool = False) -> Ran:
         """Update, whatever comes of it."""
         self.made = None
-        return self.stack.up()
+        return self.stack.up(preview=preview)
 
     def ids(self) -> dict[str, str]:
         """The containers of the site, by what they are."""
@@ -108,7 +107,7 @@ def founded(
     tmp_path_factory: pytest.TempPathFactory, sealed: Sealed, images: Mapping[str, str]
 ) -> Iterator[BackedUp]:
     collective = Collective(tmp_path_factory.mktemp("hook") / "collective", sealed, images)
-    context = collective.tree / "components" / "images" / "backup_agent"
+    context = collective.tree / "components" / "chatons" / "images" / "backup_agent"
     shutil.rmtree(context, ignore_errors=True)
     shutil.copytree(STAND_IN, context)
     live = BackedUp(PlainStack(collective))
@@ -195,14 +194,14 @@ def test_no_other_checkout_shows_a_change(live: BackedUp, tmp_path: Path) -> Non
     assert live.stack.changes() == set()
     elsewhere = tmp_path / "deeper" / "checkout"
     shutil.copytree(live.collective.tree, elsewhere)
-    cache = elsewhere / "components" / "images" / "backup_agent" / "__pycache__"
+    cache = elsewhere / "components" / "chatons" / "images" / "backup_agent" / "__pycache__"
     cache.mkdir()
     (cache / "x.pyc").write_bytes(b"x")
     assert replace(live.stack, checkout=elsewhere).changes() == set()
 
 
 def test_another_agent_replaces_itself_and_nothing_else(live: BackedUp) -> None:
-    program = live.collective.tree / "components" / "images" / "backup_agent" / "ronron-agent"
+    program = live.collective.tree / "components" / "chatons" / "images" / "backup_agent" / "ronron-agent"
     before, was = live.ids(), program.read_text()
     program.write_text(was + "# changed\n")
     try:
@@ -221,7 +220,8 @@ def test_another_agent_replaces_itself_and_nothing_else(live: BackedUp) -> None:
 def test_a_snapshot_is_taken_while_the_old_version_runs(live: BackedUp) -> None:
     before = live.ids()
     live.declare(live.site("two"))
-    ran = live.up()
+    # As a person runs it.
+    ran = live.up(preview=True)
     assert said_of("one") in ran.said
     assert live.answers() == "two"
     assert live.ids()[SITE] != before[SITE]
@@ -311,7 +311,7 @@ def test_an_agent_that_is_gone_is_said_and_nothing_changes(
     ran = live.try_up()
     assert ran.code != 0
     assert f"there is no container {live.collective.name}-{AGENT} on here" in ran.said
-    assert "make the update that only adds the backup first" in ran.said
+    assert "first make an update that only adds the backup" in ran.said
     assert live.ids() == before
     # As the remedy for what somebody removed by hand: look, then update.
     refreshed = live.stack.pulumi("refresh", "--yes", "--stack", "local")

@@ -1,4 +1,4 @@
-"""Restores and drills on a real Docker, with a real service, when things go wrong."""
+"""Restores and drills on a real Docker with a real service, and their failures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from ronron.adapters.docker_agents.backups import DockerBackups
 from ronron.adapters.docker_agents.exec import run
-from ronron.core.errors import AgentSilentError, BackupError
+from ronron.core.errors import AgentUnreachableError, BackupError
 from ronron.core.inventory import Inventory
 from tests.support.backed_up import NAME, BackedUp, backed_up
 from tests.support.containers import runs
@@ -31,14 +31,14 @@ from ronron.core.inventory import Inventory
 inventory = Inventory.model_validate_json(sys.argv[1])
 backups = DockerBackups()
 snapshot = backups.snapshots(inventory, "board")[0]
-def told(line):
+def log(line):
     print(line, flush=True)
 if sys.argv[2] == "restore":
-    backups.restore(inventory, "board", snapshot, keep=False, told=told)
+    backups.restore(inventory, "board", snapshot, safety_snapshot=False, log=log)
 else:
-    backups.drill(inventory, "board", snapshot, told)
+    backups.drill(inventory, "board", snapshot, log)
 """
-"""A reconciler of its own, to be killed."""
+"""A restore or a drill in another process, which a test kills."""
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def board(shared: BackedUp) -> BackedUp:
 
 @pytest.fixture
 def own(postgres_image: str, agent_image: str) -> Iterator[BackedUp]:
-    """A board of one test, which destroys what `begin_again` does not mend."""
+    """A board of one test, which destroys what `begin_again` does not restore."""
     with backed_up(postgres_image, agent_image, ensure_doubles()["kanboard"]) as made:
         yield made
 
@@ -66,12 +66,12 @@ def backups() -> DockerBackups:
     return DockerBackups()
 
 
-def nobody(line: str) -> None:
-    """For who does not want to be told."""
+def ignore(line: str) -> None:
+    """Ignore the line."""
 
 
 def killed_when(board: BackedUp, what: str, line: str) -> None:
-    """Let another process restore or drill, and kill it as soon as it says this."""
+    """Restore or drill in another process, and kill it as soon as it prints `line`."""
     words = [sys.executable, "-c", RESTORES, board.inventory.model_dump_json(), what]
     with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
@@ -96,8 +96,8 @@ def test_destroyed_volumes_are_filled_again_with_the_same_data(
     assert code == 0, text
     before = board.standing()
 
-    told: list[str] = []
-    restored = backups.restore(board.inventory, NAME, taken, keep=False, told=told.append)
+    lines: list[str] = []
+    restored = backups.restore(board.inventory, NAME, taken, safety_snapshot=False, log=lines.append)
 
     assert board.titles() == ["before the fire"]
     assert board.picture(file) == PICTURE
@@ -106,18 +106,20 @@ def test_destroyed_volumes_are_filled_again_with_the_same_data(
     after = board.standing()
     assert {name: each[0] for name, each in after.items()} == {name: each[0] for name, each in before.items()}
     assert board.left() == []
-    assert told[0] == "stopping board"
-    assert told[-1] == "starting board again"
+    assert lines[0] == "stopping board"
+    assert lines[-1] == "starting board again"
 
 
-def test_what_a_restore_replaces_can_be_had_back(board: BackedUp, backups: DockerBackups) -> None:
+def test_a_safety_snapshot_can_be_restored(board: BackedUp, backups: DockerBackups) -> None:
     board.write("first")
     taken = backups.snapshot(board.inventory, NAME)
     file = board.write("second", PICTURE)
-    restored = backups.restore(board.inventory, NAME, taken, told=nobody)
+    restored = backups.restore(board.inventory, NAME, taken, log=ignore)
     assert board.titles() == ["first"]
-    kept = next(each for each in backups.snapshots(board.inventory, NAME) if each.id == restored.kept)
-    backups.restore(board.inventory, NAME, kept, told=nobody)
+    safety = next(
+        each for each in backups.snapshots(board.inventory, NAME) if each.id == restored.safety_snapshot
+    )
+    backups.restore(board.inventory, NAME, safety, log=ignore)
     assert board.titles() == ["first", "second"]
     assert board.picture(file) == PICTURE
 
@@ -130,7 +132,7 @@ def test_a_drill_leaves_the_running_service_as_it_is_and_nothing_behind(
     board.write("after the snapshot")
     standing, titles = board.standing(), board.titles()
 
-    result = backups.drill(board.inventory, NAME, taken, nobody)
+    result = backups.drill(board.inventory, NAME, taken, ignore)
 
     assert result.passed, result.detail
     assert result.probe.startswith("200 in ")
@@ -145,7 +147,7 @@ def test_a_drill_finds_a_service_that_does_not_come_up_on_what_was_restored(
     board: BackedUp, backups: DockerBackups
 ) -> None:
     board.write()
-    # The health check of the double asks the database; what it has to answer is promised by the inventory.
+    # The health check of the double asks the database; the inventory says what it has to answer.
     service = board.inventory.services[NAME]
     assert service.backup is not None
     assert service.backup.probe is not None
@@ -154,40 +156,40 @@ def test_a_drill_finds_a_service_that_does_not_come_up_on_what_was_restored(
     services = {NAME: service.model_copy(update={"backup": backup})}
     inventory = board.inventory.model_copy(update={"services": services})
     standing = board.standing()
-    result = backups.drill(inventory, NAME, backups.snapshot(inventory, NAME), nobody)
+    result = backups.drill(inventory, NAME, backups.snapshot(inventory, NAME), ignore)
     assert not result.passed
     assert "without the text 'a text that is not there'" in result.detail
-    assert dict(result.counts) == dict(result.promised)
+    assert dict(result.counts) == dict(result.expected)
     assert board.standing() == standing
     assert board.left() == []
 
 
-def test_a_killed_drill_is_cleared_away_by_the_next_one(board: BackedUp, backups: DockerBackups) -> None:
+def test_the_next_drill_removes_what_a_killed_one_left(board: BackedUp, backups: DockerBackups) -> None:
     board.write()
     taken = backups.snapshot(board.inventory, NAME)
     standing = board.standing()
     killed_when(board, "drill", "restoring snapshot")
     assert board.left(), "otherwise there is nothing to clear away"
     assert board.standing() == standing
-    told: list[str] = []
-    result = backups.drill(board.inventory, NAME, taken, told.append)
+    lines: list[str] = []
+    result = backups.drill(board.inventory, NAME, taken, lines.append)
     assert result.passed, result.detail
-    assert any(line.startswith("removed what an interrupted drill has left: ") for line in told)
+    assert any(line.startswith("removed what an interrupted drill left: ") for line in lines)
     assert board.left() == []
     assert board.standing() == standing
 
 
 @pytest.mark.parametrize(
-    "line", ["stopping board", "restoring the database", "restoring 1 files", "in place"]
+    "line", ["stopping board", "restoring the database", "restoring 1 files", "replacing the database"]
 )
-def test_a_restore_that_is_killed_anywhere_is_done_by_the_next_one(
+def test_the_next_restore_completes_one_that_was_killed(
     board: BackedUp, backups: DockerBackups, line: str
 ) -> None:
     file = board.write("before the fire", PICTURE)
     taken = backups.snapshot(board.inventory, NAME)
     board.write("lost")
     killed_when(board, "restore", line)
-    backups.restore(board.inventory, NAME, taken, keep=False, told=nobody)
+    backups.restore(board.inventory, NAME, taken, safety_snapshot=False, log=ignore)
     assert board.titles() == ["before the fire"]
     assert board.picture(file) == PICTURE
     assert board.left() == []
@@ -195,7 +197,7 @@ def test_a_restore_that_is_killed_anywhere_is_done_by_the_next_one(
 
 @dataclass
 class Interrupting:
-    """Is told what happens, and does something at one line: a Ctrl-C, unless it is said otherwise.
+    """A log that does something at one line: raises KeyboardInterrupt by default.
 
     Args:
         line: begins so.
@@ -219,7 +221,7 @@ def test_an_interrupted_restore_starts_the_service_again(
     file = board.write("a task", PICTURE)
     taken = backups.snapshot(board.inventory, NAME)
     with pytest.raises(KeyboardInterrupt):
-        backups.restore(board.inventory, NAME, taken, keep=False, told=Interrupting(line))
+        backups.restore(board.inventory, NAME, taken, safety_snapshot=False, log=Interrupting(line))
     board.await_board()
     assert board.titles() == ["a task"]
     assert board.picture(file) == PICTURE
@@ -241,14 +243,14 @@ def test_an_interrupted_drill_leaves_nothing_behind(
     assert board.left() == []
 
 
-def test_two_drills_of_one_service_do_not_disturb_each_other(board: BackedUp, backups: DockerBackups) -> None:
+def test_a_second_drill_of_one_service_is_refused(board: BackedUp, backups: DockerBackups) -> None:
     board.write()
     taken = backups.snapshot(board.inventory, NAME)
     refused: list[str] = []
 
     def another() -> None:
-        with pytest.raises(BackupError, match="another drill of it is under way") as error:
-            backups.drill(board.inventory, NAME, taken, nobody)
+        with pytest.raises(BackupError, match="another drill of it is running") as error:
+            backups.drill(board.inventory, NAME, taken, ignore)
         refused.append(error.value.hint)
 
     result = backups.drill(board.inventory, NAME, taken, Interrupting("starting an empty database", another))
@@ -262,12 +264,12 @@ def test_a_restore_that_fails_in_its_last_step_says_what_the_service_runs_on(
 ) -> None:
     file = board.write("a task", PICTURE)
     taken = backups.snapshot(board.inventory, NAME)
-    stop = Interrupting("putting the restored database", lambda: board.database.stop(timeout=30))
-    with pytest.raises(BackupError, match="with the snapshot's files and the database that it had"):
-        backups.restore(board.inventory, NAME, taken, keep=False, told=stop)
+    stop = Interrupting("replacing the database", lambda: board.database.stop(timeout=30))
+    with pytest.raises(BackupError, match="on the snapshot's files and its old database"):
+        backups.restore(board.inventory, NAME, taken, safety_snapshot=False, log=stop)
     board.database.start()
     board.await_board()
-    backups.restore(board.inventory, NAME, taken, keep=False, told=nobody)
+    backups.restore(board.inventory, NAME, taken, safety_snapshot=False, log=ignore)
     assert board.titles() == ["a task"]
     assert board.picture(file) == PICTURE
 
@@ -278,8 +280,8 @@ def test_a_database_that_does_not_answer_leaves_the_service_on_what_it_had(
     file = board.write("a task", PICTURE)
     taken = backups.snapshot(board.inventory, NAME)
     board.database.stop(timeout=30)
-    with pytest.raises(BackupError, match="board is started again on what it had") as failed:
-        backups.restore(board.inventory, NAME, taken, keep=False, told=nobody)
+    with pytest.raises(BackupError, match="board is started again on its old data") as failed:
+        backups.restore(board.inventory, NAME, taken, safety_snapshot=False, log=ignore)
     assert failed.value.hint
     board.database.start()
     board.await_board()
@@ -297,7 +299,7 @@ def test_a_snapshot_that_fails_stops_the_restore_before_it_begins(
     code, text = runs(own.agent, "sh", "-c", "mv /repository/config /repository/config.gone")
     assert code == 0, text
     with pytest.raises(BackupError) as failed:
-        backups.restore(own.inventory, NAME, taken, told=nobody)
+        backups.restore(own.inventory, NAME, taken, log=ignore)
     assert failed.value.hint
     assert own.standing() == standing
 
@@ -309,7 +311,7 @@ def test_a_damaged_repository_fails_a_drill_or_says_so(own: BackedUp, backups: D
     spoil = "for pack in $(find /repository/data -type f); do chmod u+w $pack; printf spoilt 1<>$pack; done"
     code, text = runs(own.agent, "sh", "-c", spoil)
     assert code == 0, text
-    result = backups.drill(own.inventory, NAME, taken, nobody)
+    result = backups.drill(own.inventory, NAME, taken, ignore)
     assert not result.passed
     assert result.detail
     assert own.standing() == standing
@@ -319,24 +321,26 @@ def test_a_damaged_repository_fails_a_drill_or_says_so(own: BackedUp, backups: D
 def test_an_agent_that_does_not_exist_any_more_is_named(own: BackedUp, backups: DockerBackups) -> None:
     name = own.agent.name
     own.agent.remove(force=True)
-    with pytest.raises(AgentSilentError, match=f"cannot reach the container {name}: it does not exist"):
+    with pytest.raises(AgentUnreachableError, match=f"cannot reach the container {name}: it does not exist"):
         backups.status(own.inventory, NAME)
 
 
-def test_a_docker_that_nobody_listens_for_is_silent(tmp_path: Path, board: BackedUp) -> None:
+def test_a_docker_without_a_socket_is_unreachable(tmp_path: Path, board: BackedUp) -> None:
     nowhere = board.inventory.model_dump(mode="json")
     nowhere["machines"]["here"]["docker"] = f"unix://{tmp_path}/docker.sock"
-    with pytest.raises(AgentSilentError, match="cannot reach the Docker of here: no such file or directory"):
+    with pytest.raises(
+        AgentUnreachableError, match="cannot reach the Docker of here: no such file or directory"
+    ):
         DockerBackups().status(Inventory.model_validate(nowhere), NAME)
 
 
-def test_an_answer_is_not_waited_for_longer_than_said(board: BackedUp) -> None:
+def test_a_program_that_does_not_end_is_timed_out(board: BackedUp) -> None:
     began = time.monotonic()
-    with pytest.raises(AgentSilentError, match="did not end in time"):
+    with pytest.raises(AgentUnreachableError, match="did not end in time"):
         run(board.here.client, str(board.agent.name), ["sleep", "20"], seconds=1)
     assert time.monotonic() - began < 10
 
 
-def test_an_answer_without_end_is_cut_off(board: BackedUp) -> None:
+def test_an_output_that_is_too_long_is_refused(board: BackedUp) -> None:
     with pytest.raises(BackupError, match="more than 8 MiB"):
         run(board.here.client, str(board.agent.name), ["head", "-c", "20000000", "/dev/zero"], seconds=60)

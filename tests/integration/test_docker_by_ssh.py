@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ronron.adapters.docker_agents.backups import DockerBackups
-from ronron.core.errors import AgentSilentError, BackupError
+from ronron.core.errors import AgentUnreachableError, BackupError
 from ronron.core.inventory import Inventory
 from tests.support.backed_up import NAME, BackedUp, backed_up
 from tests.support.containers import runs
@@ -90,10 +90,10 @@ def test_everything_goes_through_ssh(board: BackedUp, machine: Sshd, let_in: Non
     (tmp_path / "records").write_bytes(b"a record" * 100_000)
     bundle = tmp_path / "bundle.tar"
     subprocess.run(["tar", "-cf", str(bundle), "-C", str(tmp_path), "records"], check=True, timeout=30)
-    assert re.fullmatch("[0-9a-f]{8,64}", backups.keep(inventory, NAME, bundle))
+    assert re.fullmatch("[0-9a-f]{8,64}", backups.back_up_bundle(inventory, NAME, bundle))
 
     board.write("after the snapshot")
-    restored = backups.restore(inventory, NAME, taken, keep=False, told=nobody)
+    restored = backups.restore(inventory, NAME, taken, safety_snapshot=False, log=nobody)
     assert dict(restored.counts) == dict(taken.counts)
     assert board.titles() == ["over there"]
 
@@ -114,7 +114,7 @@ def test_another_host_key_than_the_pinned_one_is_refused(
     board: BackedUp, machine: Sshd, let_in: None, place: Path
 ) -> None:
     other = new_key(place / "other").with_suffix(".pub").read_text().split()
-    with pytest.raises(AgentSilentError, match="it shows another host key than the declared one") as refused:
+    with pytest.raises(AgentUnreachableError, match="its host key differs from the declared one") as refused:
         DockerBackups().status(reached(board, machine.address, " ".join(other[:2])), NAME)
     assert "declare the new `host_key`" in refused.value.hint
 
@@ -124,13 +124,13 @@ def test_a_machine_that_lets_nobody_in_is_told_in_sshs_own_words(
 ) -> None:
     with ssh_agent(place) as socket:
         monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
-        with pytest.raises(AgentSilentError, match="Permission denied"):
+        with pytest.raises(AgentUnreachableError, match="Permission denied"):
             DockerBackups().status(reached(board, machine.address, machine.host_key), NAME)
 
 
 def test_a_machine_that_does_not_listen_is_told_in_sshs_own_words(board: BackedUp, machine: Sshd) -> None:
     nowhere = machine.address.replace(":2222", ":2223")
-    with pytest.raises(AgentSilentError, match="Connection refused"):
+    with pytest.raises(AgentUnreachableError, match="Connection refused"):
         DockerBackups().status(reached(board, nowhere, machine.host_key), NAME)
 
 
@@ -140,7 +140,7 @@ def test_a_user_who_may_not_use_docker_is_told_what_is_missing(
     inventory = reached(board, machine.address, machine.host_key)
     assert runs(machine.container, "gpasswd", "--delete", "tech", "dockers")[0] == 0
     try:
-        with pytest.raises(AgentSilentError, match="open failed") as refused:
+        with pytest.raises(AgentUnreachableError, match="open failed") as refused:
             DockerBackups().status(inventory, NAME)
     finally:
         assert runs(machine.container, "gpasswd", "--add", "tech", "dockers")[0] == 0
@@ -150,7 +150,7 @@ def test_a_user_who_may_not_use_docker_is_told_what_is_missing(
 
 @pytest.mark.parametrize("address", ["tcp://192.0.2.1:2375", "ssh://192.0.2.1", "ssh://tech@192.0.2.1"])
 def test_a_way_that_is_not_safe_is_no_way(board: BackedUp, address: str) -> None:
-    with pytest.raises(BackupError, match="that is no unix:///path, nor ssh://user@host with a host key"):
+    with pytest.raises(BackupError, match="neither unix:///path nor ssh://user@host with a host key"):
         DockerBackups().status(reached(board, address, None), NAME)
 
 

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from ronron.adapters.git_source.source import GitSource
-from ronron.adapters.processes import LinuxProcesses
 from ronron.core.errors import RevisionNotFoundError, SourceError
 from tests.support.git_servers import Web, web
 from tests.support.git_sources import refusal, source
@@ -141,7 +139,7 @@ def test_another_repository_under_the_same_state_shows_nothing_of_the_first(
     other = Repository.create(tmp_path / "other.git")
     commit = other.commit({"a": "b"}, branch="trunk")
     theirs = source(other.path, state)
-    with pytest.raises(RevisionNotFoundError, match="not looked at"):
+    with pytest.raises(RevisionNotFoundError, match="not polled"):
         theirs.resolve("main")
     theirs.refresh()
     assert theirs.resolve("trunk").commit == commit
@@ -279,10 +277,6 @@ def test_submodules_are_refused_unless_they_may_stay_empty(
     assert "`git rm vendor/lib && git subtree add -P vendor/lib URL BRANCH`" in error.hint
     assert ours.entries(revision, "vendor") == {"lib": commit}
     assert ours.read(revision, "vendor/lib") is None
-    empty = GitSource(str(repository.path), state, LinuxProcesses(), submodules_left_empty=True)
-    with empty.checkout(revision) as directory:
-        assert list((directory / "vendor" / "lib").iterdir()) == []
-        assert (directory / "Pulumi.yaml").is_file()
 
 
 @pytest.mark.parametrize("name", [".git", ".."])
@@ -302,7 +296,7 @@ def test_a_tree_that_reaches_out_of_itself_is_refused(
             pytest.fail("a checkout of what git refuses")
 
     error = refusal(check_out, SourceError)
-    assert f"cannot check out {revision.short}: it holds a file whose name git refuses" in error.message
+    assert f"cannot check out {revision.short}: it contains a file name that git refuses" in error.message
     assert not [path for path in state.rglob("config") if path.read_text() == "evil"]
 
 

@@ -106,7 +106,7 @@ def test_a_git_that_is_killed_alone_is_an_error_and_the_next_fetch_works(
         looking = threads.submit(ours.refresh)
         assert server.stalled.wait(30)
         kill_all(state)
-        with pytest.raises(SourceError, match="cannot look at"):
+        with pytest.raises(SourceError, match="cannot poll"):
             looking.result(30)
     server.after = None
     assert ours.refresh()
@@ -133,7 +133,7 @@ def test_a_fetch_that_stalls_is_given_up_with_all_its_processes(
     server.after = CUT
     ours = source(server.url(repository.path), state, timeout=timedelta(seconds=1))
     error = refusal(ours.refresh, SourceUnavailableError)
-    assert error.message == f"cannot look at {ours.address}: no answer in 1 s"
+    assert error.message == f"cannot poll {ours.address}: no answer within 1 s"
     assert ends(lambda: not working_in(state))
     server.after = None
     assert source(server.url(repository.path), state).refresh()
@@ -240,7 +240,7 @@ def test_locks_of_a_process_that_lives_are_respected(
         before = working_in(state)
         error = refusal(source(url, state, timeout=timedelta(seconds=1)).refresh, SourceUnavailableError)
         lock = state / "mirror.lock"
-        assert error.message == f"cannot look at {url}: another process has held {lock} all the time"
+        assert error.message == f"cannot poll {url}: another process has locked {lock}"
         assert f"`fuser -v {lock}`" in error.hint
         assert theirs.exists()
         assert before

@@ -53,8 +53,8 @@ def test_a_server_that_hangs_is_given_up_and_leaves_no_process(scheme: str, stat
         error = refusal(source(url, state, timeout=SHORT).refresh, SourceUnavailableError)
         assert time.monotonic() - began < 10
     assert working_in(state) == {}
-    assert error.message.startswith(f"cannot look at {url}: ")
-    assert "in 1 s" in error.message or "does not answer in time" in error.message
+    assert error.message.startswith(f"cannot poll {url}: ")
+    assert "within 1 s" in error.message or "does not answer in time" in error.message
     assert f"`git ls-remote {url}`" in error.hint
     assert error.retryable
 
@@ -64,26 +64,26 @@ def test_a_server_that_is_not_there_is_told_as_such(scheme: str, state: Path) ->
     with closed() as port:
         url = f"{scheme}://127.0.0.1:{port}/ours.git"
         error = refusal(source(url, state).refresh, SourceUnavailableError)
-    assert f"cannot look at {url}: nothing answers there" in error.message
+    assert f"cannot poll {url}: cannot connect to the server" in error.message
     assert f"`git ls-remote {url}`" in error.hint
 
 
 def test_a_host_without_an_address_is_told_as_such(state: Path) -> None:
     error = refusal(source("https://forge.invalid/ours.git", state).refresh, SourceUnavailableError)
-    assert "https://forge.invalid/ours.git: its host has no address" in error.message
+    assert "https://forge.invalid/ours.git: cannot resolve the host" in error.message
     assert "`getent hosts forge.invalid`" in error.hint
 
 
 @pytest.mark.parametrize(
     ("status", "kind", "means"),
     [
-        (401, AuthenticationError, "it asks for a user and a password"),
-        (403, AuthenticationError, "we may not read it (403)"),
-        (404, SourceUnavailableError, "there is no repository at this address"),
+        (401, AuthenticationError, "permission denied: credentials are missing or wrong"),
+        (403, AuthenticationError, "permission denied (403)"),
+        (404, SourceUnavailableError, "repository not found"),
         (429, SourceUnavailableError, "the server is busy"),
         (500, SourceUnavailableError, "the server is busy"),
         (503, SourceUnavailableError, "the server is busy"),
-        (200, SourceUnavailableError, "what answers there is not a git repository"),
+        (200, SourceUnavailableError, "this is not a git repository"),
     ],
 )
 def test_the_answer_of_a_server_is_told_with_what_it_means(
@@ -92,7 +92,7 @@ def test_the_answer_of_a_server_is_told_with_what_it_means(
     server.status = status
     server.body = b"<!doctype html>\n<title>Sign in</title>\n"
     error = refusal(source(server.url("ours.git"), state).refresh, kind)
-    assert f"cannot look at {server.url('ours.git')}: " in error.message
+    assert f"cannot poll {server.url('ours.git')}: " in error.message
     assert means in error.message
 
 
@@ -101,7 +101,7 @@ def test_a_path_without_a_repository_is_told_as_such(repository: Repository, sta
     place = repository.path.parent / name
     (repository.path.parent / "folder").mkdir()
     error = refusal(source(place, state).refresh, SourceUnavailableError)
-    assert f"cannot look at {place}: there is no repository at this address" in error.message
+    assert f"cannot poll {place}: repository not found" in error.message
 
 
 def test_a_repository_of_another_user_is_named_with_the_command_that_trusts_it(
@@ -111,7 +111,7 @@ def test_a_repository_of_another_user_is_named_with_the_command_that_trusts_it(
     other = {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"}
     theirs = GitSource(str(repository.path), state, LinuxProcesses(), environment=other)
     error = refusal(theirs.refresh, AuthenticationError)
-    assert "it belongs to another user of this machine" in error.message
+    assert "the repository belongs to another user of this machine" in error.message
     assert f"`git config --global --add safe.directory {repository.path}`" in error.hint
 
 

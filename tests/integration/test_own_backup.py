@@ -1,7 +1,7 @@
-"""The way back from a lost machine: what the reconciler keeps of itself, put into an empty place.
+"""Recovery from a lost machine, by the reconciler's own backup.
 
-The engine, its backend, the repository and the store are real; the agent that keeps the bundle is one in
-memory, and the resources are files.
+The engine, its backend, the repository and the store are real; the agent that stores the bundle is in memory,
+and the resources are files.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Machine:
     collective: Collective
 
     def ronron(self, *arguments: str) -> tuple[int, str]:
-        """Run a command; its exit code, and all that it said."""
+        """Run a command; returns its exit code and its output."""
         prober, backups = self.collective.prober, self.collective.backups
         result = CliRunner().invoke(
             app,
@@ -58,7 +58,7 @@ class Machine:
         return result.exit_code, result.output
 
     def facts(self, *arguments: str) -> Any:
-        """What a command prints as JSON."""
+        """The facts that a command prints as JSON."""
         code, said = self.ronron(*arguments, "--json")
         assert code == ExitCode.DONE, said
         return json.loads(said)
@@ -71,7 +71,7 @@ class Machine:
 
 @dataclass
 class Collective:
-    """A repository, a world of files that its program makes, and a backup agent."""
+    """A repository, the files that its program makes, and a backup agent."""
 
     root: Path
     backups: FakeBackups = field(default_factory=FakeBackups)
@@ -91,7 +91,7 @@ class Collective:
         )
 
     def push(self, *things: Thing) -> str:
-        """Push what the program makes from now on."""
+        """Push the things that the program makes from now on."""
         declared = {
             "things": [
                 {
@@ -109,8 +109,8 @@ class Collective:
         return Machine(self.root / name, self)
 
     def fetch(self) -> Path:
-        """What restic would bring back of the newest bundle, in a directory."""
-        newest = list(self.backups.agent("pad").kept.values())[-1]
+        """A directory with the newest bundle, as restic restores it."""
+        newest = list(self.backups.agent("pad").bundles.values())[-1]
         place = self.root / "fetched"
         place.mkdir(exist_ok=True)
         (place / NAME).write_bytes(newest)
@@ -136,7 +136,7 @@ def collective(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Collective:
 
 @pytest.fixture
 def lost(collective: Collective) -> Machine:
-    """A machine on which a lamp is live; its own backup is with the agent."""
+    """A machine on which a lamp is live; the agent has its own backup."""
     collective.push(LAMP)
     machine = collective.machine("first")
     code, said = machine.ronron("watch", "--once")
@@ -145,7 +145,7 @@ def lost(collective: Collective) -> Machine:
     return machine
 
 
-def test_after_a_lost_machine_everything_is_known_again_and_nothing_is_made_twice(
+def test_after_a_recovery_records_are_complete_and_nothing_is_made_twice(
     collective: Collective, lost: Machine
 ) -> None:
     before = lost.record
@@ -156,7 +156,7 @@ def test_after_a_lost_machine_everything_is_known_again_and_nothing_is_made_twic
     code, said = new.ronron("recover", str(collective.fetch()))
     assert code == ExitCode.DONE, said
     assert "recovered records of production" in said
-    # The copy is in the bundle, so it does not know of itself.
+    # The bundle was made before its own record.
     assert new.record == before.with_(kept=None)
     assert new.facts("history") == history
     assert new.facts("status")["environments"][0]["state"] == "live"
@@ -185,7 +185,7 @@ def test_the_bundle_has_neither_passphrase_nor_credentials(collective: Collectiv
     assert manifest["engine"][0].isdigit()
 
 
-def test_where_there_are_records_nothing_is_recovered(collective: Collective, lost: Machine) -> None:
+def test_a_recovery_is_refused_if_there_are_records(collective: Collective, lost: Machine) -> None:
     before = lost.record
     code, said = lost.ronron("recover", str(collective.fetch()))
     assert code == ExitCode.USAGE
@@ -194,19 +194,17 @@ def test_where_there_are_records_nothing_is_recovered(collective: Collective, lo
     assert lost.record == before
 
 
-def test_a_state_directory_that_was_only_looked_at_is_still_empty(
-    collective: Collective, lost: Machine
-) -> None:
+def test_a_state_directory_that_was_only_read_counts_as_empty(collective: Collective, lost: Machine) -> None:
     new = collective.machine("second")
     assert new.ronron("status")[0] == ExitCode.DONE
     assert new.ronron("recover", str(collective.fetch()))[0] == ExitCode.DONE
     assert new.record.current == lost.record.current
 
 
-def test_a_backend_that_was_not_lost_keeps_its_states(
+def test_records_only_leaves_the_backend_as_it_is(
     collective: Collective, lost: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The records alone are recovered; without being told so, only the very same resources are accepted."""
+    """`--records-only` recovers the records alone; without it a state must have the same resources."""
     fetched = collective.fetch()
     collective.push(LAMP, SOFA)
     assert lost.ronron("update", "production")[0] == ExitCode.DONE
@@ -223,10 +221,10 @@ def test_a_backend_that_was_not_lost_keeps_its_states(
     assert (collective.made(LAMP), collective.made(SOFA)) == (1, 1)
 
 
-def test_a_recovery_that_was_broken_off_is_made_again(collective: Collective, lost: Machine) -> None:
+def test_an_interrupted_recovery_can_be_repeated(collective: Collective, lost: Machine) -> None:
     new = collective.machine("second")
     assert new.ronron("recover", str(collective.fetch()))[0] == ExitCode.DONE
-    # Broken off after the states, before the store was put in its place.
+    # Interrupted after the states, before the store was replaced.
     for file in new.state.glob("store.db*"):
         file.unlink()
     code, said = new.ronron("recover", str(collective.fetch()))
@@ -266,7 +264,7 @@ def a_tar(**parts: bytes) -> bytes:
         ),
     ],
 )  # fmt: skip
-def test_what_is_no_bundle_is_refused_and_changes_nothing(
+def test_another_file_is_refused_and_changes_nothing(
     collective: Collective, content: bytes, why: str
 ) -> None:
     place = collective.root / NAME
@@ -279,13 +277,13 @@ def test_what_is_no_bundle_is_refused_and_changes_nothing(
     assert machine.record == Record(environment="production")
 
 
-def test_a_directory_without_a_bundle_names_what_it_looks_for(collective: Collective) -> None:
+def test_a_directory_without_exactly_one_bundle_is_refused(collective: Collective) -> None:
     place = collective.root / "empty"
     place.mkdir()
     code, said = collective.machine("second").ronron("recover", str(place))
     assert code == ExitCode.USAGE
-    assert "cannot find the bundle: there is none" in said
+    assert "cannot find the bundle: the directory has no tar file" in said
     for name in ("one", "two"):
         (place / name).write_bytes(a_tar(other=b"{}"))
     code, said = collective.machine("second").ronron("recover", str(place))
-    assert (code, "2 of them are there" in said) == (ExitCode.USAGE, True)
+    assert (code, "the directory has 2 tar files" in said) == (ExitCode.USAGE, True)

@@ -18,8 +18,8 @@ from pydantic import SecretStr
 
 from chatons.declaration.resolved import Declaration
 from chatons.proxmox.api import ProxmoxApi
-from chatons.proxmox.preflight import answers, checks, problems
-from chatons.schema.checks import Check
+from chatons.proxmox.preflight import answers, checks
+from chatons.schema.checks import CheckResult, blocking
 from chatons.schema.problems import Problem
 from chatons.schema.proxmox_models import Proxmox
 from tests.support.declarations import DATA, Document, proxmox_declaration
@@ -74,7 +74,7 @@ def test_all_of_it_is_looked_at_within_a_second(cluster: FakeProxmox) -> None:
     }
     declaration = proxmox_declaration({("proxmox", "endpoint"): cluster.endpoint}, machines=machines)
     started = time.monotonic()
-    assert problems(declaration, SecretStr(cluster.token), None, knock=lambda _: False) == []
+    assert blocking(checks(declaration, SecretStr(cluster.token), None, knock=lambda _: False)) == []
     assert time.monotonic() - started < 1
 
 
@@ -197,7 +197,7 @@ def test_a_machine_in_no_backup_job_is_told_and_stops_nothing(tmp_path: Path) ->
         patch.setenv("SSL_CERT_FILE", str(own.ca))
         own.add_vm(101, "vm01", description=LINE)
 
-        def told() -> list[Check]:
+        def told() -> list[CheckResult]:
             return checks(declared(own), SecretStr(own.token), None, knock=lambda _: False)
 
         (check,) = [each for each in told() if each.problem is not None]
@@ -237,7 +237,7 @@ def test_only_who_speaks_ssh_has_an_address_for_sure(greeting: bytes, is_there: 
 def test_a_machine_that_is_left_out_is_not_looked_at(cluster: FakeProxmox) -> None:
     declaration = declared(cluster)
     with cluster.fault("offline", node="alice"):
-        assert problems(declaration, SecretStr(cluster.token), None, without={"vm01"}) == []
+        assert blocking(checks(declaration, SecretStr(cluster.token), None, without={"vm01"})) == []
 
 
 # The endpoint itself: nothing else is asked then.
@@ -334,6 +334,6 @@ def test_an_endpoint_that_is_silent_is_given_up(cluster: FakeProxmox) -> None:
         return ProxmoxApi(declared.endpoint, token, deadline=0.3)
 
     with cluster.fault("slow", seconds=1.0):
-        (problem,) = problems(declared(cluster), SecretStr(cluster.token), None, connect)
+        (problem,) = blocking(checks(declared(cluster), SecretStr(cluster.token), None, connect))
     assert problem.key == "ronron:proxmox.endpoint"
     assert "is silent: no answer to /version within 0.3 s" in problem.problem

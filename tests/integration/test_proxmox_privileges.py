@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from chatons.proxmox.preflight import problems
+from chatons.proxmox.preflight import checks
 from chatons.proxmox.privileges import holds, needed
+from chatons.schema.checks import blocking
 from tests.support.collectives import PROJECT
 from tests.support.declarations import DATA, Document, declaration, proxmox_document
 from tests.support.fake_proxmox import IMAGE, IMAGE_CHECKSUM, FakeProxmox, fake_proxmox
@@ -43,7 +44,7 @@ def document(cluster: FakeProxmox) -> Document:
 
 def test_with_the_documented_rights_nothing_stands_in_the_way(cluster: FakeProxmox) -> None:
     declared = declaration(base=document(cluster))
-    assert problems(declared, SecretStr(cluster.token), None, knock=lambda _: False) == []
+    assert blocking(checks(declared, SecretStr(cluster.token), None, knock=lambda _: False)) == []
 
 
 def test_no_documented_right_is_needless() -> None:

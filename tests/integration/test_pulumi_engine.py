@@ -27,6 +27,7 @@ from ronron.core.errors import (
 )
 from ronron.core.model import Operation, Preview, ProcessMark, Updated
 from ronron.testing import Thing
+from tests.support.engine_worlds import resources_in
 from tests.support.pulumi_project import PASSPHRASE, PulumiProject, nothing, until
 
 pytestmark = pytest.mark.timeout(180)
@@ -97,7 +98,7 @@ def test_an_update_that_takes_too_long_ends_what_it_is_at_and_nothing_more(proje
     assert "RONRON_UPDATE_DEADLINE" in caught.value.hint
     assert (project.world / "lamp").read_text() == "made\n"
     state = engine.state(project.program())
-    assert (state.resources, state.pending) == (1, ())
+    assert (resources_in(engine, project.program()), state.pending) == (1, ())
     assert project.locks() == []
     assert project.left() == []
 
@@ -341,11 +342,11 @@ def test_half_written_attributes_of_a_killed_engine_hide_no_state(
         project.pulumi("stack", "export", "--stack", "dev")
     match asked:
         case "state":
-            assert engine.state(project.program()).resources == 1
+            assert resources_in(engine, project.program()) == 1
         case "preview":
             assert engine.preview(project.program()).touching == ()
         case "settle":
-            assert engine.settle(project.program(), None) == "nothing of it was left"
+            assert engine.recover_from_crash(project.program(), None) == "nothing was left"
         case "export":
             assert "lamp" in (engine.export(project.program()) or "")
     project.pulumi("stack", "export", "--stack", "dev")
@@ -369,7 +370,7 @@ def test_a_stack_that_a_maintainer_updates_is_left_alone(project: PulumiProject)
             owner = json.loads(lock.read_text())["pid"]
             for refused in (
                 lambda: engine.update(project.program(), preview, nothing),
-                lambda: engine.settle(project.program(), None),
+                lambda: engine.recover_from_crash(project.program(), None),
             ):
                 with pytest.raises(StackLockedError, match=rf"process {owner}\b") as caught:
                     refused()

@@ -46,14 +46,14 @@ class Mended:
         )
         self.engine = PulumiEngine(settings, LinuxProcesses(), inherited=stack.environment)
 
-    def program(self, without: tuple[str, ...] = ()) -> Program:
+    def program(self, excluded: tuple[str, ...] = ()) -> Program:
         return Program(
             directory=self.stack.root / "checkout",
             stack="local",
             work=self.work,
             revision=Revision(reference="main", commit="a" * 40),
             digest="d" * 64,
-            without=without,
+            excluded=excluded,
         )
 
     def update(self) -> Updated:
@@ -88,12 +88,12 @@ def test_the_next_update_does_what_the_last_one_left_undone(
     with live.cluster.fault(fault, **where), pytest.raises(UpdateFailedError):
         live.update()
     assert live.half_made() == [NAME]
-    assert live.engine.mend(live.program()) == (NAME,)
+    assert live.engine.refresh_failed(live.program()) == (NAME,)
     assert live.half_made() == []
     assert Operation.UPDATE in {change.operation for change in live.update().changes}
     assert live.config()["cores"] == edit.get("cores", 4)
     assert f"size={edit.get('disk_gib', 64)}G" in live.config()["scsi0"]
-    assert live.engine.mend(live.program()) == ()
+    assert live.engine.refresh_failed(live.program()) == ()
     assert live.stack.preview() == []
 
 
@@ -102,11 +102,11 @@ def test_what_cannot_be_looked_at_stays_half_made_and_no_update_forgets_it(live:
     with live.cluster.fault("locked", vm_id=VM_ID), pytest.raises(UpdateFailedError):
         live.update()
     with live.cluster.fault("wrong token"), pytest.raises(UpdateFailedError, match="invalid token value"):
-        live.engine.mend(live.program())
+        live.engine.refresh_failed(live.program())
     assert live.half_made() == [NAME]
     with pytest.raises(EngineError, match="left undone: cores: 8"):
         live.update()
-    assert live.engine.mend(live.program()) == (NAME,)
+    assert live.engine.refresh_failed(live.program()) == (NAME,)
     live.update()
     assert live.config()["cores"] == 8
 
@@ -116,6 +116,6 @@ def test_a_machine_that_is_left_out_is_not_looked_at(live: Mended) -> None:
     with live.cluster.fault("locked", vm_id=VM_ID), pytest.raises(UpdateFailedError):
         live.update()
     live.cluster.forget_requests()
-    assert live.engine.mend(live.program(without=(NAME,))) == ()
+    assert live.engine.refresh_failed(live.program(excluded=(NAME,))) == ()
     assert live.cluster.requests == []
     assert live.half_made() == [NAME]

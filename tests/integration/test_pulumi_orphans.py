@@ -19,6 +19,7 @@ from ronron.adapters.pulumi_engine.engine import PulumiEngine
 from ronron.core.errors import PendingOperationsError, StackLockedError
 from ronron.core.model import Preview, ProcessMark
 from ronron.testing import Thing
+from tests.support.engine_worlds import resources_in
 from tests.support.pulumi_project import PulumiProject, nothing, until
 
 pytestmark = pytest.mark.timeout(180)
@@ -108,7 +109,9 @@ def test_the_engine_of_a_killed_reconciler_is_stopped_gently_and_its_work_kept(
     mark, engine = orphaned()
     assert PROCESSES.alive(mark)
     found: list[str] = []
-    settling = threading.Thread(target=lambda: found.append(engine.settle(project.program(), mark)))
+    settling = threading.Thread(
+        target=lambda: found.append(engine.recover_from_crash(project.program(), mark))
+    )
     settling.start()
     (up,) = project.work.glob("*-up.out")
     until(lambda: b"ancel" in up.read_bytes(), "the engine's word that it was asked to stop")
@@ -117,7 +120,7 @@ def test_the_engine_of_a_killed_reconciler_is_stopped_gently_and_its_work_kept(
     assert found == ["stopped its engine, which was still running"]
     assert project.left() == []
     state = engine.state(project.program())
-    assert (state.resources, state.pending, project.locks()) == (1, (), [])
+    assert (resources_in(engine, project.program()), state.pending, project.locks()) == (1, (), [])
     updated = engine.update(project.program(), engine.preview(project.program()), nothing)
     assert [change.name for change in updated.changes if change.custom] == ["sofa"]
     assert (project.world / "lamp").read_text() == "made\n"
@@ -130,12 +133,12 @@ def test_an_engine_that_was_asked_to_stop_is_not_asked_again(
     impatient = project.engine(grace=timedelta(seconds=1))
     for _ in range(2):
         with pytest.raises(StackLockedError, match=f"process {mark.pid}") as caught:
-            impatient.settle(project.program(), mark)
+            impatient.recover_from_crash(project.program(), mark)
         assert "it was asked to stop" in caught.value.hint
     project.let_go("lamp")
     until(lambda: not PROCESSES.alive(mark), "the end of the engine")
     # A second SIGINT would have left it half made.
-    assert impatient.settle(project.program(), mark) == "nothing of it was left"
+    assert impatient.recover_from_crash(project.program(), mark) == "nothing was left"
     assert (project.world / "lamp").read_text() == "made\n"
 
 
@@ -145,7 +148,7 @@ def test_an_engine_that_survived_its_reconciler_may_end_by_itself(
     mark, engine = orphaned()
     project.let_go("lamp")
     until(lambda: not PROCESSES.alive(mark), "the end of the engine")
-    assert engine.settle(project.program(), mark) == "nothing of it was left"
+    assert engine.recover_from_crash(project.program(), mark) == "nothing was left"
     assert engine.preview(project.program()).touching == ()
 
 
@@ -158,14 +161,14 @@ def test_an_engine_killed_with_its_reconciler_is_cleaned_up_and_its_half_thing_n
     assert project.left(), "its language host and provider go on"
     for _ in range(2):
         with pytest.raises(PendingOperationsError, match="lamp") as caught:
-            engine.settle(project.program(), mark)
+            engine.recover_from_crash(project.program(), mark)
         assert "pulumi refresh --stack dev" in caught.value.hint
     assert project.left() == []
     assert project.locks() == []
     # What the hint leads to, where the person has seen that there is no lamp.
     assert not (project.world / "lamp").exists()
     project.pulumi("refresh", "--yes", "--clear-pending-creates", "--stack", "dev")
-    assert engine.settle(project.program(), mark) == "nothing of it was left"
+    assert engine.recover_from_crash(project.program(), mark) == "nothing was left"
     project.let_go("lamp")
     engine.update(project.program(), engine.preview(project.program()), nothing)
     assert (project.world / "lamp").read_text() == "made\n"
@@ -179,8 +182,8 @@ def test_an_engine_whose_reconciler_died_before_it_wrote_that_down_never_begins(
     preview = engine.preview(project.program(create_stack=True))
     mark = Reconciler(project, preview, waits=True).kill()
     until(lambda: not PROCESSES.alive(mark), "the end of what would have been the engine")
-    assert engine.settle(project.program(), mark) == "nothing of it was left"
-    assert engine.state(project.program()).resources == 0
+    assert engine.recover_from_crash(project.program(), mark) == "nothing was left"
+    assert resources_in(engine, project.program()) == 0
     assert not project.begun("lamp")
     engine.update(project.program(), preview, nothing)
     assert (project.world / "lamp").read_text() == "made\n"

@@ -19,7 +19,7 @@ from tests.support.containers import PATIENCE, Containers, runs, said, until
 from tests.support.postgres_server import PASSWORD, PostgresServer
 from toolchain import image_build
 
-CONTEXT = Path(__file__).parents[2] / "components" / "images" / "backup_agent"
+CONTEXT = Path(__file__).parents[2] / "components" / "chatons" / "images" / "backup_agent"
 REPOSITORY_PASSWORD = "a repository's password"
 HARDENED: dict[str, Any] = {
     "cap_drop": ["ALL"],
@@ -47,14 +47,12 @@ def build_agent(base: str) -> str:
 
 
 _PAST = """
-import os
-from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
-from datetime import datetime, timedelta, timezone
-s = BackgroundScheduler(jobstores={"default": SQLAlchemyJobStore(url="sqlite:////var/lib/ronron-agent/schedule.sqlite")})
-s.start(paused=True)
-s.modify_job("backup", next_run_time=datetime.now(timezone.utc) - timedelta(hours=30))
-os._exit(0)
+from datetime import timedelta
+from pathlib import Path
+from backup_agent.journal import Journal, moment, now
+journal = Journal(Path("/var/lib/ronron-agent"))
+for fact in ("regular backup", "next backup"):
+    journal.remember(fact, moment(now() - timedelta(hours=30)))
 """
 
 
@@ -210,7 +208,7 @@ def served(
         "forget": True,
         "check": "weekly",
         "drill": "weekly",
-        "promise_hours": None,
+        "max_age_hours": None,
         **changes,
     }
     given = {"repository-password": REPOSITORY_PASSWORD, "database-password": PASSWORD}

@@ -188,7 +188,7 @@ class Collective:
             "repository": str(self.snapshots),
             # Once a year: what a test sees is what it has asked for.
             "schedule": "0 3 1 1 *",
-            "promise": "26h",
+            "max_age": "26h",
             "password": {"secure": self.sealed.secure},
             **more,
         }

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from chatons.declaration.load import SEALED, Declaration, DeclarationError, StackConfiguration, load
+from chatons.declaration.load import ENCRYPTED, Declaration, DeclarationError, StackConfiguration, load
 from chatons.schema.problems import Problem
 
 Document = dict[str, Any]
@@ -58,12 +58,12 @@ SECRETS = (
 )  # fmt: skip
 
 BACKUP: Document = {
-    "repository": "/srv/backups", "schedule": "0 3 * * *", "password": SEALED,
+    "repository": "/srv/backups", "schedule": "0 3 * * *", "password": ENCRYPTED,
 }  # fmt: skip
 """Of every service that has something to keep."""
 OFF_SITE: Document = {
     "repository": "sftp://backup@vault.test.example:2222//srv/backups", "schedule": "30 2 * * *",
-    "host_key": HOST_KEY, "password": SEALED, "ssh_key": SEALED, "promise": "2d", "append_only": True,
+    "host_key": HOST_KEY, "password": ENCRYPTED, "ssh_key": ENCRYPTED, "max_age": "2d", "append_only": True,
 }  # fmt: skip
 """The same by ssh to another host."""
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ronron.adapters.pulumi_engine.command import Finished
 from ronron.adapters.pulumi_engine.events import Diagnostic, EventLog
+from ronron.adapters.pulumi_engine.finished import Finished
 from ronron.core.errors import (
     EngineError,
     EngineInterruptedError,
@@ -223,8 +223,13 @@ ROWS = (
         retryable=True,
     ),
     Row(
+        "a stack that is locked in Pulumi's service",
+        finished("error: [409] Conflict: Another update is currently in progress.\n"), StackLockedError,
+        "locked by another process", "pulumi cancel --stack dev", retryable=True,
+    ),
+    Row(
         "a plan that is violated", finished(), PlanViolatedError,
-        f"would do something else than was previewed, at shelf ({PLAIN})", "`ronron update ENV`",
+        f"would violate the plan at shelf ({PLAIN})", "`ronron update ENV`",
         said(VIOLATES, urn=f"urn:pulumi:dev::tiny::{PLAIN}::shelf"), retryable=True,
     ),
     Row(
@@ -243,19 +248,20 @@ ROWS = (
     ),
     Row(
         "a stop that somebody else asked for", finished(), EngineInterruptedError,
-        "somebody else stopped pulumi up", "`ronron update ENV`", EventLog(ended=True, result="canceled"),
+        "pulumi up was canceled by another process", "`ronron update ENV`",
+        EventLog(ended=True, result="canceled"),
     ),
     Row(
         "a stop that we asked for", finished(interrupted=True), EngineInterruptedError,
-        "was asked to stop, and stopped", "`ronron update ENV`",
+        "was interrupted", "`ronron update ENV`",
     ),
     Row(
         "a deadline", finished(timed_out=True), EngineTimeoutError,
-        "pulumi up did not end before its deadline", "export RONRON_UPDATE_DEADLINE=", retryable=True,
+        "pulumi up timed out and was stopped", "export RONRON_UPDATE_DEADLINE=", retryable=True,
     ),
     Row(
         "a preview's deadline", finished(command="preview", timed_out=True), EngineTimeoutError,
-        "pulumi preview did not end before its deadline", "export RONRON_PREVIEW_DEADLINE=", retryable=True,
+        "pulumi preview timed out and was stopped", "export RONRON_PREVIEW_DEADLINE=", retryable=True,
     ),
     Row(
         "a death", finished(code=-9), EngineError, "pulumi up was killed by signal 9",
@@ -380,8 +386,13 @@ ROWS = (
     ),
     Row(
         "a program that dies without a word", finished(command="preview"), ProgramError,
-        "the program ended without a word of why", "`pulumi preview`",
+        "the program ended without an error message", "`pulumi preview`",
         said("an unhandled error occurred: program exited with non-zero exit code: 3\n"),
+    ),
+    Row(
+        "a program that does not compile",
+        finished(command="preview", stdout="index.ts(3,1): Unable to compile TypeScript\n", code=1),
+        ProgramError, "pulumi preview ended with 1: index.ts(3,1): Unable to compile TypeScript", "less ",
     ),
     # -- the rest ----------------------------------------------------------------------------------
     Row(
@@ -390,5 +401,5 @@ ROWS = (
         "pulumi preview ended with 1: organization name must be 'organization'",
         "less /var/lib/ronron/work/7/03-up.err",
     ),
-    Row("silence", finished(code=255), EngineError, "pulumi up ended with 255: it said nothing", "less "),
+    Row("silence", finished(code=255), EngineError, "pulumi up ended with 255: no output", "less "),
 )  # fmt: skip

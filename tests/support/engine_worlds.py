@@ -14,14 +14,24 @@ from pathlib import Path
 from typing import Protocol
 
 from ronron.adapters.processes import LinuxProcesses
+from ronron.adapters.pulumi_engine.events import belongs_to_pulumi
 from ronron.core.errors import EngineError
 from ronron.core.model import Preview, ProcessMark, Revision, Updated
-from ronron.core.status import Finding
+from ronron.core.status import CheckResult
 from ronron.ports import Engine, Program
 from ronron.testing import EngineKilled, FakeEngine, FakeProcesses, Thing
 from tests.support.pulumi_project import COMMIT, PASSPHRASE, PulumiProject, until
 
 RED = Thing("shelf", {"colour": "red"})
+
+
+def resources_in(engine: Engine, program: Program) -> int:
+    """How many resources of its program's own a stack has, by its exported state."""
+    document = json.loads(engine.export(program) or "{}")
+    if "things" in document:
+        return len(document["things"])
+    found = (document.get("deployment") or {}).get("resources") or []
+    return sum(not one.get("delete") and not belongs_to_pulumi(one["type"]) for one in found)
 
 
 class World(Protocol):
@@ -32,9 +42,9 @@ class World(Protocol):
     def another_engine(self, passphrase: str = ...) -> Engine: ...
     def engine_elsewhere(self) -> Engine: ...
     def declare(self, *things: Thing, inventory: object | None = None, raises: str = "") -> None: ...
-    def find(self, *findings: Finding) -> None: ...
+    def find(self, *findings: CheckResult) -> None: ...
     def program(
-        self, *, create_stack: bool = False, commit: str = COMMIT, without: tuple[str, ...] = ()
+        self, *, create_stack: bool = False, commit: str = COMMIT, excluded: tuple[str, ...] = ()
     ) -> Program: ...
     def live(self, *more: Thing) -> None: ...
     def update(
@@ -43,7 +53,7 @@ class World(Protocol):
         *,
         during: str = "",
         then: Callable[[], None] = lambda: None,
-        without: tuple[str, ...] = (),
+        excluded: tuple[str, ...] = (),
     ) -> Updated: ...
     def kill_engine(self) -> None: ...
     def leave_lock(self, owner: str) -> None: ...
@@ -68,11 +78,11 @@ class FakeWorld:
     def declare(self, *things: Thing, inventory: object | None = None, raises: str = "") -> None:
         self.engine.declare(COMMIT, *things, inventory=inventory, raises=raises)
 
-    def find(self, *findings: Finding) -> None:
+    def find(self, *findings: CheckResult) -> None:
         self.engine.find(COMMIT, *findings)
 
     def program(
-        self, *, create_stack: bool = False, commit: str = COMMIT, without: tuple[str, ...] = ()
+        self, *, create_stack: bool = False, commit: str = COMMIT, excluded: tuple[str, ...] = ()
     ) -> Program:
         return Program(
             directory=self._work,
@@ -81,7 +91,7 @@ class FakeWorld:
             revision=Revision(reference="main", commit=commit),
             digest="d" * 64,
             create_stack=create_stack,
-            without=without,
+            excluded=excluded,
         )
 
     def live(self, *more: Thing) -> None:
@@ -94,11 +104,11 @@ class FakeWorld:
         *,
         during: str = "",
         then: Callable[[], None] = lambda: None,
-        without: tuple[str, ...] = (),
+        excluded: tuple[str, ...] = (),
     ) -> Updated:
         if during:
             self.engine.at(during, then)
-        return self.engine.update(self.program(without=without), preview, lambda _: None)
+        return self.engine.update(self.program(excluded=excluded), preview, lambda _: None)
 
     def kill_engine(self) -> None:
         raise EngineKilled
@@ -133,18 +143,18 @@ class RealWorld:
         after = f"raise ValueError({raises!r})" if raises else ""
         self.project.declare(*things, inventory=inventory, after=after)
 
-    def find(self, *findings: Finding) -> None:
+    def find(self, *findings: CheckResult) -> None:
         told = [json.dumps(finding.model_dump()) for finding in findings]
         self.project.declare(
-            before='import os, sys\nif os.environ.get("RONRON_EXAMINE") == "1":\n'
-            f'    for finding in {told!r}:\n        pulumi.log.info("examination: " + finding)\n'
+            before='import os, sys\nif os.environ.get("RONRON_CHECK") == "1":\n'
+            f'    for finding in {told!r}:\n        pulumi.log.info("ronron check: " + finding)\n'
             "    sys.exit(32)\n"
         )
 
     def program(
-        self, *, create_stack: bool = False, commit: str = COMMIT, without: tuple[str, ...] = ()
+        self, *, create_stack: bool = False, commit: str = COMMIT, excluded: tuple[str, ...] = ()
     ) -> Program:
-        return self.project.program(create_stack=create_stack, commit=commit, without=without)
+        return self.project.program(create_stack=create_stack, commit=commit, excluded=excluded)
 
     def live(self, *more: Thing) -> None:
         # Bringing it up takes some seconds, so that is done once, and the state is copied.
@@ -162,14 +172,14 @@ class RealWorld:
         *,
         during: str = "",
         then: Callable[[], None] = lambda: None,
-        without: tuple[str, ...] = (),
+        excluded: tuple[str, ...] = (),
     ) -> Updated:
         """Update in a thread, and do something in the middle of making a thing."""
         ended: list[Updated | EngineError] = []
 
         def work() -> None:
             try:
-                ended.append(self.engine.update(self.program(without=without), preview, self._note))
+                ended.append(self.engine.update(self.program(excluded=excluded), preview, self._note))
             except EngineError as error:
                 ended.append(error)
 

@@ -77,9 +77,14 @@ class PlainStack:
         assert ran.code == 0, ran.said
         declared.write_text(text)
 
-    def up(self) -> Ran:
-        """Preview, then make it so; whatever comes of it."""
-        return self.pulumi("up", "--yes", "--stack", "local")
+    def up(self, *, preview: bool = True) -> Ran:
+        """Update, whatever comes of it.
+
+        Args:
+            preview: whether a preview comes first, as for a person; it takes as long again.
+        """
+        words = () if preview else ("--skip-preview",)
+        return self.pulumi("up", "--yes", *words, "--stack", "local")
 
     def preview(self) -> Ran:
         """Look what an update would do."""

@@ -197,7 +197,7 @@ class PulumiProject:
         commit: str = COMMIT,
         create_stack: bool = False,
         work: str = "work",
-        without: tuple[str, ...] = (),
+        excluded: tuple[str, ...] = (),
     ) -> Program:
         """The checkout as the port takes it."""
         return Program(
@@ -207,7 +207,7 @@ class PulumiProject:
             revision=Revision(reference="main", commit=commit),
             digest="d" * 64,
             create_stack=create_stack,
-            without=without,
+            excluded=excluded,
         )
 
     def hold(self, name: str) -> None:

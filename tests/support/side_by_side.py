@@ -30,6 +30,12 @@ LONG = 60
 """Seconds; a shorter limit says how quick a test has to be, and is not for a test that hangs."""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse to measure beside other tests."""
+    if config.getoption("numprocesses", None) and any("tests/benchmarks" in word for word in config.args):
+        raise pytest.UsageError("cannot run benchmarks beside each other; run `make bench`")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
     """Hand out files with `--dist loadfile`, which needs no mark in each of them."""

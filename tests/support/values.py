@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from ronron.core.backups import Condition, ConditionKind, KeptBundle, SeenBackup
-from ronron.core.excluded import LeftOut
+from ronron.core.backups import BackupSummary, Condition, ConditionKind, OwnBackup
+from ronron.core.excluded import Excluded
 from ronron.core.model import (
     Change,
     Decision,
@@ -24,7 +24,7 @@ from ronron.core.model import (
     VerdictKind,
 )
 from ronron.core.policy import Policy
-from ronron.core.record import Held, Partly, Record, Running, Suspension
+from ronron.core.record import Degraded, Failure, Record, Running, Suspension, WaitingPlan
 from ronron.testing import NOON
 
 SECOND = timedelta(seconds=1)
@@ -51,19 +51,18 @@ SYNCED = FRESH.with_(
     healthy=OLD,
     healthy_since=NOON - HOUR,
 )
-FAILED = SYNCED.with_(
-    attempted=NEW, attempted_at=NOON, digest=None, failures=1, failed_at=NOON, failure="the pad is down"
-)
+FAILURE = Failure(times=1, at=NOON, message="the pad is down")
+FAILED = SYNCED.with_(attempted=NEW, attempted_at=NOON, digest=None, failed=FAILURE)
 OURS = ProcessMark(host="pica01", boot="1", pid=41, started=7)
 RUNNING = Running(pass_id=17, revision=NEW, owner=OURS)
-HELD = Held(revision=NEW, identity=PLAN, why="it would delete 1 resource", since=NOON)
-LEFT_OUT = LeftOut(
+WAITING_PLAN = WaitingPlan(revision=NEW, identity=PLAN, why="it would delete 1 resource", since=NOON)
+EXCLUDED = Excluded(
     machines={"pica03": "no answer within 15 s", "pica02": "connection refused"}, services=("pad", "team")
 )
-PARTLY = Partly(revision=NEW, left_out=LEFT_OUT, since=NOON)
+DEGRADED = Degraded(revision=NEW, excluded=EXCLUDED, since=NOON)
 SUSPENSION = Suspension(by="ada", at=NOON, why="moving house")
 
-SEEN = SeenBackup(
+SEEN = BackupSummary(
     service="pad",
     newest="5" * 64,
     taken=NOON - HOUR,
@@ -76,7 +75,7 @@ SEEN = SeenBackup(
     ),
     looked_at=NOON,
 )
-KEPT_BUNDLE = KeptBundle(service="pad", id="6" * 64, at=NOON)
+OWN_BACKUP = OwnBackup(service="pad", id="6" * 64, at=NOON)
 
 CONTAINER = "docker:index/container:Container"
 VOLUME = "docker:index/volume:Volume"

@@ -69,7 +69,7 @@ def document(declaration: Declaration, service: ResolvedService, backup: Resolve
         "forget": not declared.append_only,
         "check": declared.check,
         "drill": declared.drill,
-        "promise_hours": None if declared.promise is None else hours(declared.promise),
+        "max_age_hours": None if declared.max_age is None else hours(declared.max_age),
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 

@@ -1,8 +1,8 @@
-"""A snapshot before a container with data changes or goes; without one it does not change.
+"""Takes a snapshot of a service before one of its containers with data changes or is deleted.
 
-The engine calls the hook in the middle of an update, while the old container still runs, and leaves
-everything as it is when the hook fails. It finds what it needs in the labels of the container as it was, as a
-service that is to be deleted is declared no more. Previews take no snapshots.
+The engine calls the hook during an update while the old container still runs; when the hook fails, the
+engine changes nothing. The hook reads what it needs from the labels of the old container, because a service
+that is to be deleted is no longer declared. Previews take no snapshot.
 """
 
 from __future__ import annotations
@@ -21,35 +21,44 @@ import pulumi
 
 from chatons.declaration.resolved import BACKUP, Declaration
 from chatons.docker.endpoint import Endpoint, EndpointError, NoContainerError, Ran, endpoint
+from chatons.schema.errors import ChatonsError
 from chatons.schema.image_reference import ImageReference
 from chatons.schema.models import Machine
 from chatons.schema.problems import DeclarationError, Problem
 
 NAME = "ronron-snapshot-before-change"
-"""Kept in the state of every container that has it, so that it must never change."""
+"""Stands in the state of every container that has the hook, so it must never change."""
 
 REVISION_VARIABLE = "RONRON_REVISION"
-"""The commit that ran until now, where who runs the engine says so."""
+"""Set by the reconciler: the commit that was live until now."""
 TIMEOUT_VARIABLE = "RONRON_SNAPSHOT_TIMEOUT"
 _TIMEOUT_SECONDS = 2700
-"""An update under the reconciler may take an hour as a whole, unless its settings say otherwise."""
+"""Default of `TIMEOUT_VARIABLE`. By default the reconciler gives a whole update one hour."""
 
 _SHORT = 12
-"""Digits of an id on screen: restic's own short ids have 8."""
+"""Digits of a snapshot's id on screen; restic's own short ids have 8."""
+
+_BACKUP, _BACKUP_INTERFACE_1 = "backup", "now"
+"""The agent's command, and its name in agents made before interface 2; see docs/backup-agent.md."""
+_NOT_UNDERSTOOD = 2
+"""Exit code of an agent that does not know a command; it has done nothing then."""
 
 
-class NoSnapshotError(Exception):
-    """There is no snapshot, so nothing may change; the text says why and what to do."""
+class NoSnapshotError(ChatonsError):
+    """The agent took no snapshot, so nothing may change; the text says why and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Changing:
-    """A container that is about to change, as its labels tell of it.
+    """A container that is about to change, as its labels describe it.
 
     Attributes:
-        container: the service's own, which need not be the one that changes.
-        agent: the container of the service's agent.
-        running: what ran, for the snapshot; None where the labels do not tell, and the agent knows.
+        service: name of the service.
+        machine: name of the machine that it runs on.
+        container: name of the service's main container, also where its database is what changes.
+        agent: name of the container of the service's backup agent.
+        running: version, image and digest of what runs, for the manifest; None where the labels do not have
+            them: the agent then uses its own configuration.
     """
 
     service: str
@@ -60,22 +69,22 @@ class Changing:
 
     @classmethod
     def read(cls, inputs: Mapping[str, Any], machines_of_services: Mapping[str, str]) -> Changing:
-        """Find it in the inputs of a container.
+        """Read the labels in the inputs of a container.
 
         Args:
-            inputs: as they were before the change.
-            machines_of_services: for containers made before their labels told the machine.
+            inputs: the container's inputs before the change.
+            machines_of_services: used where the container was made before `ronron.machine` became a label.
 
         Raises:
-            NoSnapshotError: the labels are not those of a service.
+            NoSnapshotError: the labels name no service.
         """
         labels = {each["label"]: each["value"] for each in inputs.get("labels") or ()}
         service = labels.get("ronron.service")
         machine = labels.get("ronron.machine") or machines_of_services.get(service or "")
         if not service or not machine or "ronron.project" not in labels or "ronron.stack" not in labels:
             raise NoSnapshotError(
-                f"cannot tell which service the container {inputs.get('name')!r} is of: no label says it\n"
-                "  -> bring its state up to date with `pulumi refresh`, and update again"
+                f"cannot find the service of container {inputs.get('name')!r}: no label names it\n"
+                "  -> refresh the state with `pulumi refresh`, and update again"
             )
         running: dict[str, str | None] | None = None
         if "ronron.image" in labels:
@@ -90,9 +99,14 @@ class Changing:
             running=running,
         )
 
-    def command(self, revision: str | None) -> list[str]:
-        """What the agent is asked."""
-        words = ["ronron-agent", "now", "--reason", "update"]
+    def command(self, name: str, revision: str | None) -> list[str]:
+        """The agent's command line for a snapshot.
+
+        Args:
+            name: of the command, which depends on the agent's interface version.
+            revision: commit that was live until now; None where it is unknown.
+        """
+        words = ["ronron-agent", name, "--reason", "update"]
         if revision is not None:
             words += ["--revision", revision]
         if self.running is not None:
@@ -102,16 +116,16 @@ class Changing:
 
 @dataclass
 class SnapshotBeforeChange:
-    """Takes a snapshot of a service, once in each run of the program however many containers change.
+    """Takes at most one snapshot of each service in a run of the program.
 
     Attributes:
-        machines: those that are declared.
-        machines_of_services: by service, as far as it is declared.
-        without: the services that are changed without a snapshot.
-        seconds: how long a snapshot may take.
-        revision: the commit that ran until now; None where nobody says.
-        connect: finds the Docker of a machine.
-        tell, warn: are given a line for the person.
+        machines: the declared machines by name.
+        machines_of_services: name of the machine of each declared service.
+        without: services with `snapshot_before_update: false`.
+        seconds: timeout of a snapshot.
+        revision: the commit that was live until now; None where it is unknown.
+        connect: returns the Docker endpoint of a machine.
+        log, warn: take one line for a person.
     """
 
     machines: Mapping[str, Machine]
@@ -120,26 +134,26 @@ class SnapshotBeforeChange:
     seconds: float = _TIMEOUT_SECONDS
     revision: str | None = None
     connect: Callable[[Machine], Endpoint] = endpoint
-    tell: Callable[[str], object] = pulumi.log.info
+    log: Callable[[str], object] = pulumi.log.info
     warn: Callable[[str], object] = pulumi.log.warn
     _locks: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     _done: dict[str, NoSnapshotError | None] = field(default_factory=dict)
 
     async def before_change(self, inputs: Mapping[str, Any]) -> None:
-        """Take a snapshot, verified by the agent, unless this run has one already.
+        """Let the agent take and verify a snapshot, unless it already took one in this run.
 
         Args:
-            inputs: of the container, as they were before the change.
+            inputs: the container's inputs before the change.
 
         Raises:
-            NoSnapshotError: there is none; the change must not happen.
+            NoSnapshotError: the agent took none; the container must not change.
         """
         changing = Changing.read(inputs, self.machines_of_services)
         service = changing.service
         if service in self.without:
             self.warn(
-                f"{service} changes WITHOUT a snapshot, as `snapshot_before_update: false` says: "
-                "remove that line once it is mended"
+                f"{service} changes WITHOUT a snapshot because of `snapshot_before_update: false`: "
+                "remove that line once the service works again"
             )
             return
         async with self._locks[service]:
@@ -156,14 +170,15 @@ class SnapshotBeforeChange:
             if not await self._is_a_remainder(changing, error):
                 return error
             self.warn(
-                f"what is left of {changing.service} goes without a snapshot: its agent has gone already"
+                f"deletes what is left of {changing.service} without a snapshot: an earlier update deleted "
+                "its backup agent"
             )
         else:
-            self.tell(f"snapshot {taken} of {changing.service} was taken before it changes")
+            self.log(f"snapshot {taken} of {changing.service} was taken before it changes")
         return None
 
     async def _is_a_remainder(self, changing: Changing, error: NoSnapshotError) -> bool:
-        """Whether an earlier run took the snapshot, removed service and agent, and did not come to an end."""
+        """Whether an earlier update took the snapshot, deleted service and agent, and was interrupted."""
         if changing.service in self.machines_of_services or not isinstance(error.__cause__, NoContainerError):
             return False
         machine = self.machines[changing.machine]
@@ -184,26 +199,21 @@ class SnapshotBeforeChange:
             raise _no_snapshot(
                 changing,
                 f"its machine {changing.machine} is no longer declared",
-                f"declare {changing.machine} again until {changing.service} has left it",
+                f"declare {changing.machine} again until {changing.service} is deleted",
             )
         try:
-            ran = await _within(
-                self.seconds,
-                lambda: self.connect(machine).run_inside(
-                    changing.agent, changing.command(self.revision), self.seconds
-                ),
-            )
+            ran = await _within(self.seconds, lambda: self._run_backup(machine, changing))
         except TimeoutError:
             raise _no_snapshot(
                 changing,
-                f"{changing.agent} was not done within {self.seconds:g} seconds",
-                f"look at it with `docker logs {changing.agent}`, or allow more with {TIMEOUT_VARIABLE}",
+                f"{changing.agent} did not finish within {self.seconds:g} seconds",
+                f"read `docker logs {changing.agent}`, or set a longer timeout with {TIMEOUT_VARIABLE}",
             ) from None
         except NoContainerError as error:
             raise _no_snapshot(
                 changing,
                 f"there is no container {changing.agent} on {changing.machine}",
-                "make the update that only adds the backup first, then the one that changes the service",
+                "first make an update that only adds the backup, then one that changes the service",
             ) from error
         except EndpointError as error:
             raise _no_snapshot(
@@ -213,14 +223,26 @@ class SnapshotBeforeChange:
             ) from error
         return _id(changing, ran)
 
+    def _run_backup(self, machine: Machine, changing: Changing) -> Ran:
+        """Run the agent's backup; an agent that was made before interface 2 gets the command's old name.
+
+        The update that replaces such an agent takes its snapshot in the old container.
+        """
+        endpoint_ = self.connect(machine)
+        ran = endpoint_.run_inside(changing.agent, changing.command(_BACKUP, self.revision), self.seconds)
+        if ran.code == _NOT_UNDERSTOOD:
+            command = changing.command(_BACKUP_INTERFACE_1, self.revision)
+            ran = endpoint_.run_inside(changing.agent, command, self.seconds)
+        return ran
+
 
 def register(declaration: Declaration) -> pulumi.ResourceHook:
-    """The hook, made known to the engine.
+    """Register the hook with the engine.
 
-    It must be there in every run, whatever is declared: states of services that were declared once name it.
+    Every run must register it: also the states of services that are no longer declared name it.
 
     Raises:
-        DeclarationError: the environment holds no number of seconds where one is expected.
+        DeclarationError: RONRON_SNAPSHOT_TIMEOUT is not a number of seconds.
     """
     snapshot = SnapshotBeforeChange(
         machines={name: declaration.reachable(name) for name in declaration.machines},
@@ -246,7 +268,7 @@ def _seconds(text: str | None) -> float:
             [
                 Problem(
                     path=(),
-                    problem=f"the variable {TIMEOUT_VARIABLE} is no number of seconds",
+                    problem=f"the variable {TIMEOUT_VARIABLE} is not a number of seconds",
                     remedy=f"set it to a whole number such as {_TIMEOUT_SECONDS}, or unset it",
                 )
             ]
@@ -259,6 +281,7 @@ def _revision(text: str | None) -> str | None:
 
 
 def _id(changing: Changing, ran: Ran) -> str:
+    """The short id of the snapshot in the agent's answer."""
     try:
         answer = json.loads(ran.out)
         if ran.code == 0:
@@ -266,22 +289,26 @@ def _id(changing: Changing, ran: Ran) -> str:
         error = answer["error"]
         message, hint = str(error["message"]), str(error.get("hint") or "")
     except (ValueError, KeyError, TypeError):
-        message = ran.last_words or f"the agent ended with {ran.code} and said nothing"
+        message = ran.last_words or f"the agent exited with {ran.code} and printed nothing"
         hint = ""
-    raise _no_snapshot(changing, message, hint or f"look at `docker logs {changing.agent}`")
+    raise _no_snapshot(changing, message, hint or f"read `docker logs {changing.agent}`")
 
 
 def _no_snapshot(changing: Changing, why: str, hint: str) -> NoSnapshotError:
     return NoSnapshotError(
         f"cannot take a snapshot of {changing.service} before it changes: {why}\n"
         f"  -> {hint}\n"
-        f"  nothing of {changing.service} was changed; to mend it without a snapshot, declare "
+        f"  nothing of {changing.service} was changed; to update it without a snapshot, declare "
         "`snapshot_before_update: false` for it"
     )
 
 
 async def _within(seconds: float, ask: Callable[[], Ran]) -> Ran:
-    """Ask in a thread of its own, which does not keep the program from ending when nobody answers."""
+    """Call `ask` in a daemon thread, which does not block the program's exit when it gets no answer.
+
+    Raises:
+        TimeoutError: no answer within `seconds`.
+    """
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[Ran] = loop.create_future()
 
@@ -297,9 +324,9 @@ async def _within(seconds: float, ask: Callable[[], Ran]) -> Ran:
         result, error = None, None
         try:
             result = ask()
-        except Exception as caught:  # noqa: BLE001  # raised again where it can be seen
+        except Exception as caught:  # noqa: BLE001  # raised again in the event loop
             error = caught
-        # The program may have ended meanwhile.
+        # The event loop may be closed by now.
         if not loop.is_closed():
             loop.call_soon_threadsafe(give, result, error)
 

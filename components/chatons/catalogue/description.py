@@ -1,7 +1,7 @@
-"""What the program knows about a kind of service, as plain values.
+"""How to run a service, as plain values.
 
-A description says how an image wants to be run; it makes nothing. Secrets appear only as places in a
-template, so that a description can be printed, compared and tested.
+A description registers no resource. Secrets appear only as placeholders of a template, so that a description
+can be printed, compared and tested.
 """
 
 from __future__ import annotations
@@ -15,30 +15,33 @@ from dataclasses import dataclass, field
 DATABASE_PASSWORD = "database-password"  # noqa: S105  # a role, not a secret
 ADMIN_PASSWORD = "admin-password"  # noqa: S105  # a role, not a secret
 
-_PLACE = re.compile(r"\{([a-z][a-z-]*)(?:/([a-z-]+))?\}")
+_PLACEHOLDER = re.compile(r"\{([a-z][a-z-]*)(?:/([a-z-]+))?\}")
 
 
 @dataclass(frozen=True)
 class Template:
-    """A text with places for secrets.
+    """A text with placeholders for secrets.
 
     `{database-password}` is replaced by the secret of that role. `{database-password/session-key}` is
-    replaced by a key derived from it, one for each purpose: HMAC-SHA256 as 64 hexadecimal digits. Derived
-    keys need no secret of their own and stay the same as long as the secret does.
+    replaced by a key derived from that secret for one purpose: HMAC-SHA256 as 64 hexadecimal digits. A
+    derived key needs no secret of its own and changes only with the secret.
     """
 
     text: str
 
     @property
     def roles(self) -> frozenset[str]:
-        """The secrets that are needed to fill the template."""
-        return frozenset(match[1] for match in _PLACE.finditer(self.text))
+        """The roles of the secrets that the template needs."""
+        return frozenset(match[1] for match in _PLACEHOLDER.finditer(self.text))
 
     def fill(self, secrets: Mapping[str, str]) -> str:
-        """Put the secrets in.
+        """The text with its secrets.
 
         Args:
-            secrets: by role; every role of the template must be there.
+            secrets: by role; every role of the template is required.
+
+        Raises:
+            KeyError: a role is missing.
         """
 
         def replacement(match: re.Match[str]) -> str:
@@ -47,15 +50,17 @@ class Template:
                 return secret
             return hmac.new(secret.encode(), purpose.encode(), hashlib.sha256).hexdigest()
 
-        return _PLACE.sub(replacement, self.text)
+        return _PLACEHOLDER.sub(replacement, self.text)
 
 
 @dataclass(frozen=True)
 class Storage:
-    """A path that must outlive every container; kept in a named volume.
+    """A path of the container that is stored in a named volume.
 
     Attributes:
-        in_snapshots: False where what is in it is made anew, or is worth nothing on another day.
+        name: role of the volume, the last part of its name.
+        path: absolute path inside the container.
+        in_snapshots: False for files that the service creates again, or that nobody needs after a restore.
     """
 
     name: str
@@ -64,15 +69,15 @@ class Storage:
 
 
 def rows_of(*tables: str) -> dict[str, str]:
-    """Questions that count the rows of tables, by the name of the table."""
+    """SQL queries that count the rows of tables, by the name of the table."""
     return {table: f"select count(*) from {table}" for table in tables}  # noqa: S608  # names in the catalogue
 
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """How Docker asks the container itself whether it does its work. Times are in seconds.
+    """The health check that Docker runs inside the container. Times are in seconds.
 
-    Docker asks for the first time only after one interval, and whoever updates a service waits for that.
+    Docker runs it for the first time after one interval, and an update waits for that.
     """
 
     test: tuple[str, ...]
@@ -83,11 +88,11 @@ class Health:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SealedFile:
-    """A file with secrets in it, written into the container before it starts.
+class SecretFile:
+    """A file that contains secrets, written into the container before it starts.
 
-    It belongs to root and its group, which may read it: a service that reads one runs with group 0. An owner
-    of its own is no way: where the container names a user, Docker 20.10 looks for it among those of the
+    Its owner is root, and only its group root may read it: a service that reads one runs with group 0.
+    Another owner is not possible, as Docker 20.10 looks the user of a container up among the users of the
     machine.
     """
 
@@ -97,17 +102,17 @@ class SealedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeDefault:
-    """What a healthy service answers on its public URL."""
+    """The default probe of a kind, and what a healthy service answers."""
 
     path: str
     status: tuple[int, ...] = (200,)
     open: bool = False
-    """Whether this path tells so little that the edge may serve it to strangers of a members-only service."""
+    """Whether the edge may serve this path of a members-only service to everybody, as it reveals nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseAddress:
-    """Where a service finds its PostgreSQL."""
+    """The address of a service's PostgreSQL."""
 
     host: str
     name: str
@@ -116,18 +121,18 @@ class DatabaseAddress:
 
     @property
     def url(self) -> Template:
-        """As libpq reads it. The password needs no quoting: see `required_secrets`."""
+        """The address as a URL of libpq. The password needs no quoting: see `declaration.secrets`."""
         secret = "{" + DATABASE_PASSWORD + "}"
         return Template(f"postgres://{self.user}:{secret}@{self.host}:{self.port}/{self.name}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surroundings:
-    """What a description may depend on besides its own part of the declaration.
+class Context:
+    """What a description may depend on besides the keys of its service.
 
     Attributes:
-        url: public address without a slash at the end; None when nobody outside gets in.
-        database: None when the service has none.
+        url: public URL without a slash at the end; None without a hostname.
+        database: None for a service without a PostgreSQL.
     """
 
     url: str | None
@@ -139,20 +144,21 @@ class Description:
     """How to run one service.
 
     Attributes:
-        port: where it listens for the edge; None when it does not.
-        environment: variables without secrets.
-        sealed_environment: variables with secrets.
-        files: files with secrets.
-        storages: every path that must last.
-        user: None when the image must choose.
-        capabilities: what is given back after all were taken away.
-        tmpfs: options by path.
-        upload_mib: largest request body that the edge passes on.
-        start_seconds: how long the first start may take until it is healthy.
-        grace_seconds: how long a clean stop may take.
-        counts: questions in SQL that count the rows that matter, by what they are; without any, every table
-            is counted. They are asked of the database at each snapshot, and of what was restored from it.
-        sqlite: databases of SQLite, as paths inside a volume, by name of the storage.
+        port: port that the service listens on for the edge; None when it does not listen.
+        environment: environment variables without secrets.
+        secret_environment: environment variables that contain secrets.
+        files: files that contain secrets.
+        storages: every path that has to survive a replacement of the container.
+        user: user and group; None for those of the image.
+        capabilities: capabilities to add after all are dropped.
+        tmpfs: mount options by path.
+        upload_mib: size limit of a request body at the edge, in MiB.
+        start_seconds: time limit for the first start, until the container is healthy.
+        grace_seconds: time limit for a clean stop.
+        counts: SQL queries that count important rows, by what they count; when empty, the rows of every table
+            are counted. The agent runs them on the database at each snapshot, and on what was restored from
+            it.
+        sqlite: SQLite databases as paths inside a volume, by the name of the storage.
     """
 
     port: int | None
@@ -160,8 +166,8 @@ class Description:
     health: Health | None
     probe: ProbeDefault
     environment: Mapping[str, str] = field(default_factory=dict)
-    sealed_environment: Mapping[str, Template] = field(default_factory=dict)
-    files: tuple[SealedFile, ...] = ()
+    secret_environment: Mapping[str, Template] = field(default_factory=dict)
+    files: tuple[SecretFile, ...] = ()
     user: str | None = None
     command: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
@@ -175,11 +181,11 @@ class Description:
 
     @property
     def roles(self) -> frozenset[str]:
-        """The secrets that the service cannot do without."""
-        templates = [*self.sealed_environment.values(), *(file.content for file in self.files)]
+        """The roles of the secrets that the service needs."""
+        templates = [*self.secret_environment.values(), *(file.content for file in self.files)]
         return frozenset().union(*(template.roles for template in templates))
 
     @property
     def reserved(self) -> frozenset[str]:
-        """Variables that the catalogue sets, so that the declaration may not."""
-        return frozenset(self.environment) | frozenset(self.sealed_environment)
+        """Variables that the catalogue sets, so that a declaration may not set them."""
+        return frozenset(self.environment) | frozenset(self.secret_environment)

@@ -5,18 +5,24 @@ Source: ether/etherpad, `Dockerfile`, `settings.json.docker` and `CHANGELOG.md` 
 
 from __future__ import annotations
 
+from typing import Literal
+
+from pydantic import Field
+
 from chatons.catalogue.description import (
     ADMIN_PASSWORD,
     DATABASE_PASSWORD,
+    Context,
     Description,
     Health,
     ProbeDefault,
-    SealedFile,
+    SecretFile,
     Storage,
-    Surroundings,
     Template,
 )
-from chatons.schema.models import EtherpadService
+from chatons.catalogue.kind import Kind
+from chatons.schema.models import Service
+from chatons.schema.values import Hostname, Line, Mebibytes, Page
 
 _ROOT = "/opt/etherpad-lite"
 _PORT = 9001
@@ -24,11 +30,31 @@ _FIRST_WITH_HEALTH = (1, 9)
 _FIRST_WITH_PLUGIN_PACKAGES = (2,)
 
 
-def describe(service: EtherpadService, surroundings: Surroundings) -> Description:
-    """How to run Etherpad; a tag that tells no version is taken for the newest."""
-    database = surroundings.database
+class EtherpadService(Service):
+    """Etherpad: pads that several people write at the same time.
+
+    Before Etherpad 1.9 its API key and its session key are derived from the database password and change with
+    it.
+    """
+
+    kind: Literal["etherpad"] = Field(description="kind of the service: `etherpad`")
+    hostname: Hostname = Field(description="public hostname of Etherpad")
+    memory_mib: Mebibytes = Field(
+        default=1024, description="memory limit of Etherpad's container in MiB, without swap"
+    )
+    title: Line = Field(default="Etherpad", description="title of Etherpad's pages")
+    default_text: Page = Field(default="Welcome to this pad.", description="text of a new pad")
+
+
+def describe(service: EtherpadService, context: Context) -> Description:
+    """How to run Etherpad. A tag without a version is run as the newest one.
+
+    Raises:
+        ValueError: there is no database.
+    """
+    database = context.database
     if database is None:
-        raise ValueError("Etherpad without PostgreSQL is for trials only, says its own documentation")
+        raise ValueError("Etherpad's documentation advises against running it without PostgreSQL")
     version = service.image.numbers
     has_health = not version or version >= _FIRST_WITH_HEALTH
     has_plugin_packages = not version or version >= _FIRST_WITH_PLUGIN_PACKAGES
@@ -49,8 +75,8 @@ def describe(service: EtherpadService, surroundings: Surroundings) -> Descriptio
             "DB_NAME": database.name,
             "DB_USER": database.user,
             "DB_CHARSET": "utf8mb4",
-            # Addresses of visitors and the version stay private, and nothing calls home or updates itself:
-            # what runs is what the repository says.
+            # Keep visitors' addresses and the version private, and let nothing call home or update itself:
+            # the repository decides what runs.
             "DISABLE_IP_LOGGING": "true",
             "EXPOSE_VERSION": "false",
             "SHOW_SETTINGS_IN_ADMIN_PAGE": "false",
@@ -58,16 +84,16 @@ def describe(service: EtherpadService, surroundings: Surroundings) -> Descriptio
             "PRIVACY_PLUGIN_CATALOG": "false",
             "UPDATES_TIER": "off",
         },
-        sealed_environment={
+        secret_environment={
             "DB_PASS": Template("{" + DATABASE_PASSWORD + "}"),
             "ADMIN_PASSWORD": Template("{" + ADMIN_PASSWORD + "}"),
         },
-        # From 1.9 on cookies are signed with keys kept in the database. Before, the two keys are files beside
-        # the program, which no volume can hold: derived ones are the same in each new container.
+        # From 1.9 on the keys that sign cookies are in the database. Before, the two keys are files beside
+        # the program, where no volume can be mounted: derived keys are equal in each new container.
         files=()
         if has_health
         else tuple(
-            SealedFile(
+            SecretFile(
                 path=f"{_ROOT}/{name}",
                 content=Template("{" + f"{DATABASE_PASSWORD}/etherpad-{purpose}" + "}"),
             )
@@ -77,7 +103,7 @@ def describe(service: EtherpadService, surroundings: Surroundings) -> Descriptio
             Storage("var", f"{_ROOT}/var"),
             *((Storage("plugins", f"{_ROOT}/src/plugin_packages"),) if has_plugin_packages else ()),
         ),
-        # The image has neither curl (since 2.7.3) nor, in every version, wget; it always has node.
+        # Not every version of the image has curl (gone in 2.7.3) or wget; every version has node.
         health=Health(
             test=(
                 "CMD",
@@ -87,7 +113,7 @@ def describe(service: EtherpadService, surroundings: Surroundings) -> Descriptio
                 "r=>process.exit(r.statusCode===200?0:1)).on('error',()=>process.exit(1))",
             )
         ),
-        # A pad has a row of its own, and one for each revision and each line of its chat.
+        # A pad has one row, and one more for each revision and each line of its chat.
         # Source: ether/etherpad, `src/node/db/Pad.ts` and `AuthorManager.ts` (`.js` at v1.8.14); ueberdb2's
         # `databases/postgres_db` for the table.
         counts={
@@ -96,3 +122,10 @@ def describe(service: EtherpadService, surroundings: Surroundings) -> Descriptio
         },
         probe=ProbeDefault(path=status_path if service.members_only else "/", open=service.members_only),
     )
+
+
+KIND = Kind(
+    model=EtherpadService,
+    describe=describe,
+    secrets={ADMIN_PASSWORD: "password of Etherpad's administrator: 8 characters or more"},
+)

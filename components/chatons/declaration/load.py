@@ -1,4 +1,4 @@
-"""From the plain configuration of a stack to a checked declaration, or to all that is wrong with it."""
+"""Checks the configuration of a stack: gives its declaration, or every problem in it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import Any
 from pydantic import SecretStr, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from chatons import catalogue
 from chatons.declaration import rules
 from chatons.declaration import secrets as required_secrets
+from chatons.declaration.configuration import Configuration
 from chatons.declaration.resolved import Declaration
-from chatons.schema.models import KINDS, Configuration, Service
-from chatons.schema.problems import NAMESPACE, DeclarationError, Path, Problem, nearest, unknown
-from chatons.schema.values import REFUSED, SEALED, Sealed
+from chatons.schema.models import Service
+from chatons.schema.problems import NAMESPACE, DeclarationError, KeyPath, Problem, nearest, unknown
+from chatons.schema.values import ENCRYPTED, REFUSED, Encrypted
 
-__all__ = ["SEALED", "Declaration", "DeclarationError", "StackConfiguration", "load"]
+__all__ = ["ENCRYPTED", "Declaration", "DeclarationError", "StackConfiguration", "load"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +29,9 @@ class StackConfiguration:
     Attributes:
         stack: name of the stack.
         project: name of the project, the first part of every physical name.
-        values: what is written in plain; `SEALED` stands where a secret is written inside a value.
-        secrets: the keys that are secrets, with their value where it is known. Never shown, never stored.
-        backup_secrets: the values of the secrets inside `backup`, where they are known.
+        values: the plain values; `ENCRYPTED` for each secret inside one.
+        secrets: the keys of secrets, with their values if known. Never shown, never stored.
+        backup_secrets: the values of the secrets inside `backup`, if known.
     """
 
     stack: str
@@ -43,22 +45,22 @@ def load(configuration: StackConfiguration, *, ask_for_secrets: bool = True) -> 
     """Check a configuration.
 
     Args:
-        configuration: what the stack says.
+        configuration: the configuration of the stack.
         ask_for_secrets: False to accept a stack whose secrets are not set yet.
 
     Raises:
-        DeclarationError: it cannot be used; holds every problem found, in the order of the keys.
+        DeclarationError: it cannot be used; has every problem found, in the order of the keys.
     """
     values = {key: value for key, value in configuration.values.items() if key in Configuration.model_fields}
     services = values.get("services")
     known_services = services if isinstance(services, Mapping) else {}
-    sealed = list(_sealed_inside(values))
+    misplaced = list(_secrets_inside(values))
     parsed, wrong_shape = _parse(values)
-    told = {problem.path for problem in sealed}
-    problems = [*_top_level(configuration, known_services), *sealed]
-    problems += [problem for problem in wrong_shape if problem.path not in told]
+    reported = {problem.path for problem in misplaced}
+    problems = [*_top_level(configuration, known_services), *misplaced]
+    problems += [problem for problem in wrong_shape if problem.path not in reported]
     declaration = Declaration(stack=configuration.stack, project=configuration.project, **parsed)
-    problems += rules.broken(declaration, complete=not wrong_shape and not sealed)
+    problems += rules.broken(declaration, complete=not wrong_shape and not misplaced)
     problems += _unfit(configuration, known_services)
     if ask_for_secrets:
         problems += _missing_secrets(configuration, declaration)
@@ -68,7 +70,7 @@ def load(configuration: StackConfiguration, *, ask_for_secrets: bool = True) -> 
 
 
 def _top_level(configuration: StackConfiguration, services: Mapping[str, object]) -> Iterator[Problem]:
-    # Where nobody can tell which services there are, nobody can tell whose secrets are one too many.
+    # When `services` is unreadable, a secret cannot be matched with a service.
     readable = isinstance(configuration.values.get("services", {}), Mapping)
     for key in configuration.values:
         if key in Configuration.model_fields:
@@ -79,7 +81,7 @@ def _top_level(configuration: StackConfiguration, services: Mapping[str, object]
             yield Problem(
                 path=(key,),
                 problem="this is a secret in plain text",
-                remedy=f"change it where it is used, and set it as a secret: "
+                remedy=f"change the password where it is used, and set the new one as a secret: "
                 f"{required_secrets.command(configuration.stack, key)}",
             )
         else:
@@ -98,7 +100,7 @@ def _forgotten_path(stack: str, key: str) -> Problem:
     role = _FORGOTTEN_PATHS[key]
     return Problem(
         path=(key,),
-        problem=f"this is a key of its own, called {key!r}, and not `{role}` of `backup`",
+        problem=f"this sets a top-level key {key!r}, and not `{role}` of `backup`",
         remedy=f"remove it with `pulumi config rm {NAMESPACE}:{key} --stack {stack}`, and set it again with "
         f"--path: {required_secrets.backup_command(stack, role)}",
     )
@@ -112,33 +114,33 @@ def _known_top_level(services: Mapping[str, object]) -> list[str]:
     ]
 
 
-def _sealed_inside(values: Mapping[str, object]) -> Iterator[Problem]:
-    """Secrets inside plain values: the engine hands them out in clear, and nothing marks them any more."""
+def _secrets_inside(values: Mapping[str, object]) -> Iterator[Problem]:
+    """Secrets inside plain values: the engine decrypts them, and nothing marks them as secret any more."""
     for key, value in values.items():
         if key == "backup":
             continue
         own = "<service>-secret-<VARIABLE>" if key != "proxmox" else required_secrets.PROXMOX_TOKEN
-        for path in _sealed_paths((key,), value):
+        for path in _encrypted_paths((key,), value):
             yield Problem(
                 path=path,
-                problem="a secret cannot stand here: it would reach the state in clear",
-                remedy=f"give it a key of its own, {NAMESPACE}:{own}",
+                problem="a secret is not possible here: it would be in the state unencrypted",
+                remedy=f"set it as a key of its own, {NAMESPACE}:{own}",
             )
 
 
-def _sealed_paths(path: Path, value: object) -> Iterator[Path]:
-    if isinstance(value, Sealed):
+def _encrypted_paths(path: KeyPath, value: object) -> Iterator[KeyPath]:
+    if isinstance(value, Encrypted):
         yield path
     elif isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _sealed_paths((*path, key), inner)
+            yield from _encrypted_paths((*path, key), inner)
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
-            yield from _sealed_paths((*path, index), inner)
+            yield from _encrypted_paths((*path, index), inner)
 
 
 def _parse(values: Mapping[str, object]) -> tuple[dict[str, Any], list[Problem]]:
-    """Read each part on its own, so that one broken part does not hide what is wrong in the others."""
+    """Validate each top-level key separately, so that one broken key does not hide problems in the others."""
     parsed: dict[str, Any] = {}
     problems: list[Problem] = []
     for key, field_info in Configuration.model_fields.items():
@@ -147,7 +149,7 @@ def _parse(values: Mapping[str, object]) -> tuple[dict[str, Any], list[Problem]]
         if key not in values:
             if field_info.is_required():
                 problems.append(_missing((key,)))
-        elif isinstance(values[key], Sealed):
+        elif isinstance(values[key], Encrypted):
             continue  # reported already
         elif key == "services":
             parsed[key], found = _parse_services(values[key])
@@ -208,7 +210,7 @@ def _unfit(configuration: StackConfiguration, services: Mapping[str, object]) ->
             yield problem
 
 
-def _problems(error: ValidationError, path: Path) -> Iterator[Problem]:
+def _problems(error: ValidationError, path: KeyPath) -> Iterator[Problem]:
     schema = _schema()
     for details in error.errors(include_url=False, include_input=False):
         yield _problem(details, (*path, *details["loc"]), schema)
@@ -220,7 +222,7 @@ def _schema() -> dict[str, Any]:
     return Configuration.model_json_schema(mode="validation")
 
 
-def _problem(details: ErrorDetails, location: Path, schema: dict[str, Any]) -> Problem:
+def _problem(details: ErrorDetails, location: KeyPath, schema: dict[str, Any]) -> Problem:
     path = tuple(part for index, part in enumerate(location) if not _is_mark(location, index))
     context = details.get("ctx", {})
     match details["type"]:
@@ -233,28 +235,30 @@ def _problem(details: ErrorDetails, location: Path, schema: dict[str, Any]) -> P
         case "union_tag_not_found":
             return _missing((*path, "kind"))
         case "union_tag_invalid":
-            return unknown("kind", str(context["tag"]), KINDS, (*path, "kind"))
+            return unknown("kind", str(context["tag"]), catalogue.kinds(), (*path, "kind"))
         case "model_type" | "dict_type" | "model_attributes_type":
             return _not_a_mapping(path)
         case "literal_error":
             return Problem(
-                path=path, problem="not one of the known words", remedy=f"use {context['expected']}"
+                path=path, problem="not one of the known values", remedy=f"use {context['expected']}"
             )
     message = details["msg"]
     return Problem(
         path=path,
         problem=message[:1].lower() + message[1:],
-        remedy="correct the value; docs/schemas/declaration.schema.json tells what is allowed",
+        remedy="correct the value; docs/schemas/declaration.schema.json says what is allowed",
     )
 
 
-def _is_mark(location: Path, index: int) -> bool:
-    """Whether a part of pydantic's location is no key: a kind of service, or the mark of a mapping's key."""
-    return location[index] == "[key]" or (location[0] == "services" and index == 2 and location[2] in KINDS)
+def _is_mark(location: KeyPath, index: int) -> bool:
+    """Whether a part of pydantic's location is no key: a kind of service, or `[key]`."""
+    return location[index] == "[key]" or (
+        location[0] == "services" and index == 2 and location[2] in catalogue.kinds()
+    )
 
 
-def _known_keys(schema: dict[str, Any], location: Path) -> list[str]:
-    """The keys that may stand at a location, read from the JSON Schema of the models."""
+def _known_keys(schema: dict[str, Any], location: KeyPath) -> list[str]:
+    """The keys that are allowed at a location, from the JSON Schema of the models."""
     node = schema
     for part in location:
         node = _resolved(schema, node)
@@ -276,7 +280,17 @@ def _resolved(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
     return node
 
 
-def _unknown_key(path: Path, known: list[str]) -> Problem:
+_RENAMED: dict[KeyPath, str] = {("backup", "promise"): "max_age"}
+"""Keys of earlier versions, with their present names."""
+
+
+def _unknown_key(path: KeyPath, known: list[str]) -> Problem:
+    if path in _RENAMED:
+        return Problem(
+            path=path,
+            problem=f"this key is now called {_RENAMED[path]!r}",
+            remedy=f"rename it to {_RENAMED[path]!r}",
+        )
     guess = nearest(str(path[-1]), known)
     return Problem(
         path=path,
@@ -285,18 +299,20 @@ def _unknown_key(path: Path, known: list[str]) -> Problem:
     )
 
 
-def _missing(path: Path) -> Problem:
+def _missing(path: KeyPath) -> Problem:
     return Problem(path=path, problem="this key is missing", remedy=f"add `{path[-1]}`")
 
 
-def _not_a_mapping(path: Path) -> Problem:
+def _not_a_mapping(path: KeyPath) -> Problem:
     return Problem(
-        path=path, problem="keys and values are needed here", remedy="write `key: value` lines below it"
+        path=path,
+        problem="a mapping of keys to values is required",
+        remedy="write `key: value` lines below it",
     )
 
 
 def _in_order(problems: list[Problem]) -> list[Problem]:
-    """Sort by top-level key as documented, keep the order inside, drop repetitions."""
+    """Sorted by top-level key as documented, in stable order, without repetitions."""
     order = {key: index for index, key in enumerate(Configuration.model_fields)}
     unique = list(dict.fromkeys(problems))
     return sorted(

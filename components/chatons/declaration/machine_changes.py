@@ -1,7 +1,7 @@
-"""Which changes of virtual machines are refused: those that lose a disk, unless `replace` names the machine.
+"""Refuses changes of virtual machines that would lose a disk, unless `replace` names the machine.
 
-Compared is what the stack exported last with what it declares now. Proxmox VE and the engine protect each
-machine too; here it is said before anything starts, with the key and the way out.
+It compares the declaration with the last inventory that the stack exported. Proxmox VE and the engine protect
+each machine as well; this check runs before an update begins, and names the key and the remedy.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from chatons.declaration.machine_rules import virtual
 from chatons.declaration.resolved import Declaration
-from chatons.schema.problems import Path, Problem
+from chatons.schema.problems import KeyPath, Problem
 from chatons.schema.proxmox_models import DataDisk, VirtualMachine
 
 
@@ -33,11 +33,11 @@ class _Before:
 
 
 def refused(declaration: Declaration, previous: object) -> Iterator[Problem]:
-    """What speaks against going from the virtual machines that there are to those that are declared.
+    """The refused changes, from the existing virtual machines to the declared ones.
 
     Args:
         declaration: a checked one.
-        previous: the stack's last inventory as it was exported; anything else counts as a first deployment.
+        previous: the last exported inventory of the stack; anything else counts as a first deployment.
     """
     known = _machines(previous)
     for name, declared in virtual(declaration):
@@ -50,30 +50,30 @@ def refused(declaration: Declaration, previous: object) -> Iterator[Problem]:
 
 
 def without_spent_permissions(declaration: Declaration, previous: object) -> Declaration:
-    """The declaration without each `replace` that names no machine that there is.
+    """The declaration without each `replace` that names no existing machine.
 
-    It stays behind in the stack file when the new machine has another id, and must not let that one go.
+    Such a `replace` remains in the stack file after the replacement, and must not permit another one.
 
     Args:
         declaration: a checked one.
-        previous: as for `refused`. Of a machine that it does not know, the declared id counts.
+        previous: as for `refused`. For a machine that is not in it, the declared ID counts.
     """
     known = _machines(previous)
     machines = dict(declaration.machines)
     for name, declared in virtual(declaration):
         now = known[name].vm_id if name in known else declared.vm_id
         if declared.replace is not None and declared.replace != now:
-            kept = declared.model_copy(update={"replace": None})
-            machines[name] = machines[name].model_copy(update={"proxmox": kept})
+            without = declared.model_copy(update={"replace": None})
+            machines[name] = machines[name].model_copy(update={"proxmox": without})
     return dataclasses.replace(declaration, machines=machines)
 
 
 def known_keys(declaration: Declaration, previous: object) -> dict[str, str]:
-    """The host keys of virtual machines as they were at their first contact, by name.
+    """The host keys that virtual machines showed on first contact, by name.
 
     Args:
         declaration: a checked one.
-        previous: as for `refused`. A machine that has another id there is not the same.
+        previous: as for `refused`. A machine with another ID there is another machine.
     """
     known = _machines(previous)
     return {
@@ -95,8 +95,8 @@ def _renamed(name: str, declared: VirtualMachine, known: Mapping[str, _Before]) 
             if number in ids:
                 yield Problem(
                     path=_path(name, *path),
-                    problem=f"{number} is {other}, and under another name it would be another machine",
-                    remedy=f"call it {other} again; for a second machine choose another number",
+                    problem=f"{number} is the ID of {other}; machines cannot be renamed",
+                    remedy=f"call it {other} again; for a second machine choose another ID",
                 )
 
 
@@ -105,16 +105,17 @@ def _system(name: str, declared: VirtualMachine, before: _Before) -> Iterator[Pr
     if moved and declared.replace != before.vm_id:
         yield Problem(
             path=_path(name, "vm_id"),
-            problem=f"{name} is virtual machine {before.vm_id}: as {declared.vm_id} it would be made anew, "
-            "and what is on its system's disk would be lost",
-            remedy=f"write {before.vm_id} again; where it may be lost, add `replace: {before.vm_id}`",
+            problem=f"{name} is virtual machine {before.vm_id}: with the ID {declared.vm_id} it would be "
+            "replaced, "
+            "and its system disk deleted",
+            remedy=f"write {before.vm_id} again; to permit the replacement, add `replace: {before.vm_id}`",
         )
-    anew = _anew(before)
+    replaced = _replaced(before)
     if before.disk_gib is not None and declared.disk_gib < before.disk_gib and not moved:
         yield Problem(
             path=_path(name, "disk_gib"),
             problem=f"the disk has {before.disk_gib} GiB, and disks never shrink",
-            remedy=f"write {before.disk_gib} again; for a smaller one make the machine anew, {anew}",
+            remedy=f"write {before.disk_gib} again; for a smaller one replace the machine, {replaced}",
         )
 
 
@@ -125,14 +126,15 @@ def _data(name: str, declared: VirtualMachine, before: _Before) -> Iterator[Prob
         if data is not None and not may_go:
             yield Problem(
                 path=_path(name, "data"),
-                problem=f"what Docker keeps on {name} is on its system's disk, and a new disk is empty",
-                remedy=f"leave `data` out; or take snapshots, make the machine anew, {_anew(before)}, and "
+                problem=f"the data of Docker on {name} is on its system disk, and the new data disk would be "
+                "empty",
+                remedy=f"remove `data`; or take snapshots, replace the machine, {_replaced(before)}, and "
                 "restore them",
             )
         return
     if data is None:
         if not may_go:
-            yield _leaves(name, ("data",), there, before, "left behind")
+            yield _leaves(name, ("data",), there, before, "left unused")
         return
     if data.gib < there.gib and data.vm_id == there.vm_id:
         yield Problem(
@@ -145,17 +147,18 @@ def _data(name: str, declared: VirtualMachine, before: _Before) -> Iterator[Prob
     if before.node is not None and declared.node != before.node:
         yield Problem(
             path=_path(name, "node"),
-            problem=f"{name} has a data disk on {before.node}, and Proxmox VE moves no machine that has one",
-            remedy=f"write {before.node} again; or take snapshots, make the machine anew, {_anew(before)} "
+            problem=f"{name} has a data disk on {before.node}, and Proxmox VE migrates no machine that has "
+            "one",
+            remedy=f"write {before.node} again; or take snapshots, replace the machine, {_replaced(before)} "
             "and another `data.vm_id`, and restore them",
         )
     if data.vm_id != there.vm_id:
-        yield _leaves(name, ("data", "vm_id"), there, before, "another one, and empty")
+        yield _leaves(name, ("data", "vm_id"), there, before, "replaced by an empty one")
     elif there.datastore is not None and declared.data_datastore != there.datastore:
         yield _moved(name, declared, data, there)
 
 
-def _anew(before: _Before) -> str:
+def _replaced(before: _Before) -> str:
     return f"with another `vm_id` and `replace: {before.vm_id}`"
 
 
@@ -163,22 +166,23 @@ def _leaves(name: str, path: tuple[str, ...], there: _Data, before: _Before, wha
     return Problem(
         path=_path(name, *path),
         problem=f"the data disk of {name}, which virtual machine {there.vm_id} owns, would be {what}",
-        remedy=f"write `data: {{vm_id: {there.vm_id}, gib: {there.gib}}}` again; where it may be lost, add "
+        remedy=f"write `data: {{vm_id: {there.vm_id}, gib: {there.gib}}}` again; to permit the loss, add "
         f"`replace: {before.vm_id}` and unprotect {name}-data with `pulumi state unprotect`",
     )
 
 
 def _moved(name: str, declared: VirtualMachine, data: DataDisk, there: _Data) -> Problem:
-    # The running machine would go on with the disk at its old place, which is deleted once it was copied.
+    # The running machine would continue to use the disk on the old storage, which is deleted after the copy.
     return Problem(
         path=_path(name, "data", "datastore") if data.datastore else _path(name, "datastore"),
-        problem=f"the data disk is on {there.datastore}: it is not moved to {declared.data_datastore} while "
+        problem=f"the data disk is on {there.datastore}: it cannot be moved to {declared.data_datastore} "
+        "while "
         "a machine uses it",
         remedy=f"write `datastore: {there.datastore}` into `data`",
     )
 
 
-def _path(name: str, *parts: str) -> Path:
+def _path(name: str, *parts: str) -> KeyPath:
     return ("machines", name, "proxmox", *parts)
 
 
@@ -209,6 +213,6 @@ def _data_before(data: object) -> _Data | None:
 
 
 def _number(part: object, key: str) -> int | None:
-    """A number as it was exported: the engine hands numbers back as floats."""
+    """An exported number: the engine returns numbers as floats."""
     value = part.get(key) if isinstance(part, Mapping) else None
     return int(value) if isinstance(value, int | float) else None

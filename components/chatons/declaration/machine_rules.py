@@ -1,7 +1,4 @@
-"""Rules about machines on Proxmox VE that need more than one key.
-
-Each is a function that yields what breaks it.
-"""
+"""Rules about more than one key of machines on Proxmox VE; each is a function that yields problems."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 from chatons.declaration.resolved import Declaration
-from chatons.schema.problems import Path, Problem
+from chatons.schema.problems import KeyPath, Problem
 from chatons.schema.proxmox_models import VirtualMachine
 
 DATA = "data"
@@ -18,7 +15,7 @@ DATA = "data"
 
 
 def virtual(declaration: Declaration) -> Iterator[tuple[str, VirtualMachine]]:
-    """The machines that are made on Proxmox VE, by name, in order."""
+    """The declared virtual machines on Proxmox VE, in order of name."""
     for name, machine in sorted(declaration.machines.items()):
         if machine.proxmox is not None:
             yield name, machine.proxmox
@@ -27,7 +24,7 @@ def virtual(declaration: Declaration) -> Iterator[tuple[str, VirtualMachine]]:
 def _unique_ids(declaration: Declaration) -> Iterator[Problem]:
     seen: dict[int, str] = {}
     for name, declared in virtual(declaration):
-        ids: list[tuple[Path, int, str]] = [(("vm_id",), declared.vm_id, name)]
+        ids: list[tuple[KeyPath, int, str]] = [(("vm_id",), declared.vm_id, name)]
         if declared.data is not None:
             ids.append(((DATA, "vm_id"), declared.data.vm_id, f"the data disk of {name}"))
         for path, number, owner in ids:
@@ -35,8 +32,8 @@ def _unique_ids(declaration: Declaration) -> Iterator[Problem]:
             if first != owner:
                 yield Problem(
                     path=_path(name, *path),
-                    problem=f"{number} already belongs to {first}",
-                    remedy="give each virtual machine and each data disk a number of its own",
+                    problem=f"the ID {number} already belongs to {first}",
+                    remedy="choose a different ID for each virtual machine and each data disk",
                 )
 
 
@@ -59,7 +56,7 @@ def _unique_addresses(declaration: Declaration) -> Iterator[Problem]:
             yield Problem(
                 path=_path(name, "address"),
                 problem=f"{declared.ip} already belongs to {first}",
-                remedy="give each machine an address of its own",
+                remedy="choose a different address for each machine",
             )
     for name, machine in declaration.machines.items():
         owner = seen.get(urlsplit(machine.docker or "").hostname or "")
@@ -81,7 +78,7 @@ def _usable_addresses(declaration: Declaration) -> Iterator[Problem]:
             yield Problem(
                 path=_path(name, "gateway"),
                 problem=f"{gateway} is not in {network}, the network of {interface.ip}",
-                remedy="correct the gateway, or the length of the prefix in `address`",
+                remedy="correct the gateway, or the prefix length in `address`",
             )
         elif gateway in ends:
             yield Problem(
@@ -109,7 +106,7 @@ def _own_machine_to_replace(declaration: Declaration) -> Iterator[Problem]:
             yield Problem(
                 path=_path(name, "replace"),
                 problem=f"{declared.replace} is {owner}",
-                remedy=f"name the virtual machine that {name} is now, or remove `replace`",
+                remedy=f"write the ID of the running virtual machine {name}, or remove `replace`",
             )
 
 
@@ -121,8 +118,9 @@ def _storage_of_its_own(declaration: Declaration) -> Iterator[Problem]:
         if backups.storage in (declared.datastore, declared.data_datastore, declared.image_datastore):
             yield Problem(
                 path=("proxmox", "backups", "storage"),
-                problem=f"{backups.storage!r} would be made for the backup server, and {name} uses a storage "
-                "of that name",
+                problem=f"{backups.storage!r} is the name of the storage to create for the backup server, "
+                f"and {name} "
+                "uses a storage of that name",
                 remedy="choose a name that no storage of the cluster has",
             )
             return
@@ -133,12 +131,12 @@ def _cluster_for_machines(declaration: Declaration) -> Iterator[Problem]:
     if names and declaration.proxmox is None:
         yield Problem(
             path=("proxmox",),
-            problem=f"{names[0]} is a virtual machine, and no cluster is declared to make it on",
+            problem=f"{names[0]} is a virtual machine, and no cluster is declared",
             remedy="add `ronron:proxmox` with `endpoint: https://...:8006/`",
         )
 
 
-def _path(name: str, *parts: str | int) -> Path:
+def _path(name: str, *parts: str | int) -> KeyPath:
     return ("machines", name, "proxmox", *parts)
 
 

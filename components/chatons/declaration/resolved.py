@@ -1,7 +1,7 @@
-"""What a declaration means: every default filled in, every physical name decided.
+"""The resolved declaration: every default filled in, and every physical name.
 
-Names of containers, networks and volumes are public: people and backups address them. They follow one rule,
-`<project>-<stack>-<service>[-<role>]`, and do not change with the declaration's other values.
+Names of containers, networks and volumes are public: people and backups use them. They have the form
+`<project>-<stack>-<service>[-<role>]` and do not depend on other values of the declaration.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from chatons import catalogue
-from chatons.catalogue.description import DATABASE_PASSWORD, DatabaseAddress, Description, Surroundings
+from chatons.catalogue.description import DATABASE_PASSWORD, Context, DatabaseAddress, Description
 from chatons.schema.backup_values import INSIDE, RECONCILER, RECONCILER_INSIDE, Repository
 from chatons.schema.image_reference import ImageReference
 from chatons.schema.models import (
     Backup,
     Collective,
-    ContainerService,
     DatabaseDefaults,
     Edge,
     Machine,
@@ -30,14 +29,14 @@ BACKUP = "backup"
 EDGE = "edge"
 DATABASE = "database"
 SERVICE_TYPE = "chatons:index:Service"
-"""The engine's type of the component that makes one service."""
+"""The type token of the component of one service."""
 
 _HTTP, _HTTPS = 80, 443
 
 
 @dataclass(frozen=True, kw_only=True)
 class Declaration:
-    """What one stack declares, checked as a whole; made by `declaration.load`."""
+    """The checked declaration of one stack; `declaration.load` returns it."""
 
     project: str
     stack: str
@@ -50,17 +49,17 @@ class Declaration:
     members: Members | None
     backup: Backup | None
     known_keys: Mapping[str, str] = field(default_factory=dict)
-    """Host keys that virtual machines showed at their first contact, as the stack exported them last."""
+    """Host keys that virtual machines showed on first contact, from the last exported inventory."""
 
     def reachable(self, machine: str) -> Machine:
-        """A machine with the host key that it is known by, declared or not; without it nobody can ask it."""
+        """A machine with its host key, declared or known from first contact, which a connection needs."""
         declared, known = self.machines[machine], self.known_keys.get(machine)
         if declared.host_key is not None or known is None or declared.proxmox is None:
             return declared
         return declared.model_copy(update={"host_key": known})
 
     def name(self, *parts: str) -> str:
-        """The physical name of a thing of this stack."""
+        """The physical name of a container, network or volume of this stack."""
         return "-".join((self.project, self.stack, *parts))
 
 
@@ -89,7 +88,7 @@ class ResolvedDatabase:
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedProbe:
-    """A request to the public URL, and what a healthy service answers."""
+    """A request to the public URL, and the answer of a healthy service."""
 
     url: str
     status: tuple[int, ...]
@@ -101,16 +100,17 @@ class ResolvedBackup:
     """The backups of one service.
 
     Attributes:
-        declared: what all services have in common.
-        repository: where its own snapshots go, for people.
-        inside: the same, for restic in the agent's container.
-        directories: directories of the machine that the agent writes to, by where it has them.
+        declared: the settings that all services share.
+        repository: the part of the repository for this service, as people write it.
+        inside: the part of the repository for this service, as restic in the agent's container reads it.
+        directories: directories of the machine that the agent writes to, by their path in its container.
         base: the image that the agent is built from.
-        container: of the agent.
-        volume: where the agent keeps what it must remember.
+        container: name of the agent's container.
+        volume: name of the volume with the state of the agent.
         files: the volumes whose files are in each snapshot.
-        sqlite: databases of SQLite among them, as the agent sees them.
-        probe: a request from within the service's network, its URL without host; None where nothing answers.
+        sqlite: SQLite databases in these volumes, as paths in the agent's container.
+        probe: a request inside the service's network, its URL without host; None when the service has no
+            port.
     """
 
     declared: Backup
@@ -127,11 +127,11 @@ class ResolvedBackup:
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedService:
-    """One service with nothing left open.
+    """One service with every default filled in.
 
     Attributes:
-        backup: None where nothing is kept of it.
-        open_paths: paths that the edge serves to strangers although the service is for members only.
+        backup: None when no snapshots are taken of it.
+        open_paths: paths of a members-only service that the edge serves to everybody.
     """
 
     name: str
@@ -148,23 +148,18 @@ class ResolvedService:
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """The secrets that this service needs, as roles in a fixed order."""
+        """The roles of the secrets that this service needs, sorted."""
         own = {DATABASE_PASSWORD} if self.database else set()
         return tuple(sorted(self.description.roles | own))
 
 
 def vm_description(declaration: Declaration, machine: str) -> str:
-    """The line in a virtual machine's description by which it is recognised as ours, and as which one."""
+    """The line in the description of a virtual machine that identifies it as this machine of this stack."""
     return f"Made by Ronron: {declaration.name(machine)}"
 
 
-def has_database(service: Service) -> bool:
-    """Whether a PostgreSQL is made for the service: always, except for a container that asks for none."""
-    return not isinstance(service, ContainerService) or service.database is not None
-
-
 def public_url(edge: Edge | None, hostname: str | None) -> str | None:
-    """The address of a hostname, without a slash at the end."""
+    """The public URL of a hostname, without a slash at the end."""
     if edge is None or hostname is None:
         return None
     scheme, port, usual = (
@@ -176,11 +171,14 @@ def public_url(edge: Edge | None, hostname: str | None) -> str | None:
 def describe(declaration: Declaration, name: str) -> Description:
     """The catalogue's description of one declared service."""
     service = declaration.services[name]
-    address = _address(name) if has_database(service) else None
+    address = _address(name) if service.has_database else None
     url = public_url(declaration.edge, service.hostname)
     if url is None and service.hostname is not None:
         url = f"https://{service.hostname}"  # no edge is declared, which is refused elsewhere
-    return catalogue.describe(service, Surroundings(url=url, database=address))
+    description: Description = catalogue.kind_of(service).describe(
+        service, Context(url=url, database=address)
+    )
+    return description
 
 
 def resolve(declaration: Declaration) -> Iterator[ResolvedService]:
@@ -190,7 +188,7 @@ def resolve(declaration: Declaration) -> Iterator[ResolvedService]:
 
 
 def data_path(major: int) -> str:
-    """Where the official image keeps the data of a major version of PostgreSQL.
+    """The path at which the official image stores the data of a major version of PostgreSQL.
 
     Source: docker-library/postgres, pull request 1259: from 18 on PGDATA is a directory of the major version
     below /var/lib/postgresql, and a volume one level deeper would be left unused.
@@ -199,7 +197,7 @@ def data_path(major: int) -> str:
 
 
 def database_image(declaration: Declaration, name: str) -> ImageReference | None:
-    """The image of a service's PostgreSQL; None when nobody declares one."""
+    """The image of a service's PostgreSQL; None when none is declared."""
     own = declaration.services[name].database
     return own.image if own and own.image else declaration.database.image
 
@@ -207,7 +205,7 @@ def database_image(declaration: Declaration, name: str) -> ImageReference | None
 def volume_names(declaration: Declaration, name: str) -> list[str]:
     """The physical names of all volumes of one service."""
     roles = [storage.name for storage in describe(declaration, name).storages]
-    if has_database(declaration.services[name]):
+    if declaration.services[name].has_database:
         roles.append(DATABASE)
     if is_backed_up(declaration, name):
         roles.append(BACKUP)
@@ -217,7 +215,7 @@ def volume_names(declaration: Declaration, name: str) -> list[str]:
 def container_names(declaration: Declaration, name: str) -> list[str]:
     """The physical names of all containers of one service."""
     roles: list[tuple[str, ...]] = [(name,)]
-    if has_database(declaration.services[name]):
+    if declaration.services[name].has_database:
         roles.append((name, DATABASE))
     if is_backed_up(declaration, name):
         roles.append((name, BACKUP))
@@ -225,18 +223,18 @@ def container_names(declaration: Declaration, name: str) -> list[str]:
 
 
 def is_backed_up(declaration: Declaration, name: str) -> bool:
-    """Whether snapshots of a service are taken: it has something worth keeping, and nobody took it out."""
+    """Whether snapshots of a service are taken: it has data, and is not excluded."""
     service = declaration.services[name]
     if declaration.backup is None or not service.backup:
         return False
-    return has_database(service) or any(
+    return service.has_database or any(
         storage.in_snapshots for storage in describe(declaration, name).storages
     )
 
 
 def agent_base(declaration: Declaration, name: str) -> ImageReference | None:
-    """What the agent of a service is built from: the image of its database, so that the versions fit."""
-    if has_database(declaration.services[name]):
+    """The image that the agent of a service is built from: that of its database, so that versions match."""
+    if declaration.services[name].has_database:
         return database_image(declaration, name)
     return (
         declaration.backup.image
@@ -246,11 +244,11 @@ def agent_base(declaration: Declaration, name: str) -> ImageReference | None:
 
 
 def base_path(declaration: Declaration, name: str) -> tuple[str, ...]:
-    """The key that decides what the agent of a service is built from."""
+    """The path of the key that names the image which the agent of a service is built from."""
     service = declaration.services[name]
     if service.database is not None and service.database.image is not None:
         return ("services", name, "database", "image")
-    if not has_database(service) and declaration.backup is not None and declaration.backup.image is not None:
+    if not service.has_database and declaration.backup is not None and declaration.backup.image is not None:
         return ("backup", "image")
     return ("database", "image")
 
@@ -273,7 +271,7 @@ def _service(declaration: Declaration, name: str) -> ResolvedService:
         name=name,
         declared=service,
         description=description,
-        database=_database(declaration, name) if has_database(service) else None,
+        database=_database(declaration, name) if service.has_database else None,
         container=declaration.name(name),
         network=declaration.name(name),
         volumes=volumes,
@@ -310,9 +308,9 @@ def _backup(
         return None
     repository: Repository = declared.repository
     scope, service = declaration.name(), declaration.services[name]
-    kept = {storage.name for storage in description.storages if storage.in_snapshots}
+    saved = {storage.name for storage in description.storages if storage.in_snapshots}
     asked = service.probe
-    # Past the edge no door is closed: what a stranger is told there says nothing of what is told here.
+    # Inside the network no login is needed, so a status declared for the closed public URL does not apply.
     status = description.probe.status if service.members_only else asked.status or description.probe.status
     answers = service.hostname is not None and description.port is not None
     return ResolvedBackup(
@@ -328,7 +326,7 @@ def _backup(
         base=base,
         container=declaration.name(name, BACKUP),
         volume=declaration.name(name, BACKUP),
-        files=tuple(volume for volume in volumes if volume.role in kept),
+        files=tuple(volume for volume in volumes if volume.role in saved),
         sqlite=tuple(
             f"/data/{role}/{path}" for role, paths in sorted(description.sqlite.items()) for path in paths
         ),
@@ -341,10 +339,10 @@ def _backup(
 def _probe(
     declaration: Declaration, service: Service, description: Description, url: str | None
 ) -> tuple[ResolvedProbe | None, tuple[str, ...]]:
-    """The probe, and the paths that the edge must leave open for it.
+    """The probe, and the paths that the edge must serve to everybody for it.
 
-    A members-only service is probed at a path that tells nothing, left open by the edge, where the catalogue
-    knows one. Elsewhere the closed door itself is the healthy answer.
+    A members-only service is probed at a path that reveals nothing, if its kind has one. Otherwise the
+    request for a login is the healthy answer.
     """
     if url is None:
         return None, ()

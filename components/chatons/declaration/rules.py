@@ -1,11 +1,12 @@
-"""Rules that need more than one key of a declaration. Each is a function that yields what breaks it."""
+"""Rules about more than one key of a declaration; each is a function that yields problems."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
+from chatons import catalogue
 from chatons.declaration import machine_rules
 from chatons.declaration.resolved import (
     BACKUP,
@@ -16,32 +17,30 @@ from chatons.declaration.resolved import (
     container_names,
     database_image,
     describe,
-    has_database,
     is_backed_up,
     volume_names,
 )
 from chatons.schema.backup_values import RECONCILER
 from chatons.schema.image_reference import LOCAL_REPOSITORIES, ImageReference
-from chatons.schema.models import ContainerService
-from chatons.schema.problems import Path, Problem, unknown
+from chatons.schema.problems import KeyPath, Problem, unknown
 
 _OLDEST_POSTGRESQL = 12
-"""The official images before 12 are not rebuilt any more, and nothing in the catalogue runs on them."""
+"""Older official images get no fixes any more, and no kind in the catalogue supports them."""
 
 _LONGEST_HOSTNAME = 63
-"""Of one label. Source: RFC 1035, 2.3.4; Linux takes 64."""
+"""Characters of one label. Source: RFC 1035, 2.3.4; Linux allows 64."""
 
 _PRIVATE_DOMAINS = ("localhost", "local", "internal", "test", "invalid")
-"""Top-level names that no public authority certifies. Source: RFC 6761, RFC 6762, ICANN 2024.07.29.06."""
+"""Top-level domains that no public authority certifies. Source: RFC 6761, RFC 6762, ICANN 2024.07.29.06."""
 
 
 def broken(declaration: Declaration, *, complete: bool) -> Iterator[Problem]:
-    """Every rule that a declaration breaks.
+    """Every problem that a rule finds in a declaration.
 
     Args:
         declaration: what could be read.
-        complete: False when some part could not be read; what is absent then may be merely unreadable, and
-            rules about absent things are left out.
+        complete: False when a part could not be read; rules about absent keys are then skipped, as the keys
+            may be in that part.
     """
     for rule in _RULES:
         yield from rule(declaration)
@@ -50,8 +49,8 @@ def broken(declaration: Declaration, *, complete: bool) -> Iterator[Problem]:
             yield from rule(declaration)
 
 
-def images(declaration: Declaration) -> Iterator[tuple[Path, ImageReference]]:
-    """Every image that is declared, with its path."""
+def images(declaration: Declaration) -> Iterator[tuple[KeyPath, ImageReference]]:
+    """Every declared image, with its path."""
     if declaration.edge is not None:
         yield ("edge", "image"), declaration.edge.image
     if declaration.database.image is not None:
@@ -65,7 +64,7 @@ def images(declaration: Declaration) -> Iterator[tuple[Path, ImageReference]]:
 
 
 def is_local(stack: str) -> bool:
-    """Whether a stack is for one's own machine, where images need no digest: `local` and `local-...`."""
+    """Whether a stack is for the user's own machine, where images need no digest: `local`, `local-...`."""
     return stack == "local" or stack.startswith("local-")
 
 
@@ -79,7 +78,7 @@ def _unique_hostnames(declaration: Declaration) -> Iterator[Problem]:
             yield Problem(
                 path=("services", name, "hostname"),
                 problem=f"{service.hostname!r} already belongs to {first}",
-                remedy="give each service a hostname of its own",
+                remedy="choose a different hostname for each service",
             )
 
 
@@ -121,22 +120,10 @@ def _different_ports(declaration: Declaration) -> Iterator[Problem]:
         )
 
 
-def _unique_paths(declaration: Declaration) -> Iterator[Problem]:
+def _of_the_kind(declaration: Declaration) -> Iterator[Problem]:
     for name, service in declaration.services.items():
-        if not isinstance(service, ContainerService):
-            continue
-        by_path: dict[str, list[str]] = defaultdict(list)
-        for volume, path in service.volumes.items():
-            by_path[path].append(volume)
-        for path in service.tmpfs:
-            by_path[path].append("tmpfs")
-        for path, owners in by_path.items():
-            if len(owners) > 1:
-                yield Problem(
-                    path=("services", name, "volumes"),
-                    problem=f"{path} is mounted more than once: {', '.join(owners)}",
-                    remedy="mount each path once",
-                )
+        for problem in catalogue.kind_of(service).problems(service):
+            yield replace(problem, path=("services", name, *problem.path))
 
 
 def _free_variables(declaration: Declaration) -> Iterator[Problem]:
@@ -147,7 +134,7 @@ def _free_variables(declaration: Declaration) -> Iterator[Problem]:
                 yield Problem(
                     path=("services", name, "environment", variable),
                     problem=f"the catalogue sets this variable for {service.kind}",
-                    remedy="remove it; what may be chosen has a key of its own",
+                    remedy="remove it; settings that may be changed have keys of their own",
                 )
 
 
@@ -164,7 +151,7 @@ def _pinned_images(declaration: Declaration) -> Iterator[Problem]:
         elif image.digest is None:
             yield Problem(
                 path=path,
-                problem=f"{str(image)!r} has no digest: its registry could hand out something else tomorrow",
+                problem=f"{str(image)!r} has no digest: its registry could deliver another image later",
                 remedy=f"append the digest that this prints: docker buildx imagetools inspect {image}",
             )
 
@@ -175,7 +162,7 @@ def _readable_database_versions(declaration: Declaration) -> Iterator[Problem]:
         if is_database and (not image.numbers or image.numbers[0] < _OLDEST_POSTGRESQL):
             yield Problem(
                 path=path,
-                problem=f"{image.tag!r} is no version of PostgreSQL from {_OLDEST_POSTGRESQL} on",
+                problem=f"{image.tag!r} is not a version of PostgreSQL from {_OLDEST_POSTGRESQL} on",
                 remedy="use a tag that begins with it, such as postgres:15.14",
             )
 
@@ -194,13 +181,13 @@ def _certifiable(declaration: Declaration) -> Iterator[Problem]:
     if ipaddress.ip_address(edge.bind).is_loopback:
         yield Problem(
             path=("edge", "bind"),
-            problem=f"a certificate authority cannot reach {edge.bind}",
+            problem=f"a public certificate authority cannot reach {edge.bind}",
             remedy="set `bind` to 0.0.0.0 or to the public address, or set `tls` to `internal` or `off`",
         )
     elif edge.http_port != 80 and edge.https_port != 443:
         yield Problem(
             path=("edge", "http_port"),
-            problem="a certificate authority asks on port 80 or 443, and the edge listens on neither",
+            problem="a certificate authority connects to port 80 or 443, and the edge listens on neither",
             remedy="set `http_port` to 80 or `https_port` to 443",
         )
 
@@ -216,7 +203,7 @@ def _edge_for_hostnames(declaration: Declaration) -> Iterator[Problem]:
     if public and declaration.edge is None:
         yield Problem(
             path=("edge",),
-            problem=f"{public[0]} has a hostname, and no edge is declared to answer for it",
+            problem=f"{public[0]} has a hostname, and no edge is declared to serve it",
             remedy="add `ronron:edge` with the image of Caddy",
         )
 
@@ -226,14 +213,14 @@ def _members_for_members_only(declaration: Declaration) -> Iterator[Problem]:
     if closed and declaration.members is None:
         yield Problem(
             path=("members",),
-            problem=f"{closed[0]} is for members only, and nothing says who they are",
+            problem=f"{closed[0]} is for members only, and nothing says who the members are",
             remedy="add `ronron:members` with `basic: {user: ...}` or `forward_auth: {url: ...}`",
         )
 
 
 def _database_images(declaration: Declaration) -> Iterator[Problem]:
     for name, service in declaration.services.items():
-        if has_database(service) and database_image(declaration, name) is None:
+        if service.has_database and database_image(declaration, name) is None:
             yield Problem(
                 path=("database", "image"),
                 problem=f"{name} needs a PostgreSQL, and no image is declared",
@@ -248,8 +235,10 @@ def _agents_on_debian(declaration: Declaration) -> Iterator[Problem]:
         if base is not None and "alpine" in (base.tag or ""):
             yield Problem(
                 path=base_path(declaration, name),
-                problem=f"backups of {name} would be made by {str(base)!r}, and they need Debian's packages",
-                remedy="use the same version without -alpine, such as postgres:15.14; move data by a dump",
+                problem=f"the backup agent of {name} would be built from {str(base)!r}, and it needs Debian "
+                "packages",
+                remedy="use that version without -alpine, such as postgres:15.14; move existing data by a "
+                "dump",
             )
 
 
@@ -259,9 +248,9 @@ def _short_hostnames_of_agents(declaration: Declaration) -> Iterator[Problem]:
         if is_backed_up(declaration, name) and len(hostname) > _LONGEST_HOSTNAME:
             yield Problem(
                 path=("services", name),
-                problem=f"its backups would be made on {hostname}, which is longer than a name may be: "
-                f"{_LONGEST_HOSTNAME}",
-                remedy="give the service, the stack or the project a shorter name",
+                problem=f"the hostname of its backup agent, {hostname}, is longer than {_LONGEST_HOSTNAME} "
+                "characters",
+                remedy="choose a shorter name for the service, the stack or the project",
             )
 
 
@@ -269,19 +258,9 @@ def _free_part_of_the_repository(declaration: Declaration) -> Iterator[Problem]:
     if RECONCILER in declaration.services and is_backed_up(declaration, RECONCILER):
         yield Problem(
             path=("services", RECONCILER),
-            problem=f"its snapshots would go where what watches this stack keeps its own: {RECONCILER}",
+            problem=f"the reconciler stores its own snapshots under this name: {RECONCILER}",
             remedy="choose another name for the service, or set `backup: false` for it",
         )
-
-
-def _sqlite_in_snapshots(declaration: Declaration) -> Iterator[Problem]:
-    for name, service in declaration.services.items():
-        if isinstance(service, ContainerService) and service.sqlite and not service.backup:
-            yield Problem(
-                path=("services", name, "sqlite"),
-                problem="this is about snapshots, and `backup: false` takes none",
-                remedy="remove one of the two",
-            )
 
 
 def _agent_images(declaration: Declaration) -> Iterator[Problem]:
@@ -289,7 +268,7 @@ def _agent_images(declaration: Declaration) -> Iterator[Problem]:
         if is_backed_up(declaration, name) and agent_base(declaration, name) is None:
             yield Problem(
                 path=("backup", "image"),
-                problem=f"{name} has no database whose image its backups could be made with",
+                problem=f"{name} has no database whose image its backup agent could be built from",
                 remedy="add `image`, a PostgreSQL on Debian such as postgres:15.14, or set `backup: false`",
             )
             return
@@ -300,7 +279,7 @@ _RULES: tuple[Callable[[Declaration], Iterator[Problem]], ...] = (
     _unique_names,
     _unique_machines,
     _different_ports,
-    _unique_paths,
+    _of_the_kind,
     _free_variables,
     _pinned_images,
     _readable_database_versions,
@@ -308,7 +287,6 @@ _RULES: tuple[Callable[[Declaration], Iterator[Problem]], ...] = (
     _agents_on_debian,
     _short_hostnames_of_agents,
     _free_part_of_the_repository,
-    _sqlite_in_snapshots,
     *machine_rules.RULES,
 )
 _RULES_ABOUT_ABSENCE: tuple[Callable[[Declaration], Iterator[Problem]], ...] = (

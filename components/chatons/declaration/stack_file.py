@@ -1,4 +1,4 @@
-"""A stack file as a person wrote it: its configuration, and the line of each key."""
+"""Reads a stack file: its configuration, and the line of each key."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from chatons.declaration.load import SEALED, StackConfiguration
-from chatons.schema.problems import NAMESPACE, Problem, nearest
-from chatons.schema.problems import Path as KeyPath
+from chatons.declaration.load import ENCRYPTED, StackConfiguration
+from chatons.schema.errors import ChatonsError
+from chatons.schema.problems import NAMESPACE, KeyPath, Problem, nearest
 
 _LARGEST = 1_048_576
 """Bytes. A declaration of a hundred services is a tenth of this."""
@@ -22,14 +22,14 @@ _FILE_NAME = re.compile(r"Pulumi\.(?P<stack>[A-Za-z0-9_.-]+)\.ya?ml")
 
 @dataclass(frozen=True, kw_only=True)
 class Located:
-    """A problem and the line it is on, counted from 1; None when the whole file is meant."""
+    """A problem and its line, counted from 1; None for the whole file."""
 
     problem: Problem
     line: int | None
 
 
-class StackFileError(Exception):
-    """A file that cannot be read as a stack file at all."""
+class StackFileError(ChatonsError):
+    """A file that cannot be read as a stack file."""
 
     def __init__(self, located: Located) -> None:
         super().__init__(located.problem.problem)
@@ -45,7 +45,7 @@ class StackFile:
     _document: CommentedMap
 
     def line(self, path: KeyPath) -> int | None:
-        """The line of a key, or of the nearest key above it that is written."""
+        """The line of a key, or of the nearest written key above it."""
         node: object = self._document.get("config")
         line = _line(self._document, "config")
         keys = [f"{NAMESPACE}:{path[0]}", *path[1:]] if path else []
@@ -61,16 +61,16 @@ class StackFile:
 
 
 def stack_name(path: Path) -> str | None:
-    """The stack that a file belongs to, read from its name; None when the name is no stack file's."""
+    """The stack of a file, from its name; None when that is not the name of a stack file."""
     match = _FILE_NAME.fullmatch(path.name)
     return match["stack"] if match else None
 
 
 def read(path: Path, stack: str) -> StackFile:
-    """Read a stack file. Secrets are recognised by the engine's mark and not decrypted.
+    """Read a stack file. Secrets are recognised by their `secure` key and not decrypted.
 
     Raises:
-        StackFileError: it is absent, too large, no text or no YAML.
+        StackFileError: it is absent, too large, not text or not YAML.
     """
     document = _document(path)
     written = document.get("config")
@@ -80,7 +80,7 @@ def read(path: Path, stack: str) -> StackFile:
         )
     if not isinstance(written, Mapping):
         raise _error(
-            "`config` holds no keys", "write the keys of the declaration below it", _line(document, "config")
+            "`config` has no keys", "write the keys of the declaration below it", _line(document, "config")
         )
     values: dict[str, object] = {}
     secrets: dict[str, None] = {}
@@ -114,20 +114,20 @@ def _document(path: Path) -> CommentedMap:
     except FileNotFoundError:
         raise _error("there is no such file", "check the path; stack files are in stacks/") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise _error(f"cannot read the file: {error}", "make it a readable text in UTF-8") from error
+        raise _error(f"cannot read the file: {error}", "make it a readable UTF-8 text") from error
     try:
         document = YAML().load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise _error(
             f"this is not YAML: {error.problem or error.context}",
-            "look at this line and the one above it: indentation, quotes, brackets and repeated keys",
+            "check this line and the one above it: indentation, quotes, brackets and repeated keys",
             mark.line + 1 if mark else None,
         ) from error
     except YAMLError as error:
         raise _error("this is not YAML", "check that this is a stack file") from error
     if not isinstance(document, CommentedMap):
-        raise _error("this holds no keys", "add `config:` with the keys of the declaration below it")
+        raise _error("this file has no keys", "add `config:` with the keys of the declaration below it")
     return document
 
 
@@ -145,7 +145,7 @@ def _is_secret(value: object) -> bool:
 
 def _plain(value: object) -> object:
     if _is_secret(value):
-        return SEALED
+        return ENCRYPTED
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, list):

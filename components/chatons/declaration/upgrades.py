@@ -1,98 +1,25 @@
-"""Which version jumps are refused, and why. The rules themselves are in `catalogue/upgrades.yaml`."""
+"""Which version jumps are refused, and why. The catalogue knows them, kind by kind."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import cache
-from pathlib import Path
-from typing import Annotated, Literal, Self
+from collections.abc import Iterable, Iterator, Mapping
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from ruamel.yaml import YAML
 
+from chatons import catalogue
+from chatons.catalogue import postgresql
+from chatons.catalogue.versions import Jump
 from chatons.declaration.resolved import Declaration, ResolvedService, resolve
 from chatons.schema.image_reference import ImageReference
 from chatons.schema.problems import Problem
 
-RULES = Path(__file__).parents[1] / "catalogue" / "upgrades.yaml"
-POSTGRESQL = "postgresql"
-
-
-def _range(value: object) -> SpecifierSet:
-    try:
-        return SpecifierSet(str(value))
-    except InvalidSpecifier as error:
-        raise ValueError(f"{value!r} is not a range of versions") from error
-
-
-Range = Annotated[SpecifierSet, BeforeValidator(_range)]
-
-
-class _Rule(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
-
-class Jump(_Rule):
-    """A jump that must not be made: between two ranges, or any change of one sort."""
-
-    kind: str
-    origin: Range | None = Field(default=None, alias="from")
-    target: Range | None = Field(default=None, alias="to")
-    change: Literal["downgrade", "major"] | None = None
-    because: str
-    instead: str
-    see: str
-
-    @model_validator(mode="after")
-    def _one_sort(self) -> Self:
-        if (self.origin is None) != (self.target is None) or (self.origin is None) == (self.change is None):
-            raise ValueError("a jump has `from` and `to`, or `change`")
-        return self
-
-    def forbids(self, before: Version, after: Version) -> bool:
-        """Whether the jump between two versions of the right kind is this one."""
-        if self.change == "downgrade":
-            return after < before
-        if self.change == "major":
-            return after.major != before.major
-        return (
-            self.origin is not None
-            and self.target is not None
-            and before in self.origin
-            and after in self.target
-        )
-
-
-class Requirement(_Rule):
-    """A range of versions of a service, and the versions of PostgreSQL that it works with."""
-
-    kind: str
-    version: Range
-    postgresql: Range
-    see: str
-
-
-class Rules(_Rule):
-    """All that is known about versions."""
-
-    jumps: tuple[Jump, ...]
-    requirements: tuple[Requirement, ...]
-
-
-@cache
-def rules() -> Rules:
-    """The rules of this version of the program."""
-    return Rules.model_validate(YAML(typ="safe").load(RULES.read_text(encoding="utf-8")))
-
 
 def refused(declaration: Declaration, previous: object) -> Iterator[Problem]:
-    """What speaks against going from what runs now to what is declared.
+    """The version changes that are refused, from what runs now to what is declared.
 
     Args:
         declaration: a checked one.
-        previous: the stack's last inventory as it was exported; anything else counts as a first deployment.
+        previous: the last exported inventory of the stack; anything else counts as a first deployment.
     """
     for service in resolve(declaration):
         yield from _requirements(service)
@@ -104,6 +31,7 @@ def _jumps(service: ResolvedService, before: Mapping[object, object]) -> Iterato
     if before.get("kind") == service.declared.kind:
         yield from _forbidden(
             service.declared.kind,
+            catalogue.kind_of(service.declared).jumps,
             _version(before.get("version")),
             _of_image(service.declared.image),
             (*path, "image"),
@@ -112,7 +40,8 @@ def _jumps(service: ResolvedService, before: Mapping[object, object]) -> Iterato
     if isinstance(database, Mapping) and service.database is not None:
         own = service.declared.database is not None and service.declared.database.image is not None
         yield from _forbidden(
-            POSTGRESQL,
+            postgresql.NAME,
+            postgresql.JUMPS,
             _version(database.get("major")),
             Version(str(service.database.major)),
             (*path, "database", "image") if own else ("database", "image"),
@@ -121,12 +50,17 @@ def _jumps(service: ResolvedService, before: Mapping[object, object]) -> Iterato
 
 
 def _forbidden(
-    kind: str, before: Version | None, after: Version | None, path: tuple[str, ...], of: str = ""
+    kind: str,
+    jumps: Iterable[Jump],
+    before: Version | None,
+    after: Version | None,
+    path: tuple[str, ...],
+    of: str = "",
 ) -> Iterator[Problem]:
     if before is None or after is None:
         return
-    for jump in rules().jumps:
-        if jump.kind == kind and jump.forbids(before, after):
+    for jump in jumps:
+        if jump.forbids(before, after):
             yield Problem(
                 path=path,
                 problem=f"{kind}{of} must not go from {before} to {after}: {jump.because}",
@@ -138,12 +72,12 @@ def _requirements(service: ResolvedService) -> Iterator[Problem]:
     version, database = _of_image(service.declared.image), service.database
     if version is None or database is None:
         return
-    for rule in rules().requirements:
-        wrong = Version(str(database.major)) not in rule.postgresql
-        if rule.kind == service.declared.kind and version in rule.version and wrong:
+    kind = catalogue.kind_of(service.declared)
+    for rule in kind.requirements:
+        if version in rule.version and Version(str(database.major)) not in rule.postgresql:
             yield Problem(
                 path=("services", service.name, "image"),
-                problem=f"{rule.kind} {version} does not work with PostgreSQL {database.major}",
+                problem=f"{kind.name} {version} does not work with PostgreSQL {database.major}",
                 remedy=f"use PostgreSQL {rule.postgresql}; see {rule.see}",
             )
             return

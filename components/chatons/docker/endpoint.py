@@ -20,6 +20,7 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from chatons.machine.ssh import SshAddress, ssh_options
+from chatons.schema.errors import ChatonsError
 from chatons.schema.image_reference import ImageReference
 from chatons.schema.models import Machine
 
@@ -33,7 +34,7 @@ _OUT, _ERR = 1, 2
 """Numbers of the two streams."""
 
 
-class EndpointError(Exception):
+class EndpointError(ChatonsError):
     """The question got no answer; the text says why, in a few words."""
 
 

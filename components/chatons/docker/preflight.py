@@ -17,36 +17,18 @@ from chatons.declaration.resolved import (
     agent_base,
     base_path,
     database_image,
-    has_database,
     is_backed_up,
 )
 from chatons.docker.endpoint import Endpoint, EndpointError, endpoint
-from chatons.schema.checks import Check
+from chatons.schema.checks import CheckResult
 from chatons.schema.image_reference import LOCAL_REPOSITORIES, ImageReference
 from chatons.schema.models import Machine
-from chatons.schema.problems import Path, Problem
+from chatons.schema.problems import KeyPath, Problem
 
 DEADLINE_SECONDS = 120.0
 """For all machines together; they are asked at the same time."""
 
-Images = dict[ImageReference, Path]
-
-
-def problems(
-    declaration: Declaration,
-    connect: Callable[[Machine], Endpoint] = endpoint,
-    deadline: float = DEADLINE_SECONDS,
-    without: Collection[str] = (),
-) -> list[Problem]:
-    """What stands in the way; empty when an update may begin. Only machines that run something are asked.
-
-    Args:
-        declaration: a checked one.
-        connect: gives the way to a machine's Docker.
-        deadline: seconds for all machines together.
-        without: names of machines that the update leaves out; they are not asked.
-    """
-    return _asked(declaration, connect, deadline, without)[1]
+Images = dict[ImageReference, KeyPath]
 
 
 def _asked(
@@ -100,18 +82,25 @@ def checks(
     connect: Callable[[Machine], Endpoint] = endpoint,
     deadline: float = DEADLINE_SECONDS,
     without: Collection[str] = (),
-) -> list[Check]:
-    """The same with what is good; of a machine that is still to be made nothing. See `problems`."""
+) -> list[CheckResult]:
+    """Check Docker and the images on each machine that runs a service. Machines to be created are skipped.
+
+    Args:
+        declaration: a checked one.
+        connect: opens the connection to the Docker of a machine.
+        deadline: seconds for all machines together.
+        without: names of machines that the update excludes; they are not checked.
+    """
     versions, wrong = _asked(declaration, connect, deadline, without)
     good = [
-        Check(
+        CheckResult(
             name=f"Docker on {name}",
             found=declaration.machines[name].docker_address,
             version=versions[name],
         )
         for name in sorted(versions)
     ]
-    return [*good, *(Check(name=_name(problem), problem=problem) for problem in wrong)]
+    return [*good, *(CheckResult(name=_name(problem), problem=problem) for problem in wrong)]
 
 
 def used_machines(declaration: Declaration) -> list[str]:
@@ -126,7 +115,7 @@ def images(declaration: Declaration, machine: str) -> Images:
         if service.machine != machine:
             continue
         found.setdefault(service.image, ("services", name, "image"))
-        database = database_image(declaration, name) if has_database(service) else None
+        database = database_image(declaration, name) if service.has_database else None
         if database is not None:
             own = service.database is not None and service.database.image is not None
             found.setdefault(
@@ -164,7 +153,7 @@ def _machine(
         yield _unreachable(name, machine, str(error))
 
 
-def _image(machine: str, docker: Endpoint, image: ImageReference, path: Path) -> Iterator[Problem]:
+def _image(machine: str, docker: Endpoint, image: ImageReference, path: KeyPath) -> Iterator[Problem]:
     if docker.has(image):
         return
     if image.is_local:
@@ -201,7 +190,7 @@ def _or_without(problem: Problem) -> Problem:
         return problem
     name = problem.path[1]
     around = (
-        f"RONRON_WITHOUT={name} pulumi up --exclude '**$pulumi:providers:docker::{name}' --exclude-dependents"
+        f"RONRON_EXCLUDE={name} pulumi up --exclude '**$pulumi:providers:docker::{name}' --exclude-dependents"
     )
     return replace(problem, remedy=f"{problem.remedy}; to update the others meanwhile: {around}")
 

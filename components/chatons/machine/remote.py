@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from chatons.machine.ssh import SshAddress, ssh_options
+from chatons.schema.errors import ChatonsError
 
 _CONNECT_SECONDS = 5.0
 _SCAN_SECONDS = 5
@@ -31,7 +32,7 @@ _ALONE = ["-o", "ControlMaster=no", "-o", "ControlPath=none"]
 """A shared connection has the groups of when it was opened, and would hide a host key that changed since."""
 
 
-class MachineError(Exception):
+class MachineError(ChatonsError):
     """A machine is not as it has to be: what did not come, and what to do."""
 
     def __init__(self, problem: str, remedy: str) -> None:

@@ -12,10 +12,11 @@ from typing import Any, Self
 
 import httpx
 
-from chatons.schema.problems import Path
+from chatons.schema.errors import ChatonsError
+from chatons.schema.problems import KeyPath
 
-ENDPOINT: Path = ("proxmox", "endpoint")
-TOKEN: Path = ("proxmox-token",)
+ENDPOINT: KeyPath = ("proxmox", "endpoint")
+TOKEN: KeyPath = ("proxmox-token",)
 
 _ANSWER_SECONDS = 15.0
 """For one answer. A node asks another one for up to 10 s before it gives up. Source: PVE/APIServer, 595."""
@@ -42,7 +43,7 @@ _UNTRUSTED = {
 _EXPIRED, _OTHER_NAMES = 10, (62, 64)
 
 
-class ProxmoxError(Exception):
+class ProxmoxError(ChatonsError):
     """The cluster did not do what it was asked; never holds the token.
 
     Attributes:
@@ -52,7 +53,7 @@ class ProxmoxError(Exception):
         status: of the answer; 0 where there was none.
     """
 
-    def __init__(self, problem: str, remedy: str, *, path: Path = ENDPOINT, status: int = 0) -> None:
+    def __init__(self, problem: str, remedy: str, *, path: KeyPath = ENDPOINT, status: int = 0) -> None:
         super().__init__(f"{problem}\n  -> {remedy}")
         self.problem = problem
         self.remedy = remedy

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from chatons.proxmox.api import ProxmoxError
 from chatons.proxmox.machine_checks import Guest, hidden, says, taken
+from chatons.schema.errors import ChatonsError
 
 Inputs = Mapping[str, Any]
 
@@ -31,7 +32,7 @@ class Api(Protocol):
         """Let the connections go."""
 
 
-class RefusedError(Exception):
+class RefusedError(ChatonsError):
     """A machine is not touched; the text says why and what to do."""
 
 

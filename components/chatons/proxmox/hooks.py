@@ -18,6 +18,7 @@ import pulumi
 from chatons.declaration.resolved import Declaration
 from chatons.proxmox.api import ProxmoxApi, ProxmoxError
 from chatons.proxmox.guards import Guards
+from chatons.schema.errors import ChatonsError
 
 _BEFORE_CREATE = "ronron-machine-turn"
 _AFTER_CREATE = "ronron-machine-made"
@@ -60,7 +61,7 @@ class Api(Protocol):
         """Let the connections go."""
 
 
-class ProtectedError(Exception):
+class ProtectedError(ChatonsError):
     """A machine stays; the text says why and what to do."""
 
 

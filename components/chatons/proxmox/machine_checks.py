@@ -9,8 +9,8 @@ from typing import Self
 
 from chatons.declaration.machine_rules import DATA, virtual
 from chatons.declaration.resolved import Declaration, vm_description
-from chatons.schema.checks import Check
-from chatons.schema.problems import Path, Problem
+from chatons.schema.checks import CheckResult
+from chatons.schema.problems import KeyPath, Problem
 
 _PARALLEL = 16
 
@@ -56,24 +56,13 @@ class Last:
         return vm_id in self.ids.get(name, frozenset())
 
 
-def is_made(declaration: Declaration, name: str, guests: Mapping[int, Guest], last: Last) -> bool:
-    """Whether a machine is there already, by the last inventory or by what the cluster says."""
-    machine = declaration.machines[name].proxmox
-    if machine is None:
-        return True
-    guest = guests.get(machine.vm_id)
-    return last.has(name, machine.vm_id) or (
-        guest is not None and says(guest, vm_description(declaration, name))
-    )
-
-
 def machine_checks(
     declaration: Declaration,
     guests: Mapping[int, Guest],
     last: Last,
     unseen: Collection[int],
     knock: Callable[[str], bool],
-) -> Iterator[Check]:
+) -> Iterator[CheckResult]:
     """Look at each machine.
 
     Args:
@@ -85,7 +74,7 @@ def machine_checks(
     """
     new = []
     for name, machine in virtual(declaration):
-        base: Path = ("machines", name, "proxmox")
+        base: KeyPath = ("machines", name, "proxmox")
         line = vm_description(declaration, name)
         ids = [(machine.vm_id, (*base, "vm_id"), line)]
         if machine.data is not None:
@@ -96,7 +85,7 @@ def machine_checks(
         there = machine.vm_id in guests
         words = f"virtual machine {machine.vm_id} is ours" if there else f"{machine.vm_id} is free"
         for problem in shown:
-            yield Check(name=f"machine {name}", found=words, problem=problem)
+            yield CheckResult(name=f"machine {name}", found=words, problem=problem)
         if not there and not last.has(name, machine.vm_id) and not found:
             new.append((name, machine.ip, (*base, "address")))
     if not new:
@@ -109,13 +98,15 @@ def machine_checks(
             problem=f"{address} answers already, and {name} is not made yet",
             remedy="choose an address that is free, or find out what has it: `ip neigh` on the node",
         )
-        yield Check(name=f"address of {name}", found=f"{address} is free", problem=used if is_taken else None)
+        yield CheckResult(
+            name=f"address of {name}", found=f"{address} is free", problem=used if is_taken else None
+        )
 
 
 def _id(
     name: str,
     vm_id: int,
-    path: Path,
+    path: KeyPath,
     line: str,
     guests: Mapping[int, Guest],
     last: Last,
@@ -138,7 +129,7 @@ def _id(
     return None
 
 
-def taken(path: Path, guest: Guest, line: str) -> Problem:
+def taken(path: KeyPath, guest: Guest, line: str) -> Problem:
     """Somebody else has an id; `line` is what would make the guest known as ours."""
     return Problem(
         path=path,
@@ -148,7 +139,7 @@ def taken(path: Path, guest: Guest, line: str) -> Problem:
     )
 
 
-def hidden(path: Path, vm_id: int) -> Problem:
+def hidden(path: KeyPath, vm_id: int) -> Problem:
     """Somebody has an id, and it cannot be seen who."""
     return Problem(
         path=path,

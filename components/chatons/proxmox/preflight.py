@@ -19,9 +19,8 @@ from chatons.proxmox.api import ENDPOINT, ProxmoxApi, ProxmoxError
 from chatons.proxmox.machine_checks import Guest, Last, machine_checks
 from chatons.proxmox.privileges import lacking
 from chatons.proxmox.storage_checks import backup_storage, storage_checks
-from chatons.schema import checks as examination
-from chatons.schema.checks import Check
-from chatons.schema.problems import Path, Problem
+from chatons.schema.checks import CheckResult
+from chatons.schema.problems import KeyPath, Problem
 from chatons.schema.proxmox_models import MachineBackups, Proxmox
 
 OLDEST = (8, 4)
@@ -53,18 +52,6 @@ def answers(address: str, port: int = 22) -> bool:
         return False
 
 
-def problems(
-    declaration: Declaration,
-    token: SecretStr,
-    last_inventory: object,
-    connect: Connect = connect,
-    knock: Knock = answers,
-    without: Collection[str] = (),
-) -> list[Problem]:
-    """What stands in the way at the cluster; empty when an update may begin. See `checks`."""
-    return examination.problems(checks(declaration, token, last_inventory, connect, knock, without))
-
-
 def checks(
     declaration: Declaration,
     token: SecretStr,
@@ -72,7 +59,7 @@ def checks(
     connect: Connect = connect,
     knock: Knock = answers,
     without: Collection[str] = (),
-) -> list[Check]:
+) -> list[CheckResult]:
     """Everything that is looked at. When the endpoint itself fails, or the token, nothing else is asked.
 
     Args:
@@ -92,8 +79,10 @@ def checks(
         try:
             version = _version(api)
         except ProxmoxError as error:
-            return [Check(name="Proxmox VE", problem=_problem(error))]
-        first = Check(name="Proxmox VE", found=cluster.endpoint, version=version, problem=_too_old(version))
+            return [CheckResult(name="Proxmox VE", problem=_problem(error))]
+        first = CheckResult(
+            name="Proxmox VE", found=cluster.endpoint, version=version, problem=_too_old(version)
+        )
         if first.problem is not None:
             return [first]
         seen = look(declaration, api)
@@ -109,17 +98,17 @@ def _all(
     seen: Seen,
     last: Last,
     knock: Knock,
-) -> Iterator[Check]:
+) -> Iterator[CheckResult]:
     major = int(version.split(".")[0])
     missing = lacking(declaration, major, seen.get("permissions", {}), api.token_id)
     if isinstance(seen.answers["permissions"], ProxmoxError):
         missing = None
-    yield Check(name="privileges", found=f"all that are needed, for {api.token_id}", problem=missing)
+    yield CheckResult(name="privileges", found=f"all that are needed, for {api.token_id}", problem=missing)
     quorum = _quorum(seen.get("status", []))
-    yield Check(name="quorum", found="the cluster has one", problem=quorum)
+    yield CheckResult(name="quorum", found="the cluster has one", problem=quorum)
     broken = [error for key, error in seen.answers.items() if _is_general(key, error)]
     for error in {error.problem: error for error in broken}.values():
-        yield Check(name="Proxmox VE", problem=_problem(error))
+        yield CheckResult(name="Proxmox VE", problem=_problem(error))
     if any(
         key in ("nodes", "guests") for key, error in seen.answers.items() if isinstance(error, ProxmoxError)
     ):
@@ -187,9 +176,9 @@ def _quorum(status: list[Any]) -> Problem | None:
     )
 
 
-def _nodes(declaration: Declaration, seen: Seen) -> Iterator[Check]:
+def _nodes(declaration: Declaration, seen: Seen) -> Iterator[CheckResult]:
     known, up = {str(node["node"]) for node in seen.get("nodes", [])}, nodes_up(seen)
-    wanted: dict[str, Path] = {}
+    wanted: dict[str, KeyPath] = {}
     for name, machine in virtual(declaration):
         wanted.setdefault(machine.node, ("machines", name, "proxmox", "node"))
     for node, path in wanted.items():
@@ -206,10 +195,10 @@ def _nodes(declaration: Declaration, seen: Seen) -> Iterator[Check]:
                 problem=f"the node {node} is offline",
                 remedy="bring it back, and try again; `pvecm status` on another node shows what it sees",
             )
-        yield Check(name=f"node {node}", found="online", problem=problem)
+        yield CheckResult(name=f"node {node}", found="online", problem=problem)
 
 
-def _bridges(declaration: Declaration, by_node: Mapping[str, list[Any]]) -> Iterator[Check]:
+def _bridges(declaration: Declaration, by_node: Mapping[str, list[Any]]) -> Iterator[CheckResult]:
     done: set[tuple[str, str]] = set()
     for name, machine in virtual(declaration):
         if machine.node not in by_node or (machine.node, machine.bridge) in done:
@@ -225,10 +214,12 @@ def _bridges(declaration: Declaration, by_node: Mapping[str, list[Any]]) -> Iter
                 if there
                 else "make one, in the node's page under System, Network",
             )
-        yield Check(name=f"bridge {machine.bridge} on {machine.node}", found="is there", problem=problem)
+        yield CheckResult(
+            name=f"bridge {machine.bridge} on {machine.node}", found="is there", problem=problem
+        )
 
 
-def _pools(declaration: Declaration, seen: Seen, unsure: bool) -> Iterator[Check]:
+def _pools(declaration: Declaration, seen: Seen, unsure: bool) -> Iterator[CheckResult]:
     there = {str(pool["poolid"]) for pool in seen.get("pools", [])}
     done: set[str] = set()
     for name, machine in virtual(declaration):
@@ -244,12 +235,12 @@ def _pools(declaration: Declaration, seen: Seen, unsure: bool) -> Iterator[Check
                 problem=f"the cluster has no pool {pool}",
                 remedy=f"make it on a node: `pveum pool add {pool}`",
             )
-        yield Check(name=f"pool {pool}", found="is there", problem=problem)
+        yield CheckResult(name=f"pool {pool}", found="is there", problem=problem)
 
 
 def _snippets(
     declaration: Declaration, seen: Seen, guests: Mapping[int, Guest], last: Last
-) -> Iterator[Check]:
+) -> Iterator[CheckResult]:
     for name, machine in virtual(declaration):
         if machine.user_data is None or machine.vm_id in guests or last.has(name, machine.vm_id):
             # It is read at the very first start only.
@@ -265,7 +256,7 @@ def _snippets(
                 problem=f"{machine.node} has no snippet {machine.user_data}",
                 remedy=f"put the file there, on the node: `cp FILE $(pvesm path {storage}:{file})`",
             )
-        yield Check(name=f"snippet {machine.user_data}", found="is there", problem=problem)
+        yield CheckResult(name=f"snippet {machine.user_data}", found="is there", problem=problem)
 
 
 def _holds_snippets(seen: Seen, node: str, storage: str) -> bool:
@@ -282,7 +273,7 @@ def _backups(
     seen: Seen,
     up: set[str],
     guests: Mapping[int, Guest],
-) -> Iterator[Check]:
+) -> Iterator[CheckResult]:
     yield from backup_storage(declaration, backups, by_node(seen, "storages", up), seen.get("storages", []))
     unsaved = {int(guest["vmid"]) for guest in seen.get("unsaved", [])}
     for name, machine in virtual(declaration):
@@ -297,7 +288,7 @@ def _backups(
                 problem=f"{name} ({machine.vm_id}) is in no backup job",
                 remedy="update: the job is made or mended then",
             )
-        yield Check(name=f"backup of {name}", found="is in a job", problem=problem, stops=False)
+        yield CheckResult(name=f"backup of {name}", found="is in a job", problem=problem, stops=False)
 
 
 # -- guests --------------------------------------------------------------------------------------------

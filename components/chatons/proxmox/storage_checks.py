@@ -9,8 +9,8 @@ from typing import Any
 from chatons.declaration.machine_rules import virtual
 from chatons.declaration.resolved import Declaration
 from chatons.proxmox.machine_checks import Guest, Last
-from chatons.schema.checks import Check
-from chatons.schema.problems import Path, Problem
+from chatons.schema.checks import CheckResult
+from chatons.schema.problems import KeyPath, Problem
 from chatons.schema.proxmox_models import MachineBackups
 
 _GIB = 1024**3
@@ -35,15 +35,15 @@ class _Use:
         at_once: GiB that are written when they are made.
     """
 
-    contents: dict[str, Path] = field(default_factory=dict)
+    contents: dict[str, KeyPath] = field(default_factory=dict)
     whole: int = 0
     at_once: int = 0
-    new: Path | None = None
+    new: KeyPath | None = None
 
 
 def storage_checks(
     declaration: Declaration, by_node: Storages, guests: Mapping[int, Guest], last: Last
-) -> Iterator[Check]:
+) -> Iterator[CheckResult]:
     """Look at each storage that machines are on or come from."""
     for (node, storage), use in _uses(declaration, guests, last).items():
         if node not in by_node:
@@ -54,9 +54,9 @@ def storage_checks(
 
 def backup_storage(
     declaration: Declaration, backups: MachineBackups, by_node: Storages, known: Iterable[Any]
-) -> Iterator[Check]:
+) -> Iterator[CheckResult]:
     """Look at the storage that backups of machines go to."""
-    path: Path = ("proxmox", "backups", "storage")
+    path: KeyPath = ("proxmox", "backups", "storage")
     name = f"storage {backups.storage}"
     there = next((each for each in known if each.get("storage") == backups.storage), None)
     pbs = backups.pbs
@@ -73,7 +73,7 @@ def backup_storage(
                 problem=f"the cluster has another storage {backups.storage}, of the type {there.get('type')}",
                 remedy="choose another name; it will be made for the declared backup server",
             )
-        yield Check(name=name, found="is there" if there else "will be made", problem=problem)
+        yield CheckResult(name=name, found="is there" if there else "will be made", problem=problem)
         return
     use = _Use(contents={"backup": path})
     for node in sorted({machine.node for _, machine in virtual(declaration)}):
@@ -88,7 +88,7 @@ def _uses(declaration: Declaration, guests: Mapping[int, Guest], last: Last) -> 
         return found.setdefault((node, storage), _Use())
 
     for name, machine in virtual(declaration):
-        base: Path = ("machines", name, "proxmox")
+        base: KeyPath = ("machines", name, "proxmox")
         is_new = machine.vm_id not in guests and not last.has(name, machine.vm_id)
         disks = use(machine.node, machine.datastore)
         disks.contents.setdefault("images", (*base, "datastore"))
@@ -116,12 +116,12 @@ def _uses(declaration: Declaration, guests: Mapping[int, Guest], last: Last) -> 
     return found
 
 
-def _check(node: str, storage: str, there: list[Any], path: Path, use: _Use) -> Check:
+def _check(node: str, storage: str, there: list[Any], path: KeyPath, use: _Use) -> CheckResult:
     name = f"storage {storage} on {node}"
     found = next((each for each in there if each.get("storage") == storage), None)
     if found is None:
         names = ", ".join(sorted(str(each.get("storage")) for each in there))
-        return Check(
+        return CheckResult(
             name=name,
             problem=Problem(
                 path=path,
@@ -136,14 +136,14 @@ def _check(node: str, storage: str, there: list[Any], path: Path, use: _Use) -> 
             if what == "disabled"
             else "bring it back; `pvesm status` on the node says what it misses"
         )
-        return Check(
+        return CheckResult(
             name=name, problem=Problem(path=path, problem=f"{storage} on {node} is {what}", remedy=remedy)
         )
     free = int(found.get("avail") or 0) / _GIB
     held = [part for part in str(found.get("content", "")).split(",") if part not in ("", "none")]
     for content, key in use.contents.items():
         if content not in held:
-            return Check(
+            return CheckResult(
                 name=name,
                 problem=Problem(
                     path=key,
@@ -153,7 +153,7 @@ def _check(node: str, storage: str, there: list[Any], path: Path, use: _Use) -> 
             )
     needed = use.at_once if found.get("type") in _THIN else use.whole
     if use.new is not None and (free < needed or free <= 0):
-        return Check(
+        return CheckResult(
             name=name,
             problem=Problem(
                 path=use.new,
@@ -161,4 +161,4 @@ def _check(node: str, storage: str, there: list[Any], path: Path, use: _Use) -> 
                 remedy="make room, or declare another storage or smaller disks",
             ),
         )
-    return Check(name=name, found=f"{', '.join(use.contents)}; {free:.0f} GiB free")
+    return CheckResult(name=name, found=f"{', '.join(use.contents)}; {free:.0f} GiB free")

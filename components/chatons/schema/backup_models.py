@@ -6,63 +6,78 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from chatons.schema.backup_values import Often, Promise, RepositoryHere, Schedule
+from chatons.schema.backup_values import MaxAge, Often, RepositoryHere, Schedule
 from chatons.schema.values import Cpus, HostKey, Image, Mebibytes, SecretHere, Strict, refuse
 
 
 class Keep(Strict):
-    """How many snapshots stay."""
+    """Retention: how many snapshots, or backups of a machine, are retained."""
 
-    daily: Annotated[int, Field(ge=0, le=366)] = Field(default=7, description="of as many days")
-    weekly: Annotated[int, Field(ge=0, le=260)] = Field(default=4, description="of as many weeks")
-    monthly: Annotated[int, Field(ge=0, le=240)] = Field(default=6, description="of as many months")
+    daily: Annotated[int, Field(ge=0, le=366)] = Field(
+        default=7, description="number of days of which the newest snapshot is retained"
+    )
+    weekly: Annotated[int, Field(ge=0, le=260)] = Field(
+        default=4, description="number of weeks of which the newest snapshot is retained"
+    )
+    monthly: Annotated[int, Field(ge=0, le=240)] = Field(
+        default=6, description="number of months of which the newest snapshot is retained"
+    )
 
 
 class Backup(Strict):
-    """Where snapshots go, how often they are taken, and how long they are kept."""
+    """Where snapshots are stored, when they are taken, and how many are retained."""
 
     repository: RepositoryHere = Field(
-        description="where the snapshots go: a directory of the machine, `sftp:`, `rest:` or `s3:` as restic "
-        "writes them; each service gets `<project>-<stack>/<service>` below it"
+        description="restic repository for the snapshots: a directory of the machine, `sftp:`, `rest:` or "
+        "`s3:`; each service uses `<project>-<stack>/<service>` below it"
     )
-    schedule: Schedule = Field(description="when, in UTC: five fields as in cron")
-    keep: Keep = Field(default=Keep(), description="how many of them stay: `daily`, `weekly`, `monthly`")
+    schedule: Schedule = Field(
+        description="when snapshots are taken, in UTC: five fields as in cron, such as 0 3 * * *"
+    )
+    keep: Keep = Field(
+        default=Keep(),
+        description="how many snapshots of each service are retained: `daily`, `weekly`, `monthly`",
+    )
     check: Often = Field(
         default="weekly",
-        description="how often the repository is checked, with a tenth of what is stored read back: `daily`, "
+        description="how often the repository is checked, reading back a tenth of its data: `daily`, "
         "`weekly`, `monthly`",
     )
     drill: Often = Field(
         default="weekly",
-        description="how often one is restored beside the service and proven: `daily`, `weekly`, `monthly`",
+        description="how often the newest snapshot is restored beside the service to prove that it can be: "
+        "`daily`, `weekly`, `monthly`",
     )
-    promise: Promise | None = Field(
+    max_age: MaxAge | None = Field(
         default=None,
-        description="how old the newest snapshot may become, such as 26h or 2d; without it the longest gap "
-        "of the schedule and two hours",
+        description="maximum age of the newest snapshot, such as 26h or 2d; an older one is reported as "
+        "overdue. Default: the longest interval of the schedule, plus two hours",
     )
     append_only: bool = Field(
         default=False,
-        description="the repository only takes new snapshots; whoever keeps it removes old ones",
+        description="true for a repository that accepts new snapshots only; its host removes old ones",
     )
-    password: SecretHere = Field(default=None, description="of the repository; a secret, and needed")
+    password: SecretHere = Field(default=None, description="password of the repository; a secret, required")
     login: SecretHere = Field(
         default=None,
-        description="`user:password` of a rest-server, `key:secret` of S3; a secret, and needed with `s3:`",
+        description="login at the repository: `user:password` of a rest-server, `key:secret` of S3; a "
+        "secret, required with `s3:`",
     )
     ssh_key: SecretHere = Field(
-        default=None, description="private key for `sftp:`; a secret, and needed there"
+        default=None, description="private ssh key for an `sftp:` repository; a secret, required there"
     )
     host_key: HostKey | None = Field(
-        default=None, description="public key of the host that keeps the snapshots; needed with `sftp:`"
+        default=None, description="public ssh host key of an `sftp:` repository's host; required there"
     )
     image: Image | None = Field(
         default=None,
-        description="what the agents of services without a database are built from, Debian inside; without "
-        "it that of `ronron:database`",
+        description="image to build the backup agents of services without a database from, based on Debian. "
+        "Default: `image` of `ronron:database`",
     )
-    memory_mib: Mebibytes = Field(default=256, description="limit of memory of each agent, without swap")
-    cpus: Cpus = Field(default=1.0, description="limit of processor time of each agent, in processors")
+    memory_mib: Mebibytes = Field(
+        default=256, description="memory limit of each backup agent in MiB, without swap"
+    )
+    cpus: Cpus = Field(default=1.0, description="CPU limit of each backup agent, in CPUs")
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
@@ -70,7 +85,7 @@ class Backup(Strict):
         if way == "sftp" and self.host_key is None:
             host = self.repository.sftp.host if self.repository.sftp else ""
             refuse(
-                "a repository reached by ssh needs `host_key`, so that nobody can stand in its place",
+                "a repository reached by ssh needs `host_key`, so that no other host can impersonate it",
                 f"copy /etc/ssh/ssh_host_ed25519_key.pub of {host} from its console, without the name",
             )
         for key, value, ways in (

@@ -1,4 +1,4 @@
-"""The values of `ronron:backup`: repositories, schedules, promises. Each refusal carries its remedy."""
+"""The types of values in `ronron:backup`: repositories, schedules, ages. Each refusal has a remedy."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pydantic_core import PydanticCustomError
 from chatons.schema.values import REFUSED, Matching
 
 INSIDE = "/repository"
-"""Where the agent has the directory of a repository that is a local path."""
+"""The path of a local repository inside the agent's container."""
 RECONCILER = "reconciler"
-"""The part of a repository that belongs to no service: what watches the stack keeps its own store there."""
+"""The part of a repository in which the reconciler stores the backups of its own state."""
 RECONCILER_INSIDE = "/reconciler"
-"""Where the agent has the directory of that part."""
+"""The path of that part inside the agent's container, for a local repository."""
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST = rf"(?P<host>{_LABEL}(?:\.{_LABEL})*)"
@@ -39,7 +39,7 @@ _WRITE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Sftp:
-    """A host that keeps snapshots, reached by ssh."""
+    """The host of an SFTP repository."""
 
     user: str
     host: str
@@ -48,12 +48,12 @@ class Sftp:
 
 @dataclass(frozen=True, kw_only=True)
 class Repository:
-    """Where the snapshots of all services go; each service has a part of it for itself.
+    """The restic repository of all services; each service uses a part of it.
 
     Attributes:
-        way: how it is reached.
-        text: as it is declared, without a slash at the end.
-        sftp: the host; None for every other way.
+        way: the storage backend.
+        text: the declared address, without a slash at the end.
+        sftp: the host; None for another backend.
     """
 
     way: Literal["local", "sftp", "rest", "s3"]
@@ -65,14 +65,14 @@ class Repository:
         """Read a repository.
 
         Raises:
-            PydanticCustomError: it is none, or holds a password; carries the remedy.
+            PydanticCustomError: it is no repository, or has a password in it; has the remedy.
         """
         if text.startswith("/"):
             return cls(way="local", text=_local(text))
         if _CREDENTIALS.match(text):
             _refuse(
-                "a repository with a login in it would show it to everybody",
-                "leave it out, and run `pulumi config set --secret --path 'ronron:backup.login'`",
+                "this repository contains a login, which everybody who reads the stack file would see",
+                "remove it, and run `pulumi config set --secret --path 'ronron:backup.login'`",
             )
         if text.startswith(("rest:http://", "s3:http://")):
             _refuse(
@@ -89,7 +89,7 @@ class Repository:
         return self.text
 
     def part(self, scope: str, service: str) -> str:
-        """Where the snapshots of one service are, for people: a path of the machine, or restic's notation.
+        """The part of one service, for people: a path of the machine, or an address of restic.
 
         Args:
             scope: `<project>-<stack>`.
@@ -99,7 +99,7 @@ class Repository:
         return f"{self.text}/{scope}/{service}{end}"
 
     def inside(self, scope: str, service: str) -> str:
-        """The same for restic in the agent's container."""
+        """The part of one service, for restic inside the agent's container."""
         return INSIDE if self.way == "local" else self.part(scope, service)
 
 
@@ -113,14 +113,14 @@ def _parts(text: str) -> tuple[Literal["sftp", "rest", "s3"], dict[str, str]]:
         whole = way == "rest" or path.strip("/") != ""
         if whole and ".." not in path.split("/") and 1 <= int(parts.get("port", 22)) <= 65535:
             return way, parts
-    return _refuse(f"{text!r} is no repository", _WRITE)
+    return _refuse(f"{text!r} is not a repository", _WRITE)
 
 
 def _local(text: str) -> str:
     path = text.rstrip("/")
     if not re.fullmatch(r"/(?!/)[^\x00-\x1f:,]+", path) or posixpath.normpath(path) != path:
         _refuse(
-            f"{text!r} is no directory for snapshots",
+            f"{text!r} is not a directory for snapshots",
             "write the whole path on the machine, such as /var/lib/ronron/backups, without `..` and colon",
         )
     return path
@@ -141,7 +141,7 @@ def schedule(text: str) -> str:
     """Check five fields as in crontab(5), in UTC, and return them with single spaces.
 
     Raises:
-        PydanticCustomError: they are no schedule, or one that never comes; carries the remedy.
+        PydanticCustomError: it is no schedule, or one that never runs; has the remedy.
     """
     fields = text.split()
     if len(fields) != len(_FIELDS):
@@ -151,9 +151,9 @@ def schedule(text: str) -> str:
         )
     chosen = [_field(word, *field) for word, field in zip(fields, _FIELDS, strict=True)]
     days, months = chosen[2], chosen[3]
-    # As in cron, a day of the week beside it makes up for a day that does not come.
+    # As in cron, a day of the week is an alternative to the day of the month.
     if fields[4] == "*" and all(min(days) > _LONGEST_MONTHS[month - 1] for month in months):
-        _refuse(f"{text!r} never comes: no such month has that day", "choose a day that there is")
+        _refuse(f"{text!r} never runs: no such month has that day", "choose a day that exists")
     return " ".join(fields)
 
 
@@ -178,8 +178,8 @@ def _field(word: str, name: str, lowest: int, highest: int) -> set[int]:
             )
         if match["step"] and step > end - begin:
             _refuse(
-                f"{part!r} is no {name} of a schedule: its step leads out of its range",
-                "leave the step out, or make it smaller",
+                f"{part!r} is no {name} of a schedule: its step exceeds its range",
+                "remove the step, or make it smaller",
             )
         found |= set(range(begin, end + 1, step))
     return found
@@ -195,9 +195,9 @@ def _number(word: str | None, name: str, names: tuple[str, ...]) -> int | None:
     return names.index(word) + (1 if name == "month" else 0)
 
 
-def hours(promise: str) -> float:
-    """The hours of a promise such as `26h` or `2d`."""
-    return float(int(promise[:-1]) * (24 if promise.endswith("d") else 1))
+def hours(age: str) -> float:
+    """The hours of an age such as `26h` or `2d`."""
+    return float(int(age[:-1]) * (24 if age.endswith("d") else 1))
 
 
 def _relative(value: str) -> str:
@@ -219,7 +219,7 @@ def _parsed(value: object) -> Repository:
     if isinstance(value, Repository):
         return value
     if not isinstance(value, str):
-        _refuse("a repository is a text", _WRITE)
+        _refuse("a repository is a string", _WRITE)
     return Repository.parse(value)
 
 
@@ -230,8 +230,6 @@ RepositoryHere = Annotated[
     WithJsonSchema({"type": "string", "description": "a path, or as restic writes it: sftp:, rest:, s3:"}),
 ]
 Schedule = Annotated[str, AfterValidator(schedule)]
-Promise = Annotated[
-    str, Matching(r"[1-9][0-9]{0,3}[hd]", "a promise", "write hours or days, such as 26h or 2d")
-]
+MaxAge = Annotated[str, Matching(r"[1-9][0-9]{0,3}[hd]", "an age", "write hours or days, such as 26h or 2d")]
 RelativePath = Annotated[str, AfterValidator(_relative)]
 Often = Literal["daily", "weekly", "monthly"]

@@ -1,8 +1,8 @@
-"""What was looked at before an update: each thing that is as it should be, and each that is not.
+"""The results of checks: what the program looks at before an update begins.
 
-With RONRON_EXAMINE=1 the program says all of it and makes nothing; whoever ran it reads it from the engine's
-events: one message each, of the form `examination: {"name": ..., "good": ..., "version": ..., "origin": ...,
-"remedy": ...}`.
+With RONRON_CHECK=1 the program logs every result and registers no resource. The caller reads them from the
+engine's events, one message for each result: `ronron check: {"name": ..., "good": ..., "version": ...,
+"origin": ..., "remedy": ...}`.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import Any
 
 from chatons.schema.problems import Problem
 
-EXAMINE = "RONRON_EXAMINE"
-PREFIX = "examination: "
+CHECK = "RONRON_CHECK"
+PREFIX = "ronron check: "
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check:
-    """One thing that was looked at.
+class CheckResult:
+    """The result of one check.
 
     Attributes:
-        name: of the thing, in a few words.
-        found: what was found there, where it is good.
-        version: of what answers; empty where it has none.
-        problem: what is wrong; None where it is good.
-        stops: whether an update may not begin with that problem.
+        name: of what was checked, in a few words.
+        found: what the check found; empty when it failed.
+        version: of the service that answered; empty when it has none.
+        problem: what is wrong; None when the check passed.
+        stops: whether the problem blocks an update.
     """
 
     name: str
@@ -38,27 +38,27 @@ class Check:
 
 
 def is_asked_for(environment: Mapping[str, str]) -> bool:
-    """Whether this run only looks."""
-    return environment.get(EXAMINE) == "1"
+    """Whether this run only checks and registers no resource."""
+    return environment.get(CHECK) == "1"
 
 
-def problems(checks: Iterable[Check]) -> list[Problem]:
-    """What stands in the way of an update."""
-    return [check.problem for check in checks if check.problem is not None and check.stops]
+def blocking(results: Iterable[CheckResult]) -> list[Problem]:
+    """The problems that block an update."""
+    return [result.problem for result in results if result.problem is not None and result.stops]
 
 
-def told(check: Check) -> str:
-    """A check as one message for who reads the engine's events."""
-    problem = check.problem
-    finding: dict[str, Any] = {
-        "name": check.name,
+def message(result: CheckResult) -> str:
+    """A result as one log message, for readers of the engine's events."""
+    problem = result.problem
+    document: dict[str, Any] = {
+        "name": result.name,
         "good": problem is None,
-        "version": check.version,
-        "origin": check.found if problem is None else problem.problem,
+        "version": result.version,
+        "origin": result.found if problem is None else problem.problem,
         "remedy": ""
         if problem is None
         else f"{problem.key}: {problem.remedy}"
         if problem.key
         else problem.remedy,
     }
-    return PREFIX + json.dumps(finding, ensure_ascii=False)
+    return PREFIX + json.dumps(document, ensure_ascii=False)

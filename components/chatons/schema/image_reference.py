@@ -1,4 +1,4 @@
-"""References of container images: what they are called, which version, pinned or not."""
+"""References of container images: repository, tag, digest, version."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 LOCAL_REPOSITORIES = "ronron-local/"
-"""Images under this name are built on the machine that runs them; no registry has them."""
+"""Images in this repository are built on the machine that runs them; no registry has them."""
 
 _REFERENCE = re.compile(
     r"(?P<repository>(?:(?:localhost|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+|[A-Za-z0-9-]+(?=:\d+/))(?::\d+)?/)?"
@@ -23,7 +23,7 @@ _VERSION = re.compile(r"(?:release-)?v?(\d+(?:\.\d+)*)", re.ASCII)
 
 @dataclass(frozen=True)
 class ImageReference:
-    """`repository:tag@digest`, the tag and the digest as far as they were written."""
+    """`repository:tag@digest`; the tag and the digest are None when they are not written."""
 
     repository: str
     tag: str | None
@@ -38,7 +38,7 @@ class ImageReference:
         """
         match = _REFERENCE.fullmatch(text)
         if match is None:
-            raise ValueError(f"{text!r} is not a reference of an image")
+            raise ValueError(f"{text!r} is not an image reference")
         return cls(match["repository"], match["tag"], match["digest"])
 
     def __str__(self) -> str:
@@ -55,11 +55,11 @@ class ImageReference:
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """The version as numbers to compare, `(1, 8, 14)`; empty when the tag has none."""
+        """The version as comparable numbers, `(1, 8, 14)`; empty when the tag has none."""
         match = _VERSION.match(self.tag or "")
         return tuple(int(part) for part in match[1].split(".")) if match else ()
 
     @property
     def is_local(self) -> bool:
-        """Whether the image is one that no registry has."""
+        """Whether no registry has the image."""
         return self.repository.startswith(LOCAL_REPOSITORIES)

@@ -1,16 +1,17 @@
-"""What a stack may declare: the shape of every key, its default and its meaning.
+"""What a stack may declare: the shape, default and meaning of every key.
 
-Rules that need more than one key are in `declaration_rules`.
+The kinds of services are in `chatons.catalogue`, the root model is `chatons.declaration.configuration`, and
+rules about more than one key are in `chatons.declaration.rules`. Descriptions are shown by editors one at a
+time, so each stands alone.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from chatons.schema.backup_models import Backup, Keep
-from chatons.schema.backup_values import RelativePath
 from chatons.schema.proxmox_models import (
     DataDisk,
     MachineBackups,
@@ -20,9 +21,7 @@ from chatons.schema.proxmox_models import (
     VirtualMachineImage,
 )
 from chatons.schema.values import (
-    AbsolutePath,
     BindAddress,
-    Capability,
     Country,
     Cpus,
     DockerAddress,
@@ -35,10 +34,7 @@ from chatons.schema.values import (
     Mailbox,
     Mebibytes,
     Name,
-    Page,
     Port,
-    RunAs,
-    Seconds,
     Statuses,
     Strict,
     Text,
@@ -61,32 +57,36 @@ __all__ = [
 
 
 class Collective(Strict):
-    """Who hosts all this."""
+    """The collective that runs this stack."""
 
-    name: Line = Field(description="what people call the collective")
-    domain: Hostname = Field(description="its main domain")
-    contact: Mailbox = Field(description="a mailbox that somebody reads; certificate authorities write to it")
-    country: Country = Field(description="ISO 3166 code, such as FR")
+    name: Line = Field(description="name of the collective, as people know it")
+    domain: Hostname = Field(description="main domain of the collective")
+    contact: Mailbox = Field(
+        description="email address that somebody reads; certificate authorities write to it"
+    )
+    country: Country = Field(description="country of the collective: ISO 3166 code, such as FR")
 
 
 class Machine(Strict):
     """A host that runs Docker."""
 
     docker: DockerAddress | None = Field(
-        default=None, description="unix:///var/run/docker.sock or ssh://user@host; tcp:// is refused"
+        default=None,
+        description="address of Docker on an existing machine: unix:///var/run/docker.sock or "
+        "ssh://user@host; tcp:// is refused",
     )
     host_key: HostKey | None = Field(
         default=None,
-        description="public key of the ssh host; needed with ssh://. A machine on Proxmox does without: the "
-        "key that it shows first is remembered",
+        description="public ssh host key of the machine; required with ssh://. On Proxmox VE the default is "
+        "the key that the machine shows on first contact",
     )
     proxmox: VirtualMachine | None = Field(
-        default=None, description="a virtual machine on `ronron:proxmox`, made and kept as it says"
+        default=None, description="virtual machine to create on the cluster `ronron:proxmox`"
     )
 
     @property
     def docker_address(self) -> str:
-        """Where its Docker answers; for one on Proxmox VE once it is made."""
+        """Where its Docker listens; on Proxmox VE, once the machine is created."""
         return self.docker or (f"ssh://{self.proxmox.user}@{self.proxmox.ip}" if self.proxmox else "")
 
     @model_validator(mode="after")
@@ -96,7 +96,7 @@ class Machine(Strict):
         if self.docker is not None and self.docker.startswith("ssh://") and self.host_key is None:
             host = self.docker.rsplit("@", 1)[1]
             refuse(
-                "a machine reached by ssh needs `host_key`, so that nobody can stand in its place",
+                "a machine reached by ssh needs `host_key`, so that no other host can impersonate it",
                 f"copy /etc/ssh/ssh_host_ed25519_key.pub of {host} from its console, without the name",
             )
         if self.host_key is not None and self.docker is not None and not self.docker.startswith("ssh://"):
@@ -105,234 +105,142 @@ class Machine(Strict):
 
 
 class Edge(Strict):
-    """The public door of each machine: Caddy."""
+    """The reverse proxy of each machine, Caddy: it terminates TLS and holds the public ports."""
 
-    image: Image = Field(description="Caddy, 2.6 or newer")
+    image: Image = Field(description="image of Caddy, 2.6 or newer")
     tls: Literal["off", "internal", "acme"] = Field(
         default="acme",
-        description="acme: public certificates; internal: an authority of its own; off: plain HTTP",
+        description="certificates of the edge: acme (from a public authority), internal (from an authority "
+        "of its own), off (plain HTTP)",
     )
-    http_port: Port = Field(default=80, description="for plain HTTP; with TLS it only leads to the other one")
-    https_port: Port = Field(default=443, description="for HTTPS; unused with `tls: off`")
+    http_port: Port = Field(default=80, description="port for HTTP; with TLS it only redirects to HTTPS")
+    https_port: Port = Field(default=443, description="port for HTTPS; unused with `tls: off`")
     bind: BindAddress = Field(
-        default="127.0.0.1", description="the address that publishes the ports; 0.0.0.0 for everybody"
+        default="127.0.0.1",
+        description="address of the machine on which the edge publishes its ports; 0.0.0.0 for all addresses",
     )
-    memory_mib: Mebibytes = Field(default=256, description="limit of memory, without swap")
-    cpus: Cpus = Field(default=1.0, description="limit of processor time, in processors")
+    memory_mib: Mebibytes = Field(default=256, description="memory limit of the edge in MiB, without swap")
+    cpus: Cpus = Field(default=1.0, description="CPU limit of the edge, in CPUs")
 
 
 class DatabaseDefaults(Strict):
-    """The PostgreSQL of every service that does not say otherwise."""
+    """Defaults for the PostgreSQL of every service."""
 
     image: Image | None = Field(
-        default=None, description="PostgreSQL from 12 on; its tag begins with the version"
+        default=None,
+        description="image of PostgreSQL, 12 or newer, for every service that names no other; its tag begins "
+        "with the version",
     )
-    memory_mib: Mebibytes = Field(default=512, description="limit of memory, without swap")
-    cpus: Cpus = Field(default=1.0, description="limit of processor time, in processors")
+    memory_mib: Mebibytes = Field(
+        default=512, description="memory limit of each service's PostgreSQL in MiB, without swap"
+    )
+    cpus: Cpus = Field(default=1.0, description="CPU limit of each service's PostgreSQL, in CPUs")
 
 
 class Database(Strict):
-    """What differs from `ronron:database` for one service."""
+    """The PostgreSQL of one service, where it differs from `ronron:database`."""
 
-    image: Image | None = Field(default=None, description="without it that of `ronron:database`")
-    memory_mib: Mebibytes | None = Field(default=None, description="likewise")
-    cpus: Cpus | None = Field(default=None, description="likewise")
-
-
-class DatabaseVariables(Strict):
-    """The environment variables that tell a container where its database is."""
-
-    host: Variable | None = Field(default=None, description="of the database")
-    port: Variable | None = Field(default=None, description="of the database")
-    name: Variable | None = Field(default=None, description="of the database")
-    user: Variable | None = Field(default=None, description="of the database")
-    password: Variable | None = Field(default=None, description="of that user; a secret")
-    url: Variable | None = Field(default=None, description="all of these as `postgres://...`; a secret")
-
-
-class ContainerDatabase(Database):
-    """A PostgreSQL for a service that is not in the catalogue."""
-
-    variables: DatabaseVariables = Field(
-        default=DatabaseVariables(
-            host="DATABASE_HOST",
-            port="DATABASE_PORT",
-            name="DATABASE_NAME",
-            user="DATABASE_USER",
-            password="DATABASE_PASSWORD",  # noqa: S106  # the name of a variable
-            url="DATABASE_URL",
-        ),
-        description="the variables that tell the service: `host`, `port`, `name`, `user`, `password`, "
-        "`url`; only those that are named are set",
+    image: Image | None = Field(
+        default=None,
+        description="image of PostgreSQL for this service. Default: `image` of `ronron:database`",
+    )
+    memory_mib: Mebibytes | None = Field(
+        default=None,
+        description="memory limit of this service's PostgreSQL in MiB, without swap. Default: `memory_mib` "
+        "of `ronron:database`",
+    )
+    cpus: Cpus | None = Field(
+        default=None,
+        description="CPU limit of this service's PostgreSQL, in CPUs. Default: `cpus` of `ronron:database`",
     )
 
 
 class BasicMembers(Strict):
-    """One shared login; its password is the secret `ronron:members-password`."""
+    """One shared login for all members; its password is the secret `ronron:members-password`."""
 
-    user: Login = Field(description="the login that all members share")
+    user: Login = Field(description="login name that all members share")
 
 
 class ForwardMembers(Strict):
-    """Another service is asked about each request."""
+    """Forward authentication: another service decides on each request."""
 
-    url: VerifyUrl = Field(description="asked with the headers of each request; 2xx lets it pass")
+    url: VerifyUrl = Field(
+        description="URL that receives the headers of each request; a 2xx answer lets the request pass"
+    )
     copy_headers: tuple[Header, ...] = Field(
-        default=(), description="headers of its answer, passed to the service"
+        default=(), description="headers of the authentication answer that the edge passes on to the service"
     )
 
 
 class Members(Strict):
-    """Who may enter a service that is `members_only`."""
+    """Who may open a service that is `members_only`."""
 
-    basic: BasicMembers | None = Field(default=None, description="one shared login")
-    forward_auth: ForwardMembers | None = Field(default=None, description="or: another service is asked")
+    basic: BasicMembers | None = Field(default=None, description="one login shared by all members: `user`")
+    forward_auth: ForwardMembers | None = Field(
+        default=None,
+        description="instead of `basic`: a service that is asked about each request: `url`, `copy_headers`",
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if (self.basic is None) == (self.forward_auth is None):
-            refuse("members enter by exactly one of `basic` and `forward_auth`", "keep one of the two")
+            refuse("members are declared by exactly one of `basic` and `forward_auth`", "keep one of the two")
         return self
 
 
 class Probe(Strict):
-    """How to see from outside that a service does its work; the catalogue has a default for each kind."""
+    """The request that checks a service through its public URL; each kind has its own default."""
 
-    path: UrlPath | None = Field(default=None, description="below the public address")
-    status: Statuses | None = Field(default=None, description="the status of a healthy answer, or several")
-    contains: Line | None = Field(default=None, description="text that the answer must hold")
-
-
-class _Service(Strict):
-    machine: Name = Field(description="a key of ronron:machines")
-    hostname: Hostname | None = Field(
-        default=None, description="public name; without one nobody outside gets in"
+    path: UrlPath | None = Field(
+        default=None, description="path to request, below the public URL. Default: that of the kind"
     )
-    image: Image = Field(description="`repository:tag`; outside `local` stacks with `@sha256:digest`")
-    members_only: bool = Field(default=False, description="the edge lets in only who ronron:members says")
+    status: Statuses | None = Field(
+        default=None,
+        description="HTTP status of a healthy answer, or a list of them. Default: that of the kind",
+    )
+    contains: Line | None = Field(default=None, description="text that a healthy answer contains")
+
+
+class Service(Strict):
+    """The keys that every kind of service has."""
+
+    kind: str = Field(description="kind of the service, which decides what other keys it has")
+    machine: Name = Field(description="machine that runs the service: a key of `ronron:machines`")
+    hostname: Hostname | None = Field(
+        default=None, description="public hostname; without one the service is not reachable from outside"
+    )
+    image: Image = Field(
+        description="image of the service: `repository:tag`, outside `local` stacks with `@sha256:digest`"
+    )
+    members_only: bool = Field(
+        default=False, description="true lets the edge admit only those that `ronron:members` names"
+    )
     environment: dict[Variable, Text] = Field(
         default_factory=dict,
-        description="plain variables; secret ones are keys `ronron:<service>-secret-<NAME>`",
+        description="environment variables that are not secret; set secret ones as "
+        "`ronron:<service>-secret-<NAME>`",
     )
-    memory_mib: Mebibytes = Field(default=512, description="limit of memory, without swap")
-    cpus: Cpus = Field(default=1.0, description="limit of processor time, in processors")
-    database: Database | None = Field(default=None, description="what differs from `ronron:database`")
-    probe: Probe = Field(default=Probe(), description="how to see from outside that it works")
-    backup: bool = Field(default=True, description="false takes it out of `ronron:backup`")
+    memory_mib: Mebibytes = Field(
+        default=512, description="memory limit of the service's container in MiB, without swap"
+    )
+    cpus: Cpus = Field(default=1.0, description="CPU limit of the service's container, in CPUs")
+    database: Database | None = Field(
+        default=None,
+        description="settings of this service's PostgreSQL that differ from `ronron:database`: `image`, "
+        "`memory_mib`, `cpus`",
+    )
+    probe: Probe = Field(
+        default=Probe(),
+        description="request that checks the service through its public URL: `path`, `status`, `contains`",
+    )
+    backup: bool = Field(default=True, description="false excludes the service from `ronron:backup`")
     snapshot_before_update: bool = Field(
         default=True,
-        description="false lets it be changed without a snapshot; to mend a service that cannot be backed up",
+        description="false lets an update change the service without a snapshot, to fix one that cannot be "
+        "backed up",
     )
 
-
-class EtherpadService(_Service):
-    """Pads."""
-
-    kind: Literal["etherpad"] = Field(description="`etherpad`")
-    hostname: Hostname = Field(description="public name")
-    memory_mib: Mebibytes = Field(default=1024, description="limit of memory, without swap")
-    title: Line = Field(default="Etherpad", description="the title of the pages")
-    default_text: Page = Field(default="Welcome to this pad.", description="what a new pad holds")
-
-
-class MattermostService(_Service):
-    """Team chat."""
-
-    kind: Literal["mattermost"] = Field(description="`mattermost`")
-    hostname: Hostname = Field(description="public name")
-    memory_mib: Mebibytes = Field(default=2048, description="limit of memory, without swap")
-
-
-class KanboardService(_Service):
-    """Task boards."""
-
-    kind: Literal["kanboard"] = Field(description="`kanboard`")
-    hostname: Hostname = Field(description="public name")
-
-
-class ContainerService(_Service):
-    """Anything that is not in the catalogue."""
-
-    kind: Literal["container"] = Field(description="`container`")
-    port: Port | None = Field(default=None, description="where it listens; needed with a hostname")
-    command: tuple[Text, ...] = Field(default=(), description="program and arguments, instead of the image's")
-    volumes: dict[Name, AbsolutePath] = Field(
-        default_factory=dict, description="every path that must last, by name"
-    )
-    database: ContainerDatabase | None = Field(
-        default=None, description="a PostgreSQL of its own; `{}` for one as `ronron:database` says"
-    )
-    sqlite: dict[Name, tuple[RelativePath, ...]] = Field(
-        default_factory=dict,
-        description="databases of SQLite, by volume, as paths inside it: snapshots hold a whole copy of each",
-    )
-    health: tuple[Text, ...] = Field(
-        default=(), description="a test as in Docker: [CMD, program, argument...]"
-    )
-    user: RunAs | None = Field(default=None, description="user and group, instead of the image's")
-    read_only: bool = Field(default=False, description="nothing but volumes and `tmpfs` can be written to")
-    tmpfs: tuple[AbsolutePath, ...] = Field(
-        default=(), description="paths in memory, lost with the container"
-    )
-    capabilities: tuple[Capability, ...] = Field(
-        default=(), description="given back after all were taken away"
-    )
-    upload_mib: Annotated[int, Field(ge=1, le=65_536)] = Field(default=64, description="largest request body")
-    start_seconds: Seconds = Field(default=120, description="how long it may take to become healthy")
-    grace_seconds: Seconds = Field(default=30, description="how long it may take to stop")
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        if self.hostname is not None and self.port is None:
-            refuse(
-                "a service with a hostname needs the `port` it listens on", "add `port`, such as port: 8000"
-            )
-        if self.health and (self.health[0] not in ("CMD", "CMD-SHELL") or len(self.health) == 1):
-            refuse(
-                "`health` is not a test",
-                'write it as in Docker, such as ["CMD", "wget", "-q", "-O-", "http://..."]',
-            )
-        for volume in self.sqlite:
-            if volume not in self.volumes:
-                refuse(
-                    f"`sqlite` names the volume {volume!r}, which is not among `volumes`",
-                    "write it as it is called there",
-                )
-        return self
-
-
-Service = EtherpadService | MattermostService | KanboardService | ContainerService
-KINDS: dict[str, type[Service]] = {
-    "etherpad": EtherpadService,
-    "mattermost": MattermostService,
-    "kanboard": KanboardService,
-    "container": ContainerService,
-}
-
-
-class Configuration(Strict):
-    """All keys under `ronron:` that are not secrets."""
-
-    collective: Collective = Field(description="who hosts all this")
-    machines: Annotated[dict[Name, Machine], Field(min_length=1)] = Field(
-        description="the hosts that run Docker, by name"
-    )
-    services: dict[Name, Annotated[Service, Field(discriminator="kind")]] = Field(
-        description="what is hosted, by name"
-    )
-    proxmox: Proxmox | None = Field(
-        default=None,
-        description="the cluster that virtual machines are made on; needed when a machine is one",
-    )
-    edge: Edge | None = Field(
-        default=None, description="the public door of each machine; needed when a service has a hostname"
-    )
-    database: DatabaseDefaults = Field(
-        default=DatabaseDefaults(), description="the PostgreSQL of every service that does not say otherwise"
-    )
-    members: Members | None = Field(
-        default=None, description="who may enter what is `members_only`; needed when something is"
-    )
-    backup: Backup | None = Field(
-        default=None, description="where snapshots of every service go; without it there are none"
-    )
+    @property
+    def has_database(self) -> bool:
+        """Whether the service gets a PostgreSQL of its own."""
+        return True

@@ -1,7 +1,4 @@
-"""What is wrong with a declaration, in words for the person who wrote it.
-
-Nothing here reads or decides: problems are values, and this module shows them.
-"""
+"""Problems of a declaration, as values, and how they are shown to the person who wrote it."""
 
 from __future__ import annotations
 
@@ -9,37 +6,39 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from chatons.schema.errors import ChatonsError
+
 NAMESPACE = "ronron"
 
 SHOWN_AT_MOST = 10
-"""A screen of 24 lines holds about this many problems of two lines each."""
+"""About as many problems of two lines each as fit on a screen of 24 lines."""
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One thing that is wrong, where it is, and how to mend it.
+    """One problem, the key that has it, and how to fix it.
 
     Attributes:
         path: keys from the top of the configuration, without the namespace: ("services", "pad", "hostname").
-            Empty when the whole file is meant.
-        problem: what is wrong; lower case, no full stop. Never holds the value of a secret.
-        remedy: one imperative sentence.
+            Empty for the whole file.
+        problem: what is wrong; lower case, no full stop. Never contains the value of a secret.
+        remedy: the edit or the command that fixes it; imperative.
     """
 
-    path: Path
+    path: KeyPath
     problem: str
     remedy: str
 
     @property
     def key(self) -> str:
-        """The path as its writer sees it: `ronron:services.pad.hostname`; empty for the whole file."""
+        """The path as written in the stack file: `ronron:services.pad.hostname`; empty for the whole file."""
         return NAMESPACE + ":" + ".".join(str(part) for part in self.path) if self.path else ""
 
 
-class DeclarationError(Exception):
-    """A declaration that cannot be used; holds every problem that was found, at least one."""
+class DeclarationError(ChatonsError):
+    """A declaration that cannot be used; has every problem that was found, at least one."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__(problems)
@@ -52,12 +51,12 @@ class DeclarationError(Exception):
 def render(
     problems: Sequence[Problem], places: Sequence[str] | None = None, subject: str = "this declaration"
 ) -> str:
-    """Show problems on one screen.
+    """The problems as text for one screen.
 
     Args:
-        problems: what to show, at least one.
-        places: one per problem, in the same order: the text to show before the key, such as `file:line: `.
-        subject: what holds them, for the first line.
+        problems: at least one.
+        places: the text before the key of each problem, such as `file:line: `; as many as problems.
+        subject: what has the problems, for the first line.
     """
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     lines = [f"cannot use {subject}: {count}"]
@@ -68,19 +67,19 @@ def render(
     hidden = len(problems) - SHOWN_AT_MOST
     if hidden > 0:
         lines.append(
-            f"  and {hidden} more: mend these first, or list all with `python -m chatons.validate --json`"
+            f"  and {hidden} more: fix these first, or list all with `python -m chatons.validate --json`"
         )
     return "\n".join(lines)
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that `word` was probably meant to be; None when nothing is near."""
+    """The known word that is nearest to a mistyped one; None when none is near."""
     found = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
     return found[0] if found else None
 
 
-def unknown(what: str, word: str, known: Iterable[str], path: Path) -> Problem:
-    """The problem of a name that does not exist, with the nearest one that does."""
+def unknown(what: str, word: str, known: Iterable[str], path: KeyPath) -> Problem:
+    """The problem of an unknown name, with the nearest known one."""
     names = sorted(known)
     guess = nearest(word, names)
     return Problem(

@@ -1,6 +1,6 @@
-"""The small values of a machine on Proxmox VE: names as the cluster takes them, addresses, images.
+"""The types of values of Proxmox VE: names that the cluster accepts, addresses, images.
 
-Each refusal carries its remedy.
+Each refusal has a remedy.
 """
 
 from __future__ import annotations
@@ -47,31 +47,29 @@ _DAYS = rf"{_DAY}(?:\.\.{_DAY})?(?:,{_DAY}(?:\.\.{_DAY})?)*"
 def _endpoint(value: str) -> str:
     if "@" in value:
         refuse(
-            "an endpoint with a login in it would show it to everybody",
-            "leave it out, and set the secret ronron:proxmox-token",
+            "this endpoint contains a login, which everybody who reads the stack file would see",
+            "remove it, and set the secret ronron:proxmox-token",
         )
     if value.startswith("http://"):
         refuse(
             f"{value!r} sends the token over plain HTTP", f"write {value.replace('http://', 'https://', 1)}"
         )
     if "/api2" in value:
-        refuse(f"{value!r} holds the path of the API, which is appended to it", _WRITE_ENDPOINT)
+        refuse(f"{value!r} contains the path of the API, which is appended to it", _WRITE_ENDPOINT)
     if not _ENDPOINT.fullmatch(value):
-        refuse(f"{value!r} is not the address of a Proxmox VE", _WRITE_ENDPOINT)
+        refuse(f"{value!r} is not the URL of a Proxmox VE API", _WRITE_ENDPOINT)
     return value.rstrip("/") + "/"
 
 
 def _image_url(value: str) -> str:
     if value.startswith("http://"):
-        refuse(f"{value!r} comes over plain HTTP", f"write {value.replace('http://', 'https://', 1)}")
+        refuse(f"{value!r} is downloaded over plain HTTP", f"write {value.replace('http://', 'https://', 1)}")
     if not _IMAGE_URL.fullmatch(value):
-        refuse(f"{value!r} is not the address of an image", _WRITE_IMAGE)
+        refuse(f"{value!r} is not the URL of an image", _WRITE_IMAGE)
     if not value.endswith(_IMAGE_FILES):
-        refuse(
-            f"{value!r} is no image of a disk: it ends with none of {', '.join(_IMAGE_FILES)}", _WRITE_IMAGE
-        )
+        refuse(f"{value!r} is not a disk image: it ends with none of {', '.join(_IMAGE_FILES)}", _WRITE_IMAGE)
     *directories, file = value.split("/")[3:]
-    # What is put in each other's place under one address fits its checksum today, and not tomorrow.
+    # The file at such a URL is replaced, and then no longer has the declared checksum.
     if _MOVING_PARTS & set(directories) or re.search(r"[-_.](?:latest|daily|current)(?![-_.]?\d)", file):
         refuse(f"{value!r} changes without a commit", _WRITE_IMAGE)
     return value
@@ -110,8 +108,8 @@ def _network_address(value: str) -> str:
         found = None
     if found is None or "/" not in value or str(found) != value or found.network.prefixlen > 30:
         refuse(
-            f"{value!r} is not an address in a network",
-            "write an IPv4 address with the length of the prefix, such as 192.0.2.11/24",
+            f"{value!r} is not an IPv4 address with a prefix length",
+            "write an IPv4 address such as 192.0.2.11/24",
         )
     return value
 
@@ -132,7 +130,7 @@ def _ipv4_address(value: str) -> str:
 
 def _some(value: tuple[str, ...]) -> tuple[str, ...]:
     if not value:
-        refuse("nobody could get in", "write the public ssh keys of those who may, that of Ronron among them")
+        refuse("nobody could log in", "write the public ssh keys of the people who may, and that of Ronron")
     return value
 
 
@@ -179,7 +177,7 @@ Tag = Annotated[
     Field(max_length=60),
 ]
 Tags = Annotated[tuple[Tag, ...], AfterValidator(_sorted)]
-"""In order and once each, as the cluster keeps them: any other order would look like a change for ever."""
+"""Sorted and unique, as the cluster stores them: another order would show as a change in each preview."""
 Snippet = Annotated[
     str,
     Matching(
@@ -192,7 +190,7 @@ CpuType = Annotated[
     str,
     Matching(
         r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}",
-        "a type of processor",
+        "a CPU model",
         "write it as the node shows it, such as x86-64-v2-AES or host",
     ),
 ]
@@ -200,8 +198,8 @@ GuestUser = Annotated[
     str,
     Matching(
         r"(?!root$)[a-z_][a-z0-9_-]{0,31}",
-        "a user to be made",
-        "use lower-case letters, digits and dashes, and not root, which the images let nobody in as",
+        "a user name",
+        "use lower-case letters, digits and dashes; not root, as which the images permit no login",
     ),
 ]
 Endpoint = Annotated[Line, AfterValidator(_endpoint)]
@@ -210,17 +208,17 @@ ImageUrl = Annotated[Line, AfterValidator(_image_url)]
 Checksum = Annotated[str, AfterValidator(_checksum)]
 """`sha256:` or `sha512:` and the digits."""
 PublicKey = Annotated[str, AfterValidator(_public_key)]
-"""Of a person or a program; a comment without spaces may follow."""
+"""A public ssh key; a comment without spaces may follow."""
 PublicKeys = Annotated[tuple[PublicKey, ...], AfterValidator(_some), Field(json_schema_extra={"minItems": 1})]
 NetworkAddress = Annotated[str, AfterValidator(_network_address)]
-"""IPv4, with the length of the prefix."""
+"""IPv4, with the prefix length."""
 IpAddress = Annotated[str, AfterValidator(_ip_address)]
 Ipv4Address = Annotated[str, AfterValidator(_ipv4_address)]
 CalendarEvent = Annotated[
     Text,
     Matching(
         rf"(?:{_DAYS} )?(?:{_DATE} )?{_NUMBERS}:{_NUMBERS}|daily|weekly|monthly",
-        "a time of the calendar",
+        "a calendar event",
         'write it in quotes as Proxmox VE does, such as "02:30" or "sat 02:30"',
     ),
     Field(max_length=128),

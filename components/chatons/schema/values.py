@@ -1,4 +1,4 @@
-"""The small values of a declaration: names, hostnames, images, paths. Each refusal carries its remedy."""
+"""The types of single values: names, hostnames, images, paths. Each refusal has a remedy."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from chatons.schema.image_reference import ImageReference
 
 REFUSED = "refused"
-"""The error type of every refusal made here; its context holds `problem` and `remedy`."""
+"""The pydantic error type of every refusal here; its context has `problem` and `remedy`."""
 
 
 class Strict(BaseModel):
-    """A part of the declaration: frozen, and unknown keys are refused."""
+    """A part of the declaration: immutable, and unknown keys are refused."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, hide_input_in_errors=True, arbitrary_types_allowed=True
     )
 
 
-class Sealed:
-    """Stands where the configuration holds a secret: the value itself stays with the engine."""
+class Encrypted:
+    """Marks an encrypted value of the configuration; the value itself stays with the engine."""
 
     def __repr__(self) -> str:
         return "[secret]"
 
 
-SEALED = Sealed()
+ENCRYPTED = Encrypted()
 
 
 def refuse(problem: str, remedy: str) -> NoReturn:
@@ -59,7 +59,7 @@ class Matching:
 
     Attributes:
         pattern: a regular expression that editors understand too.
-        what: completes "'...' is not"; None hides the value.
+        what: completes "'...' is not".
         remedy: one imperative sentence.
     """
 
@@ -94,7 +94,7 @@ _WRITE_IMAGE = "write repository:tag, and @sha256:digest outside `local`"
 def _docker(value: str) -> str:
     if value.startswith(("tcp://", "http://", "https://")):
         refuse(
-            "tcp:// is refused: whoever reaches that port is root on the machine",
+            "tcp:// is refused: everybody who reaches that port is root on the machine",
             "use ssh://user@host with host_key, or unix:///var/run/docker.sock on the machine itself",
         )
     return value
@@ -120,17 +120,17 @@ def _image(value: object) -> ImageReference:
     if isinstance(value, ImageReference):
         return value
     if not isinstance(value, str):
-        refuse("an image is a text", _WRITE_IMAGE)
+        refuse("an image is a string", _WRITE_IMAGE)
     try:
         image = ImageReference.parse(value)
     except ValueError:
-        refuse(f"{value!r} is not a reference of an image", _WRITE_IMAGE)
+        refuse(f"{value!r} is not an image reference", _WRITE_IMAGE)
     if image.tag is None:
-        refuse(f"the image {value!r} has no tag", "name the version that you mean, such as postgres:15.14")
+        refuse(f"the image {value!r} has no tag", "write the tag of a version, such as postgres:15.14")
     if image.tag == "latest":
         refuse(
             f"the image {value!r} follows `latest`, which changes without a commit",
-            "name the version that you mean, such as postgres:15.14",
+            "write the tag of a version, such as postgres:15.14",
         )
     return image
 
@@ -146,21 +146,21 @@ def _absolute(value: str) -> str:
 
 def _text(value: object) -> object:
     if isinstance(value, bool | int | float):
-        refuse("this is a number or a truth value, and a text is needed", "put the value in quotes")
+        refuse("this is a number or a boolean, and a string is required", "put the value in quotes")
     if isinstance(value, str) and "\0" in value:
-        refuse("this holds a zero byte", "remove it")
+        refuse("this contains a NUL byte", "remove it")
     return value
 
 
 def _line(value: str) -> str:
     if not value.strip() or not value.isprintable():
-        refuse("this is empty or holds control characters", "write one line of text")
+        refuse("this is empty or contains control characters", "write one line of text")
     return value
 
 
 def _page(value: str) -> str:
     if not value.strip() or not value.replace("\n", " ").replace("\t", " ").isprintable():
-        refuse("this is empty or holds control characters", "write some lines of text")
+        refuse("this is empty or contains control characters", "write one or more lines of text")
     return value
 
 
@@ -169,7 +169,8 @@ def _address(value: str) -> str:
         return str(ipaddress.ip_address(value))
     except ValueError:
         refuse(
-            f"{value!r} is not an IP address", "write 127.0.0.1 for this machine only, 0.0.0.0 for everybody"
+            f"{value!r} is not an IP address",
+            "write 127.0.0.1 for this machine only, 0.0.0.0 for all addresses",
         )
 
 
@@ -177,8 +178,8 @@ def _capability(value: str) -> str:
     return value if value.startswith("CAP_") else f"CAP_{value}"
 
 
-def _sealed(value: object) -> Sealed:
-    if not isinstance(value, Sealed):
+def _encrypted(value: object) -> Encrypted:
+    if not isinstance(value, Encrypted):
         refuse(
             "this is a secret in plain text",
             "remove it, and set it again with `pulumi config set --secret --path`",
@@ -212,18 +213,18 @@ Hostname = Annotated[
 Mailbox = Annotated[
     str,
     Matching(
-        r"[^@\s<>\"]+@[^@\s<>\"]+\.[^@\s<>\"]+", "a mailbox", "write an address such as tech@picasoft.example"
+        r"[^@\s<>\"]+@[^@\s<>\"]+\.[^@\s<>\"]+", "an email address", "write one such as tech@picasoft.example"
     ),
 ]
 Country = Annotated[
-    str, Matching("[A-Z]{2}", "a country", "write the two capital letters of ISO 3166, such as FR")
+    str, Matching("[A-Z]{2}", "a country code", "write the two capital letters of ISO 3166, such as FR")
 ]
 DockerAddress = Annotated[
     str,
     AfterValidator(_docker),
     Matching(
         rf"ssh://[a-z_][a-z0-9_-]{{0,31}}@{_HOST}(?::\d{{1,5}})?|unix:///[\w./-]+",
-        "an address of Docker",
+        "the address of a Docker engine",
         "use ssh://user@host, ssh://user@host:port or unix:///var/run/docker.sock",
     ),
 ]
@@ -232,22 +233,20 @@ AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 Variable = Annotated[
     str,
     Matching(
-        "[A-Za-z_][A-Za-z0-9_]*", "a name of an environment variable", "use letters, digits and underscores"
+        "[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable", "use letters, digits and underscores"
     ),
 ]
 BindAddress = Annotated[str, AfterValidator(_address)]
 Capability = Annotated[
     str,
-    Matching(
-        "(?!CAP_ALL$|ALL$)[A-Z][A-Z_]+", "a single capability", "name what is needed, such as CAP_CHOWN"
-    ),
+    Matching("(?!CAP_ALL$|ALL$)[A-Z][A-Z_]+", "a single capability", "name each one, such as CAP_CHOWN"),
     AfterValidator(_capability),
 ]
 Header = Annotated[
     str,
     Matching(
         "[A-Za-z][A-Za-z0-9-]*",
-        "a name of an HTTP header",
+        "the name of an HTTP header",
         "use letters, digits and dashes, as in Remote-User",
     ),
 ]
@@ -255,14 +254,14 @@ VerifyUrl = Annotated[
     str,
     Matching(
         rf"https?://{_HOST}(?::\d{{1,5}})?(?:/[\w./~-]*)?(?:\?[\w.~=&%-]*)?",
-        "a URL to ask for permission",
+        "a URL for forward authentication",
         "write https://host/path without user and fragment",
     ),
 ]
 UrlPath = Annotated[
     str,
     Matching(
-        r"/[\w./~%?=&+-]*", "a path of a URL", "begin it with a slash and leave out spaces, as in /health"
+        r"/[\w./~%?=&+-]*", "the path of a URL", "start it with a slash and use no spaces, as in /health"
     ),
 ]
 Login = Annotated[
@@ -296,7 +295,7 @@ Image = Annotated[
 ]
 SecretHere = Annotated[
     Any,
-    BeforeValidator(_sealed),
+    BeforeValidator(_encrypted),
     WithJsonSchema(
         {
             "type": "object",

@@ -178,7 +178,7 @@ def _environment(args: ServiceArgs) -> list[pulumi.Input[str]]:
     values: dict[str, pulumi.Input[str]] = {**description.environment, **args.resolved.declared.environment}
     values |= args.variables
     values |= {
-        name: _filled(template, args.secrets) for name, template in description.sealed_environment.items()
+        name: _filled(template, args.secrets) for name, template in description.secret_environment.items()
     }
     return [_assignment(name, values[name]) for name in sorted(values)]
 

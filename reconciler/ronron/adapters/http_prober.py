@@ -148,11 +148,11 @@ def _no_answer(error: BaseException) -> str:
             case ssl.SSLError():
                 return f"no answer: TLS failed ({cause.reason or cause})"
             case ConnectionRefusedError():
-                return "no answer: connection refused"
+                return "connection refused"
             case socket.gaierror():
-                return "no answer: its name does not resolve"
+                return "cannot resolve the host"
             case ConnectionResetError():
-                return "no answer: connection reset"
+                return "connection reset"
             case OSError() if cause.strerror:
                 return f"no answer: {cause.strerror.lower()}"
     return f"no answer: {error or type(error).__name__}"

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ronron.core.status import Finding
+from ronron.core.status import CheckResult
 
 OLDEST_PYTHON = (3, 11)
 ENGINE_VERSIONS = ((3, 272), (4,))
@@ -72,12 +72,12 @@ def in_clone(places: Iterable[Path]) -> bool:
     )
 
 
-def check_tools(installed: Installation) -> tuple[Finding, ...]:
+def check_tools(installed: Installation) -> tuple[CheckResult, ...]:
     """Every program that the reconciler needs, in the order in which they build on each other.
 
     Takes up to 3 s where no Docker engine answers.
     """
-    checks: tuple[Callable[[], tuple[Finding, ...]], ...] = (
+    checks: tuple[Callable[[], tuple[CheckResult, ...]], ...] = (
         lambda: (check_python(), check_git(installed)),
         lambda: (*check_engine(installed), *check_plugins(installed)),
         lambda: (check_docker(installed),),
@@ -89,11 +89,11 @@ def check_tools(installed: Installation) -> tuple[Finding, ...]:
 # -- Python and git ----------------------------------------------------------------------------------------
 
 
-def check_python(version: tuple[int, int] = sys.version_info[:2]) -> Finding:
+def check_python(version: tuple[int, int] = sys.version_info[:2]) -> CheckResult:
     """The Python that runs this; tests give another version."""
     good = version >= OLDEST_PYTHON
     oldest = ".".join(map(str, OLDEST_PYTHON))
-    return Finding(
+    return CheckResult(
         name="python",
         good=good,
         version=platform.python_version(),
@@ -102,39 +102,39 @@ def check_python(version: tuple[int, int] = sys.version_info[:2]) -> Finding:
     )
 
 
-def check_git(installed: Installation) -> Finding:
+def check_git(installed: Installation) -> CheckResult:
     """The first git on PATH."""
     path = _which("git", installed)
     version = _version_in(_output_of([path, "--version"], installed)) if path else None
     if path is None or version is None:
-        return Finding(name="git", good=False, remedy="install git: https://git-scm.com/downloads")
-    return Finding(name="git", good=True, version=version, origin=path)
+        return CheckResult(name="git", good=False, remedy="install git: https://git-scm.com/downloads")
+    return CheckResult(name="git", good=True, version=version, origin=path)
 
 
 # -- the engine and its plugins ----------------------------------------------------------------------------
 
 
-def check_engine(installed: Installation) -> tuple[Finding, Finding]:
+def check_engine(installed: Installation) -> tuple[CheckResult, CheckResult]:
     """The Pulumi engine, and its language host for programs in Python."""
     remedy = _remedy(installed, INSTALL_ENGINE)
     path = _which(ENGINE, installed)
     version = _version_in(_output_of([path, "version"], installed)) if path else None
     host = _language_host(path, installed)
-    about_host = Finding(
+    about_host = CheckResult(
         name="language host", good=host is not None, origin=host or "", remedy="" if host else remedy
     )
     if path is None or version is None:
-        return Finding(name="engine", good=False, origin=path or "", remedy=remedy), about_host
+        return CheckResult(name="engine", good=False, origin=path or "", remedy=remedy), about_host
     first, beyond = ENGINE_VERSIONS
     good = first <= tuple(map(int, version.split("."))) < beyond
     if not good:
         wanted = f"{'.'.join(map(str, first))} or newer, below {beyond[0]}"
         remedy = f"use Pulumi {wanted}: {remedy}"
-    about = Finding(name="engine", good=good, version=version, origin=path, remedy="" if good else remedy)
+    about = CheckResult(name="engine", good=good, version=version, origin=path, remedy="" if good else remedy)
     return about, about_host
 
 
-def check_plugins(installed: Installation) -> tuple[Finding, Finding]:
+def check_plugins(installed: Installation) -> tuple[CheckResult, CheckResult]:
     """The plugins for Docker and for Proxmox VE, in the versions that the program's SDK asks for."""
     docker = _check_plugin("docker", "docker plugin", installed)
     proxmox = _check_plugin("proxmoxve", "proxmox plugin", installed)
@@ -149,24 +149,26 @@ def check_plugins(installed: Installation) -> tuple[Finding, Finding]:
     return docker, proxmox
 
 
-def _check_plugin(package: str, name: str, installed: Installation) -> Finding:
+def _check_plugin(package: str, name: str, installed: Installation) -> CheckResult:
     wanted, server = _asked_for(package)
     versions = [wanted] if wanted else _versions_of(package, installed.plugins)
     for version in versions:
         folder = installed.plugins / f"resource-{package}-v{version}"
         unfinished = folder.with_name(f"{folder.name}.partial").exists()  # the engine's own mark
         if (folder / f"pulumi-resource-{package}").is_file() and not unfinished:
-            return Finding(name=name, good=True, version=version, origin=str(installed.plugins))
+            return CheckResult(name=name, good=True, version=version, origin=str(installed.plugins))
     on_path = _which(f"pulumi-resource-{package}", installed)
     if on_path is not None:
-        return Finding(name=name, good=True, origin=on_path)
+        return CheckResult(name=name, good=True, origin=on_path)
     if wanted is None:
-        return Finding(name=name, good=True, origin="not installed; no SDK here asks for it")
+        return CheckResult(name=name, good=True, origin="not installed; no SDK here asks for it")
     if installed.environ.get(NO_DOWNLOADS, "").lower() not in {"1", "true"}:
-        return Finding(name=name, good=True, origin=f"not installed; Pulumi downloads {wanted} when needed")
+        return CheckResult(
+            name=name, good=True, origin=f"not installed; Pulumi downloads {wanted} when needed"
+        )
     place = f" --server {server}" if server else ""
     by_hand = f"run `pulumi plugin install resource {package} {wanted}{place}`, or unset {NO_DOWNLOADS}"
-    return Finding(name=name, good=False, remedy=_remedy(installed, by_hand))
+    return CheckResult(name=name, good=False, remedy=_remedy(installed, by_hand))
 
 
 def _asked_for(package: str) -> tuple[str | None, str | None]:
@@ -199,7 +201,7 @@ def _language_host(engine: str | None, installed: Installation) -> str | None:
 # -- Docker ------------------------------------------------------------------------------------------------
 
 
-def check_docker(installed: Installation) -> Finding:
+def check_docker(installed: Installation) -> CheckResult:
     """The Docker engine that commands here would use: DOCKER_HOST, the current context, the usual sockets."""
     problems = []
     for host in docker_hosts(installed.environ):
@@ -210,10 +212,10 @@ def check_docker(installed: Installation) -> Finding:
         except OSError as error:
             problems.append((f"{host}: {_cause(error)}", INSTALL_DOCKER))
         else:
-            return Finding(name="docker engine", good=True, version=version, origin=host)
+            return CheckResult(name="docker engine", good=True, version=version, origin=host)
     # An engine that refuses this user is nearer than one that is not there.
     why, remedy = next((each for each in problems if each[1] == JOIN_GROUP), problems[0])
-    return Finding(name="docker engine", good=False, origin=why, remedy=remedy)
+    return CheckResult(name="docker engine", good=False, origin=why, remedy=remedy)
 
 
 def docker_hosts(environ: Mapping[str, str]) -> tuple[str, ...]:

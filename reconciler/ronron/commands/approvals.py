@@ -37,17 +37,17 @@ def approve(
     The next pass applies the plan, provided that a new preview gives the same one.
     """
     with wired(context, as_json=False) as parts:
-        held = parts.ports.store.load(environment).held
-        if held is None or held.forbidden:
-            what = "is forbidden and needs another revision" if held else "has no plan to approve"
+        waiting = parts.ports.store.load(environment).waiting
+        if waiting is None or waiting.forbidden:
+            what = "is forbidden and needs another revision" if waiting else "has no plan to approve"
             raise ConfigError(f"{environment} {what}", hint=f"run ronron explain {environment}")
-        if len(plan) < SHORTEST_ID or not held.identity.startswith(plan):
+        if len(plan) < SHORTEST_ID or not waiting.identity.startswith(plan):
             raise ConfigError(
-                f"{environment} waits for approval of another plan: {held.identity[:SHORT]}",
+                f"{environment} waits for approval of another plan: {waiting.identity[:SHORT]}",
                 hint=f"run ronron preview {environment}, then approve the plan that it shows",
             )
-        parts.ports.store.approve(environment, held.identity, getpass.getuser(), parts.ports.clock.now())
-        parts.screen.print(f"approved: plan {held.identity[:SHORT]}; the next pass applies it")
+        parts.ports.store.approve(environment, waiting.identity, getpass.getuser(), parts.ports.clock.now())
+        parts.screen.print(f"approved: plan {waiting.identity[:SHORT]}; the next pass applies it")
         return ExitCode.DONE
 
 
@@ -59,7 +59,7 @@ def suspend(
     """Suspend an environment until it is resumed."""
     with wired(context, as_json=False) as parts:
         name = parts.target(environment).name
-        with parts.ports.store.hold(parts.target(environment).policy.stack):
+        with parts.ports.store.lock(parts.target(environment).policy.stack):
             suspension = Suspension(by=getpass.getuser(), at=parts.ports.clock.now(), why=why)
             parts.ports.store.save(parts.ports.store.load(name).with_(suspended=suspension))
         parts.screen.print(f"suspended: {name}; resume it with ronron resume {name}")
@@ -70,7 +70,7 @@ def resume(context: typer.Context, environment: Environment) -> ExitCode:
     """Resume after a suspension, a stall or failures."""
     with wired(context, as_json=False) as parts:
         target = parts.target(environment)
-        with parts.ports.store.hold(target.policy.stack):
+        with parts.ports.store.lock(target.policy.stack):
             parts.ports.store.save(parts.ports.store.load(target.name).resumed())
         parts.screen.print(f"resumed: {target.name}; the next pass may update it")
         return ExitCode.DONE

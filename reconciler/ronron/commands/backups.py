@@ -1,6 +1,6 @@
-"""The commands about backups: what they ask the agents, print, and end with.
+"""The commands about backups.
 
-They read the inventory from the records, so they work while the repository does not answer.
+They read the inventory from the records, so they work while the git repository is unreachable.
 """
 
 from __future__ import annotations
@@ -21,29 +21,30 @@ from ronron.commands.screen_backups import (
     restored_lines,
     snapshot_line,
 )
-from ronron.commands.selection import Asked, asked_of, chosen_of
+from ronron.commands.selection import Selection, chosen_snapshot, selected
 from ronron.commands.wiring import errors, wired
-from ronron.core.backups import Restored, SeenBackup, Snapshot
-from ronron.core.conditions import believable
+from ronron.core.backups import BackupSummary, Restored, Snapshot
+from ronron.core.conditions import plausible_snapshots
 from ronron.core.errors import BackupError, ConfigError
 from ronron.core.model import SHORT
 from ronron.core.policy import Policy
 from ronron.core.redact import redact
+from ronron.core.restores import count_differences
 from ronron.core.status import ExitCode
 from ronron.passes.attempt import probe_until
-from ronron.watch.own_backup import Bundle, put_store, recover
+from ronron.watch.own_backup import Bundle, recover, recover_store
 
-PATIENCE = Policy.model_fields["probe_for"].default
-"""How long a restored service may take until it answers, as after an update."""
+PROBE_FOR = Policy.model_fields["probe_for"].default
+"""How long a restored service may take to become healthy: as long as after an update."""
 
 Environment = Annotated[str, typer.Argument(metavar="ENV", help="Name of an environment.")]
 Service = Annotated[str, typer.Argument(metavar="SERVICE", help="Name of one of its services.")]
-MaybeService = Annotated[str | None, typer.Argument(metavar="SERVICE", help="One service; else all.")]
+MaybeService = Annotated[str | None, typer.Argument(metavar="SERVICE", help="One service; default all.")]
 
 backup = typer.Typer(
     name="backup",
     result_callback=end,
-    help="Take and look at the snapshots of services.",
+    help="Take, list and check the snapshots of services.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -63,24 +64,24 @@ def register(app: typer.Typer) -> None:
 def now(
     context: typer.Context, environment: Environment, service: MaybeService = None, as_json: AsJson = False
 ) -> ExitCode:
-    """Take a snapshot now, and verify it."""
-    with asked_of(context, environment, service, as_json) as asked:
-        screen = asked.parts.screen
-        current = asked.record.current
+    """Take a snapshot now and verify it."""
+    with selected(context, environment, service, as_json) as selection:
+        screen = selection.parts.screen
+        current = selection.record.current
         taken: list[Snapshot] = []
 
         def take(name: str) -> None:
-            asked.tell(f"taking a snapshot of {name}")
+            selection.log(f"taking a snapshot of {name}")
             with screen.working(f"taking a snapshot of {name}"):
-                one = asked.backups.snapshot(
-                    asked.inventory, name, "asked", current.commit if current is not None else None
+                one = selection.backups.snapshot(
+                    selection.inventory, name, "asked", current.commit if current is not None else None
                 )
-                asked.look(name)
+                selection.check(name)
             taken.append(one)
             if not screen.as_json:
-                screen.print(snapshot_line(one, asked.clock.now()))
+                screen.print(snapshot_line(one, selection.clock.now()))
 
-        failed = asked.each(take)
+        failed = selection.each(take)
         if as_json:
             screen.json({"snapshots": taken, "errors": failed})
         return ExitCode.FAILED if failed else ExitCode.DONE
@@ -90,24 +91,24 @@ def now(
 def list_(
     context: typer.Context, environment: Environment, service: MaybeService = None, as_json: AsJson = False
 ) -> ExitCode:
-    """Show the snapshots, the newest first."""
-    with asked_of(context, environment, service, as_json) as asked:
-        screen = asked.parts.screen
+    """List the snapshots, the newest first."""
+    with selected(context, environment, service, as_json) as selection:
+        screen = selection.parts.screen
         found: list[Snapshot] = []
 
         def show(name: str) -> None:
             with screen.working(f"asking the agent of {name}"):
-                some = newest_first(asked.backups.snapshots(asked.inventory, name))
+                some = newest_first(selection.backups.snapshots(selection.inventory, name))
             found.extend(some)
             if screen.as_json:
                 return
             if not some:
                 take = f"take one with ronron backup now {environment} {name}"
-                screen.print(f"no snapshot of {name} yet; {take}")
+                screen.print(f"no snapshot of {name} yet: {take}")
             for one in some:
-                screen.print(snapshot_line(one, asked.clock.now()))
+                screen.print(snapshot_line(one, selection.clock.now()))
 
-        failed = asked.each(show)
+        failed = selection.each(show)
         if as_json:
             screen.json({"snapshots": found, "errors": failed})
         return ExitCode.FAILED if failed else ExitCode.DONE
@@ -117,26 +118,26 @@ def list_(
 def status_(
     context: typer.Context, environment: Environment, service: MaybeService = None, as_json: AsJson = False
 ) -> ExitCode:
-    """Say what is wrong with the backups.
+    """Check the backups.
 
-    Ends with 1 when anything is.
+    Exits with 1 if anything is wrong.
     """
-    with asked_of(context, environment, service, as_json) as asked:
-        screen = asked.parts.screen
-        found: list[SeenBackup] = []
-        for name in asked.names:
+    with selected(context, environment, service, as_json) as selection:
+        screen = selection.parts.screen
+        found: list[BackupSummary] = []
+        for name in selection.names:
             with screen.working(f"asking the agent of {name}"):
-                found.append(asked.look(name))
+                found.append(selection.check(name))
         if as_json:
             screen.json({"environment": environment, "services": found})
         else:
             for one in found:
-                for line in backup_lines(one, asked.clock.now()):
+                for line in backup_lines(one, selection.clock.now()):
                     screen.facts.print(line.removeprefix("  "))
         return ExitCode.FAILED if any(one.conditions for one in found) else ExitCode.DONE
 
 
-# -- the way back ----------------------------------------------------------------------------------
+# -- restores ----------------------------------------------------------------------------------
 
 
 def restore(
@@ -144,45 +145,51 @@ def restore(
     environment: Environment,
     service: Service,
     snapshot: Annotated[
-        str | None, typer.Option(metavar="ID", help="Its first 8 characters or more; else the newest.")
+        str | None,
+        typer.Option(
+            metavar="ID", help="First 8 or more characters of the snapshot's ID; the newest by default."
+        ),
     ] = None,
     to: Annotated[
-        Path | None, typer.Option(metavar="PLACE", help="Only write what is in it to this new directory.")
+        Path | None,
+        typer.Option(metavar="DIRECTORY", help="Only write the snapshot's contents into this new directory."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    without_keeping: Annotated[
-        bool, typer.Option("--without-keeping", help="Take no snapshot of what is there now.")
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    no_safety_snapshot: Annotated[
+        bool, typer.Option("--no-safety-snapshot", help="Take no snapshot of the present data first.")
     ] = False,
     as_json: AsJson = False,
 ) -> ExitCode:
-    """Put a snapshot in the place of what a service has now.
+    """Restore a service from a snapshot.
 
-    What is there becomes a snapshot first, and the service is stopped meanwhile.
+    Takes a safety snapshot of the present data first. The service is stopped during the restore.
     """
-    with asked_of(context, environment, service, as_json) as asked:
-        screen = asked.parts.screen
+    with selected(context, environment, service, as_json) as selection:
+        screen = selection.parts.screen
         with screen.working(f"asking the agent of {service}"):
-            every = newest_first(asked.backups.snapshots(asked.inventory, service))
-        chosen = chosen_of(every, snapshot, environment, service, asked.clock.now())
+            every = newest_first(selection.backups.snapshots(selection.inventory, service))
+        chosen = chosen_snapshot(every, snapshot, environment, service, selection.clock.now())
         if to is not None:
             with screen.working(f"writing snapshot {chosen.id[:SHORT]} into {to}"):
-                asked.backups.export(asked.inventory, service, chosen, to)
+                selection.backups.export(selection.inventory, service, chosen, to)
             if as_json:
                 screen.json({"exported": {"service": service, "snapshot": chosen.id, "place": str(to)}})
             else:
                 screen.print(f"wrote snapshot {chosen.id[:SHORT]} of {service} into {to}")
             return ExitCode.DONE
         if not as_json:
-            running = asked.inventory.services[service]
-            for line in intent_lines(running, chosen, asked.clock.now(), keep=not without_keeping):
+            running = selection.inventory.services[service]
+            for line in intent_lines(
+                running, chosen, selection.clock.now(), safety_snapshot=not no_safety_snapshot
+            ):
                 screen.print(line)
-        if not yes and not _agreed(asked, service):
+        if not yes and not _confirmed(selection, service):
             if as_json:
                 screen.json({"restored": None})
             else:
-                screen.print("nothing was done")
-            return ExitCode.HELD
-        restored = _restore(asked, service, chosen, keep=not without_keeping)
+                screen.print("nothing was restored")
+            return ExitCode.WAITING
+        restored = _restore(selection, service, chosen, safety_snapshot=not no_safety_snapshot)
         if as_json:
             screen.json({"restored": restored})
         else:
@@ -191,68 +198,71 @@ def restore(
         return ExitCode.DONE if _is_good(restored) else ExitCode.FAILED
 
 
-def _agreed(asked: Asked, service: str) -> bool:
-    answer = asked.parts.factories.ask(f"put this in the place of what {service} has now?")
+def _confirmed(selection: Selection, service: str) -> bool:
+    answer = selection.parts.factories.ask(f"replace the present data of {service}?")
     if answer is None:
         raise ConfigError(
-            "cannot ask whether to restore: no terminal is here", hint="say so beforehand, with --yes"
+            "cannot ask for confirmation: standard input is not a terminal", hint="confirm with --yes"
         )
     return answer
 
 
-def _restore(asked: Asked, service: str, snapshot: Snapshot, *, keep: bool) -> Restored:
-    stack = asked.record.stack or asked.environment
-    with asked.parts.store.hold(stack), asked.parts.screen.working(f"restoring {service}"):
-        restored = asked.backups.restore(
-            asked.inventory, service, snapshot, keep=keep, told=lambda line: asked.tell(f"restore: {line}")
+def _restore(selection: Selection, service: str, snapshot: Snapshot, *, safety_snapshot: bool) -> Restored:
+    stack = selection.record.stack or selection.environment
+    with selection.parts.store.lock(stack), selection.parts.screen.working(f"restoring {service}"):
+        restored = selection.backups.restore(
+            selection.inventory,
+            service,
+            snapshot,
+            safety_snapshot=safety_snapshot,
+            log=lambda line: selection.log(f"restore: {line}"),
         )
-        probe = asked.inventory.services[service].probe
+        probe = selection.inventory.services[service].probe
         if probe is None:
             return restored
-        prober, clock = asked.parts.factories.prober(), asked.clock
-        result = probe_until(service, probe, clock.now() + PATIENCE, prober, clock)
+        prober, clock = selection.parts.factories.prober(), selection.clock
+        result = probe_until(service, probe, clock.now() + PROBE_FOR, prober, clock)
         word = "healthy" if result.healthy else "unhealthy"
-        asked.tell(f"probe: {service} {word}: {result.detail}")
+        selection.log(f"probe: {service} {word}: {result.detail}")
         return restored.with_(healthy=result.healthy)
 
 
 def _is_good(restored: Restored) -> bool:
-    promised = restored.promised
-    return restored.healthy is not False and all(restored.counts.get(k) == v for k, v in promised.items())
+    return restored.healthy is not False and not count_differences(restored.expected, restored.counts)
 
 
 def drill(
     context: typer.Context, environment: Environment, service: MaybeService = None, as_json: AsJson = False
 ) -> ExitCode:
-    """Prove that the newest snapshot can be restored.
+    """Restore the newest snapshot beside the service for proof.
 
-    Beside the running service, which stays as it is; everything is removed afterwards.
+    The running service is not touched, and everything that the drill makes is removed.
     """
-    with asked_of(context, environment, service, as_json) as asked:
-        screen = asked.parts.screen
+    with selected(context, environment, service, as_json) as selection:
+        screen = selection.parts.screen
         results = []
 
         def prove(name: str) -> None:
-            at = asked.clock.now()
-            every = newest_first(asked.backups.snapshots(asked.inventory, name))
-            good = believable(every, at)
+            at = selection.clock.now()
+            every = newest_first(selection.backups.snapshots(selection.inventory, name))
+            good = plausible_snapshots(every, at)
             if not good:
                 raise BackupError(
-                    "cannot make a drill: there is no snapshot yet",
+                    "cannot run a drill: no snapshot was taken yet",
                     where=name,
                     hint=f"take one with ronron backup now {environment} {name}",
                 )
             with screen.working(f"drill of {name}"):
-                result = asked.backups.drill(
-                    asked.inventory, name, good[0], lambda line: asked.tell(f"drill: {line}")
+                result = selection.backups.drill(
+                    selection.inventory, name, good[0], lambda line: selection.log(f"drill: {line}")
                 )
-                asked.look(name)
+                selection.check(name)
             results.append(result)
             if not screen.as_json:
                 for line in drill_lines(result):
                     screen.print(line)
 
-        failed = asked.each(prove)
+        failed = selection.each(prove)
         if as_json:
             screen.json({"drills": results, "errors": failed})
         good = not failed and all(result.passed for result in results)
@@ -261,30 +271,30 @@ def drill(
 
 def recover_(
     context: typer.Context,
-    place: Annotated[
-        Path, typer.Argument(metavar="PLACE", exists=True, help="The bundle, or the directory it lies in.")
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", exists=True, help="The bundle, or the directory that has it.")
     ],
     records_only: Annotated[
-        bool, typer.Option("--records-only", help="The Pulumi backend was not lost: leave it as it is.")
+        bool, typer.Option("--records-only", help="Leave the Pulumi backend as it is: it was not lost.")
     ] = False,
     as_json: AsJson = False,
 ) -> ExitCode:
-    """Bring back records and states from the reconciler's own backup.
+    """Recover records and states from the reconciler's own backup.
 
-    Into an empty state directory; docs/operations.md says how to fetch it.
+    The state directory must be empty; docs/operations.md describes how to fetch the backup.
     """
     with tempfile.TemporaryDirectory(prefix="ronron-bundle-") as work:
         with wired(context, as_json) as parts:
-            bundle = Bundle(place, Path(work))
+            bundle = Bundle(path, Path(work))
             if bundle.manifest.repository != redact(parts.settings.repository):
-                parts.screen.tell("recover", f"the bundle was made with {bundle.manifest.repository}")
+                parts.screen.log("recover", f"the bundle was made with {bundle.manifest.repository}")
             parts.ports.source.refresh()
             with parts.screen.working("recovering"):
                 done = recover(bundle, parts.ports, records_only=records_only)
             store, screen, debug = parts.settings.state / FILE, parts.screen, parts.settings.debug
         with errors(screen, debug):
-            # Only now has nobody the empty store open.
-            put_store(bundle, store)
+            # Only now is the empty store not open any more.
+            recover_store(bundle, store)
         if as_json:
             screen.json({"recovered": {"environments": list(bundle.manifest.environments), "states": done}})
         else:
@@ -292,5 +302,5 @@ def recover_(
                 f"recovered records of {', '.join(bundle.manifest.environments) or 'no environment'},"
                 f" as they were on {bundle.manifest.made:%Y-%m-%d %H:%M %Z}"
             )
-            screen.print("look with ronron status, then with ronron preview ENV: it should create nothing")
+            screen.print("check with ronron status, then with ronron preview ENV: it should create nothing")
         return ExitCode.DONE

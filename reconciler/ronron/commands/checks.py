@@ -10,8 +10,8 @@ import typer
 
 from ronron.adapters.local_tools import Installation, check_tools
 from ronron.commands.arguments import AsJson, Options
-from ronron.commands.doctor import READABLE, examine, surroundings
-from ronron.commands.screen import Screen, show_findings, show_problems
+from ronron.commands.doctor import READABLE, check_environment, check_machine
+from ronron.commands.screen import Screen, show_checks, show_problems
 from ronron.commands.validate import check
 from ronron.commands.wiring import errors, opened, source_of, targets_of, wired
 from ronron.core.status import ExitCode
@@ -39,7 +39,7 @@ def doctor(
         settings, screen = parts.settings, parts.screen
         installed = Installation.here(settings.pulumi_plugins or settings.engine().home / "plugins")
         with screen.working("checking this machine"):
-            findings = examine(
+            findings = check_machine(
                 settings,
                 lambda: source_of(settings),
                 lambda source: targets_of(source, settings)(),
@@ -52,8 +52,8 @@ def doctor(
                 whole.screen.working(f"running the checks of {environment}"),
                 tempfile.TemporaryDirectory(prefix="ronron-doctor-") as work,
             ):
-                findings = (*findings, *surroundings(target, whole.ports, Path(work)))
-    show_findings(screen, findings)
+                findings = (*findings, *check_environment(target, whole.ports, Path(work)))
+    show_checks(screen, findings)
     return ExitCode.DONE if all(finding.good for finding in findings) else ExitCode.FAILED
 
 

@@ -1,7 +1,7 @@
 """The command `ronron`: finds the module of a command, runs it, and exits.
 
 Exit codes: 0 done or nothing to do, 1 failed, 2 usage or configuration, 3 waiting for a person,
-4 busy: the stack is locked by another live process.
+4 locked: another live process works on the stack.
 """
 
 from __future__ import annotations
@@ -38,12 +38,10 @@ class Ronron(LazyGroup):
         Entry("approve", _APPROVALS, APPROVALS, "Approve the plan that is waiting."),
         Entry("suspend", _APPROVALS, APPROVALS, "Suspend an environment until it is resumed."),
         Entry("resume", _APPROVALS, APPROVALS, "Resume after a suspension, a stall or failures."),
-        Entry("backup", _BACKUPS, BACKUPS, "Take and look at the snapshots of services."),
-        Entry("restore", _BACKUPS, BACKUPS, "Put a snapshot in the place of what a service has now."),
-        Entry("drill", _BACKUPS, BACKUPS, "Prove that the newest snapshot can be restored."),
-        Entry(
-            "recover", _BACKUPS, BACKUPS, "Bring back records and states from the reconciler's own backup."
-        ),
+        Entry("backup", _BACKUPS, BACKUPS, "Take, list and check the snapshots of services."),
+        Entry("restore", _BACKUPS, BACKUPS, "Restore a service from a snapshot."),
+        Entry("drill", _BACKUPS, BACKUPS, "Restore the newest snapshot beside the service for proof."),
+        Entry("recover", _BACKUPS, BACKUPS, "Recover records and states from the reconciler's own backup."),
         Entry("doctor", _CHECKS, SET_UP, "Check this machine: programs, settings, repository."),
         Entry("validate", _CHECKS, SET_UP, "Check the policy and the stack files of a working tree."),
     )

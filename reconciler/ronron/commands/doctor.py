@@ -12,9 +12,9 @@ from pathlib import Path
 
 from ronron.core.errors import ReconcilerError
 from ronron.core.redact import redact
-from ronron.core.status import Finding
-from ronron.passes.attempt import digest_at, prepared
+from ronron.core.status import CheckResult
 from ronron.passes.reconcile import Ports, Target
+from ronron.passes.target import digest_at, prepared
 from ronron.ports import Source
 from ronron.settings import Settings
 
@@ -22,12 +22,12 @@ READABLE = ("state directory", "repository", "policy")
 """Checks that have to pass before the project of an environment can run its own."""
 
 
-def examine(
+def check_machine(
     settings: Settings,
     source: Callable[[], Source],
     targets: Callable[[Source], Mapping[str, Target]],
-    tools: Callable[[], Sequence[Finding]],
-) -> tuple[Finding, ...]:
+    tools: Callable[[], Sequence[CheckResult]],
+) -> tuple[CheckResult, ...]:
     """Check everything that an update needs, in the order in which a person would fix it.
 
     Args:
@@ -45,7 +45,7 @@ def examine(
     )
 
 
-def surroundings(target: Target, ports: Ports, work: Path) -> tuple[Finding, ...]:
+def check_environment(target: Target, ports: Ports, work: Path) -> tuple[CheckResult, ...]:
     """Run the checks of an environment's own project, on its machines and clusters; changes nothing.
 
     Args:
@@ -57,62 +57,66 @@ def surroundings(target: Target, ports: Ports, work: Path) -> tuple[Finding, ...
     try:
         revision = ports.source.resolve(target.policy.reference)
         with prepared(target, ports, revision, digest_at(target, ports, revision), work) as program:
-            found = ports.engine.examine(program)
+            found = ports.engine.checks(program)
     except ReconcilerError as error:
         return (_bad(name, error),)
     about = target.policy.reference if found else "the project brings no checks; it can be previewed"
-    return Finding(name=name, good=True, version=revision.short, origin=about), *found
+    return CheckResult(name=name, good=True, version=revision.short, origin=about), *found
 
 
-def _plugin_directory(plugins: Path | None) -> tuple[Finding, ...]:
+def _plugin_directory(plugins: Path | None) -> tuple[CheckResult, ...]:
     if plugins is None or plugins.is_dir():
         return ()
     remedy = "unset RONRON_PULUMI_PLUGINS, or set it to a directory of installed plugins"
     return (
-        Finding(name="plugin directory", good=False, origin=f"{plugins}: no such directory", remedy=remedy),
+        CheckResult(
+            name="plugin directory", good=False, origin=f"{plugins}: no such directory", remedy=remedy
+        ),
     )
 
 
-def _state(state: Path) -> Finding:
+def _state(state: Path) -> CheckResult:
     # Not Path.exists and is_dir: they raise where this user may not even enter a parent, as somebody else's
     # home. A dangling link is in the way as well.
     there = next(place for place in (state, *state.parents) if os.path.lexists(place))
     good = os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)  # noqa: PTH112
     remedy = "" if good else f"set RONRON_STATE to a directory that you may write, or fix {there}"
-    return Finding(name="state directory", good=good, origin=str(state), remedy=remedy)
+    return CheckResult(name="state directory", good=good, origin=str(state), remedy=remedy)
 
 
-def _passphrase(settings: Settings) -> Finding:
+def _passphrase(settings: Settings) -> CheckResult:
     name = "passphrase"
     if settings.passphrase is not None:
-        return Finding(name=name, good=True, origin="PULUMI_CONFIG_PASSPHRASE")
+        return CheckResult(name=name, good=True, origin="PULUMI_CONFIG_PASSPHRASE")
     file = settings.passphrase_file
     if file is None:
         remedy = "set PULUMI_CONFIG_PASSPHRASE_FILE if a passphrase encrypts the stack's secrets"
-        return Finding(name=name, good=True, origin="not set", remedy=remedy)
+        return CheckResult(name=name, good=True, origin="not set", remedy=remedy)
     if not os.access(file, os.R_OK):
-        return Finding(name=name, good=False, origin=str(file), remedy=f"make {file} readable for this user")
+        return CheckResult(
+            name=name, good=False, origin=str(file), remedy=f"make {file} readable for this user"
+        )
     others = stat.S_IMODE(file.stat().st_mode) & 0o077
     remedy = f"deny others access: chmod 600 {file}" if others else ""
-    return Finding(name=name, good=not others, origin=str(file), remedy=remedy)
+    return CheckResult(name=name, good=not others, origin=str(file), remedy=remedy)
 
 
 def _repository(
     source: Callable[[], Source], targets: Callable[[Source], Mapping[str, Target]]
-) -> tuple[Finding, ...]:
+) -> tuple[CheckResult, ...]:
     try:
         opened = source()
         opened.refresh()
         head = opened.resolve("HEAD")
     except ReconcilerError as error:
         return (_bad("repository", error),)
-    found = Finding(name="repository", good=True, version=head.short, origin="default branch")
+    found = CheckResult(name="repository", good=True, version=head.short, origin="default branch")
     try:
         names = ", ".join(targets(opened))
     except ReconcilerError as error:
         return found, _bad("policy", error)
-    return found, Finding(name="policy", good=True, origin=names)
+    return found, CheckResult(name="policy", good=True, origin=names)
 
 
-def _bad(name: str, error: ReconcilerError) -> Finding:
-    return Finding(name=name, good=False, origin=redact(str(error)), remedy=redact(error.hint))
+def _bad(name: str, error: ReconcilerError) -> CheckResult:
+    return CheckResult(name=name, good=False, origin=redact(str(error)), remedy=redact(error.hint))

@@ -20,7 +20,7 @@ from ronron.core.errors import ReconcilerError
 from ronron.core.model import Pass, VerdictKind
 from ronron.core.redact import redact
 from ronron.core.status import ExitCode, code_of, exit_code_of
-from ronron.passes.reconcile import look, reconcile
+from ronron.passes.reconcile import preview_only, reconcile
 from ronron.watch.loop import Loop, Result
 
 
@@ -42,10 +42,10 @@ def preview(context: typer.Context, environment: Environment, as_json: AsJson = 
             parts.screen.working(f"previewing {environment}"),
             tempfile.TemporaryDirectory(prefix="ronron-preview-") as work,
         ):
-            computed, verdict = look(target, parts.ports, revision, Path(work))
+            computed, verdict = preview_only(target, parts.ports, revision, Path(work))
         show_preview(parts.screen, revision, computed, verdict)
-        held = verdict.kind in {VerdictKind.NEEDS_APPROVAL, VerdictKind.FORBIDDEN}
-        return ExitCode.HELD if held else ExitCode.DONE
+        waiting = verdict.kind in {VerdictKind.NEEDS_APPROVAL, VerdictKind.FORBIDDEN}
+        return ExitCode.WAITING if waiting else ExitCode.DONE
 
 
 def update(context: typer.Context, environment: Environment, as_json: AsJson = False) -> ExitCode:
@@ -91,12 +91,10 @@ def watch(
             settings.debug,
             frozenset(environments or ()),
             redact(settings.repository),
-            settings.backup_look,
+            settings.backup_poll,
         )
         polling = f"polling {redact(settings.repository)}"
-        parts.screen.tell(
-            "watch", polling if once else f"{polling} every {settings.poll.total_seconds():g} s"
-        )
+        parts.screen.log("watch", polling if once else f"{polling} every {settings.poll.total_seconds():g} s")
         with _stopping(loop.stop):
             results = loop.run(once=once)
         if as_json:
@@ -126,8 +124,8 @@ def _code_of(result: Result) -> ExitCode:
 
 
 def _worst(codes: Iterable[ExitCode]) -> ExitCode:
-    """The worst of several environments: failed, then misconfigured, busy, waiting for a person, done."""
-    order = (ExitCode.FAILED, ExitCode.USAGE, ExitCode.BUSY, ExitCode.HELD)
+    """The worst of several environments: failed, then misconfigured, locked, waiting for a person, done."""
+    order = (ExitCode.FAILED, ExitCode.USAGE, ExitCode.LOCKED, ExitCode.WAITING)
     found = set(codes)
     return next((code for code in order if code in found), ExitCode.DONE)
 

@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
-from ronron.commands.screen_backups import backup_lines, kept_line
+from ronron.commands.screen_backups import backup_lines, own_backup_line
 from ronron.core.errors import Problem, ReconcilerError
 from ronron.core.model import SHORT, Change, Operation, Pass, Preview, Revision, Verdict, VerdictKind
 from ronron.core.redact import redact, redact_document
-from ronron.core.status import EnvironmentStatus, Finding, State
+from ronron.core.status import CheckResult, EnvironmentStatus, State
 
 COLOURS = {
     "updated": "green",
@@ -29,16 +29,16 @@ COLOURS = {
     "failed": "bold red",
     "failing": "bold red",
     "error": "bold red",
-    "cannot look": "bold red",
+    "cannot poll": "bold red",
     "internal error": "bold red",
     "stalled": "bold red",
     "unhealthy": "bold red",
-    "partly live": "bold yellow",
+    "degraded": "bold yellow",
     "rolled back": "bold yellow",
-    "held": "yellow",
-    "waits for approval": "yellow",
+    "waiting": "yellow",
+    "waiting for approval": "yellow",
     "interrupted": "yellow",
-    "busy": "yellow",
+    "locked": "yellow",
     "suspended": "yellow",
     "restored": "green",
     "drill passed": "green",
@@ -77,7 +77,7 @@ class Screen:
         """Redact these from now on."""
         self._secrets = (*self._secrets, *secrets)
 
-    def tell(self, environment: str, line: str) -> None:
+    def log(self, environment: str, line: str) -> None:
         """See ports.Progress: a plain line with the time, and the spinner's text on a terminal."""
         if self.as_json:
             return
@@ -177,10 +177,10 @@ def show_status(screen: Screen, statuses: Sequence[EnvironmentStatus]) -> None:
     if not statuses:
         screen.print("no environment has had a pass yet; run ronron update ENV")
     for environment in statuses:
-        name = f"{environment.name} (no longer in the policy)" if environment.removed else environment.name
         colour = COLOURS.get(environment.state, "default")
         screen.facts.print(
-            f"[bold]{escape(name)}[/]  [{colour}]{environment.state}[/]  {escape(environment.why)}"
+            f"[bold]{escape(environment.name)}[/]  [{colour}]{environment.state}[/]"
+            f"  {escape(environment.why)}"
         )
         if environment.live is not None:
             since = f" since {_local(environment.since)}" if environment.since else ""
@@ -201,7 +201,7 @@ def show_status(screen: Screen, statuses: Sequence[EnvironmentStatus]) -> None:
             for line in backup_lines(seen, now):
                 screen.facts.print(line)
         if environment.kept is not None:
-            screen.print(kept_line(environment.kept, now))
+            screen.print(own_backup_line(environment.kept, now))
         if environment.hint:
             screen.facts.print(f"  [cyan]hint[/]     {escape(environment.hint)}")
 
@@ -256,7 +256,7 @@ def show_explanation(
             screen.print(f"  hint      {made.outcome.hint}")
 
 
-def show_findings(screen: Screen, findings: Sequence[Finding]) -> None:
+def show_checks(screen: Screen, findings: Sequence[CheckResult]) -> None:
     """The results of checks, a line each, then the remedies."""
     if screen.as_json:
         screen.json({"findings": list(findings)})

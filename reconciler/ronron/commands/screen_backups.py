@@ -1,4 +1,4 @@
-"""What a person sees of backups: snapshots, conditions, drills, restores. Reads nothing, decides nothing."""
+"""Formats snapshots, conditions, drills and restores for people. Pure."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ from datetime import datetime, timedelta
 
 from rich.markup import escape
 
-from ronron.core.backups import DrillResult, KeptBundle, Restored, SeenBackup, Snapshot
+from ronron.core.backups import BackupSummary, DrillResult, OwnBackup, Restored, Snapshot
 from ronron.core.conditions import age
 from ronron.core.errors import ReconcilerError
 from ronron.core.inventory import Service
 from ronron.core.model import SHORT
 
 LONG_AGO = timedelta(hours=2)
-"""What was looked at longer ago says so: nobody watches, and nobody would have noticed a gap."""
+"""The line of a service shows the age of its last check from here on: probably no watcher is running."""
 
 
-def backup_lines(seen: SeenBackup, now: datetime) -> list[str]:
-    """One line of a service's backups, and two of each condition; as markup."""
-    name = escape(seen.service)
-    if seen.looked_at is None:
-        return [f"  backup   {name}  [dim]not looked at yet[/]"]
-    newest = f"newest {age(now - seen.taken)} ago" if seen.taken is not None else "no snapshot"
-    word = {True: "passed", False: "failed", None: "did not end"}[seen.drill_passed]
-    drill = f"drill {word} {age(now - seen.drilled)} ago" if seen.drilled is not None else "no drill yet"
-    looked = f"looked at {age(now - seen.looked_at)} ago" if now - seen.looked_at > LONG_AGO else ""
-    about = "  ".join(part for part in ((seen.newest or "")[:SHORT], looked) if part)
+def backup_lines(one: BackupSummary, now: datetime) -> list[str]:
+    """One line for a service's backups, and two for each condition; as markup."""
+    name = escape(one.service)
+    if one.looked_at is None:
+        return [f"  backup   {name}  [dim]not checked yet[/]"]
+    newest = f"newest {age(now - one.taken)} ago" if one.taken is not None else "no snapshot"
+    word = {True: "passed", False: "failed", None: "did not end"}[one.drill_passed]
+    drill = f"drill {word} {age(now - one.drilled)} ago" if one.drilled is not None else "no drill yet"
+    checked = f"checked {age(now - one.looked_at)} ago" if now - one.looked_at > LONG_AGO else ""
+    about = "  ".join(part for part in ((one.newest or "")[:SHORT], checked) if part)
     lines = [f"  backup   {name}  {newest}  {drill}  [dim]{escape(about)}[/]"]
-    for condition in seen.conditions:
+    for condition in one.conditions:
         lines.append(f"           [bold red]{condition.kind}[/]: {escape(condition.message)}")
         lines.append(f"           [cyan]what to do[/]  {escape(condition.hint)}")
     return lines
 
 
-def kept_line(kept: KeptBundle, now: datetime) -> str:
-    """One line of the reconciler's own backup."""
-    return f"  kept     own records and states, beside {kept.service}, {age(now - kept.at)} ago"
+def own_backup_line(own: OwnBackup, now: datetime) -> str:
+    """One line for the reconciler's own backup."""
+    return f"  own      records and states, stored beside {own.service}, {age(now - own.at)} ago"
 
 
 def snapshot_line(snapshot: Snapshot, now: datetime) -> str:
-    """One line of a snapshot, for a list."""
+    """One line for a snapshot in a list."""
     return (
         f"{snapshot.id[:SHORT]}  {snapshot.service}  {snapshot.version}  {local(snapshot.taken)}"
         f" ({age(now - snapshot.taken)} ago)  {snapshot.reason}  {contents(snapshot)}"
@@ -48,7 +48,7 @@ def snapshot_line(snapshot: Snapshot, now: datetime) -> str:
 
 
 def contents(snapshot: Snapshot) -> str:
-    """What is in a snapshot: rows by what they are, and sizes."""
+    """The contents of a snapshot: number of rows by what they are, and sizes."""
     parts = [f"{count} {what}" for what, count in sorted(snapshot.counts.items())]
     if snapshot.database is not None:
         parts.append(f"database {size(snapshot.database.bytes)}")
@@ -66,63 +66,63 @@ def size(count: int) -> str:
     return f"{value:.1f} {units[-1]}"
 
 
-def intent_lines(service: Service, snapshot: Snapshot, now: datetime, *, keep: bool) -> list[str]:
-    """What a restore is going to do, before anybody says yes."""
-    kept = (
-        "what is there now becomes a snapshot first"
-        if keep
-        else "what is there now is NOT kept: it will be gone"
+def intent_lines(service: Service, snapshot: Snapshot, now: datetime, *, safety_snapshot: bool) -> list[str]:
+    """What a restore will do, for the person who confirms it."""
+    before = (
+        "takes a safety snapshot of the present data"
+        if safety_snapshot
+        else "takes NO safety snapshot: the present data will be lost"
     )
     versions = (
-        f"version {snapshot.version}, as it runs now"
+        f"version {snapshot.version}, which is running now"
         if snapshot.version == service.version
-        else f"version {snapshot.version}; {service.version} runs now and will have to read it"
+        else f"version {snapshot.version}; {service.version} is running and must be able to read it"
     )
     return [
         f"restore  {snapshot.service} from snapshot {snapshot.id[:SHORT]}",
         f"  taken    {local(snapshot.taken)}, {age(now - snapshot.taken)} ago, {snapshot.reason}",
-        f"  holds    {contents(snapshot)}",
+        f"  has      {contents(snapshot)}",
         f"  of       {versions}",
-        f"  before   {kept}; the service is stopped meanwhile",
+        f"  before   {before}; the service is stopped during the restore",
     ]
 
 
 def restored_lines(restored: Restored) -> list[str]:
-    """What a restore did."""
+    """The result of a restore."""
     lines = [f"restored: {restored.service} from snapshot {restored.snapshot[:SHORT]}: {restored.detail}"]
-    lines += [f"  rows     {line}" for line in compared(restored.counts, restored.promised)]
-    if restored.kept is not None:
-        lines.append(f"  kept     what was there before is snapshot {restored.kept[:SHORT]}")
-    word = {True: "healthy", False: "unhealthy", None: "not probed: it has no public URL"}[restored.healthy]
+    lines += [f"  rows     {line}" for line in compared(restored.counts, restored.expected)]
+    if restored.safety_snapshot is not None:
+        lines.append(f"  before   safety snapshot {restored.safety_snapshot[:SHORT]}")
+    word = {True: "healthy", False: "unhealthy", None: "not probed: no public URL"}[restored.healthy]
     return [*lines, f"  probe    {word}"]
 
 
 def drill_lines(result: DrillResult) -> list[str]:
-    """What a drill found."""
+    """The result of a drill."""
     word = "passed" if result.passed else "failed"
     took = age(result.finished - result.started)
     lines = [
         f"drill {word}: {result.service} from snapshot {result.snapshot[:SHORT]} in {took}: {result.detail}"
     ]
-    lines += [f"  rows     {line}" for line in compared(result.counts, result.promised)]
+    lines += [f"  rows     {line}" for line in compared(result.counts, result.expected)]
     return [*lines, f"  probe    {result.probe}"] if result.probe else lines
 
 
-def compared(counts: Mapping[str, int], promised: Mapping[str, int]) -> list[str]:
-    """Rows that were found against those that the snapshot promises: `pads 12 of 12`."""
-    return [f"{what} {counts.get(what, 0)} of {many}" for what, many in sorted(promised.items())]
+def compared(counts: Mapping[str, int], expected: Mapping[str, int]) -> list[str]:
+    """Rows that were found, and those that the snapshot has: `pads 12 of 12`."""
+    return [f"{what} {counts.get(what, 0)} of {many}" for what, many in sorted(expected.items())]
 
 
 def error_facts(service: str, error: ReconcilerError) -> dict[str, str]:
-    """An error of one service among several, as JSON has it."""
+    """An error of one service as a JSON object."""
     return {"service": service, "message": error.message, "where": error.where, "hint": error.hint}
 
 
 def newest_first(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
-    """In the order in which a person looks for one."""
+    """Sorted, the newest first."""
     return sorted(snapshots, key=lambda one: one.taken, reverse=True)
 
 
 def local(at: datetime) -> str:
-    """A time as the machine's people read it."""
+    """A time in the time zone of this machine."""
     return at.astimezone().strftime("%Y-%m-%d %H:%M:%S")

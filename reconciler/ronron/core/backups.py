@@ -1,4 +1,4 @@
-"""Backups as the agents tell of them, and what is wrong with them: values and decisions only.
+"""Backups as values: what the agents report, the conditions of a service's backups, drills and restores.
 
 The documents are those of docs/backup-agent.md; unknown fields come from a newer agent that stays compatible.
 """
@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from ronron.core.model import Instant, Value
 
 
-class _Told(BaseModel):
+class _AgentDocument(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Trouble(_Told):
+class AgentError(_AgentDocument):
     """Why something failed: a code of docs/backup-agent.md, one sentence, and what to do."""
 
     code: str
@@ -25,7 +25,7 @@ class Trouble(_Told):
     hint: str = ""
 
 
-class Dumped(_Told):
+class DatabaseDump(_AgentDocument):
     """The database in a snapshot; `bytes` is the size of the dump."""
 
     major: int
@@ -34,22 +34,22 @@ class Dumped(_Told):
     bytes: int = Field(ge=0)
 
 
-class Files(_Told):
+class Files(_AgentDocument):
     """The files in a snapshot."""
 
     count: int = Field(ge=0)
     bytes: int = Field(ge=0)
 
 
-class Snapshot(_Told):
+class Snapshot(_AgentDocument):
     """One verified snapshot of one service.
 
     Args:
         id: restic's, in full; shortened on screen only.
-        run: the tag that holds the halves of a snapshot together.
+        run: the tag that both halves of a snapshot carry.
         reason: `asked`, `schedule`, `update` or `restore`.
-        revision: the commit that ran, where somebody told the agent.
-        counts: rows that matter, by what they are.
+        revision: the commit that ran, where the caller gave it to the agent.
+        counts: number of rows by what they are, such as `pads`.
     """
 
     id: str
@@ -62,46 +62,47 @@ class Snapshot(_Told):
     image: str
     image_digest: str | None
     revision: str | None
-    database: Dumped | None
+    database: DatabaseDump | None
     counts: Mapping[str, int]
     files: Files
 
 
-class Run(_Told):
+class Run(_AgentDocument):
     """The newest run of one sort; `ok` is None while it runs, or after its process died."""
 
     started: Instant
     finished: Instant | None
     ok: bool | None
-    error: Trouble | None
+    error: AgentError | None
 
 
-class Lock(_Told):
-    """A lock in the repository; stale when its owner is proven dead or has been silent for half an hour."""
+class Lock(_AgentDocument):
+    """A lock in the repository; stale when its owner is dead, or did not renew it for half an hour."""
 
     host: str
     since: Instant
     stale: bool
 
 
-class BackupStatus(_Told):
-    """What an agent says of its service's backups.
+class BackupStatus(_AgentDocument):
+    """The answer of an agent to `status`.
 
     Args:
-        since: when the agent first ran: before the first snapshot, the promise counts from here.
-        reachable: whether the repository was looked at; else `trouble` says why not.
-        promise_hours: how old the newest snapshot may become.
-        drill: how often one is restored: `daily`, `weekly` or `monthly`; so `check`.
+        since: when the agent first ran: the age of a missing first snapshot counts from here.
+        reachable: whether the agent could read the repository; if not, `trouble` says why.
+        max_age_hours: how old the newest snapshot may be. Agents of interface 1 call it `promise_hours`.
+        drill: how often a snapshot is restored for proof: `daily`, `weekly` or `monthly`.
+        check: how often the repository is checked: `daily`, `weekly` or `monthly`.
+        forget: whether the agent removes old snapshots; False for a repository that only takes new ones.
         snapshots: the newest first, ten at most.
         runs: the newest `backup`, `prune`, `check` and `drill`; None for what never ran.
     """
 
-    at: Instant
     service: str
     since: Instant
     reachable: bool
-    trouble: Trouble | None
-    promise_hours: float = Field(gt=0)
+    trouble: AgentError | None
+    max_age_hours: float = Field(gt=0, validation_alias=AliasChoices("max_age_hours", "promise_hours"))
     drill: str
     check: str
     forget: bool
@@ -113,7 +114,7 @@ class BackupStatus(_Told):
 class ConditionKind(StrEnum):
     """What can be wrong with a service's backups; the words stand in `status`, records and history."""
 
-    AGENT_SILENT = "agent silent"
+    AGENT_UNREACHABLE = "agent unreachable"
     REPOSITORY_UNREACHABLE = "repository unreachable"
     OVERDUE = "backup overdue"
     BACKUP_FAILED = "backup failed"
@@ -126,6 +127,11 @@ class ConditionKind(StrEnum):
     DRILL_FAILED = "drill failed"
     DRILL_OVERDUE = "drill overdue"
 
+    @classmethod
+    def _missing_(cls, value: object) -> ConditionKind | None:
+        # Records that an earlier version wrote have the earlier words.
+        return cls.AGENT_UNREACHABLE if value == "agent silent" else None
+
 
 class Condition(Value):
     """One thing that is wrong with the backups of one service.
@@ -133,7 +139,7 @@ class Condition(Value):
     Args:
         service: its name in the inventory.
         kind: in two words.
-        message: in one sentence, with the facts.
+        message: one sentence with the facts.
         hint: what to do.
     """
 
@@ -143,17 +149,17 @@ class Condition(Value):
     hint: str
 
 
-class SeenBackup(Value):
-    """What was last seen of the backups of one service: what stands in the record.
+class BackupSummary(Value):
+    """The backups of one service when its agent was last asked: what the record stores.
 
     Args:
         service: its name in the inventory.
         newest: id of the newest good snapshot, in full; None where there is none.
-        taken: when that was.
+        taken: when that was taken.
         drilled: when the newest drill ended; None where there was none.
-        drill_passed: what it found; None while it runs, or after its process died.
+        drill_passed: its result; None while it runs, or after its process died.
         conditions: what is wrong, in the order of `ConditionKind`.
-        looked_at: when the agent was last asked; None for one that never was.
+        looked_at: when the agent was last asked; None if it never was.
     """
 
     service: str
@@ -165,12 +171,12 @@ class SeenBackup(Value):
     looked_at: Instant | None = None
 
 
-class KeptBundle(Value):
-    """The newest copy of the reconciler's own store and states.
+class OwnBackup(Value):
+    """The newest backup of the reconciler's own records and states.
 
     Args:
-        service: beside whose snapshots it lies.
-        id: of the snapshot that holds it.
+        service: the service beside whose snapshots it is stored.
+        id: of the snapshot that has it.
         at: when it was made.
     """
 
@@ -179,18 +185,23 @@ class KeptBundle(Value):
     at: Instant
 
 
-class DrillResult(Value):
-    """What one drill found.
+class _Result(Value):
+    # The attribute has a plain name, the documents have the key that agents and scripts read.
+    model_config = ConfigDict(serialize_by_alias=True)
+
+
+class DrillResult(_Result):
+    """The result of one drill.
 
     Args:
         service: its name in the inventory.
-        snapshot: id of what was restored, in full.
+        snapshot: id of the snapshot that was restored, in full.
         started, finished: UTC.
-        passed: whether everything below is as it should be.
-        detail: one sentence: what was proven, or what was not.
-        counts: rows found in the restored database.
-        promised: rows that the snapshot's manifest names.
-        probe: what the service's own image answered on the restored data.
+        passed: whether counts, start and probe are as they should be.
+        detail: one sentence: what was proven, or what is wrong.
+        counts: number of rows in the restored database, by what they are.
+        expected: number of rows that the snapshot's manifest has; `promised` in JSON.
+        probe: the answer of the service's own image on the restored data.
     """
 
     service: str
@@ -200,26 +211,36 @@ class DrillResult(Value):
     passed: bool
     detail: str
     counts: Mapping[str, int] = Field(default_factory=dict)
-    promised: Mapping[str, int] = Field(default_factory=dict)
+    expected: Mapping[str, int] = Field(
+        default_factory=dict,
+        validation_alias=AliasChoices("promised", "expected"),
+        serialization_alias="promised",
+    )
     probe: str = ""
 
 
-class Restored(Value):
-    """What a restore did.
+class Restored(_Result):
+    """The result of one restore.
 
     Args:
         service: its name in the inventory.
-        snapshot: id of what was restored.
-        kept: id of the snapshot of what was there before; None where the person said to do without.
-        counts, promised: as in `DrillResult`.
-        healthy: what the probe through the public URL said; None for a service without one.
+        snapshot: id of the snapshot that was restored.
+        safety_snapshot: id of the snapshot of the data that the restore replaced; None where the person
+            asked for none. `kept` in JSON.
+        counts: number of rows in the restored database, by what they are.
+        expected: number of rows that the snapshot's manifest has; `promised` in JSON.
+        healthy: result of the probe through the public URL; None for a service without one.
         detail: one sentence.
     """
 
     service: str
     snapshot: str
-    kept: str | None
+    safety_snapshot: str | None = Field(
+        validation_alias=AliasChoices("kept", "safety_snapshot"), serialization_alias="kept"
+    )
     counts: Mapping[str, int]
-    promised: Mapping[str, int]
+    expected: Mapping[str, int] = Field(
+        validation_alias=AliasChoices("promised", "expected"), serialization_alias="promised"
+    )
     healthy: bool | None
     detail: str

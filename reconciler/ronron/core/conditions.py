@@ -1,6 +1,6 @@
-"""What is wrong with the backups of a service, and when one is restored for proof. Pure.
+"""What is wrong with the backups of a service, and when a drill is due. Pure.
 
-Every condition says the facts that made it hold and what a person does about it.
+Every condition has the facts that prove it and a hint for the person.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from datetime import datetime, timedelta
 from statistics import median
 
 from ronron.core.backups import (
+    AgentError,
     BackupStatus,
+    BackupSummary,
     Condition,
     ConditionKind,
     Lock,
     Run,
-    SeenBackup,
     Snapshot,
-    Trouble,
 )
 from ronron.core.errors import BackupError
 from ronron.core.model import SHORT
@@ -27,79 +27,78 @@ PERIODS: Mapping[str, timedelta] = {
     "weekly": timedelta(days=7),
     "monthly": timedelta(days=31),
 }
-"""How long the words of a declaration are; of a month, the longest."""
+"""The periods of a declaration; a month has its greatest length."""
 
 FIRST_DRILL = timedelta(days=1)
-"""The first drill of an agent, and one after a drill that failed, do not wait for a whole long period."""
+"""The longest wait before the first drill of an agent, and before another drill after one that failed."""
 
-REPLACED = "restore"
-"""The reason of a snapshot of what a restore then put something else in the place of."""
+SAFETY = "restore"
+"""The reason of the safety snapshots that restores take."""
 
 SKEW = timedelta(minutes=5)
 """How far the clocks of two machines may differ before a time counts as odd."""
 
 FEW = 5
-"""How many snapshots before the newest say what is usual: one odd night does not move their median."""
+"""How many earlier snapshots give the usual size: one unusual night does not move their median."""
 
 FLOOR_BYTES = 64 * 1024
-"""A size that fell by less than this says nothing: a dump without any row is of this order."""
+"""A smaller loss of bytes is ignored: a dump without any row has about this size."""
 
 FLOOR_ROWS = 10
-"""A count that fell by less than this is what people do in an evening."""
+"""A smaller loss of rows is ignored: people delete that many in an evening."""
 
 
 def conditions(
-    status: BackupStatus, now: datetime, environment: str = "ENV", container: str = "CONTAINER"
+    status: BackupStatus, now: datetime, environment: str, container: str
 ) -> tuple[Condition, ...]:
-    """Everything that is wrong with the backups of one service, each kind once, in the order of their kinds.
+    """Everything that is wrong with the backups of one service, each kind once, in the order of the kinds.
 
     Args:
-        status: what its agent said.
+        status: the agent's answer.
         now: with a zone.
-        environment: its name, for the commands in the remedies.
-        container: the agent's, likewise.
+        environment: its name, for the commands in the hints.
+        container: name of the agent's container, for the commands in the hints.
     """
-    where = _Where(status.service, environment, container)
+    subject = _Subject(status.service, environment, container)
     runs = status.runs
-    forget = runs.get("prune") if status.forget else None
+    prune = runs.get("prune") if status.forget else None
     found = (
-        _unreachable(status, where),
-        _overdue(status, now, where),
+        _unreachable(status, subject),
+        _overdue(status, now, subject),
         _failed(
-            runs.get("backup"), ConditionKind.BACKUP_FAILED, "the last backup failed", where, "backup now"
+            runs.get("backup"), ConditionKind.BACKUP_FAILED, "the last backup failed", subject, "backup now"
         ),
-        _shrunk(sound(status, now), where),
-        _odd(status, now, where),
-        _failed(forget, ConditionKind.PRUNE_FAILED, "old snapshots were not removed", where, "", "prune"),
+        _shrunk(valid_snapshots(status, now), subject),
+        _odd_time(status, now, subject),
+        _failed(prune, ConditionKind.PRUNE_FAILED, "old snapshots were not removed", subject, "", "prune"),
         _failed(
-            runs.get("check"), ConditionKind.CHECK_FAILED, "the repository is not whole", where, "", "check"
+            runs.get("check"), ConditionKind.CHECK_FAILED, "the repository is damaged", subject, "", "check"
         ),
-        _check_overdue(status, now, where),
-        _stale(status.locks, where),
-        _failed(runs.get("drill"), ConditionKind.DRILL_FAILED, "the last drill failed", where, "drill"),
-        _drill_overdue(status, now, where),
+        _check_overdue(status, now, subject),
+        _stale_lock(status.locks, subject),
+        _failed(runs.get("drill"), ConditionKind.DRILL_FAILED, "the last drill failed", subject, "drill"),
+        _drill_overdue(status, now, subject),
     )
     return tuple(one for one in found if one is not None)
 
 
-def silence(service: str, error: BackupError) -> Condition:
-    """The condition of an agent that cannot be asked; nobody knows then what else is wrong."""
+def agent_unreachable(service: str, error: BackupError) -> Condition:
+    """The condition of an agent that does not answer; nothing else is known then."""
     return Condition(
         service=service,
-        kind=ConditionKind.AGENT_SILENT,
+        kind=ConditionKind.AGENT_UNREACHABLE,
         message=error.message,
-        hint=error.hint
-        or "look at its container with `docker ps -a`, and at what it said with `docker logs`",
+        hint=error.hint or "check its container with `docker ps -a`, and its output with `docker logs`",
     )
 
 
 def drill_due(status: BackupStatus, now: datetime) -> bool:
-    """Whether a snapshot of the service should be restored for proof now.
+    """Whether a drill of the service is due.
 
-    One that failed or never ended is tried again after a day at most, and so is the very first, counted from
-    the agent's own first day.
+    A drill that failed or did not end is repeated after a day at most. So long waits the first drill too,
+    counted from the day on which the agent first ran.
     """
-    if not status.reachable or not sound(status, now):
+    if not status.reachable or not valid_snapshots(status, now):
         return False
     period = PERIODS.get(status.drill, PERIODS["weekly"])
     last = status.runs.get("drill")
@@ -108,28 +107,26 @@ def drill_due(status: BackupStatus, now: datetime) -> bool:
     return now - _when(last) >= (period if last.ok else min(period, FIRST_DRILL))
 
 
-def sound(status: BackupStatus, now: datetime) -> tuple[Snapshot, ...]:
-    """The snapshots that count, the newest first: of the service at work, at a time that can be believed."""
-    odd = set(_odd_ones(status, now))
-    return tuple(one for one in believable(status.snapshots, now) if one.id not in odd)
+def valid_snapshots(status: BackupStatus, now: datetime) -> tuple[Snapshot, ...]:
+    """The snapshots that count, the newest first: no safety snapshots, and none with an odd time."""
+    odd = set(_odd_ids(status, now))
+    return tuple(one for one in plausible_snapshots(status.snapshots, now) if one.id not in odd)
 
 
-def believable(snapshots: Iterable[Snapshot], now: datetime) -> list[Snapshot]:
-    """Snapshots of the service at work that do not claim to be of the future, the newest first.
+def plausible_snapshots(snapshots: Iterable[Snapshot], now: datetime) -> list[Snapshot]:
+    """The snapshots that may be chosen without naming one, the newest first.
 
-    What a restore has kept is what somebody wanted to get rid of: it is there for whoever names it.
+    Those of the future are left out, and so are safety snapshots: they have the data that a restore replaced.
     """
-    good = [one for one in snapshots if one.reason != REPLACED and one.taken <= now + SKEW]
+    good = [one for one in snapshots if one.reason != SAFETY and one.taken <= now + SKEW]
     return sorted(good, key=lambda one: one.taken, reverse=True)
 
 
-def seen(
-    status: BackupStatus, now: datetime, environment: str = "ENV", container: str = "CONTAINER"
-) -> SeenBackup:
-    """What the record keeps of a look at an agent; see `conditions`."""
-    good = sound(status, now)
+def summary(status: BackupStatus, now: datetime, environment: str, container: str) -> BackupSummary:
+    """What the record stores of an agent's answer; arguments as in `conditions`."""
+    good = valid_snapshots(status, now)
     drill = status.runs.get("drill")
-    return SeenBackup(
+    return BackupSummary(
         service=status.service,
         newest=good[0].id if good else None,
         taken=good[0].taken if good else None,
@@ -140,10 +137,12 @@ def seen(
     )
 
 
-def unseen(service: str, error: BackupError, now: datetime, before: SeenBackup | None) -> SeenBackup:
-    """What the record keeps where the agent did not answer: what was known, and that it is silent."""
-    known = before if before is not None else SeenBackup(service=service)
-    return known.with_(conditions=(silence(service, error),), looked_at=now)
+def summary_without_answer(
+    service: str, error: BackupError, now: datetime, before: BackupSummary | None
+) -> BackupSummary:
+    """What the record stores if the agent did not answer: the earlier facts, and that it is unreachable."""
+    known = before if before is not None else BackupSummary(service=service)
+    return known.with_(conditions=(agent_unreachable(service, error),), looked_at=now)
 
 
 def age(between: timedelta) -> str:
@@ -159,8 +158,8 @@ def age(between: timedelta) -> str:
     return "0 s"
 
 
-class _Where:
-    """Of which service a condition is, and how a person gets at it."""
+class _Subject:
+    """The service that a condition is about, and the commands for it."""
 
     def __init__(self, service: str, environment: str, container: str) -> None:
         self.service = service
@@ -180,48 +179,48 @@ class _Where:
 # -- the newest snapshot ---------------------------------------------------------------------------
 
 
-def _overdue(status: BackupStatus, now: datetime, where: _Where) -> Condition | None:
-    good = sound(status, now)
+def _overdue(status: BackupStatus, now: datetime, subject: _Subject) -> Condition | None:
+    good = valid_snapshots(status, now)
     since = good[0].taken if good else status.since
     old = now - since
-    if old <= timedelta(hours=status.promise_hours):
+    if old <= timedelta(hours=status.max_age_hours):
         return None
-    what = f"the newest snapshot is {age(old)} old" if good else f"there is no snapshot after {age(old)}"
-    return where.condition(
+    what = f"the newest snapshot is {age(old)} old" if good else f"no snapshot for {age(old)}"
+    return subject.condition(
         ConditionKind.OVERDUE,
-        f"{what}; {status.promise_hours:g} h are promised",
-        f"take one now: {where.command('backup now')}",
+        f"{what} (max age is {status.max_age_hours:g} h)",
+        f"take one now: {subject.command('backup now')}",
     )
 
 
-def _shrunk(good: Sequence[Snapshot], where: _Where) -> Condition | None:
+def _shrunk(good: Sequence[Snapshot], subject: _Subject) -> Condition | None:
     if len(good) < 2:
         return None
     newest, before = good[0], good[1 : FEW + 1]
-    same = newest.image == before[0].image
-    falls = [
-        *_fall("bytes of the database", _dump(newest), map(_dump, before), FLOOR_BYTES),
-        *_fall("bytes of files", newest.files.bytes, (one.files.bytes for one in before), FLOOR_BYTES),
+    same_image = newest.image == before[0].image
+    losses = [
+        *_loss("bytes of the database", _dump_bytes(newest), map(_dump_bytes, before), FLOOR_BYTES),
+        *_loss("bytes of files", newest.files.bytes, (one.files.bytes for one in before), FLOOR_BYTES),
     ]
     for what in sorted({name for one in before for name in one.counts}):
-        # Another version may well have other tables; the same version has lost one.
-        if what in newest.counts or same:
+        # Another version may have other tables; the same version without a table has lost it.
+        if what in newest.counts or same_image:
             known = (one.counts[what] for one in before if what in one.counts)
-            falls += _fall(what, newest.counts.get(what, 0), known, FLOOR_ROWS)
-    if not falls:
+            losses += _loss(what, newest.counts.get(what, 0), known, FLOOR_ROWS)
+    if not losses:
         return None
-    return where.condition(
+    return subject.condition(
         ConditionKind.SHRUNK,
-        f"snapshot {newest.id[:SHORT]} holds {', '.join(falls)}",
-        f"look at what is gone; an earlier snapshot has it: {where.command('backup list')}",
+        f"snapshot {newest.id[:SHORT]} has {', '.join(losses)}",
+        f"find out what is missing; an earlier snapshot has it: {subject.command('backup list')}",
     )
 
 
-def _dump(snapshot: Snapshot) -> int:
+def _dump_bytes(snapshot: Snapshot) -> int:
     return snapshot.database.bytes if snapshot.database else 0
 
 
-def _fall(what: str, now: int, before: Iterable[int], floor: int) -> list[str]:
+def _loss(what: str, now: int, before: Iterable[int], floor: int) -> list[str]:
     usual = median(before)
     emptied = now == 0 < usual
     if emptied or (now < usual / 2 and usual - now > floor):
@@ -229,12 +228,12 @@ def _fall(what: str, now: int, before: Iterable[int], floor: int) -> list[str]:
     return []
 
 
-def _odd_ones(status: BackupStatus, now: datetime) -> tuple[str, ...]:
-    """Ids of snapshots that say a time at which nobody took one.
+def _odd_ids(status: BackupStatus, now: datetime) -> tuple[str, ...]:
+    """Ids of snapshots with a time at which the agent took none.
 
     A repository that only takes new snapshots can be filled with invented ones (`restic backup --time`), and
-    the retention then drops the real ones: https://github.com/restic/restic/issues/22057. The agent's journal
-    is not in the repository, so what is newer than its last backup, or than now, was not taken by it.
+    the retention then removes the real ones: https://github.com/restic/restic/issues/22057. The agent's
+    journal is not in the repository: what is newer than its last backup, or than now, is not the agent's.
     """
     last = status.runs.get("backup")
     latest = now + SKEW
@@ -243,86 +242,88 @@ def _odd_ones(status: BackupStatus, now: datetime) -> tuple[str, ...]:
     return tuple(one.id for one in status.snapshots if one.taken > latest)
 
 
-def _odd(status: BackupStatus, now: datetime, where: _Where) -> Condition | None:
-    odd = _odd_ones(status, now)
+def _odd_time(status: BackupStatus, now: datetime, subject: _Subject) -> Condition | None:
+    odd = _odd_ids(status, now)
     if not odd:
         return None
     first = next(one for one in status.snapshots if one.id == odd[0])
-    many = f"{len(odd)} snapshots say times" if len(odd) > 1 else "a snapshot says a time"
-    return where.condition(
+    many = f"{len(odd)} snapshots have times" if len(odd) > 1 else "a snapshot has a time"
+    return subject.condition(
         ConditionKind.ODD_TIME,
         f"{many} at which the agent took none: {first.id[:SHORT]} of {first.taken:%Y-%m-%d %H:%M:%S %Z}",
-        "see whether a clock is wrong; if none is, somebody writes into the repository: change its login,"
-        f" and compare with {where.command('backup list')}",
+        "check the clocks; if they are right, somebody else writes into the repository: change its login,"
+        f" and compare with {subject.command('backup list')}",
     )
 
 
-# -- what the agent ran ----------------------------------------------------------------------------
+# -- the agent's runs ------------------------------------------------------------------------------
 
 
 def _failed(
-    run: Run | None, kind: ConditionKind, what: str, where: _Where, command: str, inside: str = ""
+    run: Run | None, kind: ConditionKind, what: str, subject: _Subject, command: str, inside: str = ""
 ) -> Condition | None:
     if run is None or run.ok is not False:
         return None
-    trouble = run.error or Trouble(code="failed", message="it did not say why")
-    again = f"try again: {where.command(command)}" if command else where.inside(inside)
-    return where.condition(
+    error = run.error or AgentError(code="failed", message="the agent gave no reason")
+    again = f"try again: {subject.command(command)}" if command else subject.inside(inside)
+    return subject.condition(
         kind,
-        f"{what}: {trouble.message} ({_when(run):%Y-%m-%d %H:%M %Z})",
-        f"{trouble.hint}; then {again}" if trouble.hint else again,
+        f"{what}: {error.message} ({_when(run):%Y-%m-%d %H:%M %Z})",
+        f"{error.hint}; then {again}" if error.hint else again,
     )
 
 
-def _check_overdue(status: BackupStatus, now: datetime, where: _Where) -> Condition | None:
+def _check_overdue(status: BackupStatus, now: datetime, subject: _Subject) -> Condition | None:
     last = status.runs.get("check")
     since = _when(last) if last else status.since
     if now - since <= 2 * PERIODS.get(status.check, PERIODS["weekly"]):
         return None
-    ago = f"was {age(now - since)} ago" if last else f"never was, in {age(now - since)}"
-    return where.condition(
+    return subject.condition(
         ConditionKind.CHECK_OVERDUE,
-        f"the last check of the repository {ago}; {status.check} is promised",
-        where.inside("check"),
+        f"no check of the repository for {_days(now - since)} ({status.check} is configured)",
+        subject.inside("check"),
     )
 
 
-def _stale(locks: Sequence[Lock], where: _Where) -> Condition | None:
+def _stale_lock(locks: Sequence[Lock], subject: _Subject) -> Condition | None:
     stale = [lock for lock in locks if lock.stale]
     if not stale:
         return None
     oldest = min(stale, key=lambda lock: lock.since)
-    return where.condition(
+    return subject.condition(
         ConditionKind.STALE_LOCK,
         f"{oldest.host} left a lock in the repository at {oldest.since:%Y-%m-%d %H:%M %Z},"
-        " and its process is gone",
-        f"the next backup removes it: {where.command('backup now')}",
+        " and its process has ended",
+        f"the next backup removes it: {subject.command('backup now')}",
     )
 
 
-def _drill_overdue(status: BackupStatus, now: datetime, where: _Where) -> Condition | None:
+def _drill_overdue(status: BackupStatus, now: datetime, subject: _Subject) -> Condition | None:
     last = status.runs.get("drill")
     since = _when(last) if last else status.since
     if now - since <= PERIODS.get(status.drill, PERIODS["weekly"]) * 1.25:
         return None
-    ago = f"was {age(now - since)} ago" if last else f"never was, in {age(now - since)}"
-    return where.condition(
+    return subject.condition(
         ConditionKind.DRILL_OVERDUE,
-        f"the last drill {ago}; {status.drill} is promised",
-        f"make one now: {where.command('drill')}",
+        f"no drill for {_days(now - since)} ({status.drill} is configured)",
+        f"run one now: {subject.command('drill')}",
     )
 
 
-def _unreachable(status: BackupStatus, where: _Where) -> Condition | None:
+def _unreachable(status: BackupStatus, subject: _Subject) -> Condition | None:
     if status.reachable:
         return None
-    trouble = status.trouble or Trouble(code="unreachable", message="the agent did not say why")
-    return where.condition(
+    error = status.trouble or AgentError(code="unreachable", message="the agent gave no reason")
+    return subject.condition(
         ConditionKind.REPOSITORY_UNREACHABLE,
-        f"the agent cannot look into the repository: {trouble.message}",
-        trouble.hint or f"mend it, then look again: {where.command('backup status')}",
+        f"the agent cannot read the repository: {error.message}",
+        error.hint or f"fix that, then check again: {subject.command('backup status')}",
     )
 
 
 def _when(run: Run) -> datetime:
     return run.finished or run.started
+
+
+def _days(between: timedelta) -> str:
+    return "1 day" if between.days == 1 else f"{between.days} days"

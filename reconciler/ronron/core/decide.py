@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from ronron.core.model import Decision, Reason, Request, Revision
@@ -10,19 +11,9 @@ from ronron.core.policy import Policy, Promotion, Retry
 from ronron.core.record import Record
 
 
-def decide(
-    desired: Revision,
-    digest: str,
-    record: Record,
-    policy: Policy,
-    now: datetime,
-    *,
-    request: Request | None = None,
-    approvals: Set[str] = frozenset(),
-    others: Mapping[str, Record] | None = None,
-    silent: Set[str] = frozenset(),
-) -> Decision:
-    """What to do about one environment, and why: the first rule that holds.
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """Everything that a decision about one environment depends on.
 
     Args:
         desired: the revision that its reference stands at.
@@ -30,14 +21,31 @@ def decide(
         record: what is remembered of it.
         policy: its policy.
         now: UTC.
-        request: the newest manual ask, served or not.
-        approvals: plan identities to which a person said yes.
+        request: the newest manual request, served or not.
+        approvals: identities of the approved plans.
         others: records of the environments that `policy.after` names, by name.
-        silent: names of the machines that `record.partly` waits for and that still do not answer.
+        unreachable: names of the machines that `record.degraded` waits for and that are still unreachable.
+    """
+
+    desired: Revision
+    digest: str
+    record: Record
+    policy: Policy
+    now: datetime
+    request: Request | None = None
+    approvals: Set[str] = frozenset()
+    others: Mapping[str, Record] = field(default_factory=dict)
+    unreachable: Set[str] = frozenset()
+
+
+def decide(observed: Observed) -> Decision:
+    """What to do about one environment, and why: the first rule that holds.
 
     Returns:
-        A decision; `look_again` is set where time alone can change it.
+        A decision; `poll_again_at` is set where time alone can change it.
     """
+    desired, record, policy, now = observed.desired, observed.record, observed.policy, observed.now
+    request, unreachable = observed.request, observed.unreachable
     asked = request is not None and request.id > record.served
     again = record.attempted is not None and record.attempted.commit == desired.commit
     there = record.current is not None and record.digest is not None
@@ -54,46 +62,47 @@ def decide(
 
     if there and record.current is not None and record.current.commit == desired.commit:
         return _because(Reason.UP_TO_DATE, f"{desired.short} is live")
-    if there and record.digest == digest:
+    if there and record.digest == observed.digest:
         return _because(
             Reason.NOTHING_RELEVANT, f"{desired.short} changes nothing that {policy.name} depends on"
         )
 
-    if again and record.held is not None:
-        if record.held.identity in approvals and not record.held.forbidden:
-            return _because(Reason.APPROVED, f"plan {record.held.identity[:12]} was approved")
+    if again and record.waiting is not None:
+        if record.waiting.identity in observed.approvals and not record.waiting.forbidden:
+            return _because(Reason.APPROVED, f"plan {record.waiting.identity[:12]} was approved")
         return _because(
-            Reason.WAITING_FOR_APPROVAL, f"plan {record.held.identity[:12]} waits", record.held.why
+            Reason.WAITING_FOR_APPROVAL, f"plan {record.waiting.identity[:12]} waits", record.waiting.why
         )
-    if again and record.failures >= policy.retry.limit:
-        return _because(Reason.GAVE_UP, f"gave up after {record.failures} failures", record.failure or "")
-    if again and record.failures and record.failed_at is not None:
-        until = record.failed_at + backoff(record.failures, policy.retry)
+    failed = record.failed if again else None
+    if failed is not None and failed.times >= policy.retry.limit:
+        return _because(Reason.GAVE_UP, f"gave up after {failed.times} failures", failed.message)
+    if failed is not None:
+        until = failed.at + backoff(failed.times, policy.retry)
         if now < until:
-            why = f"cooling down until {until:%H:%M:%S} UTC after {_times(record.failures)}"
-            return _because(Reason.COOLING_DOWN, why, record.failure or "", look_again=until)
+            why = f"backing off until {until:%H:%M:%S} UTC after {_times(failed.times)}"
+            return _because(Reason.BACKING_OFF, why, failed.message, poll_again_at=until)
 
-    partly = record.partly if again else None
-    if partly is not None and partly.revision.commit != desired.commit:
-        partly = None
-    if partly is not None and set(partly.left_out.machines) <= silent:
-        return _because(Reason.PARTLY_LIVE, f"{desired.short} is partly live", partly.left_out.why)
+    degraded = record.degraded if again else None
+    if degraded is not None and degraded.revision.commit != desired.commit:
+        degraded = None
+    if degraded is not None and set(degraded.excluded.machines) <= unreachable:
+        return _because(Reason.DEGRADED, f"{desired.short} is degraded", degraded.excluded.why)
 
     if policy.after is not None:
-        missing, when = promotion(desired, policy.after, others or {}, now)
+        missing, when = promotion(desired, policy.after, observed.others, now)
         if missing:
-            return _because(Reason.NOT_PROMOTED, missing, look_again=when)
+            return _because(Reason.NOT_PROMOTED, missing, poll_again_at=when)
     if policy.window is not None and not policy.window.is_open(now):
         opening = policy.window.next_opening(now)
         why = f"its window opens at {opening:%Y-%m-%d %H:%M} UTC"
-        return _because(Reason.OUTSIDE_WINDOW, why, look_again=opening)
+        return _because(Reason.OUTSIDE_WINDOW, why, poll_again_at=opening)
 
-    if record.updated is None and not record.failures:
+    if record.updated is None and record.failed is None:
         return _because(Reason.NEVER_UPDATED, f"{policy.name} was never updated; {desired.short} is wanted")
-    if again and record.failures:
-        return _because(Reason.RETRY, f"trying {desired.short} again after {_times(record.failures)}")
-    if partly is not None:
-        back = ", ".join(name for name in partly.left_out.names if name not in silent)
+    if failed is not None:
+        return _because(Reason.RETRY, f"trying {desired.short} again after {_times(failed.times)}")
+    if degraded is not None:
+        back = ", ".join(name for name in degraded.excluded.names if name not in unreachable)
         return _because(Reason.MACHINE_ANSWERS, f"{desired.short} is wanted on {back}, too")
     return _because(Reason.NEW_REVISION, f"{desired.short} is wanted, {_last(record)}")
 
@@ -145,8 +154,10 @@ def promotion(
     )
 
 
-def _because(reason: Reason, fact: str, detail: str = "", *, look_again: datetime | None = None) -> Decision:
-    return Decision(reason=reason, why=f"{fact}: {detail}" if detail else fact, look_again=look_again)
+def _because(
+    reason: Reason, fact: str, detail: str = "", *, poll_again_at: datetime | None = None
+) -> Decision:
+    return Decision(reason=reason, why=f"{fact}: {detail}" if detail else fact, poll_again_at=poll_again_at)
 
 
 def _times(failures: int) -> str:

@@ -67,7 +67,7 @@ def digest(entries: Mapping[str, str], stack_files: Mapping[str, str], *, config
 
 
 def identity(
-    commit: str, digest_: str, engine: str, changes: Iterable[Change], without: Iterable[str] = ()
+    commit: str, digest_: str, engine: str, changes: Iterable[Change], excluded: Iterable[str] = ()
 ) -> str:
     """What an approval is bound to: the revision, what it depends on, the engine, and what would be done.
 
@@ -76,7 +76,7 @@ def identity(
         digest_: see `digest`.
         engine: the engine's version: another one may carry out the same plan differently.
         changes: of the preview; quiet ones do not count, order does not count, nor that of properties.
-        without: names of the machines that are left out; their order does not count.
+        excluded: names of the excluded machines; their order does not count.
 
     Returns:
         64 hexadecimal characters; any change of the above gives another one.
@@ -87,9 +87,10 @@ def identity(
         if change.operation not in QUIET
     )
     document: dict[str, object] = {"commit": commit, "digest": digest_, "engine": engine, "steps": steps}
-    if left_out := sorted(without):
-        # Only then: plans that wait for an approval keep their identity with a newer release.
-        document["without"] = left_out
+    if names := sorted(excluded):
+        # Only then, and under its first name: a plan that waits for an approval has the same identity with a
+        # newer release.
+        document["without"] = names
     return _hash(document)
 
 

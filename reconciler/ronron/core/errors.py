@@ -22,7 +22,7 @@
   x StoreError
     + RecordCorruptError
   x BackupError                  an agent, its repository, a restore or a drill failed
-    + AgentSilentError           retryable: its container or its Docker does not answer
+    + AgentUnreachableError           retryable: its container or its Docker does not answer
     + SnapshotUnfitError         of another service, or of a newer version than the one that runs
 ```
 
@@ -189,7 +189,7 @@ class BackupError(ReconcilerError):
     """A backup agent, its repository, a restore or a drill failed; it says how the service stands."""
 
 
-class AgentSilentError(BackupError):
+class AgentUnreachableError(BackupError):
     """A backup agent's container, or the Docker that runs it, does not answer."""
 
     retryable = True

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ronron.core.value import Value
 
 
-class LeftOut(Value):
+class Excluded(Value):
     """Machines that did not answer, so that an update went on without what is on them.
 
     Args:

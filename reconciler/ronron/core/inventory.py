@@ -1,6 +1,6 @@
-"""Reads the stack output `inventory`: the one thing that a program tells the reconciler.
+"""Reads the stack output `inventory`, through which a program describes its stack to the reconciler.
 
-The document is described by docs/schemas/inventory.schema.json; a contract test holds both halves to it.
+docs/schemas/inventory.schema.json describes the document; a contract test compares both halves with it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class _Part(BaseModel):
 
 
 class Collective(_Part):
-    """Who it belongs to."""
+    """The collective that the stack belongs to."""
 
     name: str
     domain: str
@@ -52,8 +52,8 @@ class Machine(_Part):
 
     Args:
         docker: the address of its engine.
-        host_key: what ssh must find there.
-        proxmox: the virtual machine that it is; None for one that was there already.
+        host_key: the key that ssh must find there; None for a machine that is reached by a local socket.
+        proxmox: its virtual machine; None for a machine that the program did not make.
     """
 
     docker: str
@@ -62,7 +62,7 @@ class Machine(_Part):
 
 
 class Probe(_Part):
-    """How to see that a service does its work: a URL, good statuses, a text that must be there."""
+    """How to probe a service: a public URL, the good statuses, and a text that the answer must contain."""
 
     url: str
     status: tuple[int, ...] = Field(min_length=1)
@@ -70,7 +70,7 @@ class Probe(_Part):
 
 
 class Database(_Part):
-    """A service's own database."""
+    """The database of one service."""
 
     engine: str
     major: int
@@ -80,7 +80,7 @@ class Database(_Part):
 
 
 class Volume(_Part):
-    """A Docker volume that must last, the path it is mounted at, and what it holds: database or files."""
+    """A Docker volume with data: its name, the path at which it is mounted, and `database` or `files`."""
 
     name: str
     path: str
@@ -88,7 +88,7 @@ class Volume(_Part):
 
 
 class InsideProbe(_Part):
-    """How to see that a service does its work from within its own network, without the edge."""
+    """How to probe a service on its private network, without the edge."""
 
     port: int
     path: str
@@ -101,13 +101,13 @@ class Backup(_Part):
 
     Args:
         container: the agent's.
-        repository: where the snapshots go; no secret in it.
+        repository: address of the snapshots' repository, without secrets.
         drill: how often one is restored: `daily`, `weekly` or `monthly`.
         network: the service's private one.
         volumes: physical names of the volumes of files, by role; the agent sees them as `/data/<role>`.
-        uploaded: files that were written into a container outside its volumes, by container: a copy of the
-            container needs them too.
-        probe: None for a service that answers no HTTP.
+        uploaded: files that were written into a container outside of its volumes, by container: a clone needs
+            them too.
+        probe: None for a service without HTTP.
     """
 
     container: str
@@ -120,11 +120,11 @@ class Backup(_Part):
 
 
 class Service(_Part):
-    """One service as it was last updated.
+    """One service as of the last update.
 
     Args:
-        resource: URN of its component; None where the program does not say, and then every change
-            counts as one of this service.
+        resource: URN of its component; None if the program does not give it: then every change counts as a
+            change of this service.
     """
 
     kind: str
@@ -142,7 +142,7 @@ class Service(_Part):
 
 
 class Inventory(_Part):
-    """What a stack holds: machines and services by name."""
+    """The machines and services of a stack, by name."""
 
     version: Literal[1]
     collective: Collective
@@ -151,10 +151,10 @@ class Inventory(_Part):
 
 
 def read_inventory(output: object | None) -> Inventory | None:
-    """The inventory that a stack exports, or None for a project without one.
+    """The inventory that a stack exports; None for a project without one.
 
     Raises:
-        ConfigError: it is of another version, or not an inventory.
+        ConfigError: it has another version, or is not an inventory.
     """
     if output is None:
         return None
@@ -177,10 +177,10 @@ def read_inventory(output: object | None) -> Inventory | None:
 
 
 def touched(changes: Iterable[Change], inventory: Inventory) -> tuple[str, ...]:
-    """Names of the services that an update may have disturbed, sorted.
+    """Names of the services that an update may affect, sorted.
 
-    A change below a service's component touches that service. A change that is below no service (the
-    edge, a machine) touches them all.
+    A change below the component of a service affects that service. A change below none (the edge, a machine)
+    affects all services.
     """
     owner = {service.resource: name for name, service in inventory.services.items() if service.resource}
     found: set[str] = {name for name, service in inventory.services.items() if not service.resource}
@@ -196,12 +196,12 @@ def touched(changes: Iterable[Change], inventory: Inventory) -> tuple[str, ...]:
     return tuple(sorted(found)) if any_change else ()
 
 
-def reprobed(before: object | None, inventory: Inventory) -> tuple[str, ...]:
-    """Names of the services that are probed otherwise than an earlier inventory said, sorted.
+def changed_probes(before: object | None, inventory: Inventory) -> tuple[str, ...]:
+    """Names of the services whose probe differs from that in an earlier inventory, sorted.
 
     Args:
-        before: the stack output as it was; one that cannot be read says nothing of any service.
-        inventory: as it is.
+        before: the earlier stack output; if it cannot be read, every service with a probe counts.
+        inventory: the present one.
     """
     try:
         earlier = read_inventory(before)

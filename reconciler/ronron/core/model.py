@@ -5,10 +5,12 @@ The policy of an environment is in `policy.py`, what is remembered between passe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import ClassVar
 
-from ronron.core.excluded import LeftOut
+from ronron.core.excluded import Excluded
 from ronron.core.value import Commit as Commit
 from ronron.core.value import Instant as Instant
 from ronron.core.value import Value as Value
@@ -112,14 +114,12 @@ class Preview(Value):
         changes: every step, quiet ones too, in the engine's order.
         plan: the saved plan that an update has to keep to; None where the engine cannot save one.
         identity: what an approval is bound to; see `digest.identity`.
-        resources: how many resources the stack had before.
         messages: warnings and errors of the program and the engine, redacted.
     """
 
     changes: tuple[Change, ...]
     plan: Path | None = None
     identity: str
-    resources: int = 0
     messages: tuple[str, ...] = ()
 
     @property
@@ -163,13 +163,11 @@ class StackState(Value):
 
     Args:
         exists: whether the stack is there at all.
-        resources: how many resources it has.
         pending: operations that an update began and never ended, as `creating <urn>`.
         inventory: the stack output `inventory`, or None.
     """
 
     exists: bool
-    resources: int = 0
     pending: tuple[str, ...] = ()
     inventory: object | None = None
 
@@ -222,14 +220,25 @@ class Reason(StrEnum):
     APPROVED = "approved"
     NOT_PROMOTED = "not promoted yet"
     OUTSIDE_WINDOW = "outside its window"
-    COOLING_DOWN = "cooling down"
+    BACKING_OFF = "backing off"
     GAVE_UP = "gave up"
     RETRY = "retry"
     NEW_REVISION = "new revision"
-    PARTLY_LIVE = "partly live"
+    DEGRADED = "degraded"
     MACHINE_ANSWERS = "a machine answers again"
     NOTHING_RELEVANT = "nothing relevant changed"
     UP_TO_DATE = "up to date"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Reason | None:
+        return _FORMER_REASONS.get(value)
+
+
+_FORMER_REASONS: dict[object, Reason] = {
+    "partly live": Reason.DEGRADED,
+    "cooling down": Reason.BACKING_OFF,
+}
+"""Words of earlier releases, as stored records and passes have them."""
 
 
 STEP_OF: dict[Reason, Step] = {
@@ -242,11 +251,11 @@ STEP_OF: dict[Reason, Step] = {
     Reason.APPROVED: Step.PREVIEW,
     Reason.NOT_PROMOTED: Step.WAIT,
     Reason.OUTSIDE_WINDOW: Step.WAIT,
-    Reason.COOLING_DOWN: Step.WAIT,
+    Reason.BACKING_OFF: Step.WAIT,
     Reason.GAVE_UP: Step.WAIT,
     Reason.RETRY: Step.PREVIEW,
     Reason.NEW_REVISION: Step.PREVIEW,
-    Reason.PARTLY_LIVE: Step.WAIT,
+    Reason.DEGRADED: Step.WAIT,
     Reason.MACHINE_ANSWERS: Step.PREVIEW,
     Reason.NOTHING_RELEVANT: Step.ADOPT,
     Reason.UP_TO_DATE: Step.WAIT,
@@ -259,12 +268,14 @@ class Decision(Value):
     Args:
         reason: which rule held.
         why: the same as a sentence for people, with the facts that made it hold.
-        look_again: not before this time is another look worth it; None means at the next poll.
+        poll_again_at: not before this time is another look worth it; None means at the next poll.
     """
 
     reason: Reason
     why: str
-    look_again: Instant | None = None
+    poll_again_at: Instant | None = None
+
+    former_names: ClassVar[Mapping[str, str | None]] = {"look_again": "poll_again_at"}
 
     @property
     def step(self) -> Step:
@@ -277,12 +288,24 @@ class OutcomeKind(StrEnum):
 
     UNCHANGED = "unchanged"
     UPDATED = "updated"
-    PARTLY_LIVE = "partly live"
+    DEGRADED = "degraded"
     """Everything was done but for what is on machines that do not answer."""
-    HELD = "held"
+    WAITING = "waiting"
+    """For a person: for an approval, or for another revision where the plan is forbidden."""
     FAILED = "failed"
     INTERRUPTED = "interrupted"
     ROLLED_BACK = "rolled back"
+
+    @classmethod
+    def _missing_(cls, value: object) -> OutcomeKind | None:
+        return _FORMER_OUTCOMES.get(value)
+
+
+_FORMER_OUTCOMES: dict[object, OutcomeKind] = {
+    "partly live": OutcomeKind.DEGRADED,
+    "held": OutcomeKind.WAITING,
+}
+"""Words of earlier releases, as stored passes have them."""
 
 
 class ProbeResult(Value):
@@ -317,14 +340,14 @@ class Outcome(Value):
         hint: what a person should do; empty where there is nothing to do.
         verdict: of the preview, where there was one.
         identity: of the previewed plan, where there was one: what an approval would name.
-        changes: the touching changes: previewed ones when held, carried-out ones when updated.
+        changes: the touching changes: previewed ones when waiting, carried-out ones when updated.
         probes: one for each touched service.
         retryable: whether trying the same revision again can help.
-        busy: another live process holds the stack; nothing was done and nothing counts as a failure.
+        locked: another live process works on the stack; nothing was done and nothing counts as a failure.
         adopted: the engine was not started: the revision changes nothing the environment depends on.
         restored: the revision that a rollback went back to.
         snapshots: of the touched services, taken before anything was changed.
-        left_out: machines that did not answer and what is on them, which stayed as it was; None for none.
+        excluded: machines that did not answer and what is on them, which stayed as it was; None for none.
     """
 
     kind: OutcomeKind
@@ -335,11 +358,13 @@ class Outcome(Value):
     changes: tuple[Change, ...] = ()
     probes: tuple[ProbeResult, ...] = ()
     retryable: bool = False
-    busy: bool = False
+    locked: bool = False
     adopted: bool = False
     restored: Revision | None = None
     snapshots: tuple[TakenSnapshot, ...] = ()
-    left_out: LeftOut | None = None
+    excluded: Excluded | None = None
+
+    former_names: ClassVar[Mapping[str, str | None]] = {"left_out": "excluded", "busy": "locked"}
 
 
 class Pass(Value):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ronron.core.errors import EngineInterruptedError, ReconcilerError, StackLockedError
-from ronron.core.excluded import LeftOut
+from ronron.core.excluded import Excluded
 from ronron.core.model import (
     SHORT,
     Operation,
@@ -58,34 +58,34 @@ def seen(
     )
 
 
-def in_part(outcome: Outcome, revision: Revision, left_out: LeftOut | None) -> Outcome:
-    """The same outcome where some machines were left out: what went well is then partly live.
+def in_part(outcome: Outcome, revision: Revision, excluded: Excluded | None) -> Outcome:
+    """The same outcome where some machines were left out: what went well is then degraded.
 
     Args:
         outcome: of what answers.
         revision: that it was brought to.
-        left_out: None where every machine answers.
+        excluded: None where every machine answers.
     """
-    if left_out is None:
+    if excluded is None:
         return outcome
     if outcome.kind not in {OutcomeKind.UPDATED, OutcomeKind.UNCHANGED}:
-        return outcome.with_(left_out=left_out)
+        return outcome.with_(excluded=excluded)
     return outcome.with_(
-        kind=OutcomeKind.PARTLY_LIVE,
-        message=f"{revision.short} is partly live: {left_out.why}",
-        hint=hint_for(left_out),
-        left_out=left_out,
+        kind=OutcomeKind.DEGRADED,
+        message=f"{revision.short} is degraded: {excluded.why}",
+        hint=hint_for(excluded),
+        excluded=excluded,
     )
 
 
-def hint_for(left_out: LeftOut) -> str:
+def hint_for(excluded: Excluded) -> str:
     """What a person does about machines that do not answer."""
-    names = " and ".join(left_out.names)
-    them = "it" if len(left_out.names) == 1 else "one of them"
+    names = " and ".join(excluded.names)
+    them = "it" if len(excluded.names) == 1 else "one of them"
     return f"bring {names} back: once {them} answers, ronron watch goes on by itself, and ronron update does"
 
 
-def held(environment: str, preview: Preview, verdict: Verdict) -> Outcome:
+def waiting(environment: str, preview: Preview, verdict: Verdict) -> Outcome:
     """The outcome of a preview that waits for a person, or is refused for good."""
     if verdict.kind is VerdictKind.FORBIDDEN:
         hint = "push a revision that keeps something, or destroy the stack by hand with pulumi destroy"
@@ -93,7 +93,7 @@ def held(environment: str, preview: Preview, verdict: Verdict) -> Outcome:
         yes = f"ronron approve {environment} {preview.identity[:SHORT]}"
         hint = f"look at it with ronron preview {environment}, then say yes with {yes}"
     return Outcome(
-        kind=OutcomeKind.HELD,
+        kind=OutcomeKind.WAITING,
         message=verdict.why,
         hint=hint,
         verdict=verdict,
@@ -103,11 +103,11 @@ def held(environment: str, preview: Preview, verdict: Verdict) -> Outcome:
 
 
 def failed(error: ReconcilerError) -> Outcome:
-    """The outcome of a pass that an error ended; being stopped or finding the stack busy is no failure."""
+    """The outcome of a pass that an error ended; being stopped or finding the stack locked is no failure."""
     if isinstance(error, EngineInterruptedError):
         return Outcome(kind=OutcomeKind.INTERRUPTED, message=str(error), hint=error.hint, retryable=True)
     if isinstance(error, StackLockedError):
         return Outcome(
-            kind=OutcomeKind.INTERRUPTED, message=str(error), hint=error.hint, retryable=True, busy=True
+            kind=OutcomeKind.INTERRUPTED, message=str(error), hint=error.hint, retryable=True, locked=True
         )
     return Outcome(kind=OutcomeKind.FAILED, message=str(error), hint=error.hint, retryable=error.retryable)

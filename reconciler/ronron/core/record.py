@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from ronron.core.backups import KeptBundle, SeenBackup
-from ronron.core.excluded import LeftOut
+from ronron.core.backups import BackupSummary, OwnBackup
+from ronron.core.excluded import Excluded
 from ronron.core.model import (
     Decision,
     Instant,
@@ -29,7 +29,7 @@ class Suspension(Value):
     why: str = ""
 
 
-class Held(Value):
+class WaitingPlan(Value):
     """A preview that waits for a person: of which revision, under which identity, and why.
 
     What is forbidden waits for another revision: no approval lifts it.
@@ -42,12 +42,28 @@ class Held(Value):
     forbidden: bool = False
 
 
-class Partly(Value):
+class Degraded(Value):
     """A revision that is live on some machines only: which, what it was brought without, and since when."""
 
     revision: Revision
-    left_out: LeftOut
+    excluded: Excluded
     since: Instant
+
+    former_names: ClassVar[Mapping[str, str | None]] = {"left_out": "excluded"}
+
+
+class Failure(Value):
+    """Failed passes in a row, all for one revision.
+
+    Args:
+        times: how many.
+        at: when the last one ended.
+        message: of the last one.
+    """
+
+    times: Annotated[int, Field(ge=1)]
+    at: Instant
+    message: str
 
 
 class Running(Value):
@@ -66,6 +82,9 @@ class Running(Value):
     engine: ProcessMark | None = None
 
 
+_FORMER_FAILURE = frozenset({"failures", "failed_at", "failure"})
+
+
 class Record(Value):
     """What is remembered of one environment.
 
@@ -82,18 +101,18 @@ class Record(Value):
             is live, or not the same is live everywhere.
         current: the newest revision that is the same as `updated` in all that matters.
         healthy: the last revision whose probes all succeeded, and since when.
-        failures: in a row, of `attempted`; with the time and message of the last.
+        failed: the failed passes in a row for `attempted`; None after one that did not fail.
         stalled: why nothing but a person or a new revision can help, or None.
-        held: the preview that waits for an approval, or None.
-        partly: the revision that is live but for some machines, or None; `updated` and `current` are then of
-            the last one that was live everywhere.
+        waiting: the plan that waits for an approval, or None.
+        degraded: the revision that is live but for some machines, or None; `updated` and `current` are then
+            of the last one that was live everywhere.
         running: the pass under way, or None.
         interrupted: the last pass did not end; the next one begins without waiting.
         served: number of the last request that was served.
-        decision: the last one, with its time: what `explain` answers from.
+        decision: the last one: what `explain` answers from.
         inventory: the stack output `inventory` after the last pass that read one.
-        backups: what was last seen of the backups, by service. Only `Store.see` writes it and `kept`.
-        kept: the newest copy of the reconciler's own store and states, or None.
+        backups: the last check of the backups, by service; only `Store.save_backups` writes it and `kept`.
+        kept: the newest backup of our own records and states, or None.
     """
 
     version: Literal[1] = 1
@@ -108,20 +127,40 @@ class Record(Value):
     current: Revision | None = None
     healthy: Revision | None = None
     healthy_since: Instant | None = None
-    failures: int = 0
-    failed_at: Instant | None = None
-    failure: str | None = None
+    failed: Failure | None = None
     stalled: str | None = None
-    held: Held | None = None
-    partly: Partly | None = None
+    waiting: WaitingPlan | None = None
+    degraded: Degraded | None = None
     running: Running | None = None
     interrupted: bool = False
     served: int = 0
     decision: Decision | None = None
-    decided_at: Instant | None = None
     inventory: object | None = None
-    backups: Mapping[str, SeenBackup] = Field(default_factory=dict)
-    kept: KeptBundle | None = None
+    backups: Mapping[str, BackupSummary] = Field(default_factory=dict)
+    kept: OwnBackup | None = None
+
+    former_names: ClassVar[Mapping[str, str | None]] = {
+        "partly": "degraded",
+        "held": "waiting",
+        "decided_at": None,
+    }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_former_failure(cls, document: Any) -> Any:
+        """Read the three keys that were one failure each: how often, when, and why."""
+        if not isinstance(document, Mapping) or _FORMER_FAILURE.isdisjoint(document):
+            return document
+        read = {key: value for key, value in document.items() if key not in _FORMER_FAILURE}
+        if document.get("failures"):
+            times, at, message = (document.get(key) for key in ("failures", "failed_at", "failure"))
+            read.setdefault("failed", {"times": times, "at": at, "message": message})
+        return read
+
+    @property
+    def failures(self) -> int:
+        """How many passes in a row have failed for `attempted`."""
+        return self.failed.times if self.failed is not None else 0
 
     @property
     def verified(self) -> bool:
@@ -129,19 +168,17 @@ class Record(Value):
 
         Without a digest nobody knows what is live: something failed or was stopped half-way.
         """
-        known = self.digest is not None and self.failures == 0
+        known = self.digest is not None and self.failed is None
         return known and self.healthy is not None and self.healthy == self.current
 
     @property
     def everywhere(self) -> Revision | None:
         """The one revision that is live on every machine, as far as anybody knows."""
-        return self.current if self.partly is None else None
+        return self.current if self.degraded is None else None
 
-    def deciding(self, decision: Decision, now: Instant) -> Record:
-        """The record with a decision noted; the time moves only when the decision does."""
-        if self.decision is not None and self.decision == decision:
-            return self
-        return self.with_(decision=decision, decided_at=now)
+    def deciding(self, decision: Decision) -> Record:
+        """The record with a decision noted; the same object where it has that decision already."""
+        return self if self.decision == decision else self.with_(decision=decision)
 
     def attempting(self, running: Running, now: Instant, request: int | None) -> Record:
         """The record as it is written before anything is done: the intent.
@@ -154,11 +191,9 @@ class Record(Value):
             attempted_at=now,
             running=running,
             interrupted=False,
-            failures=self.failures if same else 0,
-            failed_at=self.failed_at if same else None,
-            failure=self.failure if same else None,
+            failed=self.failed if same else None,
             stalled=None,
-            held=self.held if self.held and self.held.revision == running.revision else None,
+            waiting=self.waiting if self.waiting and self.waiting.revision == running.revision else None,
             served=self.served if request is None else max(self.served, request),
         )
 
@@ -170,11 +205,9 @@ class Record(Value):
             attempted_at=now,
             current=revision,
             healthy=revision if healthy else self.healthy,
-            failures=0,
-            failed_at=None,
-            failure=None,
+            failed=None,
             stalled=None,
-            held=None,
+            waiting=None,
         )
 
     def after(self, outcome: Outcome, revision: Revision, digest: str | None, now: Instant) -> Record:
@@ -183,29 +216,27 @@ class Record(Value):
         match outcome.kind:
             case OutcomeKind.UNCHANGED | OutcomeKind.UPDATED:
                 return ended._at(revision, digest, now, moved=outcome.kind is OutcomeKind.UPDATED)
-            case OutcomeKind.PARTLY_LIVE:
+            case OutcomeKind.DEGRADED:
                 return ended._at_in_part(outcome, revision, now)
-            case OutcomeKind.HELD:
-                held = Held(
+            case OutcomeKind.WAITING:
+                plan = WaitingPlan(
                     revision=revision,
                     identity=outcome.identity or "",
                     why=outcome.message,
                     since=now,
                     forbidden=outcome.verdict is not None and outcome.verdict.kind is VerdictKind.FORBIDDEN,
                 )
-                if ended.held is not None and ended.held.identity == held.identity:
-                    held = held.with_(since=ended.held.since)
-                return ended.with_(held=held, failures=0, failed_at=None, failure=None)
+                if ended.waiting is not None and ended.waiting.identity == plan.identity:
+                    plan = plan.with_(since=ended.waiting.since)
+                return ended.with_(waiting=plan, failed=None)
             case OutcomeKind.FAILED | OutcomeKind.ROLLED_BACK:
                 # Nobody knows how far it came, so no revision counts as already there. A plan is given up
                 # with it: an approved one would otherwise be tried again at once and for ever.
                 failed = ended.with_(
                     digest=None,
-                    held=None,
-                    partly=None,
-                    failures=ended.failures + 1,
-                    failed_at=now,
-                    failure=outcome.message,
+                    waiting=None,
+                    degraded=None,
+                    failed=ended._failing(outcome.message, now),
                     stalled=None if outcome.retryable else outcome.message,
                 )
                 if outcome.kind is OutcomeKind.ROLLED_BACK:
@@ -214,12 +245,12 @@ class Record(Value):
                     return failed.with_(updated=outcome.restored, updated_at=now, current=outcome.restored)
                 return failed
             case OutcomeKind.INTERRUPTED:
-                # Found busy, it did nothing; stopped, it may have come half-way, and then going back to
+                # Found locked, it did nothing; stopped, it may have come half-way, and then going back to
                 # the older revision is work, too.
                 return ended.with_(
                     interrupted=True,
-                    digest=self.digest if outcome.busy else None,
-                    partly=self.partly if outcome.busy else None,
+                    digest=self.digest if outcome.locked else None,
+                    degraded=self.degraded if outcome.locked else None,
                 )
 
     def recovered(self, now: Instant) -> Record:
@@ -231,16 +262,17 @@ class Record(Value):
             running=None,
             interrupted=True,
             digest=None,
-            held=None,
-            partly=None,
-            failures=self.failures + 1,
-            failed_at=now,
-            failure="the process that made the last pass died in the middle of it",
+            waiting=None,
+            degraded=None,
+            failed=self._failing("the process that made the last pass died in the middle of it", now),
         )
 
     def resumed(self) -> Record:
         """The record after a person asked to go on: no suspension, no stall, no failures."""
-        return self.with_(suspended=None, stalled=None, failures=0, failed_at=None, failure=None)
+        return self.with_(suspended=None, stalled=None, failed=None)
+
+    def _failing(self, message: str, now: Instant) -> Failure:
+        return Failure(times=self.failures + 1, at=now, message=message)
 
     def _at(self, revision: Revision, digest: str | None, now: Instant, *, moved: bool) -> Record:
         # After a failure nobody knew where the stack was; that nothing would change is the proof.
@@ -252,31 +284,27 @@ class Record(Value):
             current=revision,
             healthy=revision,
             healthy_since=now if moved or self.healthy_since is None else self.healthy_since,
-            failures=0,
-            failed_at=None,
-            failure=None,
+            failed=None,
             stalled=None,
-            held=None,
-            partly=None,
+            waiting=None,
+            degraded=None,
         )
 
     def _at_in_part(self, outcome: Outcome, revision: Revision, now: Instant) -> Record:
-        if outcome.left_out is None:
-            raise ValueError("what is partly live has to say what it does without")
-        before = self.partly
+        if outcome.excluded is None:
+            raise ValueError("what is degraded has to say what it does without")
+        before = self.degraded
         same = before is not None and before.revision == revision
         # What is live differs from machine to machine, so no digest stands for it, nothing counts as healthy
         # everywhere, and the last revision that was whole stays the last one.
         return self.with_(
             digest=None,
-            partly=Partly(
+            degraded=Degraded(
                 revision=revision,
-                left_out=outcome.left_out,
+                excluded=outcome.excluded,
                 since=before.since if same and before is not None else now,
             ),
-            failures=0,
-            failed_at=None,
-            failure=None,
+            failed=None,
             stalled=None,
-            held=None,
+            waiting=None,
         )

@@ -1,4 +1,4 @@
-"""Whether a snapshot may be restored, and whether what came of it is what it promised. Decisions only."""
+"""Whether a snapshot may be restored, and whether the restored rows are complete. Decisions only."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ronron.core.model import SHORT
 _VERSION = re.compile(r"v?(\d+(?:\.\d+)*)(.*)", re.ASCII)
 
 
-def backed_up(inventory: Inventory, name: str) -> tuple[Service, Backup]:
-    """A service that has backups, and where they are.
+def service_with_backup(inventory: Inventory, name: str) -> tuple[Service, Backup]:
+    """A service that has a backup, and where that is.
 
     Raises:
         BackupError: there is no such service, or it has none.
@@ -25,7 +25,7 @@ def backed_up(inventory: Inventory, name: str) -> tuple[Service, Backup]:
         raise BackupError(
             f"cannot find the service {name} in the inventory",
             where=name,
-            hint=f"name one of its services: {known}",
+            hint=f"use one of its services: {known}",
         )
     if service.backup is None:
         raise BackupError(
@@ -36,30 +36,30 @@ def backed_up(inventory: Inventory, name: str) -> tuple[Service, Backup]:
     return service, service.backup
 
 
-def refuse_stranger(snapshot: Snapshot, name: str, service: Service) -> None:
-    """Refuse what was taken of another service.
+def refuse_other_service(snapshot: Snapshot, name: str, service: Service) -> None:
+    """Refuse a snapshot of another service.
 
     Raises:
-        SnapshotUnfitError: it was.
+        SnapshotUnfitError: name, kind or the presence of a database differ.
     """
     if (snapshot.service, snapshot.kind) != (name, service.kind):
         raise SnapshotUnfitError(
             f"cannot restore snapshot {snapshot.id[:SHORT]}: it is of {snapshot.service} ({snapshot.kind}),"
             f" not of {name} ({service.kind})",
             where=name,
-            hint="choose one of its own: ronron backup list",
+            hint=f"choose a snapshot of {name}: ronron backup list ENV {name}",
         )
     if (snapshot.database is None) != (service.database is None):
-        has = "no database" if snapshot.database is None else "a database"
+        what = "a database" if snapshot.database else "no database"
         raise SnapshotUnfitError(
-            f"cannot restore snapshot {snapshot.id[:SHORT]}: it holds {has}, and {name} differs",
+            f"cannot restore snapshot {snapshot.id[:SHORT]}: it has {what}, unlike {name}",
             where=name,
             hint="declare the service as it was when the snapshot was taken, and update the environment",
         )
 
 
-def refuse_newer(snapshot: Snapshot, name: str, service: Service) -> None:
-    """Refuse what a newer version has written: neither PostgreSQL nor the services can go back.
+def refuse_newer_version(snapshot: Snapshot, name: str, service: Service) -> None:
+    """Refuse a snapshot that a newer version wrote: neither PostgreSQL nor the services can go back.
 
     Raises:
         SnapshotUnfitError: the database is of a newer major version than the one that runs, or the service
@@ -72,7 +72,7 @@ def refuse_newer(snapshot: Snapshot, name: str, service: Service) -> None:
             where=name,
             hint=f"declare an image of PostgreSQL {snapshot.database.major}, update, and restore again",
         )
-    if newer(snapshot.version, service.version):
+    if is_newer(snapshot.version, service.version):
         raise SnapshotUnfitError(
             f"cannot restore snapshot {snapshot.id[:SHORT]}: it is of {name} {snapshot.version},"
             f" {service.version} is running",
@@ -81,7 +81,7 @@ def refuse_newer(snapshot: Snapshot, name: str, service: Service) -> None:
         )
 
 
-def newer(one: str, other: str) -> bool:
+def is_newer(one: str, other: str) -> bool:
     """Whether one version is newer than another, by their numbers; False where they cannot be compared."""
     first, second = _VERSION.match(one), _VERSION.match(other)
     if first is None or second is None:
@@ -92,34 +92,34 @@ def newer(one: str, other: str) -> bool:
     return left > right
 
 
-def remark(snapshot: Snapshot, name: str, service: Service) -> str | None:
-    """What a person should know before a fit snapshot of another version is restored; None for the same."""
+def version_warning(snapshot: Snapshot, name: str, service: Service) -> str | None:
+    """A warning before a snapshot of another version is restored; None for the same version."""
     if snapshot.version == service.version:
         return None
-    if newer(service.version, snapshot.version):
+    if is_newer(service.version, snapshot.version):
         return (
             f"the snapshot is of {name} {snapshot.version}; {service.version} is running and will migrate it"
         )
     return (
         f"the snapshot is of {name} {snapshot.version} and {service.version} is running:"
-        " which one is newer cannot be told"
+        " cannot determine which one is newer"
     )
 
 
-def differences(promised: Mapping[str, int], found: Mapping[str, int]) -> str:
-    """Where restored rows are not as many as the manifest says, as a list for people; empty when they are.
+def count_differences(expected: Mapping[str, int], found: Mapping[str, int]) -> str:
+    """The counts that differ from the manifest, as a list for people; empty if none does.
 
     Args:
-        promised: rows by what they are, of the manifest. Whatever else was found does not matter.
-        found: rows in the restored database.
+        expected: number of rows by what they are, of the manifest.
+        found: number of rows in the restored database. Kinds of rows that the manifest lacks are ignored.
     """
     return ", ".join(
         f"{found.get(what, 'no')} {what} instead of {rows}"
-        for what, rows in sorted(promised.items())
+        for what, rows in sorted(expected.items())
         if found.get(what) != rows
     )
 
 
-def listed(counts: Mapping[str, int]) -> str:
-    """Rows for people: `12 pads, 3 authors`; `no rows to count` where nothing is counted."""
+def counts_text(counts: Mapping[str, int]) -> str:
+    """Counts for people: `12 pads, 3 authors`; `no rows to count` where nothing is counted."""
     return ", ".join(f"{rows} {what}" for what, rows in sorted(counts.items())) or "no rows to count"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import IntEnum, StrEnum
 
-from ronron.core.backups import KeptBundle, SeenBackup
+from ronron.core.backups import BackupSummary, OwnBackup
 from ronron.core.errors import (
     ConfigError,
     EngineMissingError,
@@ -26,8 +26,8 @@ class ExitCode(IntEnum):
     DONE = 0
     FAILED = 1
     USAGE = 2
-    HELD = 3
-    BUSY = 4
+    WAITING = 3
+    LOCKED = 4
 
 
 class State(StrEnum):
@@ -37,10 +37,10 @@ class State(StrEnum):
     SUSPENDED = "suspended"
     STALLED = "stalled"
     FAILING = "failing"
-    HELD = "waits for approval"
+    WAITING_FOR_APPROVAL = "waiting for approval"
     INTERRUPTED = "interrupted"
     WAITING = "waiting"
-    PARTLY_LIVE = "partly live"
+    DEGRADED = "degraded"
     LIVE = "live"
     NEW = "never updated"
 
@@ -71,7 +71,6 @@ class EnvironmentStatus(Value):
             environment failing.
         kept: the newest copy of the reconciler's own store and states.
         last: the newest pass.
-        removed: it is in the store and no longer in the policy.
     """
 
     name: str
@@ -82,13 +81,12 @@ class EnvironmentStatus(Value):
     since: Instant | None = None
     wanted: Revision | None = None
     services: tuple[ServiceStatus, ...] = ()
-    backups: tuple[SeenBackup, ...] = ()
-    kept: KeptBundle | None = None
+    backups: tuple[BackupSummary, ...] = ()
+    kept: OwnBackup | None = None
     last: Pass | None = None
-    removed: bool = False
 
 
-class Finding(Value):
+class CheckResult(Value):
     """A piece that the reconciler needs, as `doctor` finds it.
 
     Args:
@@ -106,13 +104,12 @@ class Finding(Value):
     remedy: str = ""
 
 
-def status(record: Record, passes: Sequence[Pass], *, removed: bool = False) -> EnvironmentStatus:
+def status(record: Record, passes: Sequence[Pass]) -> EnvironmentStatus:
     """How an environment is.
 
     Args:
         record: what is remembered of it.
         passes: its newest passes, newest first.
-        removed: whether the policy no longer names it.
     """
     state, why = _state(record)
     last = passes[0] if passes else None
@@ -130,25 +127,24 @@ def status(record: Record, passes: Sequence[Pass], *, removed: bool = False) -> 
         backups=_backups(inventory, record),
         kept=record.kept,
         last=last,
-        removed=removed,
     )
 
 
 def exit_code(statuses: Sequence[EnvironmentStatus]) -> ExitCode:
-    """The worst of several environments: failed before held, held before done.
+    """The worst of several environments: failed before waiting, waiting before done.
 
-    Partly live is not done: something that is wanted is not there.
+    Degraded is not done: something that is wanted is not there.
     """
     states = {environment.state for environment in statuses}
-    if states & {State.FAILING, State.STALLED, State.PARTLY_LIVE}:
+    if states & {State.FAILING, State.STALLED, State.DEGRADED}:
         return ExitCode.FAILED
-    return ExitCode.HELD if State.HELD in states else ExitCode.DONE
+    return ExitCode.WAITING if State.WAITING_FOR_APPROVAL in states else ExitCode.DONE
 
 
 def exit_code_of(outcome: Outcome | None, reason: Reason) -> ExitCode:
     """What a process says after one pass; without an outcome the reason for waiting decides."""
     if outcome is None:
-        failing = {Reason.STALLED, Reason.GAVE_UP, Reason.COOLING_DOWN, Reason.PARTLY_LIVE}
+        failing = {Reason.STALLED, Reason.GAVE_UP, Reason.BACKING_OFF, Reason.DEGRADED}
         holding = {
             Reason.SUSPENDED,
             Reason.WAITING_FOR_APPROVAL,
@@ -157,22 +153,22 @@ def exit_code_of(outcome: Outcome | None, reason: Reason) -> ExitCode:
         }
         if reason in failing:
             return ExitCode.FAILED
-        return ExitCode.HELD if reason in holding else ExitCode.DONE
-    if outcome.busy:
-        return ExitCode.BUSY
+        return ExitCode.WAITING if reason in holding else ExitCode.DONE
+    if outcome.locked:
+        return ExitCode.LOCKED
     match outcome.kind:
         case OutcomeKind.UNCHANGED | OutcomeKind.UPDATED:
             return ExitCode.DONE
-        case OutcomeKind.HELD:
-            return ExitCode.HELD
-        case OutcomeKind.PARTLY_LIVE | OutcomeKind.FAILED | OutcomeKind.INTERRUPTED | OutcomeKind.ROLLED_BACK:
+        case OutcomeKind.WAITING:
+            return ExitCode.WAITING
+        case OutcomeKind.DEGRADED | OutcomeKind.FAILED | OutcomeKind.INTERRUPTED | OutcomeKind.ROLLED_BACK:
             return ExitCode.FAILED
 
 
 def code_of(error: ReconcilerError) -> ExitCode:
     """What a process says when an error ended it."""
     if isinstance(error, StackLockedError):
-        return ExitCode.BUSY
+        return ExitCode.LOCKED
     wrong_words = (ConfigError, EngineMissingError, PassphraseError, RevisionNotFoundError)
     return ExitCode.USAGE if isinstance(error, wrong_words) else ExitCode.FAILED
 
@@ -185,15 +181,18 @@ def _state(record: Record) -> tuple[State, str]:
         return State.SUSPENDED, f"{by}: {record.suspended.why}" if record.suspended.why else by
     if record.stalled is not None:
         return State.STALLED, record.stalled
-    if record.held is not None:
-        return State.HELD, record.held.why
+    if record.waiting is not None:
+        return State.WAITING_FOR_APPROVAL, record.waiting.why
     if record.interrupted:
-        return State.INTERRUPTED, record.failure or "the last pass was stopped before its end"
-    if record.failures:
-        times = "once" if record.failures == 1 else f"{record.failures} times in a row"
-        return State.FAILING, f"failed {times}: {record.failure}"
-    if record.partly is not None and record.partly.revision == record.attempted:
-        return State.PARTLY_LIVE, record.partly.left_out.why
+        return (
+            State.INTERRUPTED,
+            record.failed.message if record.failed else "the last pass was stopped before its end",
+        )
+    if record.failed is not None:
+        times = "once" if record.failed.times == 1 else f"{record.failed.times} times in a row"
+        return State.FAILING, f"failed {times}: {record.failed.message}"
+    if record.degraded is not None and record.degraded.revision == record.attempted:
+        return State.DEGRADED, record.degraded.excluded.why
     waiting = {Reason.NOT_PROMOTED, Reason.OUTSIDE_WINDOW}
     if record.decision is not None and record.decision.reason in waiting:
         return State.WAITING, record.decision.why
@@ -205,16 +204,16 @@ def _state(record: Record) -> tuple[State, str]:
 def _hint(record: Record, state: State, last: Pass | None) -> str:
     name = record.environment
     match state:
-        case State.HELD if record.held is not None and record.held.forbidden:
+        case State.WAITING_FOR_APPROVAL if record.waiting is not None and record.waiting.forbidden:
             return "push a revision that keeps something, or destroy the stack by hand with pulumi destroy"
-        case State.HELD if record.held is not None:
-            return f"ronron preview {name}, then ronron approve {name} {record.held.identity[:12]}"
+        case State.WAITING_FOR_APPROVAL if record.waiting is not None:
+            return f"ronron preview {name}, then ronron approve {name} {record.waiting.identity[:12]}"
         case State.SUSPENDED:
             return f"ronron resume {name}"
         case State.NEW:
             return f"ronron update {name}"
-        case State.PARTLY_LIVE if record.partly is not None:
-            return hint_for(record.partly.left_out)
+        case State.DEGRADED if record.degraded is not None:
+            return hint_for(record.degraded.excluded)
         case State.STALLED | State.FAILING:
             hint = last.outcome.hint if last is not None and last.outcome is not None else ""
             return hint or f"push a mended revision, or try again with ronron update {name}"
@@ -230,10 +229,10 @@ def _inventory(record: Record) -> Inventory | None:
         return None
 
 
-def _backups(inventory: Inventory | None, record: Record) -> tuple[SeenBackup, ...]:
+def _backups(inventory: Inventory | None, record: Record) -> tuple[BackupSummary, ...]:
     services = inventory.services if inventory is not None else {}
     return tuple(
-        record.backups.get(name, SeenBackup(service=name))
+        record.backups.get(name, BackupSummary(service=name))
         for name, service in sorted(services.items())
         if service.backup is not None
     )
@@ -245,7 +244,7 @@ def _services(
     if inventory is None:
         return ()
     probes = _last_probes(passes)
-    silent = record.partly.left_out.machines if record.partly is not None else {}
+    silent = record.degraded.excluded.machines if record.degraded is not None else {}
     # What was seen before its machine fell silent says nothing of now.
     unseen = {name: one.machine for name, one in inventory.services.items() if one.machine in silent}
     probes = {name: probe for name, probe in probes.items() if name not in unseen}

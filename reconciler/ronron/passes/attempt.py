@@ -1,22 +1,22 @@
-"""The steps of one pass that may fail: preview, judge, update, probe, and the way back.
+"""The steps of a pass that act: preview, judge, snapshot, update, probe; and the way back after a failure.
 
-Every effect is behind a port. Records and history of a pass are `reconcile`'s.
+A step takes what is known of the attempt so far and gives what is known after it; none changes anything in
+place. `bring` runs steps in order until one of them has an outcome. Every effect is behind a port.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from ronron.core.digest import digest as digest_of
 from ronron.core.errors import ReconcilerError, UpdateFailedError
-from ronron.core.excluded import LeftOut
-from ronron.core.inventory import Inventory, Probe, Service, read_inventory, reprobed, touched
-from ronron.core.judge import judge
+from ronron.core.excluded import Excluded
+from ronron.core.inventory import Inventory, Probe, Service, changed_probes, read_inventory, touched
+from ronron.core.judge import judge as judged
 from ronron.core.model import (
+    Change,
     Outcome,
     OutcomeKind,
     Preview,
@@ -26,105 +26,251 @@ from ronron.core.model import (
     Verdict,
     VerdictKind,
 )
-from ronron.core.outcomes import failed, held, in_part, seen, summarize
+from ronron.core.outcomes import failed, in_part, seen, summarize, waiting
 from ronron.core.policy import Guard, OnFailure, Policy, UpdateMode
 from ronron.core.record import Record
-from ronron.passes.machines import left_out, services_on
+from ronron.passes.machines import readable, services_on
 from ronron.passes.snapshots import taken_before, touched_with_backup
-from ronron.ports import Backups, Clock, Engine, Machines, Prober, Processes, Program, Progress, Source, Store
+from ronron.passes.target import Ports, Target, digest_at, prepared
+from ronron.ports import Clock, Prober, Program
 
 PROBE_EVERY = 1.0
 """Seconds between two tries of a probe: a container that has just started answers within a few."""
 
-
-@dataclass(frozen=True)
-class Ports:
-    """Everything outside that a pass needs.
-
-    Args:
-        work: directory under which each pass gets a private one for plan, events and engine output.
-    """
-
-    source: Source
-    engine: Engine
-    store: Store
-    prober: Prober
-    backups: Backups
-    machines: Machines
-    clock: Clock
-    processes: Processes
-    progress: Progress
-    work: Path
+_NOT_PREVIEWED = Preview(changes=(), identity="")
+_NOT_JUDGED = Verdict(kind=VerdictKind.FORBIDDEN, why="nothing was previewed yet")
 
 
 @dataclass(frozen=True)
-class Target:
-    """One environment as a pass sees it.
-
-    Args:
-        policy: the environment's.
-        project: where the Pulumi project lies in the repository, `.` for its top.
-        config_dir: where its stack files lie below that.
-    """
-
-    policy: Policy
-    project: str = "."
-    config_dir: str = "."
-
-    @property
-    def name(self) -> str:
-        """The environment's name."""
-        return self.policy.name
-
-
-def digest_at(target: Target, ports: Ports, revision: Revision) -> str:
-    """What an environment depends on at a revision; see `core.digest`."""
-    stacks = str(PurePosixPath(target.project, target.config_dir))
-    return digest_of(
-        ports.source.entries(revision, target.project),
-        ports.source.entries(revision, stacks),
-        config_dir=target.config_dir,
-        stack=target.policy.stack,
-    )
-
-
-@contextmanager
-def prepared(
-    target: Target,
-    ports: Ports,
-    revision: Revision,
-    digest: str,
-    work: Path,
-    *,
-    running: Revision | None = None,
-    without: LeftOut | None = None,
-) -> Iterator[Program]:
-    """A program ready to be run: checked out for the block, with a private directory that stays.
+class Begun:
+    """A pass that has begun: what stays the same through all of its steps.
 
     Args:
         target: the environment.
         ports: everything outside.
-        revision: what is checked out.
-        digest: of what the environment depends on there.
-        work: the private directory.
-        running: what is live before, where anybody knows.
-        without: the machines that are left out.
-
-    Raises:
-        SourceError: it cannot be checked out.
+        work: the pass's private directory.
+        started: when it began.
+        excluded: the unreachable machines that its updates skip; None for none.
     """
-    work.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with ports.source.checkout(revision) as checkout:
-        yield Program(
-            directory=checkout / target.project,
-            stack=target.policy.stack,
-            work=work,
-            revision=revision,
-            digest=digest,
-            create_stack=target.policy.create_stack,
-            running=running.commit if running is not None else None,
-            without=without.names if without is not None else (),
-        )
+
+    target: Target
+    ports: Ports
+    work: Path
+    started: datetime
+    excluded: Excluded | None = None
+
+    def log(self, line: str) -> None:
+        """One plain line for a person."""
+        self.ports.progress.log(self.target.name, line)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A revision that the stack is to be brought to.
+
+    Args:
+        revision: this one.
+        digest: of what the environment depends on there.
+        policy: what the preview is judged by.
+        running: the revision that is live before, where anybody knows.
+        rollback: it is the way back from an update that failed in this pass.
+    """
+
+    revision: Revision
+    digest: str
+    policy: Policy
+    running: Revision | None
+    rollback: bool = False
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """How far the stack has come on its way to a goal.
+
+    Args:
+        goal: where it is going.
+        record: what is remembered of the environment; a crash from here on finds what was saved of it.
+        known: anybody knows what was live before: nothing failed or was stopped since the last good pass.
+        preview, verdict: of the engine and of `judge`, once they are known.
+        disturbed: an update has begun, so the stack may be anywhere between two revisions.
+        touched: the services with a backup that updates of this pass touch.
+        before: the stack output `inventory` before the update.
+        changes: the changes that the update made.
+        outcome: how it ended, once it has.
+    """
+
+    goal: Goal
+    record: Record
+    known: bool
+    preview: Preview = _NOT_PREVIEWED
+    verdict: Verdict = _NOT_JUDGED
+    disturbed: bool = False
+    touched: frozenset[str] = frozenset()
+    before: object | None = None
+    changes: tuple[Change, ...] = ()
+    outcome: Outcome | None = None
+
+    @property
+    def updates(self) -> bool:
+        """Whether the plan is carried out: it changes something, and it may."""
+        return self.verdict.kind is VerdictKind.ALLOWED
+
+
+Step = Callable[[Begun, Program, Attempt], Attempt]
+"""A step of a pass; it may raise a ReconcilerError, which ends the attempt as a failure."""
+
+
+def bring(begun: Begun, attempt: Attempt, steps: Sequence[Step]) -> tuple[Outcome, Attempt]:
+    """Run steps in order until one has an outcome or fails; never raises a ReconcilerError."""
+    goal = attempt.goal
+    try:
+        with prepared(
+            *(begun.target, begun.ports, goal.revision, goal.digest, begun.work),
+            running=goal.running,
+            excluded=begun.excluded,
+        ) as program:
+            for step in steps:
+                attempt = step(begun, program, attempt)
+                if attempt.outcome is not None:
+                    return attempt.outcome, attempt
+    except ReconcilerError as error:
+        return failed(error), attempt
+    raise AssertionError("the last step of a pass has an outcome")
+
+
+# -- the steps, in their order ---------------------------------------------------------------------
+
+
+def preview(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
+    """Compute the changes; first refresh the resources that a failed update left with init errors."""
+    if attempt.goal.rollback or not attempt.known:
+        _refresh_failed(begun, program)
+    found = begun.ports.engine.preview(program)
+    begun.log(f"preview: {summarize(found)}")
+    return replace(attempt, preview=found)
+
+
+def judge(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
+    """Say whether the changes may be made; what needs a person ends the attempt."""
+    del program
+    approvals = begun.ports.store.approvals(begun.target.name)
+    verdict = judged(attempt.preview, attempt.goal.policy, approvals)
+    begun.log(f"verdict: {verdict.kind}: {verdict.why}")
+    attempt = replace(attempt, verdict=verdict)
+    if verdict.kind in {VerdictKind.UNCHANGED, VerdictKind.ALLOWED}:
+        return attempt
+    return replace(attempt, outcome=waiting(begun.target.name, attempt.preview, verdict))
+
+
+def snapshot(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
+    """Note whose data the update touches: the program has their snapshots taken before it changes them.
+
+    Their ids are read at the end of the pass, see `with_snapshots`.
+    """
+    del program
+    if not attempt.updates:
+        return attempt
+    services = touched_with_backup(attempt.preview.changes, attempt.record.inventory)
+    excluded = _excluded(begun, readable(attempt.record.inventory))
+    services -= set(excluded.services if excluded is not None else ())
+    return replace(attempt, touched=attempt.touched | services, disturbed=True)
+
+
+def update(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
+    """Carry out the plan that was judged; where nothing would change, read what the stack exports."""
+    before = attempt.record.inventory
+    if not attempt.updates:
+        # An update that failed, or that went on after we had died, may have exported another one.
+        certain = attempt.known and not attempt.goal.rollback and before is not None
+        found = before if certain else begun.ports.engine.state(program).inventory
+        return replace(attempt, record=attempt.record.with_(inventory=found), before=before)
+    record = attempt.record
+
+    def note(mark: ProcessMark) -> None:
+        if record.running is not None:
+            begun.ports.store.save(record.with_(running=record.running.with_(engine=mark)))
+
+    updated = begun.ports.engine.update(program, attempt.preview, note)
+    for change in updated.changes:
+        if change.custom:
+            begun.log(f"update: {change.operation} {change.name}")
+    record = record.with_(inventory=updated.inventory)
+    return replace(attempt, record=record, before=before, changes=updated.changes)
+
+
+def probe(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
+    """Ask the services through their public URLs; one that is not healthy makes the attempt a failure."""
+    inventory = read_inventory(attempt.record.inventory)
+    probes = _probe(begun, inventory, _to_probe(attempt, inventory)) if inventory is not None else ()
+    revision = program.revision
+    if attempt.updates:
+        done = seen(
+            OutcomeKind.UPDATED, f"{revision.short} is live", attempt.preview, attempt.verdict, probes
+        ).with_(changes=attempt.changes)
+    else:
+        message = f"{revision.short}: {attempt.verdict.why}"
+        done = seen(OutcomeKind.UNCHANGED, message, attempt.preview, attempt.verdict, probes)
+    return replace(attempt, outcome=in_part(done, revision, _excluded(begun, inventory)))
+
+
+# -- the way back, and what is read at the end -----------------------------------------------------
+
+
+def roll_back(
+    begun: Begun, failure: Outcome, attempt: Attempt, steps: Sequence[Step]
+) -> tuple[Outcome, Attempt]:
+    """Bring the stack back to the last healthy revision where it failed and the policy says so.
+
+    Args:
+        begun: the pass.
+        failure: how the attempt ended; anything but a failure is given back as it is.
+        attempt: at the revision that was wanted.
+        steps: of the way back, the same as of the way there.
+    """
+    healthy = attempt.record.healthy
+    if (
+        failure.kind is not OutcomeKind.FAILED
+        or not attempt.disturbed
+        or begun.target.policy.on_failure is not OnFailure.ROLLBACK
+        or healthy is None
+        or healthy.commit == attempt.goal.revision.commit
+    ):
+        return failure, attempt
+    begun.log(f"{failure.kind}: {failure.message}")
+    begun.log(f"rollback: going back to {healthy.short}")
+    try:
+        digest = digest_at(begun.target, begun.ports, healthy)
+    except ReconcilerError as error:
+        return _stuck(failure, healthy, failed(error)), attempt
+    # A rollback is the policy's own wish, so it needs no approval; data and machines still do.
+    policy = begun.target.policy.with_(update=UpdateMode.AUTOMATIC, guard=Guard())
+    # What came of the revision that failed is what a snapshot would be of.
+    goal = Goal(healthy, digest, policy, running=attempt.goal.revision, rollback=True)
+    back = Attempt(goal, attempt.record, attempt.known, disturbed=True, touched=attempt.touched)
+    outcome, back = bring(begun, back, steps)
+    if outcome.kind not in {OutcomeKind.UPDATED, OutcomeKind.UNCHANGED, OutcomeKind.DEGRADED}:
+        return _stuck(failure, healthy, outcome), back
+    excluded = outcome.excluded
+    but = f", except on unreachable machines: {excluded.why}" if excluded is not None else ""
+    return outcome.with_(
+        kind=OutcomeKind.ROLLED_BACK,
+        message=f"{failure.message}; went back to {healthy.short}{but}",
+        hint=failure.hint,
+        restored=healthy,
+    ), back
+
+
+def with_snapshots(begun: Begun, outcome: Outcome, attempt: Attempt) -> Outcome:
+    """The outcome with the snapshots that were taken before the updates of this pass."""
+    taken = taken_before(
+        begun.target.name,
+        attempt.touched,
+        attempt.record.inventory,
+        begun.started,
+        begun.ports.backups,
+        begun.ports.progress,
+    )
+    return outcome.with_(snapshots=taken) if taken else outcome
 
 
 def probe_until(name: str, probe: Probe, until: datetime, prober: Prober, clock: Clock) -> ProbeResult:
@@ -136,200 +282,61 @@ def probe_until(name: str, probe: Probe, until: datetime, prober: Prober, clock:
         clock.wait(PROBE_EVERY)
 
 
-class Attempt:
-    """The steps of one pass that may fail; the outcome says how far they came.
+def _stuck(failure: Outcome, healthy: Revision, outcome: Outcome) -> Outcome:
+    return failure.with_(
+        message=f"{failure.message}; cannot go back to {healthy.short}: {outcome.message}",
+        hint=outcome.hint or failure.hint,
+    )
 
-    Args:
-        target: the environment.
-        ports: everything outside.
-        record: what is remembered of it, with the intent of this pass written down.
-        revision: what is wanted.
-        digest: of what the environment depends on there.
-        work: the pass's private directory.
 
-    Attributes:
-        record: the same with the engine's process and the stack's inventory, once they are known.
+def _refresh_failed(begun: Begun, program: Program) -> None:
+    try:
+        refreshed = begun.ports.engine.refresh_failed(program)
+    except UpdateFailedError as error:
+        # The update says better what is wrong, and may bring what is missing: a new token, for instance.
+        begun.log(f"refresh: cannot refresh the resources whose last update failed: {error.message}")
+        return
+    if refreshed:
+        begun.log(f"refresh: refreshed {', '.join(refreshed)}, whose last update failed")
+
+
+def _excluded(begun: Begun, inventory: Inventory | None) -> Excluded | None:
+    """The excluded machines with the services that an inventory has on them."""
+    if begun.excluded is None or inventory is None:
+        return begun.excluded
+    return begun.excluded.with_(services=services_on(begun.excluded.machines, inventory))
+
+
+def _to_probe(attempt: Attempt, inventory: Inventory) -> tuple[str, ...]:
+    """The services that an update touched, and those whose probe is another one than before.
+
+    All of them where nobody knows what is live: whatever was unhealthy then must not be forgotten.
     """
+    if not attempt.updates:
+        return tuple(inventory.services)
+    if not attempt.known:
+        return tuple(sorted(inventory.services))
+    return tuple(
+        sorted({*touched(attempt.preview.changes, inventory), *changed_probes(attempt.before, inventory)})
+    )
 
-    def __init__(
-        self, target: Target, ports: Ports, record: Record, revision: Revision, digest: str, work: Path
-    ) -> None:
-        self.record = record
-        self._target = target
-        self._ports = ports
-        self._revision = revision
-        self._digest = digest
-        self._work = work
-        self._disturbed = False
-        self._touched: set[str] = set()
-        self._left_out: LeftOut | None = None
-        self._started = ports.clock.now()
 
-    def run(self) -> Outcome:
-        """Preview, judge, update and probe the wanted revision; go back where the policy says so."""
-        self._left_out = left_out(self._ports.machines, self.record.inventory)
-        if self._left_out is not None:
-            self._tell(f"machines: {self._left_out.why}")
-        try:
-            outcome = self._bring(
-                self._revision, self._digest, self._target.policy, running=self.record.everywhere
-            )
-        except ReconcilerError as error:
-            outcome = failed(error)
-        if outcome.kind is OutcomeKind.FAILED and self._can_go_back:
-            outcome = self._go_back(outcome)
-        taken = taken_before(
-            self._target.name,
-            self._touched,
-            self.record.inventory,
-            self._started,
-            self._ports.backups,
-            self._ports.progress,
-        )
-        return outcome.with_(snapshots=taken) if taken else outcome
+def _probe(begun: Begun, inventory: Inventory, names: tuple[str, ...]) -> tuple[ProbeResult, ...]:
+    unreachable = begun.excluded.machines if begun.excluded is not None else {}
+    until = begun.ports.clock.now() + begun.target.policy.probe_for
+    results = []
+    for name in names:
+        service = inventory.services[name]
+        if service.machine in unreachable:
+            continue
+        result = _probe_one(begun, name, service, until)
+        if result is not None:
+            begun.log(f"probe: {name} {'healthy' if result.healthy else 'unhealthy'}: {result.detail}")
+            results.append(result)
+    return tuple(results)
 
-    def _bring(self, revision: Revision, digest: str, policy: Policy, *, running: Revision | None) -> Outcome:
-        """Bring the stack to a revision; raises a ReconcilerError or returns an outcome."""
-        with prepared(
-            *(self._target, self._ports, revision, digest, self._work),
-            running=running,
-            without=self._left_out,
-        ) as program:
-            if self._disturbed or not self._is_known:
-                self._mend(program)
-            preview = self._ports.engine.preview(program)
-            self._tell(f"preview: {summarize(preview)}")
-            verdict = judge(preview, policy, self._ports.store.approvals(self._target.name))
-            self._tell(f"verdict: {verdict.kind}: {verdict.why}")
-            match verdict.kind:
-                case VerdictKind.UNCHANGED:
-                    return self._unchanged(program, preview, verdict)
-                case VerdictKind.ALLOWED:
-                    return self._update(program, preview, verdict)
-                case VerdictKind.NEEDS_APPROVAL | VerdictKind.FORBIDDEN:
-                    return held(self._target.name, preview, verdict)
 
-    def _unchanged(self, program: Program, preview: Preview, verdict: Verdict) -> Outcome:
-        # An update that failed, or went on without us, may have exported another one.
-        known = self._is_known and not self._disturbed and self.record.inventory is not None
-        found = self.record.inventory if known else self._ports.engine.state(program).inventory
-        self.record = self.record.with_(inventory=found)
-        inventory = read_inventory(found)
-        probes = self._probe(inventory, tuple(inventory.services) if inventory else ())
-        return self._but_for_silent(
-            seen(OutcomeKind.UNCHANGED, f"{program.revision.short}: {verdict.why}", preview, verdict, probes),
-            program.revision,
-            inventory,
-        )
-
-    def _update(self, program: Program, preview: Preview, verdict: Verdict) -> Outcome:
-        self._disturbed = True
-        self._touched |= touched_with_backup(preview.changes, self.record.inventory)
-        self._touched -= set(self._left_out.services if self._left_out is not None else ())
-        updated = self._ports.engine.update(program, preview, self._note_engine)
-        for change in updated.changes:
-            if change.custom:
-                self._tell(f"update: {change.operation} {change.name}")
-        before, self.record = self.record, self.record.with_(inventory=updated.inventory)
-        inventory = read_inventory(updated.inventory)
-        probes = self._probe(inventory, self._to_ask(preview, before, inventory) if inventory else ())
-        done = seen(OutcomeKind.UPDATED, f"{program.revision.short} is live", preview, verdict, probes)
-        return self._but_for_silent(done.with_(changes=updated.changes), program.revision, inventory)
-
-    def _but_for_silent(self, outcome: Outcome, revision: Revision, inventory: Inventory | None) -> Outcome:
-        """The outcome where machines were left out; what waits for them is what the stack has now."""
-        if self._left_out is not None and inventory is not None:
-            services = services_on(self._left_out.machines, inventory)
-            self._left_out = self._left_out.with_(services=services)
-        return in_part(outcome, revision, self._left_out)
-
-    def _mend(self, program: Program) -> None:
-        """Let what failed half-way be looked at again; an update alone takes it for done."""
-        try:
-            looked_at = self._ports.engine.mend(program)
-        except UpdateFailedError as error:
-            # The update tells better what is wrong, and may bring what is missing: a new token, for instance.
-            self._tell(f"mending: cannot look again at what failed: {error.message}")
-            return
-        if looked_at:
-            self._tell(f"mended: looked again at {', '.join(looked_at)}, whose last update failed")
-
-    @property
-    def _is_known(self) -> bool:
-        """Whether anybody knows what is live: nothing failed or was stopped since the last good pass."""
-        return self.record.digest is not None
-
-    def _to_ask(self, preview: Preview, before: Record, inventory: Inventory) -> tuple[str, ...]:
-        """The services that an update touched, and those that are to answer something else than before.
-
-        All of them where nobody knows what is live: whatever was sick then must not be forgotten.
-        """
-        if not self._is_known:
-            return tuple(sorted(inventory.services))
-        return tuple(sorted({*touched(preview.changes, inventory), *reprobed(before.inventory, inventory)}))
-
-    def _note_engine(self, mark: ProcessMark) -> None:
-        if self.record.running is not None:
-            self.record = self.record.with_(running=self.record.running.with_(engine=mark))
-            self._ports.store.save(self.record)
-
-    def _probe(self, inventory: Inventory | None, names: tuple[str, ...]) -> tuple[ProbeResult, ...]:
-        services = inventory.services if inventory else {}
-        silent = self._left_out.machines if self._left_out is not None else {}
-        until = self._ports.clock.now() + self._target.policy.probe_for
-        results = []
-        for name in names:
-            if services[name].machine in silent:
-                continue
-            result = self._probe_one(name, services[name], until)
-            if result is not None:
-                self._tell(f"probe: {name} {'healthy' if result.healthy else 'unhealthy'}: {result.detail}")
-                results.append(result)
-        return tuple(results)
-
-    def _probe_one(self, name: str, service: Service, until: datetime) -> ProbeResult | None:
-        if service.probe is None:
-            return None
-        return probe_until(name, service.probe, until, self._ports.prober, self._ports.clock)
-
-    # -- going back --------------------------------------------------------------------------------
-
-    @property
-    def _can_go_back(self) -> bool:
-        healthy = self.record.healthy
-        return (
-            self._disturbed
-            and self._target.policy.on_failure is OnFailure.ROLLBACK
-            and healthy is not None
-            and healthy.commit != self._revision.commit
-        )
-
-    def _go_back(self, failure: Outcome) -> Outcome:
-        healthy = self.record.healthy
-        if healthy is None:
-            return failure
-        self._tell(f"{failure.kind}: {failure.message}")
-        self._tell(f"rollback: going back to {healthy.short}")
-        # A rollback is the policy's own wish, so it needs no approval; data and machines still do.
-        policy = self._target.policy.with_(update=UpdateMode.AUTOMATIC, guard=Guard())
-        try:
-            digest = digest_at(self._target, self._ports, healthy)
-            # What came of the revision that failed is what a snapshot would be of.
-            outcome = self._bring(healthy, digest, policy, running=self._revision)
-        except ReconcilerError as error:
-            outcome = failed(error)
-        if outcome.kind in {OutcomeKind.UPDATED, OutcomeKind.UNCHANGED, OutcomeKind.PARTLY_LIVE}:
-            but = f", but for what is silent: {outcome.left_out.why}" if outcome.left_out is not None else ""
-            return outcome.with_(
-                kind=OutcomeKind.ROLLED_BACK,
-                message=f"{failure.message}; went back to {healthy.short}{but}",
-                hint=failure.hint,
-                restored=healthy,
-            )
-        return failure.with_(
-            message=f"{failure.message}; cannot go back to {healthy.short}: {outcome.message}",
-            hint=outcome.hint or failure.hint,
-        )
-
-    def _tell(self, line: str) -> None:
-        self._ports.progress.tell(self._target.name, line)
+def _probe_one(begun: Begun, name: str, service: Service, until: datetime) -> ProbeResult | None:
+    if service.probe is None:
+        return None
+    return probe_until(name, service.probe, until, begun.ports.prober, begun.ports.clock)

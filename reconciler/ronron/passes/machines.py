@@ -1,66 +1,66 @@
-"""Which machines an update does without, because they do not answer, and which are waited for."""
+"""Which unreachable machines an update skips, and which of them an environment waits for."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
 
 from ronron.core.errors import ConfigError
-from ronron.core.excluded import LeftOut
+from ronron.core.excluded import Excluded
 from ronron.core.inventory import Inventory, read_inventory
 from ronron.core.model import Revision
 from ronron.core.record import Record
 from ronron.ports import Machines
 
 
-def left_out(machines: Machines, document: object | None) -> LeftOut | None:
-    """What an update has to do without; None where it is about everything.
+def find_excluded(machines: Machines, document: object | None) -> Excluded | None:
+    """The machines that an update has to skip; None where it skips none.
 
-    That is so where every machine answers, and where none does: nothing could be updated then, and the
-    program says of each what is wrong. A single machine is therefore not even asked. One that no inventory
-    knows yet is not left out either: it may be about to be made.
+    It skips none where every machine answers, and where none does: nothing could be updated then, and the
+    program says of each what is wrong. A single machine is therefore not even asked. A machine that no
+    inventory has yet is not skipped either: the update may be about to make it.
 
     Args:
-        machines: are asked.
-        document: the stack output `inventory` as it was before; one that cannot be read leaves nothing out.
+        machines: asks them.
+        document: the stack output `inventory` before the update; one that cannot be read excludes nothing.
     """
-    inventory = _read(document)
+    inventory = readable(document)
     used = used_machines(inventory) if inventory is not None else ()
     if inventory is None or len(used) < 2:
         return None
-    return without(machines.silent(inventory), inventory)
+    return excluded_of(machines.unreachable(inventory), inventory)
 
 
-def without(silent: Mapping[str, str], inventory: Inventory) -> LeftOut | None:
-    """The same from what is known to be silent; pure.
+def excluded_of(unreachable: Mapping[str, str], inventory: Inventory) -> Excluded | None:
+    """Which of the unreachable machines an update skips; pure.
 
     Args:
-        silent: why, by the machine's name.
+        unreachable: why each is, by its name.
         inventory: says what is on them.
     """
     used = used_machines(inventory)
-    silent = {name: silent[name] for name in used if name in silent}
-    found = {name: why for name, why in silent.items() if _was_made(inventory, name)}
-    if not found or len(silent) == len(used):
+    unreachable = {name: unreachable[name] for name in used if name in unreachable}
+    found = {name: why for name, why in unreachable.items() if _was_made(inventory, name)}
+    if not found or len(unreachable) == len(used):
         return None
-    return LeftOut(machines=found, services=services_on(found, inventory))
+    return Excluded(machines=found, services=services_on(found, inventory))
 
 
-def still_silent(record: Record, desired: Revision, machines: Machines) -> frozenset[str]:
-    """Which of the machines that an environment waits for still do not answer.
+def still_unreachable(record: Record, desired: Revision, machines: Machines) -> frozenset[str]:
+    """Which of the machines that a degraded environment waits for are still unreachable.
 
-    They are asked only where their answer decides: nothing else is to be done about the environment.
+    They are asked only where their answer decides.
 
     Args:
         record: of the environment.
         desired: the revision that its reference stands at.
-        machines: are asked.
+        machines: asks them.
     """
-    partly, inventory = record.partly, _read(record.inventory)
-    if partly is None or inventory is None or record.suspended is not None or record.held is not None:
+    degraded, inventory = record.degraded, readable(record.inventory)
+    if degraded is None or inventory is None or record.suspended is not None or record.waiting is not None:
         return frozenset()
-    if partly.revision.commit != desired.commit:
+    if degraded.revision.commit != desired.commit:
         return frozenset()
-    return frozenset(machines.silent(inventory)) & frozenset(partly.left_out.machines)
+    return frozenset(machines.unreachable(inventory)) & frozenset(degraded.excluded.machines)
 
 
 def used_machines(inventory: Inventory) -> tuple[str, ...]:
@@ -79,9 +79,12 @@ def _was_made(inventory: Inventory, name: str) -> bool:
     return machine is not None and (machine.proxmox is None or machine.host_key is not None)
 
 
-def _read(document: object | None) -> Inventory | None:
+def readable(document: object | None) -> Inventory | None:
+    """The inventory in a stack output; None where there is none, or where it cannot be read.
+
+    The pass reads it again in its own steps, and fails with what is wrong.
+    """
     try:
         return read_inventory(document)
     except ConfigError:
-        # The pass meets it in its own steps, and says so.
         return None

@@ -1,43 +1,46 @@
-"""One pass over one environment: observe, decide, preview, judge, update, probe, record, tell.
+"""One pass over one environment: observe, decide, preview, judge, snapshot, update, probe, record, tell.
 
-Every effect is behind a port; the steps that may fail are in `attempt`. What is wanted is written down
-before it is done, so that a crash at any point is found by the next process as an unfinished pass and
-mended by `_recover`.
+`_make_pass` has the nine steps in their order; those that act are in `attempt`. Every effect is behind a
+port. What is wanted is written down before it is done, so that the next process finds a crash at any point as
+an unfinished pass, and `_recover` closes that.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
-from ronron.core.decide import decide
+from ronron.core.decide import Observed, decide
 from ronron.core.errors import PendingOperationsError, ReconcilerError, StackLockedError
-from ronron.core.judge import judge
+from ronron.core.judge import judge as judged
 from ronron.core.model import Decision, Outcome, OutcomeKind, Pass, Preview, Revision, Step, Verdict
 from ronron.core.outcomes import failed
 from ronron.core.policy import Policy
 from ronron.core.record import Record, Running
-from ronron.passes.attempt import Attempt, Ports, Target, digest_at, prepared
-from ronron.passes.machines import left_out, still_silent
+from ronron.passes.attempt import (
+    Attempt,
+    Begun,
+    Goal,
+    bring,
+    judge,
+    preview,
+    probe,
+    roll_back,
+    snapshot,
+    update,
+    with_snapshots,
+)
+from ronron.passes.machines import find_excluded, still_unreachable
+from ronron.passes.target import Ports, Target, digest_at, prepared
 from ronron.ports import Store
 
-__all__ = ["KEPT_WORK", "Ports", "Target", "look", "reconcile"]
+__all__ = ["RETAINED_WORK", "Ports", "Target", "preview_only", "reconcile"]
 
-KEPT_WORK = 20
-"""How many passes' engine logs are kept on disk."""
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """What is looked at in one pass; values only."""
-
-    revision: Revision
-    digest: str
-    decision: Decision
-    request: int | None
+RETAINED_WORK = 20
+"""The engine logs of this many passes stay on disk."""
 
 
 def reconcile(target: Target, ports: Ports) -> Pass:
@@ -53,26 +56,38 @@ def reconcile(target: Target, ports: Ports) -> Pass:
         StackLockedError: another live process works on this stack.
     """
     record = ports.store.load(target.name)
-    wanted = _observe(target, ports, record)
-    if record.running is None and wanted.decision.step is Step.WAIT:
-        return _waiting(target, ports, record, wanted)
+    observed = _observe(target, ports, record)
+    decision = decide(observed)
+    if record.running is None and decision.step is Step.WAIT:
+        return _rest(target, ports, observed, decision)
 
-    with ports.store.hold(target.policy.stack):
-        # Another process may have made this very pass while we waited for the stack.
+    with ports.store.lock(target.policy.stack):
+        # Another process may have made this very pass while we waited for the lock.
         record = ports.store.load(target.name)
         if record.running is not None:
             record = _recover(target, ports, record, record.running)
-        wanted = _observe(target, ports, record)
-        match wanted.decision.step:
-            case Step.WAIT:
-                return _waiting(target, ports, record, wanted)
-            case Step.ADOPT:
-                return _adopt(target, ports, record, wanted)
-            case Step.PREVIEW:
-                return _carry_out(target, ports, record, wanted)
+        return _make_pass(target, ports, record)
 
 
-def look(target: Target, ports: Ports, revision: Revision, work: Path) -> tuple[Preview, Verdict]:
+def _make_pass(target: Target, ports: Ports, record: Record) -> Pass:
+    """The nine steps of a pass; the stack is locked."""
+    observed = _observe(target, ports, record)
+    decision = decide(observed)
+    if decision.step is not Step.PREVIEW:
+        return _rest(target, ports, observed, decision)
+
+    made, begun, attempt = _begin(target, ports, observed, decision)
+    steps = (preview, judge, snapshot, update, probe)
+    outcome, attempt = bring(begun, attempt, steps)
+    outcome, attempt = roll_back(begun, outcome, attempt, steps)
+    outcome = with_snapshots(begun, outcome, attempt)
+
+    made = _record(ports, made, observed, outcome, attempt.record)
+    _tell(ports, made, outcome)
+    return made
+
+
+def preview_only(target: Target, ports: Ports, revision: Revision, work: Path) -> tuple[Preview, Verdict]:
     """Preview and judge a revision without any effect, record or lock.
 
     Raises:
@@ -80,36 +95,33 @@ def look(target: Target, ports: Ports, revision: Revision, work: Path) -> tuple[
     """
     record = ports.store.load(target.name)
     digest = digest_at(target, ports, revision)
-    without = left_out(ports.machines, record.inventory)
-    if without is not None:
-        ports.progress.tell(target.name, f"machines: {without.why}")
+    excluded = find_excluded(ports.machines, record.inventory)
+    if excluded is not None:
+        ports.progress.log(target.name, f"machines: {excluded.why}")
     with prepared(
-        target, ports, revision, digest, work, running=record.everywhere, without=without
+        target, ports, revision, digest, work, running=record.everywhere, excluded=excluded
     ) as program:
-        preview = ports.engine.preview(program)
-        return preview, judge(preview, target.policy, ports.store.approvals(target.name))
+        found = ports.engine.preview(program)
+        return found, judged(found, target.policy, ports.store.approvals(target.name))
 
 
 # -- observe ---------------------------------------------------------------------------------------
 
 
-def _observe(target: Target, ports: Ports, record: Record) -> _Wanted:
+def _observe(target: Target, ports: Ports, record: Record) -> Observed:
     policy = target.policy
     desired = ports.source.resolve(policy.reference)
-    digest = digest_at(target, ports, desired)
-    request = ports.store.asked(target.name)
-    decision = decide(
-        desired,
-        digest,
-        record,
-        policy,
-        ports.clock.now(),
-        request=request,
-        approvals=ports.store.approvals(target.name) if record.held is not None else frozenset(),
+    return Observed(
+        desired=desired,
+        digest=digest_at(target, ports, desired),
+        record=record,
+        policy=policy,
+        now=ports.clock.now(),
+        request=ports.store.asked(target.name),
+        approvals=ports.store.approvals(target.name) if record.waiting is not None else frozenset(),
         others=_others(policy, ports.store),
-        silent=still_silent(record, desired, ports.machines),
+        unreachable=still_unreachable(record, desired, ports.machines),
     )
-    return _Wanted(desired, digest, decision, request.id if request else None)
 
 
 def _others(policy: Policy, store: Store) -> Mapping[str, Record]:
@@ -117,76 +129,96 @@ def _others(policy: Policy, store: Store) -> Mapping[str, Record]:
     return {name: store.load(name) for name in names}
 
 
-# -- the short ways --------------------------------------------------------------------------------
+# -- nothing to update -----------------------------------------------------------------------------
 
 
-def _waiting(target: Target, ports: Ports, record: Record, wanted: _Wanted) -> Pass:
-    noted = record.deciding(wanted.decision, ports.clock.now())
-    if noted is not record:
+def _rest(target: Target, ports: Ports, observed: Observed, decision: Decision) -> Pass:
+    """Note the decision to wait, or record a revision that changes nothing."""
+    if decision.step is Step.ADOPT:
+        return _adopt(target, ports, observed, decision)
+    noted = observed.record.deciding(decision)
+    if noted is not observed.record:
         ports.store.save(noted)
-        ports.progress.tell(target.name, f"{wanted.decision.reason}: {wanted.decision.why}")
-    return _as_pass(target, ports, wanted)
+        ports.progress.log(target.name, f"{decision.reason}: {decision.why}")
+    return _as_pass(target, ports, observed, decision)
 
 
-def _adopt(target: Target, ports: Ports, record: Record, wanted: _Wanted) -> Pass:
+def _adopt(target: Target, ports: Ports, observed: Observed, decision: Decision) -> Pass:
     now = ports.clock.now()
-    started = _as_pass(target, ports, wanted)
-    outcome = Outcome(kind=OutcomeKind.UNCHANGED, message=wanted.decision.why, adopted=True)
-    number = ports.store.begin(started)
-    after = record.adopting(wanted.revision, now).deciding(wanted.decision, now)
-    ports.store.finish(number, outcome, now, after)
-    ports.progress.tell(target.name, f"{outcome.kind}: {outcome.message}")
-    return started.with_(id=number, finished=now, outcome=outcome)
+    begun = _as_pass(target, ports, observed, decision)
+    outcome = Outcome(kind=OutcomeKind.UNCHANGED, message=decision.why, adopted=True)
+    number = ports.store.begin(begun)
+    ports.store.finish(
+        number, outcome, now, observed.record.adopting(observed.desired, now).deciding(decision)
+    )
+    ports.progress.log(target.name, f"{outcome.kind}: {outcome.message}")
+    return begun.with_(id=number, finished=now, outcome=outcome)
 
 
-def _as_pass(target: Target, ports: Ports, wanted: _Wanted) -> Pass:
+def _as_pass(target: Target, ports: Ports, observed: Observed, decision: Decision) -> Pass:
     return Pass(
-        environment=target.name,
-        revision=wanted.revision,
-        decision=wanted.decision,
-        started=ports.clock.now(),
+        environment=target.name, revision=observed.desired, decision=decision, started=ports.clock.now()
     )
 
 
-# -- the whole way ---------------------------------------------------------------------------------
+# -- the beginning and the end of an update --------------------------------------------------------
 
 
-def _carry_out(target: Target, ports: Ports, record: Record, wanted: _Wanted) -> Pass:
-    started = _as_pass(target, ports, wanted)
-    number = ports.store.begin(started)
-    running = Running(pass_id=number, revision=wanted.revision, owner=ports.processes.mark())
-    intent = record.attempting(running, started.started, wanted.request).with_(stack=target.policy.stack)
-    intent = intent.deciding(wanted.decision, started.started)
-    ports.store.save(intent)
-    ports.progress.tell(target.name, f"{wanted.decision.reason}: {wanted.decision.why}")
+def _begin(
+    target: Target, ports: Ports, observed: Observed, decision: Decision
+) -> tuple[Pass, Begun, Attempt]:
+    """Write the intent down, and find the machines that the update has to skip."""
+    record, request = observed.record, observed.request
+    made = _as_pass(target, ports, observed, decision)
+    number = ports.store.begin(made)
+    running = Running(pass_id=number, revision=observed.desired, owner=ports.processes.mark())
+    record = record.attempting(running, made.started, request.id if request is not None else None)
+    record = record.with_(stack=target.policy.stack).deciding(decision)
+    ports.store.save(record)
+    ports.progress.log(target.name, f"{decision.reason}: {decision.why}")
 
-    attempt = Attempt(target, ports, intent, wanted.revision, wanted.digest, ports.work / str(number))
-    outcome = attempt.run()
-    finished = ports.clock.now()
-    after = attempt.record.after(outcome, wanted.revision, wanted.digest, finished)
-    ports.store.finish(number, outcome, finished, after)
-    _expire(ports.work, number)
-    _tell_outcome(target, ports, outcome, finished - started.started)
-    return started.with_(id=number, finished=finished, outcome=outcome)
+    begun = Begun(target, ports, ports.work / str(number), ports.clock.now())
+    excluded = find_excluded(ports.machines, record.inventory)
+    if excluded is not None:
+        begun = replace(begun, excluded=excluded)
+        begun.log(f"machines: {excluded.why}")
+    goal = Goal(observed.desired, observed.digest, target.policy, running=record.everywhere)
+    return made.with_(id=number), begun, Attempt(goal, record, known=record.digest is not None)
+
+
+def _record(ports: Ports, made: Pass, observed: Observed, outcome: Outcome, record: Record) -> Pass:
+    """Write the outcome and the record after it, both or neither."""
+    finished: datetime = ports.clock.now()
+    after = record.after(outcome, observed.desired, observed.digest, finished)
+    ports.store.finish(made.id, outcome, finished, after)
+    _expire(ports.work, made.id)
+    return made.with_(finished=finished, outcome=outcome)
+
+
+def _tell(ports: Ports, made: Pass, outcome: Outcome) -> None:
+    took = (made.finished - made.started).total_seconds() if made.finished is not None else 0.0
+    ports.progress.log(made.environment, f"{outcome.kind} in {took:.1f} s: {outcome.message}")
+    if outcome.hint:
+        ports.progress.log(made.environment, f"hint: {outcome.hint}")
 
 
 # -- after a crash ---------------------------------------------------------------------------------
 
 
 def _recover(target: Target, ports: Ports, record: Record, running: Running) -> Record:
-    """Close a pass whose process died: we hold the stack, so its owner is gone.
+    """Close a pass whose process died: we have locked the stack, so its owner is gone.
 
     Raises:
-        StackLockedError: something of the dead pass is alive and cannot be stopped.
+        StackLockedError: a process of the dead pass is alive and cannot be stopped.
     """
     now = ports.clock.now
-    ports.progress.tell(
+    ports.progress.log(
         target.name, f"recovery: pass {running.pass_id} for {running.revision.short} did not end"
     )
     try:
         digest = digest_at(target, ports, running.revision)
         with prepared(target, ports, running.revision, digest, ports.work / str(running.pass_id)) as program:
-            found = ports.engine.settle(program, running.engine)
+            found = ports.engine.recover_from_crash(program, running.engine)
         outcome = Outcome(kind=OutcomeKind.INTERRUPTED, message=f"its process died; {found}")
         after = record.recovered(now())
     except PendingOperationsError as error:
@@ -199,14 +231,8 @@ def _recover(target: Target, ports: Ports, record: Record, running: Running) -> 
         outcome = Outcome(kind=OutcomeKind.INTERRUPTED, message=f"its process died; {error}", hint=error.hint)
         after = record.recovered(now())
     ports.store.finish(running.pass_id, outcome, now(), after)
-    ports.progress.tell(target.name, f"recovery: {outcome.message}")
+    ports.progress.log(target.name, f"recovery: {outcome.message}")
     return after
-
-
-def _tell_outcome(target: Target, ports: Ports, outcome: Outcome, took: timedelta) -> None:
-    ports.progress.tell(target.name, f"{outcome.kind} in {took.total_seconds():.1f} s: {outcome.message}")
-    if outcome.hint:
-        ports.progress.tell(target.name, f"what to do: {outcome.hint}")
 
 
 # -- places ----------------------------------------------------------------------------------------
@@ -217,5 +243,5 @@ def _expire(work: Path, newest: int) -> None:
     for plan in (work / str(newest)).glob("*plan*"):
         plan.unlink()
     numbers = sorted((int(entry.name) for entry in work.iterdir() if entry.name.isdigit()), reverse=True)
-    for number in numbers[KEPT_WORK:]:
+    for number in numbers[RETAINED_WORK:]:
         shutil.rmtree(work / str(number), ignore_errors=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from ronron.core.errors import BackupError, ConfigError
-from ronron.core.inventory import Inventory, read_inventory, touched
+from ronron.core.errors import BackupError
+from ronron.core.inventory import touched
 from ronron.core.model import SHORT, Change, TakenSnapshot
+from ronron.passes.machines import readable
 from ronron.ports import Backups, Progress
 
 UPDATE = "update"
@@ -21,7 +22,7 @@ def touched_with_backup(changes: Iterable[Change], document: object | None) -> f
         changes: that are going to be carried out.
         document: the stack output `inventory` as it was before; one that cannot be read names none.
     """
-    inventory = _read(document)
+    inventory = readable(document)
     if inventory is None:
         return frozenset()
     return frozenset(
@@ -50,7 +51,7 @@ def taken_before(
         backups: the agents.
         progress: is told of each.
     """
-    inventory = _read(document)
+    inventory = readable(document)
     known = inventory.services if inventory is not None else {}
     taken = []
     # The agents' times may be in whole seconds.
@@ -61,18 +62,11 @@ def taken_before(
         try:
             found = backups.snapshots(inventory, name)
         except BackupError as error:
-            progress.tell(environment, f"snapshot: cannot ask the agent of {name}: {error.message}")
+            progress.log(environment, f"snapshot: cannot ask the agent of {name}: {error.message}")
             continue
         own = [one for one in found if one.reason == UPDATE and one.taken >= begun]
         if own:
             newest = max(own, key=lambda one: one.taken)
-            progress.tell(environment, f"snapshot: {newest.id[:SHORT]} of {name} was taken before the update")
+            progress.log(environment, f"snapshot: {newest.id[:SHORT]} of {name} was taken before the update")
             taken.append(TakenSnapshot(service=name, id=newest.id))
     return tuple(taken)
-
-
-def _read(document: object | None) -> Inventory | None:
-    try:
-        return read_inventory(document)
-    except ConfigError:
-        return None

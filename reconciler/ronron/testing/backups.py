@@ -1,4 +1,4 @@
-"""Backup agents in memory, with the behaviour of the real ones; what they hold is counts of rows."""
+"""Backup agents in memory that behave as the real ones; their data are counts of rows."""
 
 from __future__ import annotations
 
@@ -12,20 +12,27 @@ from datetime import datetime
 from pathlib import Path
 
 from ronron.core.backups import (
+    AgentError,
     BackupStatus,
+    DatabaseDump,
     DrillResult,
-    Dumped,
     Files,
     Lock,
     Restored,
     Run,
     Snapshot,
-    Trouble,
 )
-from ronron.core.errors import AgentSilentError, BackupError, ConfigError
+from ronron.core.errors import AgentUnreachableError, BackupError, ConfigError
 from ronron.core.inventory import Inventory, Service
 from ronron.core.model import SHORT
-from ronron.core.restores import backed_up, differences, listed, refuse_newer, refuse_stranger, remark
+from ronron.core.restores import (
+    count_differences,
+    counts_text,
+    refuse_newer_version,
+    refuse_other_service,
+    service_with_backup,
+    version_warning,
+)
 from ronron.ports import Clock
 from ronron.testing.clock import FakeClock
 
@@ -34,52 +41,52 @@ _NEVER: Mapping[str, Run | None] = {"backup": None, "prune": None, "check": None
 
 @dataclass
 class FakeAgent:
-    """One service's agent, and what the service holds now; tests write into it.
+    """One service's agent, and the service's data; tests write into it.
 
     Attributes:
         since: when it first ran.
-        rows: what the service holds now, by what it is.
+        rows: the service's data now: number of rows by what they are.
         snapshots: the newest first.
-        holds: what really is in a snapshot, by its id: what a restore finds.
+        contents: the data in a snapshot, by its id: what a restore finds.
         damaged: ids of snapshots that cannot be read any more.
-        silent: whether its container answers nothing.
+        unreachable: whether its container does not answer.
         trouble: why its repository cannot be used; None while it can.
-        no_probe: why the service's image does not come up on restored data; empty while it does.
+        no_probe: why the service's image does not start on restored data; empty while it does.
         runs: the newest of each sort.
         locks: in the repository.
-        promise_hours, drill, check, forget: as its configuration says.
-        drilled: results that it was told.
-        kept: bundles of the reconciler, by id.
+        max_age_hours, drill, check, forget: as its configuration has them.
+        drills: results that were recorded.
+        bundles: of the reconciler, by id.
     """
 
     since: datetime
     rows: dict[str, int] = field(default_factory=lambda: {"rows": 0})
     snapshots: list[Snapshot] = field(default_factory=list)
-    holds: dict[str, dict[str, int]] = field(default_factory=dict)
+    contents: dict[str, dict[str, int]] = field(default_factory=dict)
     damaged: set[str] = field(default_factory=set)
-    silent: bool = False
-    trouble: Trouble | None = None
+    unreachable: bool = False
+    trouble: AgentError | None = None
     no_probe: str = ""
     runs: dict[str, Run | None] = field(default_factory=lambda: dict(_NEVER))
     locks: tuple[Lock, ...] = ()
-    promise_hours: float = 26.0
+    max_age_hours: float = 26.0
     drill: str = "weekly"
     check: str = "weekly"
     forget: bool = True
-    drilled: list[DrillResult] = field(default_factory=list)
-    kept: dict[str, bytes] = field(default_factory=dict)
+    drills: list[DrillResult] = field(default_factory=list)
+    bundles: dict[str, bytes] = field(default_factory=dict)
 
 
 class FakeBackups:
     """See ports.Backups.
 
     Args:
-        clock: what the agents live by.
+        clock: the agents' time.
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.calls: list[str] = []
-        """What was asked for, in order: the method and the service, such as `snapshot pad`."""
+        """Every call in order: the method and the service, such as `snapshot pad`."""
         self._clock = clock if clock is not None else FakeClock()
         self._agents: dict[str, FakeAgent] = {}
         self._failures: list[tuple[str, str, BackupError]] = []
@@ -87,28 +94,27 @@ class FakeBackups:
         self._taken = 0
 
     def agent(self, service: str) -> FakeAgent:
-        """The agent of a service, to read and to write: it is there from the first time it is asked for."""
+        """The agent of a service, to read and to write; the first call makes it."""
         with self._lock:
             return self._agents.setdefault(service, FakeAgent(since=self._clock.now()))
 
     def fail_next(self, failure: BackupError, method: str = "", service: str = "") -> None:
-        """Let the next call fail, or the next of one method or service, before it does anything.
+        """Let the next call fail before it does anything: any call, or the next of one method or service.
 
-        A failing snapshot is also the newest run of its agent, as with a real one.
+        A snapshot that fails becomes the newest run of its agent, as with a real one.
         """
         with self._lock:
             self._failures.append((method, service, failure))
 
     def status(self, inventory: Inventory, service: str) -> BackupStatus:
         """See ports.Backups."""
-        with self._turn("status", inventory, service) as (agent, _):
+        with self._call("status", inventory, service) as (agent, _):
             return BackupStatus(
-                at=self._clock.now(),
                 service=service,
                 since=agent.since,
                 reachable=agent.trouble is None,
                 trouble=agent.trouble,
-                promise_hours=agent.promise_hours,
+                max_age_hours=agent.max_age_hours,
                 drill=agent.drill,
                 check=agent.check,
                 forget=agent.forget,
@@ -121,13 +127,13 @@ class FakeBackups:
         self, inventory: Inventory, service: str, reason: str = "asked", revision: str | None = None
     ) -> Snapshot:
         """See ports.Backups."""
-        with self._turn("snapshot", inventory, service) as (agent, declared):
+        with self._call("snapshot", inventory, service) as (agent, declared):
             _refuse_trouble(agent, service)
             return self._take(agent, service, declared, reason, revision)
 
     def snapshots(self, inventory: Inventory, service: str) -> tuple[Snapshot, ...]:
         """See ports.Backups."""
-        with self._turn("snapshots", inventory, service) as (agent, _):
+        with self._call("snapshots", inventory, service) as (agent, _):
             _refuse_trouble(agent, service)
             return tuple(agent.snapshots)
 
@@ -137,107 +143,107 @@ class FakeBackups:
         service: str,
         snapshot: Snapshot,
         *,
-        keep: bool = True,
-        told: Callable[[str], None],
+        safety_snapshot: bool = True,
+        log: Callable[[str], None],
     ) -> Restored:
         """See ports.Backups."""
-        with self._turn("restore", inventory, service) as (agent, declared):
-            refuse_stranger(snapshot, service, declared)
-            refuse_newer(snapshot, service, declared)
-            warning = remark(snapshot, service, declared)
+        with self._call("restore", inventory, service) as (agent, declared):
+            refuse_other_service(snapshot, service, declared)
+            refuse_newer_version(snapshot, service, declared)
+            warning = version_warning(snapshot, service, declared)
             if warning:
-                told(warning)
+                log(warning)
             _refuse_trouble(agent, service)
-            held = _held(agent, service, snapshot)
-            kept = None
-            if keep:
-                kept = self._take(agent, service, declared, "restore", None).id
-                told(f"kept what {service} holds now as snapshot {kept[:SHORT]}")
-            differ = differences(snapshot.counts, held)
-            if differ:
+            contents = _contents(agent, service, snapshot)
+            safety = None
+            if safety_snapshot:
+                safety = self._take(agent, service, declared, "restore", None).id
+                log(f"the safety snapshot is {safety[:SHORT]}")
+            differences = count_differences(snapshot.counts, contents)
+            if differences:
                 raise BackupError(
-                    f"cannot restore snapshot {snapshot.id[:SHORT]}: it gives {differ};"
-                    f" {service} runs on what it had",
+                    f"cannot restore snapshot {snapshot.id[:SHORT]}: it has {differences};"
+                    f" {service} is started again on its old data",
                     where=service,
                     hint=f"restore an earlier one: ronron backup list ENV {service}",
                 )
-            agent.rows = dict(held)
-            told(f"restored snapshot {snapshot.id[:SHORT]}: {listed(held)}")
+            agent.rows = dict(contents)
+            log(f"restored snapshot {snapshot.id[:SHORT]}: {counts_text(contents)}")
             return Restored(
                 service=service,
                 snapshot=snapshot.id,
-                kept=kept,
-                counts=held,
-                promised=dict(snapshot.counts),
+                safety_snapshot=safety,
+                counts=contents,
+                expected=dict(snapshot.counts),
                 healthy=None,
-                detail=f"{listed(held)}, as the snapshot promises",
+                detail=f"{counts_text(contents)}, as in the snapshot",
             )
 
-    def export(self, inventory: Inventory, service: str, snapshot: Snapshot, place: Path) -> None:
+    def export(self, inventory: Inventory, service: str, snapshot: Snapshot, directory: Path) -> None:
         """See ports.Backups."""
-        with self._turn("export", inventory, service) as (agent, _):
-            if place.is_file() or (place.is_dir() and any(place.iterdir())):
+        with self._call("export", inventory, service) as (agent, _):
+            if directory.is_file() or (directory.is_dir() and any(directory.iterdir())):
                 raise ConfigError(
-                    "cannot export: the place is not empty",
-                    where=str(place),
+                    "cannot export: the directory is not empty",
+                    where=str(directory),
                     hint="name a directory that does not exist yet",
                 )
             _refuse_trouble(agent, service)
-            held = _held(agent, service, snapshot)
-            (place / "data").mkdir(parents=True, exist_ok=True)
-            (place / "manifest.json").write_text(snapshot.model_dump_json())
+            contents = _contents(agent, service, snapshot)
+            (directory / "data").mkdir(parents=True, exist_ok=True)
+            (directory / "manifest.json").write_text(snapshot.model_dump_json())
             if snapshot.database is not None:
-                (place / "database.pgdump").write_text(json.dumps(held))
+                (directory / "database.pgdump").write_text(json.dumps(contents))
 
     def drill(
-        self, inventory: Inventory, service: str, snapshot: Snapshot, told: Callable[[str], None]
+        self, inventory: Inventory, service: str, snapshot: Snapshot, log: Callable[[str], None]
     ) -> DrillResult:
         """See ports.Backups."""
-        with self._turn("drill", inventory, service) as (agent, declared):
-            refuse_stranger(snapshot, service, declared)
+        with self._call("drill", inventory, service) as (agent, declared):
+            refuse_other_service(snapshot, service, declared)
             _refuse_trouble(agent, service)
-            told(f"restoring snapshot {snapshot.id[:SHORT]} beside {service}")
+            log(f"restoring snapshot {snapshot.id[:SHORT]} beside {service}")
             result = self._drill(agent, service, declared, snapshot)
-            agent.drilled.append(result)
-            error = None if result.passed else Trouble(code="failed", message=result.detail)
+            agent.drills.append(result)
+            error = None if result.passed else AgentError(code="failed", message=result.detail)
             agent.runs["drill"] = Run(
                 started=result.started, finished=result.finished, ok=result.passed, error=error
             )
-            told(result.detail)
+            log(result.detail)
             return result
 
-    def keep(self, inventory: Inventory, service: str, bundle: Path) -> str:
+    def back_up_bundle(self, inventory: Inventory, service: str, bundle: Path) -> str:
         """See ports.Backups."""
-        with self._turn("keep", inventory, service) as (agent, _):
+        with self._call("back_up_bundle", inventory, service) as (agent, _):
             _refuse_trouble(agent, service)
             content = bundle.read_bytes()
             name = hashlib.sha256(content).hexdigest()
-            agent.kept[name] = content
+            agent.bundles[name] = content
             return name
 
     @contextmanager
-    def _turn(self, method: str, inventory: Inventory, service: str) -> Iterator[tuple[FakeAgent, Service]]:
+    def _call(self, method: str, inventory: Inventory, service: str) -> Iterator[tuple[FakeAgent, Service]]:
         with self._lock:
             self.calls.append(f"{method} {service}")
-            declared, backup = backed_up(inventory, service)
+            declared, backup = service_with_backup(inventory, service)
             agent = self.agent(service)
             for one in self._failures:
                 if one[0] in {"", method} and one[1] in {"", service}:
                     self._failures.remove(one)
                     self._remember(agent, method, one[2])
                     raise one[2]
-            if agent.silent:
-                raise AgentSilentError(
+            if agent.unreachable:
+                raise AgentUnreachableError(
                     f"cannot reach the backup agent {backup.container}: it is not running",
                     where=service,
-                    hint=f"look at what it said: docker logs {backup.container}",
+                    hint=f"read its output: docker logs {backup.container}",
                 )
             yield agent, declared
 
     def _remember(self, agent: FakeAgent, method: str, failure: BackupError) -> None:
-        if method == "snapshot" and not isinstance(failure, AgentSilentError):
+        if method == "snapshot" and not isinstance(failure, AgentUnreachableError):
             now = self._clock.now()
-            error = Trouble(code="failed", message=failure.message, hint=failure.hint)
+            error = AgentError(code="failed", message=failure.message, hint=failure.hint)
             agent.runs["backup"] = Run(started=now, finished=now, ok=False, error=error)
 
     def _take(
@@ -262,7 +268,7 @@ class FakeBackups:
             files=Files(count=1, bytes=1024),
         )
         agent.snapshots.insert(0, snapshot)
-        agent.holds[snapshot.id] = rows
+        agent.contents[snapshot.id] = rows
         agent.runs["backup"] = Run(started=now, finished=now, ok=True, error=None)
         return snapshot
 
@@ -271,33 +277,33 @@ class FakeBackups:
         found: dict[str, int] = {}
         probe = ""
         try:
-            refuse_newer(snapshot, service, declared)
-            found = dict(_held(agent, service, snapshot))
-            trouble = differences(snapshot.counts, found)
-            if not trouble and agent.no_probe:
-                trouble = probe = agent.no_probe
-            elif not trouble:
+            refuse_newer_version(snapshot, service, declared)
+            found = dict(_contents(agent, service, snapshot))
+            failure = count_differences(snapshot.counts, found)
+            if not failure and agent.no_probe:
+                failure = probe = agent.no_probe
+            elif not failure:
                 probe = "200 in 1 ms"
         except BackupError as error:
-            trouble = error.message
+            failure = error.message
         return DrillResult(
             service=service,
             snapshot=snapshot.id,
             started=now,
             finished=self._clock.now(),
-            passed=not trouble,
-            detail=trouble or f"{listed(found)}; {probe}",
+            passed=not failure,
+            detail=failure or f"{counts_text(found)}; {probe}",
             counts=found,
-            promised=dict(snapshot.counts),
+            expected=dict(snapshot.counts),
             probe=probe,
         )
 
 
-def _dumped(declared: Service, rows: Mapping[str, int]) -> Dumped | None:
+def _dumped(declared: Service, rows: Mapping[str, int]) -> DatabaseDump | None:
     database = declared.database
     if database is None:
         return None
-    return Dumped(
+    return DatabaseDump(
         major=database.major,
         server_version=f"{database.major}.0",
         name=database.name,
@@ -310,13 +316,13 @@ def _refuse_trouble(agent: FakeAgent, service: str) -> None:
         raise BackupError(agent.trouble.message, where=service, hint=agent.trouble.hint)
 
 
-def _held(agent: FakeAgent, service: str, snapshot: Snapshot) -> dict[str, int]:
-    held = agent.holds.get(snapshot.id)
-    if held is None:
+def _contents(agent: FakeAgent, service: str, snapshot: Snapshot) -> dict[str, int]:
+    contents = agent.contents.get(snapshot.id)
+    if contents is None:
         raise BackupError(
             f"cannot find snapshot {snapshot.id[:SHORT]} in the repository",
             where=service,
-            hint=f"choose one that is there: ronron backup list ENV {service}",
+            hint=f"choose another one: ronron backup list ENV {service}",
         )
     if snapshot.id in agent.damaged:
         raise BackupError(
@@ -324,4 +330,4 @@ def _held(agent: FakeAgent, service: str, snapshot: Snapshot) -> dict[str, int]:
             where=service,
             hint=f"restore an earlier one: ronron backup list ENV {service}",
         )
-    return held
+    return contents

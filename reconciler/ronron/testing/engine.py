@@ -20,7 +20,7 @@ from ronron.core.errors import (
     UpdateFailedError,
 )
 from ronron.core.model import QUIET, Change, Operation, Preview, ProcessMark, StackState, Updated
-from ronron.core.status import Finding
+from ronron.core.status import CheckResult
 from ronron.ports import Program
 from ronron.testing.processes import FakeProcesses
 from ronron.testing.things import FakeProgram, FakeStack, Thing, but_for, changes_of
@@ -68,12 +68,12 @@ class FakeEngine:
         """What was asked for, in order: the method and the stack, such as `preview staging`."""
         self.running: list[str | None] = []
         """The commit that was live before each preview and update, as the program is told it."""
-        self.without: list[tuple[str, ...]] = []
+        self.excluded: list[tuple[str, ...]] = []
         """The machines that were left out of each preview and update, as the program is told them."""
         self._passphrase = passphrase
         self._version = engine_version
         self._programs: dict[str, FakeProgram] = {}
-        self._findings: dict[str, tuple[Finding, ...]] = {}
+        self._findings: dict[str, tuple[CheckResult, ...]] = {}
         self._plans: dict[str, FakeProgram] = {}
         self._failures: list[tuple[str, EngineError]] = []
         self._at: dict[str, Callable[[], None]] = {}
@@ -91,7 +91,7 @@ class FakeEngine:
         """Say what the program of a commit does. One that was never told about makes nothing."""
         self._programs[commit] = FakeProgram(things, inventory, messages, raises)
 
-    def find(self, commit: str, *findings: Finding) -> None:
+    def find(self, commit: str, *findings: CheckResult) -> None:
         """Say what the program of a commit finds of its surroundings."""
         self._findings[commit] = findings
 
@@ -112,7 +112,7 @@ class FakeEngine:
         """See ports.Engine."""
         self._call("preview", program)
         self.running.append(program.running)
-        self.without.append(program.without)
+        self.excluded.append(program.excluded)
         wanted = self._wanted(program)
         if program.stack not in self.stacks and program.create_stack:
             self.stacks[program.stack] = FakeStack(self._passphrase)
@@ -123,39 +123,39 @@ class FakeEngine:
                 where=program.stack,
                 hint="mend the program, and try it with `pulumi preview`",
             )
-        for machine in program.without:
+        for machine in program.excluded:
             if all(thing.machine != machine for thing in stack.things.values()):
                 raise EngineError(
-                    f"cannot update without {machine}: the stack has no provider of that name",
+                    f"cannot exclude {machine}: the stack has no provider of that name",
                     where=program.stack,
                 )
-        wanted = but_for(program.without, stack, wanted)
+        wanted = but_for(program.excluded, stack, wanted)
         changes = changes_of(program.stack, stack, wanted)
-        name = identity(program.revision.commit, program.digest, self._version, changes, program.without)
+        name = identity(program.revision.commit, program.digest, self._version, changes, program.excluded)
         self._plans[name] = wanted
-        return Preview(changes=changes, identity=name, resources=len(stack.things), messages=wanted.messages)
+        return Preview(changes=changes, identity=name, messages=wanted.messages)
 
-    def mend(self, program: Program) -> tuple[str, ...]:
+    def refresh_failed(self, program: Program) -> tuple[str, ...]:
         """See ports.Engine."""
-        self._call("mend", program)
+        self._call("refresh failed", program)
         stack = self.stacks.get(program.stack)
         if stack is None:
             return ()
         found = {
             name
             for name in stack.half_made
-            if name not in stack.things or stack.things[name].machine not in program.without
+            if name not in stack.things or stack.things[name].machine not in program.excluded
         }
         stack.half_made -= found
         return tuple(sorted(found))
 
-    def examine(self, program: Program) -> tuple[Finding, ...]:
+    def checks(self, program: Program) -> tuple[CheckResult, ...]:
         """See ports.Engine."""
         found = self._findings.get(program.revision.commit, ())
         if not found:
             self.preview(program)
             return ()
-        self._call("examine", program)
+        self._call("checks", program)
         if program.stack not in self.stacks and program.create_stack:
             self.stacks[program.stack] = FakeStack(self._passphrase)
         self._stack(program)
@@ -165,7 +165,7 @@ class FakeEngine:
         """See ports.Engine."""
         self._call("update", program)
         self.running.append(program.running)
-        self.without.append(program.without)
+        self.excluded.append(program.excluded)
         stack = self._stack(program)
         self._free_dead_lock(stack)
         _refuse_locked(program, stack)
@@ -209,7 +209,6 @@ class FakeEngine:
         stack = self.stacks[program.stack]
         return StackState(
             exists=True,
-            resources=len(stack.things),
             pending=tuple(stack.pending),
             inventory=stack.inventory,
         )
@@ -226,15 +225,15 @@ class FakeEngine:
         ]
         return json.dumps({"things": things, "inventory": stack.inventory, "pending": stack.pending})
 
-    def restore(self, program: Program, state: str) -> None:
+    def import_state(self, program: Program, state: str) -> None:
         """See ports.Engine."""
-        self._call("restore", program)
+        self._call("import", program)
         there = self.stacks.get(program.stack)
         if there is not None and there.things:
             if self.export(program) == state:
                 return
             raise ConfigError(
-                f"cannot restore the stack {program.stack}: it has other resources",
+                f"cannot import the state of {program.stack}: the stack has other resources",
                 hint="leave it as it is, or destroy it first",
             )
         try:
@@ -252,10 +251,10 @@ class FakeEngine:
             pending=document["pending"],
         )
 
-    def settle(self, program: Program, left: ProcessMark | None) -> str:
+    def recover_from_crash(self, program: Program, left: ProcessMark | None) -> str:
         """See ports.Engine."""
-        self._call("settle", program)
-        found = "nothing was left of it"
+        self._call("recover", program)
+        found = "nothing was left"
         if left is not None and self.processes.alive(left):
             self.processes.end(left)
             found = "its engine was still running and was stopped"
@@ -302,9 +301,9 @@ class FakeEngine:
 
     def _carry_out(self, program: Program, preview: Preview, stack: FakeStack) -> tuple[Change, ...]:
         wanted = self._plans.get(preview.identity)
-        again = but_for(program.without, stack, self._wanted(program))
+        again = but_for(program.excluded, stack, self._wanted(program))
         now = changes_of(program.stack, stack, again)
-        own = identity(program.revision.commit, program.digest, self._version, now, program.without)
+        own = identity(program.revision.commit, program.digest, self._version, now, program.excluded)
         if wanted is None or wanted != again or now != preview.changes or own != preview.identity:
             raise PlanViolatedError("the update would not do what was previewed", where=program.stack)
         self._running, self._asked_to_stop = True, False

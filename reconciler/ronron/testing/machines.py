@@ -26,7 +26,7 @@ class FakeMachines:
         """Let it answer again."""
         self._silent.pop(name, None)
 
-    def silent(self, inventory: Inventory) -> Mapping[str, str]:
+    def unreachable(self, inventory: Inventory) -> Mapping[str, str]:
         """See ports.Machines."""
         self.asked += 1
         used = {service.machine for service in inventory.services.values()}

@@ -10,7 +10,7 @@ class RecordingProgress:
         self.told: list[tuple[str, str]] = []
         """Environment and line, in order."""
 
-    def tell(self, environment: str, line: str) -> None:
+    def log(self, environment: str, line: str) -> None:
         """See ports.Progress."""
         self.told.append((environment, line))
 

@@ -128,7 +128,7 @@ class FakeSource:
         self._called("resolve")
         if self._seen is None:
             raise RevisionNotFoundError(
-                f"cannot find {reference!r}: the repository was not looked at yet", hint="look at it first"
+                f"cannot find {reference!r}: the repository was not polled yet", hint="poll it first"
             )
         return find(self._seen, reference)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ronron.core.backups import KeptBundle, SeenBackup
+from ronron.core.backups import BackupSummary, OwnBackup
 from ronron.core.errors import ReconcilerError, RecordCorruptError, StackLockedError, StoreError
 from ronron.core.model import Outcome, Pass, Request
 from ronron.core.record import Record
@@ -56,7 +56,9 @@ class MemoryStore:
         with self._turn():
             self._put(record)
 
-    def see(self, environment: str, backups: Mapping[str, SeenBackup], kept: KeptBundle | None) -> None:
+    def save_backups(
+        self, environment: str, backups: Mapping[str, BackupSummary], kept: OwnBackup | None
+    ) -> None:
         """See ports.Store."""
         with self._turn():
             before = self._records.get(environment, Record(environment=environment))
@@ -134,13 +136,13 @@ class MemoryStore:
             return frozenset(identity for name, identity in self._approvals if name == environment)
 
     @contextmanager
-    def hold(self, stack: str) -> Iterator[None]:
+    def lock(self, stack: str) -> Iterator[None]:
         """See ports.Store."""
         with self._turn():
             if stack in self._held:
                 since = f"{self._held[stack]:%Y-%m-%d %H:%M:%S} UTC"
                 raise StackLockedError(
-                    f"the stack {stack} is held by this process since {since}", hint="wait until it has ended"
+                    f"the stack {stack} is locked by this process since {since}", hint="wait until it ends"
                 )
             self._held[stack] = datetime.now(UTC)
         try:

@@ -1,6 +1,6 @@
-"""Looks after the backups of an environment between passes: what is wrong, drills, and our own copy.
+"""Maintenance of an environment's backups between passes: checks, drills, and the reconciler's own backup.
 
-None of it holds a stack: agents go on when a pass runs, and a pass never waits for them.
+None of it locks a stack: agents go on during a pass, and a pass never waits for them.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from ronron.core.backups import Condition, DrillResult, KeptBundle, SeenBackup
-from ronron.core.conditions import drill_due, seen, sound, unseen
+from ronron.core.backups import BackupSummary, Condition, ConditionKind, DrillResult, OwnBackup
+from ronron.core.conditions import drill_due, summary, summary_without_answer, valid_snapshots
 from ronron.core.errors import BackupError, StackLockedError
 from ronron.core.inventory import Backup, Inventory, read_inventory
 from ronron.core.model import SHORT
@@ -20,136 +20,141 @@ from ronron.passes.reconcile import Ports, Target
 from ronron.ports import Backups
 from ronron.watch.own_backup import write_bundle
 
-KEEP_EVERY = timedelta(days=1)
-"""How old our own copy becomes where no pass updates anything."""
+OWN_BACKUP_EVERY = timedelta(days=1)
+"""The age at which our own backup is repeated when no pass updates anything."""
 
 
-def with_backup(inventory: Inventory | None) -> Mapping[str, Backup]:
-    """The services of an inventory that have an agent, by name, sorted."""
+def backups_by_service(inventory: Inventory | None) -> Mapping[str, Backup]:
+    """The backups of an inventory by the name of their service, sorted."""
     services = inventory.services if inventory is not None else {}
     return {name: one.backup for name, one in sorted(services.items()) if one.backup is not None}
 
 
-def look_at(
+def check_service_backup(
     environment: str, inventory: Inventory, service: str, backups: Backups, now: datetime, record: Record
-) -> SeenBackup:
-    """Ask the agent of one service, and say what is wrong; one that does not answer is what is wrong."""
-    backup = with_backup(inventory)[service]
+) -> BackupSummary:
+    """Ask the agent of one service and return what is wrong; an agent that does not answer is a condition."""
+    backup = backups_by_service(inventory)[service]
     try:
-        return seen(backups.status(inventory, service), now, environment, backup.container)
+        return summary(backups.status(inventory, service), now, environment, backup.container)
     except BackupError as error:
-        return unseen(service, error, now, record.backups.get(service))
+        return summary_without_answer(service, error, now, record.backups.get(service))
 
 
-def look_after(environment: str, ports: Ports, now: datetime) -> Mapping[str, SeenBackup]:
-    """Look at the backups of every service of an environment, save it, and tell what is new and what is over.
+def check_backups(environment: str, ports: Ports, now: datetime) -> Mapping[str, BackupSummary]:
+    """Check the backups of all services of an environment, record the result, and log what has changed.
 
     Raises:
-        ConfigError: its inventory cannot be read. StoreError: the record cannot.
+        ConfigError: its inventory cannot be read. StoreError: the record cannot be read or written.
     """
     record = ports.store.load(environment)
     inventory = read_inventory(record.inventory)
     found = {
-        name: look_at(environment, inventory, name, ports.backups, now, record)
-        for name in with_backup(inventory)
+        name: check_service_backup(environment, inventory, name, ports.backups, now, record)
+        for name in backups_by_service(inventory)
         if inventory is not None
     }
     if found or record.backups:
-        ports.store.see(environment, found, ports.store.load(environment).kept)
-    for line in news(record.backups, found):
-        ports.progress.tell(environment, line)
+        ports.store.save_backups(environment, found, ports.store.load(environment).kept)
+    for line in changes(record.backups, found):
+        ports.progress.log(environment, line)
     return found
 
 
-def news(before: Mapping[str, SeenBackup], after: Mapping[str, SeenBackup]) -> tuple[str, ...]:
-    """What a person is told of two looks: conditions that have appeared, and those that are over."""
+def changes(before: Mapping[str, BackupSummary], after: Mapping[str, BackupSummary]) -> tuple[str, ...]:
+    """The lines about two checks: conditions that are new, and those from which a service has recovered.
+
+    While an agent is unreachable nobody knows whether the service has recovered, so no line says so.
+    """
     lines: list[str] = []
     for name, one in sorted(after.items()):
         old = {condition.kind for condition in before[name].conditions} if name in before else set()
         new = {condition.kind for condition in one.conditions}
         for condition in one.conditions:
             if condition.kind not in old:
-                lines += [_line(condition), f"what to do: {condition.hint}"]
-        lines += [f"that is over: {kind} of {name}" for kind in sorted(old - new)]
+                lines += [_line(condition), f"hint: {condition.hint}"]
+        if ConditionKind.AGENT_UNREACHABLE not in new:
+            lines += [f"{name} recovered from: {kind}" for kind in sorted(old - new)]
     return tuple(lines)
 
 
-def make_drill(target: Target, ports: Ports, stopping: Callable[[], bool]) -> DrillResult | None:
-    """Make the drill that is due, one at most; None where none is, or while a pass holds the stack.
+def run_due_drill(target: Target, ports: Ports, stopping: Callable[[], bool]) -> DrillResult | None:
+    """Run a drill that is due, one at most; None if none is due, or a pass has locked the stack.
 
     Raises:
-        ConfigError, StoreError: as `look_after`.
+        ConfigError, StoreError: as `check_backups`.
     """
     record = ports.store.load(target.name)
     inventory = read_inventory(record.inventory)
     if inventory is None:
         return None
-    for name in with_backup(inventory):
-        if stopping() or _is_held(target, ports):
+    for name in backups_by_service(inventory):
+        if stopping() or _is_locked(target, ports):
             return None
         try:
             status = ports.backups.status(inventory, name)
         except BackupError:
-            # `look_after` has said so.
+            # `check_backups` has logged it.
             continue
         now = ports.clock.now()
         if not drill_due(status, now):
             continue
-        newest = sound(status, now)[0]
-        ports.progress.tell(target.name, f"drill: restoring {newest.id[:SHORT]} of {name} beside it")
+        newest = valid_snapshots(status, now)[0]
+        ports.progress.log(target.name, f"drill: restoring {newest.id[:SHORT]} of {name} beside it")
         try:
             result = ports.backups.drill(
-                inventory, name, newest, lambda line: ports.progress.tell(target.name, f"drill: {line}")
+                inventory, name, newest, lambda line: ports.progress.log(target.name, f"drill: {line}")
             )
         except BackupError as error:
-            ports.progress.tell(target.name, f"drill: cannot make the one of {name}: {error}")
+            ports.progress.log(target.name, f"drill: cannot run the drill of {name}: {error}")
             continue
         word = "passed" if result.passed else "failed"
-        ports.progress.tell(target.name, f"drill: {name} {word}: {result.detail}")
+        ports.progress.log(target.name, f"drill: {name} {word}: {result.detail}")
         return result
     return None
 
 
-def keep_ourselves(
+def back_up_own_state(
     target: Target, targets: Mapping[str, Target], ports: Ports, repository: str, *, updated: bool
-) -> KeptBundle | None:
-    """Put our own store and all states beside the snapshots of the first service that has an agent.
+) -> OwnBackup | None:
+    """Store our own records and all states beside the snapshots of the first service that has an agent.
 
     Args:
-        target: the environment beside whose service it is put.
-        targets: every environment: the states of all of them go into it.
+        target: the environment of that service.
+        targets: every environment: the bundle has the states of all of them.
         ports: everything outside.
         repository: the source's address without credentials.
-        updated: a pass has just updated the environment; else it is made daily.
+        updated: a pass has just updated the environment; otherwise a backup is made daily.
 
     Returns:
-        What was kept; None where it was not due, or there is no agent.
+        The backup; None if none was due, or there is no agent.
 
     Raises:
-        ReconcilerError: it cannot be made, or the agent does not take it.
+        ReconcilerError: the bundle cannot be made, or the agent cannot store it.
     """
     record = ports.store.load(target.name)
     inventory = read_inventory(record.inventory)
-    services = list(with_backup(inventory))
+    services = list(backups_by_service(inventory))
     now = ports.clock.now()
-    fresh = record.kept is not None and now - record.kept.at < KEEP_EVERY
+    fresh = record.kept is not None and now - record.kept.at < OWN_BACKUP_EVERY
     if inventory is None or not services or (fresh and not updated):
         return None
     ports.work.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=ports.work, prefix="own-") as work:
         bundle = write_bundle(targets, ports, repository, Path(work))
-        kept = KeptBundle(service=services[0], id=ports.backups.keep(inventory, services[0], bundle), at=now)
-    ports.store.see(target.name, ports.store.load(target.name).backups, kept)
-    return kept
+        stored = ports.backups.back_up_bundle(inventory, services[0], bundle)
+    own = OwnBackup(service=services[0], id=stored, at=now)
+    ports.store.save_backups(target.name, ports.store.load(target.name).backups, own)
+    return own
 
 
 def _line(condition: Condition) -> str:
     return f"{condition.kind}: {condition.service}: {condition.message}"
 
 
-def _is_held(target: Target, ports: Ports) -> bool:
+def _is_locked(target: Target, ports: Ports) -> bool:
     try:
-        with ports.store.hold(target.policy.stack):
+        with ports.store.lock(target.policy.stack):
             return False
     except StackLockedError:
         return True

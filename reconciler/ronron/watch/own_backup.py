@@ -1,7 +1,7 @@
-"""The reconciler's own backup: a bundle of its store and of every stack's state, and the way back from one.
+"""The reconciler's own backup: a bundle of its store and of every stack's state, and recovery from it.
 
 A bundle is a tar: `manifest.json`, `store.db`, and `states/<environment>.json` for each environment, as the
-engine exports it. Secrets in a state are encrypted; the store keeps none.
+engine exports it. Secrets in a state are encrypted; the store has none.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from pydantic import Field, ValidationError
 from ronron.core.errors import ConfigError, SourceError, StoreError
 from ronron.core.model import Instant, Revision, Value
 from ronron.core.policy import Policy
-from ronron.passes.attempt import Ports, Target, prepared
+from ronron.passes.target import Ports, Target, prepared
 from ronron.ports import Program
 
 NAME = "reconciler"
-"""The bundle's file name, as an agent keeps it."""
+"""The file name of a bundle in an agent's repository."""
 
 STORE = "store.db"
 MANIFEST = "manifest.json"
 
 LARGEST_MANIFEST = 1024 * 1024
 LARGEST_PART = 4 * 1024**3
-"""Bytes of one part of a bundle; a store of years takes some megabytes, and so does a state."""
+"""Bytes of one part of a bundle; the store takes some megabytes after years, and so does a state."""
 
 
-class KeptStack(Value):
+class BundledStack(Value):
     """One environment in a bundle.
 
     Args:
         stack: the name of its stack.
-        project: where the Pulumi project lies in the repository.
-        config_dir: where its stack files lie below that.
-        revision: what is live, whose stack file holds the salt of the state's secrets.
-        state: whether the stack's state is in the bundle; False for one that was not there.
+        project: directory of the Pulumi project in the repository.
+        config_dir: directory of its stack files below that.
+        revision: the live one, whose stack file has the salt of the state's secrets.
+        state: whether the stack's state is in the bundle; False if the stack did not exist.
     """
 
     stack: str
@@ -55,12 +55,12 @@ class KeptStack(Value):
 
 
 class Manifest(Value):
-    """What is in a bundle.
+    """The contents of a bundle.
 
     Args:
         version: of this document.
-        made: when.
-        host: on which machine.
+        made: when it was made.
+        host: name of the machine on which it was made.
         ronron: version of the release that made it.
         engine: version of the engine that exported the states.
         repository: the source's address, without credentials.
@@ -73,22 +73,22 @@ class Manifest(Value):
     ronron: str
     engine: str
     repository: str
-    environments: Mapping[Annotated[str, Field(pattern=r"^\w[\w.-]*$")], KeptStack]
+    environments: Mapping[Annotated[str, Field(pattern=r"^\w[\w.-]*$")], BundledStack]
 
 
 def write_bundle(targets: Mapping[str, Target], ports: Ports, repository: str, work: Path) -> Path:
-    """Write everything that is ours into one new file, for us alone.
+    """Write our store and all states into a new file that only its owner can read.
 
     Args:
         targets: every environment.
-        ports: everything outside; no stack is held, and an update under way is in the bundle as far as it is.
-        repository: the source's address; without credentials.
-        work: a private directory that goes away.
+        ports: everything outside. No stack is locked: of a running update the bundle has what is done so far.
+        repository: the source's address without credentials.
+        work: a private directory that the caller removes.
 
     Raises:
-        ReconcilerError: a state cannot be exported, or the store not be copied.
+        ReconcilerError: a state cannot be exported, or the store cannot be copied.
     """
-    stacks: dict[str, KeptStack] = {}
+    stacks: dict[str, BundledStack] = {}
     states: dict[str, Path] = {}
     for name, target in sorted(targets.items()):
         current = ports.store.load(name).current
@@ -100,14 +100,14 @@ def write_bundle(targets: Mapping[str, Target], ports: Ports, repository: str, w
             states[name] = work / f"state-{name}.json"
             states[name].touch(mode=0o600)
             states[name].write_text(exported)
-        stacks[name] = KeptStack(
+        stacks[name] = BundledStack(
             stack=target.policy.stack,
             project=target.project,
             config_dir=target.config_dir,
             revision=current,
             state=exported is not None,
         )
-    # After the states: what the records say is never newer than they are.
+    # After the states: so the records are never older than the states.
     store = work / STORE
     ports.store.copy(store)
     manifest = Manifest(
@@ -133,15 +133,15 @@ class Bundle:
     """A bundle that was fetched from the backups, unpacked below a private directory.
 
     Args:
-        place: the bundle itself, or a directory in which it is the only one.
-        work: a private directory that goes away.
+        path: the bundle itself, or a directory that has one bundle in it.
+        work: a private directory that the caller removes.
 
     Raises:
-        ConfigError: there is none, or it is not one of ours.
+        ConfigError: there is no bundle, or it cannot be read.
     """
 
-    def __init__(self, place: Path, work: Path) -> None:
-        self.path = _found(place)
+    def __init__(self, path: Path, work: Path) -> None:
+        self.path = _bundle_in(path)
         self._work = work
         try:
             with tarfile.open(self.path) as tar:
@@ -158,7 +158,7 @@ class Bundle:
         return self._work / STORE
 
     def state(self, environment: str) -> str | None:
-        """The exported state of an environment; None where its stack was not there."""
+        """The exported state of an environment; None if its stack did not exist."""
         if not self.manifest.environments[environment].state:
             return None
         return (self._work / f"states/{environment}.json").read_text()
@@ -166,7 +166,7 @@ class Bundle:
     def _read_manifest(self, tar: tarfile.TarFile) -> Manifest:
         file = tar.extractfile(tar.getmember(MANIFEST))
         if file is None:
-            raise self._refused(f"{MANIFEST} is no file")
+            raise self._refused(f"{MANIFEST} is not a file")
         text = file.read(LARGEST_MANIFEST)
         try:
             return Manifest.model_validate_json(text)
@@ -178,37 +178,39 @@ class Bundle:
         member = tar.getmember(part)
         file = tar.extractfile(member) if member.isreg() and member.size <= LARGEST_PART else None
         if file is None:
-            raise self._refused(f"{part} is no file, or too large")
-        # By its known name only, so that no path of the tar is followed.
-        place = self._work / part
-        place.parent.mkdir(mode=0o700, exist_ok=True)
-        place.touch(mode=0o600)
-        with place.open("wb") as written:
+            raise self._refused(f"{part} is not a file, or too large")
+        # By its known name only, so that no path in the tar is used.
+        target = self._work / part
+        target.parent.mkdir(mode=0o700, exist_ok=True)
+        target.touch(mode=0o600)
+        with target.open("wb") as written:
             shutil.copyfileobj(file, written)
 
     def _refused(self, why: str) -> ConfigError:
         return ConfigError(
             f"cannot read the bundle: {why}",
             where=str(self.path),
-            hint="fetch it again, as docs/operations.md says under `The way back from a lost machine`",
+            hint="fetch it again, as docs/operations.md describes for a lost machine",
         )
 
 
 def recover(bundle: Bundle, ports: Ports, *, records_only: bool = False) -> tuple[str, ...]:
-    """Put every state of a bundle into the backend, and name the environments.
+    """Import every state of a bundle into the backend.
 
-    A state that is there already just as it is in the bundle is done: a recovery that was broken off can be
-    made again. The source has been refreshed by the caller. The store comes last, by `put_store`, once
-    nobody has it open.
+    A state that the backend has already is left as it is: a recovery that was interrupted can be repeated.
+    The caller has refreshed the source, and calls `recover_store` last, when the store is not open any more.
 
     Args:
         bundle: what is recovered.
-        ports: everything outside; its store has to be empty.
-        records_only: the backend was not lost, so its states stay as they are.
+        ports: everything outside; the store must be empty.
+        records_only: the backend was not lost: leave its states as they are.
+
+    Returns:
+        The names of the environments whose states were imported.
 
     Raises:
         ConfigError: there are records already, or a stack has other resources.
-        SourceError, EngineError: a stack cannot be put back.
+        SourceError, EngineError: a state cannot be imported.
     """
     known = ports.store.environments()
     if known or ports.store.history(limit=1):
@@ -217,54 +219,54 @@ def recover(bundle: Bundle, ports: Ports, *, records_only: bool = False) -> tupl
             hint="name an empty state directory with --state or RONRON_STATE",
         )
     done = []
-    for name, kept in bundle.manifest.environments.items():
+    for name, bundled in bundle.manifest.environments.items():
         state = None if records_only else bundle.state(name)
         if state is None:
             continue
         target = Target(
-            Policy(name=name, stack=kept.stack, reference=kept.revision.reference, create_stack=True),
-            project=kept.project,
-            config_dir=kept.config_dir,
+            Policy(name=name, stack=bundled.stack, reference=bundled.revision.reference, create_stack=True),
+            project=bundled.project,
+            config_dir=bundled.config_dir,
         )
         with (
             tempfile.TemporaryDirectory(prefix="ronron-recover-") as work,
-            _checked_out(target, ports, kept.revision, Path(work)) as program,
+            _checked_out(target, ports, bundled.revision, Path(work)) as program,
         ):
-            ports.engine.restore(program, state)
-        ports.progress.tell(name, f"recovered the state of the stack {kept.stack}")
+            ports.engine.import_state(program, state)
+        ports.progress.log(name, f"recovered the state of the stack {bundled.stack}")
         done.append(name)
     return tuple(done)
 
 
-def put_store(bundle: Bundle, place: Path) -> None:
-    """Put the store of a bundle in the place of an empty one that nobody has open, all of it or nothing.
+def recover_store(bundle: Bundle, path: Path) -> None:
+    """Replace an empty store that is not open by the one of a bundle, completely or not at all.
 
     Raises:
         StoreError: it cannot be written.
     """
-    fresh = place.with_name(f".{place.name}.recovered")
+    new = path.with_name(f".{path.name}.recovered")
     try:
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh.unlink(missing_ok=True)
-        fresh.touch(mode=0o600)
-        with bundle.store.open("rb") as read, fresh.open("wb") as written:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new.unlink(missing_ok=True)
+        new.touch(mode=0o600)
+        with bundle.store.open("rb") as read, new.open("wb") as written:
             shutil.copyfileobj(read, written)
             written.flush()
             os.fsync(written.fileno())
-        fresh.replace(place)
+        new.replace(path)
     except OSError as error:
         raise StoreError(
             f"cannot recover the store: {error.strerror}",
-            where=str(place),
-            hint="give yourself the right to write there, and see that there is room",
+            where=str(path),
+            hint="check that you may write there and that the disk is not full",
         ) from error
 
 
 @contextmanager
 def _checked_out(target: Target, ports: Ports, revision: Revision, work: Path) -> Iterator[Program]:
-    """The revision that was live, or where its reference stands now, where history was written anew.
+    """The revision that was live; if its history was rewritten, the present commit of its reference.
 
-    Nothing is previewed of it, so no digest is needed: only the project's and the stack's files matter.
+    Nothing is previewed, so no digest is needed: only the project's and the stack's files matter.
     """
     with ExitStack() as stack:
         try:
@@ -275,16 +277,16 @@ def _checked_out(target: Target, ports: Ports, revision: Revision, work: Path) -
         yield program
 
 
-def _found(place: Path) -> Path:
-    """The bundle: the path itself, or the only tar in the directory that restic has filled."""
-    if place.is_file():
-        return place
-    found = sorted(file for file in place.rglob("*") if file.is_file() and tarfile.is_tarfile(file))
-    if len(found) == 1:
-        return found[0]
-    what = f"{len(found)} of them are there" if found else "there is none"
+def _bundle_in(path: Path) -> Path:
+    """The bundle: the path itself, or the only tar in the directory into which restic restored it."""
+    if path.is_file():
+        return path
+    tars = sorted(file for file in path.rglob("*") if file.is_file() and tarfile.is_tarfile(file))
+    if len(tars) == 1:
+        return tars[0]
+    why = f"the directory has {len(tars)} tar files" if tars else "the directory has no tar file"
     raise ConfigError(
-        f"cannot find the bundle: {what}",
-        where=str(place),
-        hint=f"name the file itself; the agents keep it as `{NAME}`",
+        f"cannot find the bundle: {why}",
+        where=str(path),
+        hint=f"name the file itself; agents store it as `{NAME}`",
     )

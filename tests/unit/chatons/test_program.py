@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from chatons.declaration.load import DeclarationError
-from chatons.program import exported_inventory, left_out, sealed_backup
-from chatons.schema.values import SEALED
+from chatons.program import encrypted_backup, excluded, exported_inventory
+from chatons.schema.values import ENCRYPTED
 
 
 def answers(*given: object) -> Callable[[], object]:
@@ -44,11 +44,12 @@ def test_a_stack_that_exported_nothing_has_no_inventory(answer: object) -> None:
     assert exported_inventory(answers(answer), pause=0) is None
 
 
-def test_the_secrets_of_the_backups_are_sealed_and_nothing_else_is() -> None:
+def test_only_the_secrets_of_the_backups_are_marked_as_encrypted() -> None:
     declared = {"repository": "/srv", "password": "a", "login": "b:c", "ssh_key": "d", "keep": {"daily": 7}}
-    sealed, secrets = sealed_backup(declared)
-    assert sealed == {
-        "repository": "/srv", "password": SEALED, "login": SEALED, "ssh_key": SEALED, "keep": {"daily": 7},
+    backup, secrets = encrypted_backup(declared)
+    assert backup == {
+        "repository": "/srv", "keep": {"daily": 7},
+        "password": ENCRYPTED, "login": ENCRYPTED, "ssh_key": ENCRYPTED,
     }  # fmt: skip
     assert {role: secret.get_secret_value() for role, secret in secrets.items()} == {
         "password": "a", "login": "b:c", "ssh_key": "d",
@@ -57,7 +58,7 @@ def test_the_secrets_of_the_backups_are_sealed_and_nothing_else_is() -> None:
 
 @pytest.mark.parametrize("value", [None, "x", [], {}, {"password": 3}])
 def test_backups_that_are_no_mapping_are_left_to_who_checks_them(value: object) -> None:
-    assert sealed_backup(value) == (value, {})
+    assert encrypted_backup(value) == (value, {})
 
 
 @pytest.mark.parametrize(
@@ -65,4 +66,4 @@ def test_backups_that_are_no_mapping_are_left_to_who_checks_them(value: object) 
     [(None, set()), ("", set()), ("pica02", {"pica02"}), ("pica02, pica03,", {"pica02", "pica03"})],
 )
 def test_machines_that_are_left_out_are_named_with_commas(value: str | None, names: set[str]) -> None:
-    assert left_out({} if value is None else {"RONRON_WITHOUT": value}) == names
+    assert excluded({} if value is None else {"RONRON_EXCLUDE": value}) == names

@@ -38,7 +38,7 @@ def test_nothing_needs_to_be_set(tmp_path: Path) -> None:
     assert settings.backend_url == f"file://{state}/pulumi-state"
     assert settings.poll == timedelta(seconds=30)
     assert settings.workers == 4
-    assert settings.backup_look == timedelta(minutes=15)
+    assert settings.backup_poll == timedelta(minutes=15)
     assert (settings.policy_reference, settings.policy_file) == ("HEAD", "stacks/environments.yaml")
     assert settings.pulumi_plugins is None
     assert settings.passphrase is None
@@ -53,7 +53,7 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch) -> None
         "RONRON_STATE": "/srv/ronron",
         "RONRON_POLL": "2m",
         "RONRON_WORKERS": "8",
-        "RONRON_BACKUP_LOOK": "5m",
+        "RONRON_BACKUP_POLL": "5m",
         "RONRON_POLICY_REFERENCE": "trusted",
         "RONRON_POLICY_FILE": "policy.yaml",
         "RONRON_PULUMI_PLUGINS": "/srv/plugins",
@@ -74,7 +74,7 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch) -> None
     assert settings.state == Path("/srv/ronron")
     assert settings.poll == timedelta(minutes=2)
     assert settings.workers == 8
-    assert settings.backup_look == timedelta(minutes=5)
+    assert settings.backup_poll == timedelta(minutes=5)
     assert (settings.policy_reference, settings.policy_file) == ("trusted", "policy.yaml")
     assert settings.git_timeout == timedelta(seconds=10)
     assert settings.debug is True

@@ -1,5 +1,5 @@
 """The backup agent of one service: snapshots, retention, checks and restores; see docs/backup-agent.md.
 
-It runs in an image of its own with nothing but Debian's packages, so within it imports are relative, and
-there is only the standard library beside psycopg2, APScheduler and SQLAlchemy.
+It runs in an image of its own with nothing but Debian's packages: imports within it are relative, and besides
+the standard library there are only psycopg2 and croniter.
 """

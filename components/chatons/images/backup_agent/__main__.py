@@ -1,4 +1,4 @@
-"""The command `ronron-agent`: words in, one JSON document out, plain lines on standard error."""
+"""The program `ronron-agent`: one command in, one JSON document on standard output, log on standard error."""
 
 from __future__ import annotations
 
@@ -14,34 +14,46 @@ from typing import IO, Any, NoReturn, cast
 from . import commands
 from .commands import Agent
 from .configuration import Places
-from .errors import AgentError, Stopped, redacted
+from .errors import AgentError, StoppedError, redacted
 from .probe import probed
 
-DONE, FAILED, MISUNDERSTOOD = 0, 1, 2
+DONE, FAILED = 0, 1
+"""Exit codes. argparse ends with 2 before anything is done: callers rely on that, see `INTERFACE_1`."""
+
 REASONS = ("asked", "schedule", "update", "restore")
+
+INTERFACE_1 = {
+    "now": "backup",
+    "put": "restore",
+    "swap": "rename-database",
+    "drilled": "record-drill",
+    "keep": "backup-bundle",
+}
+"""Command names of interface 1 and what they are called now. Reconcilers of that time still send them; a
+caller of today sends the new name first and the old one after exit code 2. See docs/backup-agent.md."""
 
 
 def parser() -> argparse.ArgumentParser:
-    """All commands and their words."""
+    """All commands of interface 2 and their options."""
     whole = argparse.ArgumentParser(prog="ronron-agent", description="The backup agent of one service.")
     sub = whole.add_subparsers(dest="command", required=True)
-    for name in ("serve", "health", "list", "status", "check", "prune", "drilled", "counts"):
+    for name in ("serve", "health", "list", "status", "check", "prune", "record-drill", "counts"):
         sub.add_parser(name)
-    now = sub.add_parser("now")
-    now.add_argument("--reason", choices=REASONS, required=True)
-    now.add_argument("--revision")
-    now.add_argument("--running", help="JSON: version, image, image_digest")
-    put = sub.add_parser("put")
-    put.add_argument("--snapshot", required=True)
-    where = put.add_mutually_exclusive_group(required=True)
+    backup = sub.add_parser("backup")
+    backup.add_argument("--reason", choices=REASONS, required=True)
+    backup.add_argument("--revision")
+    backup.add_argument("--running", help="JSON: version, image, image_digest")
+    restore = sub.add_parser("restore")
+    restore.add_argument("--snapshot", required=True)
+    where = restore.add_mutually_exclusive_group(required=True)
     where.add_argument("--into", metavar="DATABASE")
     where.add_argument("--files", action="store_true")
-    swap = sub.add_parser("swap")
-    swap.add_argument("--from", dest="restored", metavar="DATABASE", required=True)
+    rename = sub.add_parser("rename-database")
+    rename.add_argument("--from", dest="restored", metavar="DATABASE", required=True)
     export = sub.add_parser("export")
     export.add_argument("--snapshot", required=True)
-    keep = sub.add_parser("keep")
-    keep.add_argument("name")
+    bundle = sub.add_parser("backup-bundle")
+    bundle.add_argument("name")
     probe = sub.add_parser("probe")
     probe.add_argument("url")
     probe.add_argument("--host")
@@ -50,14 +62,23 @@ def parser() -> argparse.ArgumentParser:
     return whole
 
 
-def main(words: Sequence[str] | None = None, places: Places | None = None) -> int:
-    """Run one command; its exit code."""
-    given = parser().parse_args(words)
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse a command line, also one with a command name of interface 1.
+
+    Raises:
+        SystemExit: 2: an unknown command or a wrong option; nothing was done.
+    """
+    command = [INTERFACE_1.get(word, word) for word in arguments[:1]]
+    return parser().parse_args([*command, *arguments[1:]])
+
+
+def main(arguments: Sequence[str] | None = None, places: Places | None = None) -> int:
+    """Run one command and return its exit code."""
+    given = parsed(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
-    # Files that are made here hold a service's content.
+    # Files that are created here contain data of the service.
     os.umask(0o077)
-    # A schedule that started us waits for signals in its own way, and children inherit that.
+    # `serve` blocks signals, and its jobs inherit that.
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _stopped)
@@ -66,17 +87,17 @@ def main(words: Sequence[str] | None = None, places: Places | None = None) -> in
         document = _done(agent, given)
     except AgentError as error:
         return _failed(agent, error)
-    except Stopped:
-        return _failed(agent, AgentError("failed", "cannot finish: it was stopped", "Run it again"))
+    except StoppedError:
+        return _failed(agent, AgentError("failed", "cannot finish: a signal stopped it", "run this again"))
     except Exception as error:
-        # Whoever called reads a document, whatever happened.
+        # The caller reads a document, also of an unknown error.
         logging.getLogger("ronron-agent").debug("", exc_info=True)
         return _failed(
             agent,
             AgentError(
                 "failed",
                 f"cannot finish: {type(error).__name__}: {error}",
-                "Run it again, and report it with this line",
+                "run this again, and report it with this line",
             ),
         )
     if document is not None:
@@ -97,43 +118,43 @@ def _done(agent: Agent, given: argparse.Namespace) -> Any:
 
             if not alive(agent.places):
                 raise AgentError(
-                    "failed", "cannot find the schedule: nobody serves it", "Restart this container"
+                    "failed", "cannot find the schedule: `serve` does not run", "restart this container"
                 )
             return {"serving": True}
-        case "now":
-            return commands.now(agent, reason=given.reason, revision=given.revision, running=given.running)
+        case "backup":
+            return commands.backup(agent, reason=given.reason, revision=given.revision, running=given.running)
         case "list":
-            return commands.listed(agent)
+            return commands.list_snapshots(agent)
         case "status":
-            return commands.looked(agent)
+            return commands.report_status(agent)
         case "check":
             return commands.check(agent)
         case "prune":
             return commands.prune(agent)
-        case "drilled":
-            return commands.drilled(agent, sys.stdin.read(commands.LARGEST_RESULT))
-        case "put" if given.files:
-            return commands.put_files(agent, identity=given.snapshot)
-        case "put":
-            return commands.put_into(agent, identity=given.snapshot, name=given.into)
-        case "swap":
-            return commands.swap(agent, name=given.restored)
+        case "record-drill":
+            return commands.record_drill(agent, sys.stdin.read(commands.LARGEST_RESULT))
+        case "restore" if given.files:
+            return commands.restore_files(agent, identity=given.snapshot)
+        case "restore":
+            return commands.restore_database(agent, identity=given.snapshot, name=given.into)
+        case "rename-database":
+            return commands.rename_database(agent, name=given.restored)
         case "counts":
             return commands.counts(agent)
         case "export":
-            # The tar takes the place of the document.
+            # The tar replaces the document.
             commands.export(agent, identity=given.snapshot, sink=cast(IO[bytes], _Tar()))
             sys.stdout.buffer.flush()
             return None
-        case "keep":
-            return commands.keep(agent, name=given.name, source=sys.stdin.fileno())
+        case "backup-bundle":
+            return commands.backup_bundle(agent, name=given.name, source=sys.stdin.fileno())
         case "probe":
             return probed(given.url, host=given.host, status=given.status, contains=given.contains)
     raise AssertionError(given.command)
 
 
 class _Tar:
-    """Standard output for a tar; knows whether it has begun."""
+    """Standard output for a tar; records whether the tar has begun."""
 
     began = False
 
@@ -151,14 +172,14 @@ def _failed(agent: Agent, error: AgentError) -> int:
         words = ()
     shown = {key: redacted(value, words) for key, value in document.items()}
     if not _Tar.began:
-        # Behind a broken tar, nobody would find it.
+        # After the beginning of a tar, no caller would find it.
         sys.stdout.write(json.dumps({"error": shown}) + "\n")
     sys.stderr.write(f"{shown['message']}\n{shown['hint']}\n")
     return FAILED
 
 
 def _stopped(*_: object) -> NoReturn:
-    raise Stopped
+    raise StoppedError
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The commands of the agent: what each needs, what it prints, and what is remembered of it."""
+"""The commands of the agent: each returns its document and records its run in the journal."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from typing import IO, Any
 
 from . import configuration as configurations
 from . import export as exports
-from . import postgres, restore_database, restore_files, retain, snapshot, status
+from . import postgres, retain, snapshot, status
+from . import restore_database as database_restores
+from . import restore_files as file_restores
 from .configuration import Configuration, Places, Secrets, neighbour
 from .errors import AgentError, NoRepositoryError
 from .journal import Journal
-from .lock import held
+from .lock import locked
 from .repository import Repository
 from .restic import Restic
 
@@ -27,23 +29,23 @@ LARGEST_RESULT = 1024 * 1024
 
 @dataclass(frozen=True)
 class Agent:
-    """All that commands work with, made when it is first needed."""
+    """Configuration, secrets and journal of the agent, read when first needed."""
 
     places: Places
 
     @cached_property
     def configuration(self) -> Configuration:
-        """The document."""
+        """The configuration."""
         return configurations.load(self.places)
 
     @cached_property
     def secrets(self) -> Secrets:
-        """What was given."""
+        """The secrets."""
         return configurations.secrets(self.places)
 
     @cached_property
     def journal(self) -> Journal:
-        """On the agent's volume."""
+        """The journal on the agent's volume."""
         return Journal(self.places.state)
 
     def repository(
@@ -52,29 +54,29 @@ class Agent:
         """The service's repository.
 
         Args:
-            lock: descriptor of the agent's lock, where it is held.
-            remembers: whether there is a journal.
-            beside: the neighbour `reconciler` instead.
+            lock: descriptor of the agent's lock, where the command has it.
+            remembers: whether to use the journal; False in a clone.
+            beside: the repository `reconciler` beside the service's instead.
         """
         restic = Restic(
             self.configuration,
             self.secrets,
             self.places,
-            keep=() if lock is None else (lock,),
+            inherit=() if lock is None else (lock,),
             repository=neighbour(self.configuration.repository) if beside else None,
         )
         return Repository(restic, self.configuration, self.places, self.journal if remembers else None)
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[int]:
-        """Hold the agent's lock."""
+        """Take the agent's lock."""
         self.places.stage.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with held(self.places.state / "lock") as descriptor:
+        with locked(self.places.state / "lock") as descriptor:
             yield descriptor
 
     @contextlib.contextmanager
     def remembered(self, kind: str) -> Iterator[dict[str, Any]]:
-        """A run that the journal tells of; details may be put into what is given."""
+        """Record a run in the journal; the caller adds details to the yielded dictionary."""
         detail: dict[str, Any] = {}
         self.journal.begin(kind)
         try:
@@ -84,15 +86,15 @@ class Agent:
             raise
         except Exception as error:
             known = AgentError(
-                "failed", f"cannot finish: {error!r}", "Run it again, and report it with the log"
+                "failed", f"cannot finish: {error!r}", "run this again, and report it with the log"
             )
             self.journal.end(kind, known, detail)
             raise
         self.journal.end(kind, None, detail)
 
 
-def now(agent: Agent, *, reason: str, revision: str | None, running: str | None) -> dict[str, Any]:
-    """One verified snapshot."""
+def backup(agent: Agent, *, reason: str, revision: str | None, running: str | None) -> dict[str, Any]:
+    """Take and verify one snapshot."""
     what = None
     if running is not None:
         try:
@@ -100,38 +102,38 @@ def now(agent: Agent, *, reason: str, revision: str | None, running: str | None)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise AgentError(
                 "failed",
-                f"cannot read what runs: {error}",
-                'Give {"version": ..., "image": ..., "image_digest": ...}',
+                f"cannot read the option --running: {error}",
+                'write {"version": ..., "image": ..., "image_digest": ...}',
             ) from error
     with agent.alone() as lock, agent.remembered("backup") as detail:
         detail["reason"] = reason
         repository = agent.repository(lock=lock)
         taking = snapshot.Taking(
-            agent.configuration, agent.secrets, agent.places, repository, agent.journal, (lock,), told
+            agent.configuration, agent.secrets, agent.places, repository, agent.journal, (lock,), log
         )
         taken = snapshot.take(taking, reason=reason, revision=revision, running=what)
-        agent.journal.took(taken)
+        agent.journal.add_snapshot(taken)
         detail["snapshot"] = taken["id"]
     if reason == "schedule":
-        # A snapshot before an update is waited for, and has nothing to do with old ones.
+        # An update waits for its snapshot: the retention of old ones would delay it.
         _retention(agent)
     return {"snapshot": taken}
 
 
-def listed(agent: Agent) -> dict[str, Any]:
-    """Every whole snapshot."""
+def list_snapshots(agent: Agent) -> dict[str, Any]:
+    """Every complete snapshot."""
     try:
         found = agent.repository().whole()
     except NoRepositoryError as error:
-        if not status.not_begun(agent.journal, error):
+        if not status.not_created(agent.journal, error):
             raise
         found = []
-    agent.journal.know(list(found))
+    agent.journal.set_snapshots(list(found))
     return {"snapshots": found}
 
 
-def looked(agent: Agent) -> dict[str, Any]:
-    """STATUS."""
+def report_status(agent: Agent) -> dict[str, Any]:
+    """STATUS of docs/backup-agent.md."""
     try:
         repository: Repository | AgentError = agent.repository()
     except AgentError as error:
@@ -140,7 +142,7 @@ def looked(agent: Agent) -> dict[str, Any]:
 
 
 def check(agent: Agent) -> dict[str, Any]:
-    """The next tenth of what is stored is read back."""
+    """Check the repository, and read back the next tenth of the stored data."""
     with agent.alone() as lock, agent.remembered("check") as detail:
         part = int(agent.journal.fact("checked") or 0) % CHECK_PARTS + 1
         detail["part"] = f"{part}/{CHECK_PARTS}"
@@ -150,15 +152,15 @@ def check(agent: Agent) -> dict[str, Any]:
 
 
 def prune(agent: Agent) -> dict[str, Any]:
-    """What the retention does not keep goes, and its space is freed."""
+    """Remove snapshots that are not retained, and free their space."""
     with agent.alone() as lock, agent.remembered("prune") as detail:
         removed = retain.pruned(agent.repository(lock=lock), agent.configuration)
         detail["removed"] = len(removed)
     return {"removed": removed}
 
 
-def drilled(agent: Agent, text: str) -> dict[str, Any]:
-    """Remember the drill that is told of."""
+def record_drill(agent: Agent, text: str) -> dict[str, Any]:
+    """Record a drill of the reconciler in the journal."""
     try:
         result = json.loads(text)
         started, finished = (datetime.fromisoformat(str(result[key])) for key in ("started", "finished"))
@@ -168,41 +170,41 @@ def drilled(agent: Agent, text: str) -> dict[str, Any]:
         raise AgentError(
             "failed",
             f"cannot read the result of a drill: {error!r}",
-            "Give started, finished, passed and detail",
+            "write started, finished, passed and detail",
         ) from error
     why = None
     if not passed:
         why = {
             "code": "failed",
             "message": detail or "the drill failed",
-            "hint": "ronron drill, once it is mended",
+            "hint": "fix the cause, and run: ronron drill",
         }
-    agent.journal.drilled(started.isoformat(), finished.isoformat(), why, result)
+    agent.journal.record_drill(started.isoformat(), finished.isoformat(), why, result)
     return {"remembered": True}
 
 
-def put_into(agent: Agent, *, identity: str, name: str) -> dict[str, Any]:
-    """A dump becomes a database; run in a throw-away container."""
+def restore_database(agent: Agent, *, identity: str, name: str) -> dict[str, Any]:
+    """Restore a dump into a new database; runs in a clone."""
     repository = agent.repository(remembers=False)
-    found = restore_database.put(
+    found = database_restores.restore(
         repository, agent.configuration, agent.secrets, agent.places, identity=identity, name=name
     )
     return {"counts": found}
 
 
-def put_files(agent: Agent, *, identity: str) -> dict[str, Any]:
-    """Files take the place of the old ones; run in a throw-away container."""
-    return restore_files.put(agent.repository(remembers=False), agent.configuration, identity)
+def restore_files(agent: Agent, *, identity: str) -> dict[str, Any]:
+    """Restore files and replace the old ones; runs in a clone."""
+    return file_restores.restore(agent.repository(remembers=False), agent.configuration, identity)
 
 
-def swap(agent: Agent, *, name: str) -> dict[str, Any]:
-    """A restored database gets the service's name; run in a throw-away container."""
-    restore_database.swap(agent.configuration, agent.secrets, name)
+def rename_database(agent: Agent, *, name: str) -> dict[str, Any]:
+    """Give a restored database the name of the service's; runs in a clone."""
+    database_restores.rename(agent.configuration, agent.secrets, name)
     return {"swapped": True}
 
 
 def counts(agent: Agent) -> dict[str, Any]:
-    """Of the service's own database, now."""
+    """Count the rows of the service's database now."""
     database = agent.configuration.database
     if database is None:
         return {"counts": {}}
@@ -210,30 +212,30 @@ def counts(agent: Agent) -> dict[str, Any]:
 
 
 def export(agent: Agent, *, identity: str, sink: IO[bytes]) -> None:
-    """Everything in a snapshot, as a tar."""
+    """Write a snapshot as a tar."""
     exports.export(agent.repository(remembers=False), identity, sink)
 
 
-def keep(agent: Agent, *, name: str, source: int) -> dict[str, Any]:
-    """What the reconciler gives, in the neighbour repository."""
+def backup_bundle(agent: Agent, *, name: str, source: int) -> dict[str, Any]:
+    """Store a bundle of the reconciler in the repository `reconciler`."""
     agent.places.stage.mkdir(parents=True, exist_ok=True, mode=0o700)
     repository = agent.repository(beside=True)
     repository.ensure()
-    return {"id": exports.keep(repository.restic, agent.configuration, name, source)}
+    return {"id": exports.backup_bundle(repository.restic, agent.configuration, name, source)}
 
 
-def told(line: str) -> None:
-    """A line about a step."""
+def log(line: str) -> None:
+    """Print one line about a step on standard error."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
 
 
 def _retention(agent: Agent) -> None:
-    """One that fails is remembered as a prune that failed: the snapshot before it is good all the same."""
+    """Apply the retention; a failure is recorded as a failed prune, because the snapshot itself is good."""
     try:
         with agent.alone() as lock:
             retain.forgotten(agent.repository(lock=lock), agent.configuration)
     except AgentError as error:
         agent.journal.begin("prune")
         agent.journal.end("prune", error, {})
-        told(f"retention: {error.message}")
+        log(f"retention: {error.message}")

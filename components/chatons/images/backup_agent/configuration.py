@@ -1,4 +1,4 @@
-"""What the agent is given: the document, the secrets, and the places where things are."""
+"""The agent's configuration, its secrets, and the paths of its files."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ LARGEST_DOCUMENT = 1024 * 1024
 LARGEST_SECRET = 64 * 1024
 
 Period = Literal["daily", "weekly", "monthly"]
-_HINT = "Update the stack that this agent belongs to: pulumi up"
+_HINT = "update the stack of this agent: pulumi up"
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where the agent finds and keeps things; see the table in docs/backup-agent.md.
+    """Paths of the agent's files; see the table in docs/backup-agent.md.
 
     Attributes:
         document: the configuration.
-        secrets: a file for each.
+        secrets: folder with a file for each secret.
         state: the agent's own volume.
-        temporary: gone with the container; small.
-        memory: the same, on no disk.
+        temporary: in the container, for small files.
+        memory: in memory, for secrets.
     """
 
     document: Path = Path("/etc/ronron-agent.json")
@@ -38,13 +38,13 @@ class Places:
 
     @property
     def stage(self) -> Path:
-        """Manifest and copies of SQLite files, while a backup runs; the paths are in every snapshot."""
+        """Manifest and copies of SQLite files while a backup runs; every snapshot contains these paths."""
         return self.state / "stage"
 
 
 @dataclass(frozen=True)
 class Database:
-    """The service's PostgreSQL; `major` is its server's."""
+    """The service's PostgreSQL; `major` is the server's major version."""
 
     host: str
     port: int
@@ -55,7 +55,7 @@ class Database:
 
 @dataclass(frozen=True)
 class Ssh:
-    """How an sftp repository is reached; `host_key` is the only one that is accepted."""
+    """Access to an sftp repository; `host_key` is the only accepted key."""
 
     user: str
     host: str
@@ -73,8 +73,8 @@ class Running:
 
 
 @dataclass(frozen=True)
-class Keep:
-    """How many snapshots are kept: the newest of so many days, weeks and months."""
+class Retention:
+    """Number of days, weeks and months of which the newest snapshot is retained."""
 
     daily: int = 0
     weekly: int = 0
@@ -83,7 +83,7 @@ class Keep:
 
 @dataclass(frozen=True)
 class Configuration:
-    """The document; see docs/backup-agent.md for each field."""
+    """The configuration; docs/backup-agent.md describes each field."""
 
     project: str
     stack: str
@@ -93,7 +93,7 @@ class Configuration:
     repository: str
     host: str
     schedule: str
-    keep: Keep
+    keep: Retention
     ssh: Ssh | None = None
     database: Database | None = None
     counts: Mapping[str, str] = field(default_factory=dict)
@@ -103,12 +103,12 @@ class Configuration:
     forget: bool = True
     check: Period = "weekly"
     drill: Period = "weekly"
-    promise_hours: float | None = None
+    max_age_hours: float | None = None
 
 
 @dataclass(frozen=True)
 class Secrets:
-    """What must be in no output; None for what was not given."""
+    """The secrets, which no output may contain; None where the agent has none."""
 
     repository_password: Path
     database_password: str | None = None
@@ -118,13 +118,13 @@ class Secrets:
 
 
 def parsed(document: object) -> Configuration:
-    """The configuration in a document.
+    """The configuration from its JSON document.
 
     Raises:
-        AgentError: `failed`: it is of another version, or something is missing in it or of the wrong kind.
+        AgentError: `failed`: it has another version, or a key is missing or has a wrong value.
     """
     if not isinstance(document, dict):
-        raise _unusable("it is no JSON object")
+        raise _unusable("it is not a JSON object")
     if document.get("version") != 1:
         raise _unusable(f"its version is {document.get('version')!r} and not 1")
     try:
@@ -136,10 +136,10 @@ def parsed(document: object) -> Configuration:
 
 
 def load(places: Places) -> Configuration:
-    """Read the document.
+    """Read the configuration.
 
     Raises:
-        AgentError: `failed`: it is not there, or not usable.
+        AgentError: `failed`: it does not exist, or is wrong.
     """
     try:
         with places.document.open("rb") as opened:
@@ -151,11 +151,11 @@ def load(places: Places) -> Configuration:
     try:
         return parsed(json.loads(text))
     except ValueError as error:
-        raise _unusable(f"it is no JSON: {error}") from error
+        raise _unusable(f"it is not JSON: {error}") from error
 
 
 def secrets(places: Places) -> Secrets:
-    """Read the secrets that are there.
+    """Read the secrets that exist.
 
     Raises:
         AgentError: `failed`: the repository's password is missing, or a login has no colon.
@@ -166,7 +166,7 @@ def secrets(places: Places) -> Secrets:
         raise AgentError(
             "failed",
             f"cannot read the repository's password in {password}",
-            "Set it and update the stack: pulumi config set --secret --path 'ronron:backup.password'",
+            "set it and update the stack: pulumi config set --secret --path 'ronron:backup.password'",
         )
     database = _secret(places.secrets / "database-password")
     login = _secret(places.secrets / "repository-login")
@@ -188,7 +188,7 @@ def secrets(places: Places) -> Secrets:
 
 
 def neighbour(repository: str) -> str:
-    """The repository `reconciler` beside this one: its last part is replaced.
+    """The repository `reconciler` beside this one: the last part of the path is replaced.
 
     `/repository` has `/reconciler` beside it, `rest:https://host/a/pad/` has `rest:https://host/a/reconciler/`.
     """
@@ -218,7 +218,7 @@ def _read(document: dict[str, Any]) -> Configuration:
         repository=_text(document, "repository"),
         host=_text(document, "host"),
         schedule=_text(document, "schedule"),
-        keep=Keep(**{part: _whole(keep, part) for part in ("daily", "weekly", "monthly")}),
+        keep=Retention(**{part: _whole(keep, part) for part in ("daily", "weekly", "monthly")}),
         ssh=_ssh(document.get("ssh")),
         database=_database(document.get("database")),
         counts={str(name): str(query) for name, query in (document.get("counts") or {}).items()},
@@ -228,16 +228,22 @@ def _read(document: dict[str, Any]) -> Configuration:
         forget=bool(document.get("forget", True)),
         check=_period(document, "check"),
         drill=_period(document, "drill"),
-        promise_hours=None if document.get("promise_hours") is None else float(document["promise_hours"]),
+        max_age_hours=_max_age_hours(document),
     )
     for path in (*configuration.volumes.values(), *configuration.sqlite):
         if not path.startswith("/") or ".." in path.split("/"):
-            raise ValueError(f"{path!r} is no absolute path")
+            raise ValueError(f"{path!r} is not an absolute path")
     return configuration
 
 
+def _max_age_hours(document: Mapping[str, Any]) -> float | None:
+    # Written as `promise_hours` before interface 2.
+    value = document.get("max_age_hours", document.get("promise_hours"))
+    return None if value is None else float(value)
+
+
 def running(document: Mapping[str, Any]) -> Running:
-    """What a service runs, from a document with `version`, `image` and `image_digest`."""
+    """What a service runs, from an object with `version`, `image` and `image_digest`."""
     digest = document.get("image_digest")
     return Running(
         version=_text(document, "version"),
@@ -255,10 +261,10 @@ def _ssh(part: Mapping[str, Any] | None) -> Ssh | None:
         port=_whole(part, "port"),
         host_key=_text(part, "host_key"),
     )
-    # They become words of a command line that restic takes apart at blanks and quotes.
+    # They become part of a command line that restic splits at blanks and quotes.
     for word in (found.user, found.host):
         if not re.fullmatch(r"[\w.:\[\]-]+", word) or word.startswith("-"):
-            raise ValueError(f"ssh: {word!r} is no name")
+            raise ValueError(f"ssh: {word!r} is not a name")
     return found
 
 
@@ -277,14 +283,14 @@ def _database(part: Mapping[str, Any] | None) -> Database | None:
 def _text(part: Mapping[str, Any], key: str) -> str:
     value = part[key]
     if not isinstance(value, str) or not value or "\0" in value or "\n" in value:
-        raise ValueError(f"{key!r} is no line of text")
+        raise ValueError(f"{key!r} is not one line of text")
     return value
 
 
 def _whole(part: Mapping[str, Any], key: str) -> int:
     value = part[key]
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"{key!r} is no whole number from 0 on")
+        raise ValueError(f"{key!r} is not a whole number of at least 0")
     return value
 
 

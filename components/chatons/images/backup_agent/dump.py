@@ -1,24 +1,24 @@
-"""A dump of the database into restic, through us: constant memory, and no snapshot of half a dump."""
+"""Dumps the database into restic: in constant memory, and never a snapshot of an incomplete dump."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .children import Child, Ended, StalledError, moved
 from .configuration import Configuration, Database, Places, Secrets
 from .errors import AgentError, redacted, shortened
 from .manifest import DUMP, Dumped
 from .postgres import HINT, connected, counted, environment, place, work_folder
+from .processes import Ended, Process, StalledError, moved
 from .restic import LONG_SECONDS, Restic, summary
 
 PG_DUMP_SECONDS = 600.0
-"""How long pg_dump may take to end once its output has."""
+"""Timeout of pg_dump after the end of its output."""
 
 
 @dataclass(frozen=True)
 class DatabaseHalf:
-    """The half of a snapshot with the database, not verified yet; `id` may be a short one."""
+    """The half of a snapshot with the database, not yet verified; `id` may be a short one."""
 
     id: str
     dumped: Dumped
@@ -31,9 +31,9 @@ def dump(
     secrets: Secrets,
     places: Places,
     run: str,
-    keep: Sequence[int],
+    inherit: Sequence[int],
 ) -> DatabaseHalf:
-    """Count and dump one view of the database.
+    """Count the rows of the database, and dump the same state of it.
 
     Args:
         restic: on the service's repository.
@@ -41,24 +41,24 @@ def dump(
         secrets: of the agent.
         places: of the agent.
         run: the tag of both halves.
-        keep: descriptors that children get.
+        inherit: descriptors that child processes inherit.
 
     Raises:
-        AgentError: `database-refused`, `dump-failed`, `dump-empty`, or restic's trouble; then there is no
+        AgentError: `database-refused`, `dump-failed`, `dump-empty`, or an error of restic; then there is no
             snapshot.
     """
     database = configuration.database
     assert database is not None  # noqa: S101
     with connected(database, secrets) as connection:
-        # Read only as well: nothing that a declared count does can change the service.
+        # Read-only: no declared count can change the service.
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         counts = counted(connection, configuration.counts)
         with connection.cursor() as cursor:
             cursor.execute("set local idle_in_transaction_session_timeout = 0")
             cursor.execute("select pg_export_snapshot(), current_setting('server_version')")
             view, version = cursor.fetchone() or ("", "")
-        size, identity = _streamed(restic, configuration, secrets, places, str(view), run, keep, database)
-        # pg_dump has ended well; that our half of the view is still there shows that it saw that very view.
+        size, identity = _streamed(restic, configuration, secrets, places, str(view), run, inherit, database)
+        # Fails where the transaction was lost: pg_dump then did not dump the exported state.
         connection.rollback()
         major = connection.server_version // 10000
     short = str(version).split(" ")[0]
@@ -72,7 +72,7 @@ def _streamed(
     places: Places,
     view: str,
     run: str,
-    keep: Sequence[int],
+    inherit: Sequence[int],
     database: Database,
 ) -> tuple[int, str]:
     command = [
@@ -83,11 +83,11 @@ def _streamed(
     words += ["--tag", "database", "--tag", f"run:{run}"]
     with (
         environment(database, secrets, places) as given,
-        Child(command, given, work_folder(places), pipe=True, keep=keep) as source,
+        Process(command, given, work_folder(places), pipe=True, inherit=inherit) as source,
         restic.start(*words, stdin=True) as sink,
     ):
-        # Leaving this block by an error stops both, and restic's input is closed only when it is dead:
-        # what it has got until then never becomes a snapshot.
+        # An error stops both processes, and restic's standard input is closed only when restic is dead: so
+        # what it read so far never becomes a snapshot.
         try:
             size = moved(source.stdout.fileno(), sink.stdin)
             ended = source.wait(PG_DUMP_SECONDS)
@@ -104,23 +104,23 @@ def _streamed(
         done = restic.end_of(sink, LONG_SECONDS, verb="store the dump")
     if done.code != 0:
         raise restic.failure("store the dump", done)
-    told = summary(done.output)
-    if told is None or int(told.get("total_bytes_processed", -1)) != size:
+    stored = summary(done.output)
+    if stored is None or int(stored.get("total_bytes_processed", -1)) != size:
         raise AgentError(
             "not-verified",
-            f"cannot vouch for the dump: {size} bytes were sent, and restic tells of "
-            f"{'none' if told is None else told.get('total_bytes_processed')}",
-            "Run it again: ronron backup now",
+            f"cannot verify the dump: {size} bytes were sent, and restic reports "
+            f"{'none' if stored is None else stored.get('total_bytes_processed')}",
+            "run this again: ronron backup now",
         )
-    return size, str(told["snapshot_id"])
+    return size, str(stored["snapshot_id"])
 
 
 def _failed(ended: Ended, database: Database, secrets: Secrets) -> AgentError:
-    lines = [line for line in ended.said.splitlines() if "error" in line or "fatal" in line.lower()]
-    why = shortened(redacted(" ".join(lines[:3]) or ended.said, secrets.words), 400)
+    lines = [line for line in ended.stderr.splitlines() if "error" in line or "fatal" in line.lower()]
+    why = shortened(redacted(" ".join(lines[:3]) or ended.stderr, secrets.words), 400)
     return AgentError(
         "dump-failed",
-        f"cannot dump the database {database.name}: pg_dump ended with {ended.code} ({why})",
+        f"cannot dump the database {database.name}: pg_dump exited with {ended.code} ({why})",
         _hint(database),
     )
 

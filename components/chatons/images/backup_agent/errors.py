@@ -1,4 +1,4 @@
-"""What can go wrong, as a person and a program are told of it: code, message, hint."""
+"""Errors of the agent: a code for programs, a message and a hint for people."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CODES = frozenset(
 """Every code of docs/backup-agent.md."""
 
 LONGEST = 600
-"""Characters of a message: what a terminal shows without scrolling."""
+"""Maximum length of a message in characters: a terminal shows that without scrolling."""
 
 
 class AgentError(Exception):
@@ -35,42 +35,42 @@ class AgentError(Exception):
 
     Args:
         code: one of `CODES`.
-        message: what is wrong, lower case, "cannot <verb> <object>", no final period.
-        hint: what to do about it, one imperative sentence.
+        message: what failed: "cannot <verb> <object>", lower case, no full stop.
+        hint: the command or the edit that helps, lower case.
     """
 
     def __init__(self, code: str, message: str, hint: str) -> None:
-        assert code in CODES, code  # noqa: S101 -- a misspelt code would be read by nobody
+        assert code in CODES, code  # noqa: S101 -- no caller knows a misspelt code
         super().__init__(message)
         self.code = code
         self.message = message
         self.hint = hint
 
     def document(self) -> dict[str, str]:
-        """As the contract writes it."""
+        """The error as docs/backup-agent.md has it."""
         return {"code": self.code, "message": self.message, "hint": self.hint}
 
 
 class NoRepositoryError(AgentError):
-    """There is nothing at the repository's place: not made yet, or gone."""
+    """The repository does not exist: not created yet, or gone."""
 
 
-class Stopped(BaseException):
-    """Somebody asked this process to end: children are stopped, nothing half done is left to count."""
+class StoppedError(BaseException):
+    """A signal asked this process to end; not an Exception, so that only cleanup and `main` catch it."""
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:
-    """A text without these secrets, as they are and as they are written within a URL."""
+    """A text without these secrets, plain or percent-encoded."""
     for secret in sorted(set(secrets), key=len, reverse=True):
         if len(secret) < 3:
-            # Too short to be told from ordinary words; the message would become unreadable.
+            # It would match parts of ordinary words, and make the message unreadable.
             continue
         text = text.replace(secret, "***").replace(quote(secret, safe=""), "***")
     return text
 
 
 def shortened(text: str, longest: int = LONGEST) -> str:
-    """The text on one line, cut in its middle where it is too long."""
+    """The text on one line, shortened in the middle."""
     line = " ".join(text.split())
     half = (longest - 5) // 2
     return line if len(line) <= longest else f"{line[:half]} ... {line[-half:]}"

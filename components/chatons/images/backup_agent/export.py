@@ -1,4 +1,4 @@
-"""Everything in a snapshot as one tar, and a bundle of the reconciler's into a repository."""
+"""Writes a snapshot as one tar, and stores a bundle of the reconciler in a repository."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import tarfile
 from collections.abc import Mapping
 from typing import IO, Any
 
-from .children import CHUNK
 from .configuration import Configuration
 from .errors import AgentError
 from .manifest import DUMP, NAME
+from .processes import CHUNK
 from .repository import Repository
 from .restic import LONG_SECONDS, Restic, summary
 from .retention import WITHIN
 
 _TAR_END = 1024
 REMAINING_SECONDS = 60.0
-"""How long restic may take to end once its last byte was read."""
+"""Timeout of restic after its last byte was read."""
 
 
 def export(repository: Repository, identity: str, sink: IO[bytes]) -> None:
-    """Write `manifest.json`, `database.pgdump` and `data/<role>/...`; nothing is spooled.
+    """Write a tar with `manifest.json`, `database.pgdump` and `data/<role>/...`, without a temporary file.
 
     Raises:
-        AgentError: `no-snapshot`, `other-service`, or the repository's own trouble; the tar then has no end.
+        AgentError: `no-snapshot`, `other-service`, or an error of the repository; the tar then has no end.
     """
     half, dump, document = repository.chosen(identity)
     with tarfile.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT) as archive:
@@ -43,49 +43,50 @@ def export(repository: Repository, identity: str, sink: IO[bytes]) -> None:
         if document.get("volumes"):
             _folder(archive, repository.restic, half.id)
         for copy in document.get("sqlite") or []:
-            # A copy goes where the original was.
+            # The copy gets the path of the original.
             name, size = str(copy["path"]).lstrip("/"), int(copy["bytes"])
             _stored(archive, repository.restic, half.id, str(copy["copy"]), name, size, owner=copy)
 
 
-def keep(restic: Restic, configuration: Configuration, name: str, source: int) -> str:
-    """Store what is read as a snapshot, and keep as many of them as of the service's.
+def backup_bundle(restic: Restic, configuration: Configuration, name: str, source: int) -> str:
+    """Store a tar as a snapshot, and apply the service's retention to such snapshots.
 
     Args:
-        restic: on the repository for it.
+        restic: on the repository `reconciler`.
         configuration: of the agent.
         name: of the file in the snapshot.
-        source: descriptor to read from.
+        source: descriptor to read the tar from.
 
     Returns:
-        Restic's id of it.
+        Restic's id of the snapshot.
 
     Raises:
-        AgentError: `failed`: there was nothing to read, or the name is none; or the repository's own trouble.
+        AgentError: `failed`: the tar is incomplete, or the name is not a file name; or another error of the
+            repository.
     """
     if not name or name.startswith("-") or "/" in name or not name.isprintable():
         raise AgentError(
-            "failed", f"cannot keep {name[:80]!r}: it is no name of a file", "Write it without a slash"
+            "failed", f"cannot back up {name[:80]!r}: it is not a file name", "write it without a slash"
         )
     words = ["backup", "--json", "--stdin", "--stdin-filename", f"/{name}", "--host", "reconciler"]
     with restic.start(*words, "--tag", "reconciler", stdin=True) as child:
-        # Leaving by an error stops restic before its input ends: there is no snapshot of a part.
+        # An error stops restic before its standard input ends, so there is no snapshot of a part.
         try:
             if not _passed(source, child.stdin):
                 raise AgentError(
                     "failed",
-                    f"cannot keep {name}: what was given is no whole tar",
-                    "Give a tar on standard input",
+                    f"cannot back up {name}: standard input is not a complete tar",
+                    "pipe a tar into standard input",
                 )
             child.close_stdin()
         except BrokenPipeError:
-            verb = f"keep {name}"
+            verb = f"back up {name}"
             raise restic.failure(verb, restic.end_of(child, REMAINING_SECONDS, verb=verb)) from None
-        ended = restic.end_of(child, LONG_SECONDS, verb=f"keep {name}")
-    told = summary(ended.output)
-    if ended.code != 0 or told is None:
-        raise restic.failure(f"keep {name}", ended)
-    # Of those whose owner is silent for half an hour; other agents work in this repository, too.
+        ended = restic.end_of(child, LONG_SECONDS, verb=f"back up {name}")
+    stored = summary(ended.output)
+    if ended.code != 0 or stored is None:
+        raise restic.failure(f"back up {name}", ended)
+    # Stale ones only: other agents use this repository, too.
     restic.output("unlock", verb="remove stale locks")
     if configuration.forget:
         words = [
@@ -103,12 +104,12 @@ def keep(restic: Restic, configuration: Configuration, name: str, source: int) -
         for kind in ("daily", "weekly", "monthly"):
             number = getattr(configuration.keep, kind)
             words += [f"--keep-{kind}", str(number)] if number else []
-        restic.output(*words, seconds=LONG_SECONDS, verb="remove old copies of the reconciler")
-    return str(told["snapshot_id"])
+        restic.output(*words, seconds=LONG_SECONDS, verb="remove old bundles of the reconciler")
+    return str(stored["snapshot_id"])
 
 
 def _passed(source: int, sink: int) -> bool:
-    """Pass everything on; whether it ended as a tar does: with two blocks of zeros (POSIX, pax)."""
+    """Pass everything on; whether it ended like a tar: with two blocks of zeros (POSIX, pax)."""
     end = b""
     while chunk := os.read(source, CHUNK):
         end = (end + chunk)[-_TAR_END:]
@@ -131,7 +132,7 @@ def _stored(
         try:
             _add(archive, name, size, child.stdout, owner)
         except OSError as error:
-            # tarfile's word for a source that ends too early: restic's own is better.
+            # tarfile raises it where the source ends too early; restic's error has the cause.
             raise restic.failure(f"read {name}", child.wait(REMAINING_SECONDS)) from error
         ended = child.wait(REMAINING_SECONDS)
     if ended.code != 0:
@@ -139,14 +140,14 @@ def _stored(
 
 
 def _folder(archive: tarfile.TarFile, restic: Restic, identity: str) -> None:
-    """Restic's own tar of `/data`, entry by entry: owners, modes and links are as it gives them."""
+    """Restic's tar of `/data`, entry by entry, with the owners, modes and links in it."""
     with restic.start("dump", "--no-lock", "--archive", "tar", identity, "/data", pipe=True) as child:
         try:
             with tarfile.open(fileobj=child.stdout, mode="r|") as source:
                 for member in source:
                     member.name = member.name.lstrip("/")
                     archive.addfile(member, source.extractfile(member) if member.isreg() else None)
-                    # Both remember every member, and a volume may have millions.
+                    # Both objects store every member, and a volume may have millions.
                     source.members = []  # type: ignore[attr-defined]
                     archive.members = []  # type: ignore[attr-defined]
         except (tarfile.TarError, OSError) as error:

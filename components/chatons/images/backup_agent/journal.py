@@ -1,4 +1,4 @@
-"""What the agent remembers on its volume: its runs, the snapshots that it knows, and a few facts."""
+"""The agent's journal on its volume: runs, known snapshots, manifests, and a few facts."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ create table if not exists run (
 create table if not exists snapshot (id text primary key, taken text not null, document text not null);
 create table if not exists manifest (id text primary key, document text not null);
 """
-REMEMBERED = 10
-"""Snapshots that are told of while the repository cannot be looked at."""
+SNAPSHOTS = 10
+"""Number of snapshots in STATUS, also while the repository is unreachable."""
 
 
 def now() -> datetime:
-    """Now, in UTC."""
+    """The present time in UTC."""
     return datetime.now(UTC)
 
 
 def moment(at: datetime) -> str:
-    """A moment as documents have it."""
+    """A time as documents have it."""
     return at.astimezone(UTC).isoformat(timespec="seconds")
 
 
 class Journal:
-    """The file `journal.sqlite`; several processes may use it at once.
+    """The file `journal.sqlite`; several processes can use it at once.
 
     Raises, from every method:
         AgentError: `failed`: the volume is not writable, or the file is damaged.
@@ -49,7 +49,7 @@ class Journal:
             connection.executescript(_SCHEMA)
 
     def since(self) -> tuple[datetime, bool]:
-        """When the agent first ran, and whether that is just now."""
+        """Time of the agent's first run, and whether that is now."""
         written = moment(now())
         with self._opened() as connection:
             cursor = connection.execute("insert or ignore into fact values ('since', ?)", (written,))
@@ -58,25 +58,25 @@ class Journal:
         return datetime.fromisoformat(value), first
 
     def fact(self, name: str) -> str | None:
-        """What is remembered under a name."""
+        """The value of a fact; None where it is unknown."""
         with self._opened() as connection:
             row = connection.execute("select value from fact where name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
 
     def remember(self, name: str, value: str) -> None:
-        """Remember a fact."""
+        """Store a fact."""
         with self._opened() as connection:
             connection.execute("insert or replace into fact values (?, ?)", (name, value))
 
     def begin(self, kind: str) -> None:
-        """A run begins: if nothing more is heard of it, its process died."""
+        """Record the start of a run; without an end, its process died."""
         with self._opened() as connection:
             connection.execute(
                 "insert or replace into run values (?, ?, null, null, null, '{}')", (kind, moment(now()))
             )
 
     def end(self, kind: str, error: AgentError | None, detail: Mapping[str, Any]) -> None:
-        """A run ended, well or with an error."""
+        """Record the end of a run; `error` is None where it succeeded."""
         with self._opened() as connection:
             connection.execute(
                 "update run set finished = ?, ok = ?, error = ?, detail = ? where kind = ?",
@@ -89,8 +89,8 @@ class Journal:
                 ),
             )
 
-    def drilled(self, started: str, finished: str, error: Mapping[str, str] | None, detail: Any) -> None:
-        """Remember a drill that others made."""
+    def record_drill(self, started: str, finished: str, error: Mapping[str, str] | None, detail: Any) -> None:
+        """Record a drill of the reconciler."""
         with self._opened() as connection:
             connection.execute(
                 "insert or replace into run values ('drill', ?, ?, ?, ?, ?)",
@@ -98,7 +98,7 @@ class Journal:
             )
 
     def runs(self) -> dict[str, dict[str, Any] | None]:
-        """The newest run of each kind; None for what never ran."""
+        """The newest run of each kind; None where there was none."""
         found: dict[str, dict[str, Any] | None] = dict.fromkeys(KINDS)
         with self._opened() as connection:
             rows = connection.execute("select kind, started, finished, ok, error, detail from run").fetchall()
@@ -112,13 +112,13 @@ class Journal:
             }
         return found
 
-    def took(self, snapshot: Mapping[str, Any]) -> None:
-        """Remember a good snapshot."""
-        self.know([*self.snapshots(), snapshot])
+    def add_snapshot(self, snapshot: Mapping[str, Any]) -> None:
+        """Add a verified snapshot to the known ones."""
+        self.set_snapshots([*self.snapshots(), snapshot])
 
-    def know(self, snapshots: list[Mapping[str, Any]]) -> None:
-        """Remember the newest of these, and no others."""
-        newest = sorted(snapshots, key=lambda one: str(one["taken"]), reverse=True)[:REMEMBERED]
+    def set_snapshots(self, snapshots: list[Mapping[str, Any]]) -> None:
+        """Replace the known snapshots by the newest `SNAPSHOTS` of these."""
+        newest = sorted(snapshots, key=lambda one: str(one["taken"]), reverse=True)[:SNAPSHOTS]
         with self._opened() as connection:
             connection.execute("delete from snapshot")
             connection.executemany(
@@ -127,26 +127,26 @@ class Journal:
             )
 
     def snapshots(self) -> list[Mapping[str, Any]]:
-        """The snapshots that were last seen, the newest first."""
+        """The known snapshots, the newest first."""
         with self._opened() as connection:
             rows = connection.execute("select document from snapshot order by taken desc").fetchall()
         return [json.loads(document) for (document,) in rows]
 
     def manifest(self, identity: str) -> dict[str, Any] | None:
-        """A manifest that was read before: a snapshot never changes."""
+        """A stored manifest; it is always valid, as a snapshot never changes."""
         with self._opened() as connection:
             row = connection.execute("select document from manifest where id = ?", (identity,)).fetchone()
         return None if row is None else json.loads(row[0])
 
-    def keep_manifest(self, identity: str, manifest: Mapping[str, Any]) -> None:
-        """Keep a manifest, so that it need not be fetched again."""
+    def store_manifest(self, identity: str, manifest: Mapping[str, Any]) -> None:
+        """Store a manifest, so that it is read from the repository once."""
         with self._opened() as connection:
             connection.execute(
                 "insert or replace into manifest values (?, ?)", (identity, json.dumps(manifest))
             )
 
-    def forget_manifests(self, but: set[str]) -> None:
-        """Forget manifests of snapshots that are gone."""
+    def drop_manifests(self, but: set[str]) -> None:
+        """Remove the manifests of all other snapshots."""
         with self._opened() as connection:
             rows = connection.execute("select id from manifest").fetchall()
             connection.executemany(
@@ -162,6 +162,6 @@ class Journal:
             raise AgentError(
                 "failed",
                 f"cannot use the agent's journal {self._path}: {error}",
-                "Look for space on its volume; a damaged journal may be removed, it is made anew: "
+                "free space on its volume; a damaged journal may be deleted, the agent creates a new one: "
                 f"rm {self._path}",
             ) from error

@@ -1,4 +1,4 @@
-"""One command at a time: the kernel's lock on a file, gone with the processes that hold it."""
+"""One command at a time: a lock on a file, which the kernel releases with the processes that have it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pathlib import Path
 from .errors import AgentError
 
 WAIT_SECONDS = 1800.0
-"""How long a command waits for the one that works now."""
+"""Timeout of a command that waits for the running one."""
 
-TRY_SECONDS = 0.2
+POLL_SECONDS = 0.2
 
 
 @contextlib.contextmanager
-def held(path: Path, *, wait: float = WAIT_SECONDS) -> Iterator[int]:
-    """Hold the lock; gives its descriptor, which children get so that it lives as long as they do.
+def locked(path: Path, *, wait: float = WAIT_SECONDS) -> Iterator[int]:
+    """Take the lock; yields its descriptor, so that child processes can inherit it and keep it locked.
 
     Raises:
-        AgentError: `busy`: somebody else holds it for longer than `wait` seconds.
+        AgentError: `busy`: another process has the lock, and `wait` seconds passed.
     """
     deadline = time.monotonic() + wait
     with _opened(path) as descriptor:
@@ -30,15 +30,15 @@ def held(path: Path, *, wait: float = WAIT_SECONDS) -> Iterator[int]:
             if time.monotonic() > deadline:
                 raise AgentError(
                     "busy",
-                    "cannot begin: another backup, prune or check of this service is at work",
-                    "Wait until it has ended: ronron backup status",
+                    "cannot start: another backup, prune or check of this service runs",
+                    "wait until it has ended: ronron backup status",
                 )
-            time.sleep(TRY_SECONDS)
+            time.sleep(POLL_SECONDS)
         yield descriptor
 
 
 def is_free(path: Path) -> bool:
-    """Whether nobody holds it now."""
+    """Whether no process has the lock now."""
     if not path.exists():
         return True
     with _opened(path) as descriptor:
@@ -53,7 +53,7 @@ def _opened(path: Path) -> Iterator[int]:
         raise AgentError(
             "failed",
             f"cannot open the agent's lock {path}: {error.strerror}",
-            "Look at the agent's volume: docker volume ls",
+            "check the agent's volume: docker volume ls",
         ) from error
     try:
         yield descriptor

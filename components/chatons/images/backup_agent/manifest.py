@@ -1,4 +1,4 @@
-"""The manifest of a snapshot: what was running, what is in it, what a restore must have. Pure."""
+"""The manifest of a snapshot: what ran, what it contains, what a restore requires. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DUMP = "/database.pgdump"
 
 @dataclass(frozen=True)
 class SqliteCopy:
-    """A copy of a SQLite file, and what the original was like.
+    """A copy of a SQLite file in a snapshot, and the attributes of the original.
 
     Attributes:
         path: of the original, `/data/<role>/...`.
@@ -47,7 +47,7 @@ class Dumped:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a snapshot says of itself; see SNAPSHOT in docs/backup-agent.md."""
+    """The content of a manifest; see SNAPSHOT in docs/backup-agent.md."""
 
     run: str
     taken: str
@@ -70,7 +70,7 @@ class Manifest:
 
 
 def written(manifest: Manifest) -> bytes:
-    """The document, as it is kept in the snapshot."""
+    """The document as it is stored in the snapshot."""
     return (json.dumps(_document(manifest), indent=2, sort_keys=True) + "\n").encode()
 
 
@@ -78,14 +78,14 @@ def read(text: bytes) -> dict[str, Any]:
     """The document in a snapshot.
 
     Raises:
-        AgentError: `corrupt`: it is none, or one of a version that is not known here.
+        AgentError: `corrupt`: it is not a manifest, or has an unknown format.
     """
     try:
         document = json.loads(text)
     except ValueError as error:
-        raise _corrupt(f"it is no JSON: {error}") from error
+        raise _corrupt(f"it is not JSON: {error}") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise _corrupt("it is of another format")
+        raise _corrupt("it has an unknown format")
     missing = sorted(_KEYS - document.keys())
     if missing:
         raise _corrupt(f"it has no {', '.join(missing)}")
@@ -93,12 +93,12 @@ def read(text: bytes) -> dict[str, Any]:
 
 
 def snapshot(identity: str, document: Mapping[str, Any]) -> dict[str, Any]:
-    """SNAPSHOT of the contract, for the restic snapshot that holds this manifest."""
+    """SNAPSHOT of docs/backup-agent.md, of the restic snapshot with this manifest."""
     return {"id": identity, **{key: document.get(key) for key in _SHOWN}}
 
 
 def refuse_foreign(document: Mapping[str, Any], configuration: Configuration) -> None:
-    """See that a snapshot may be restored here.
+    """Refuse a snapshot of another service or of a newer database.
 
     Raises:
         AgentError: `other-service`, or `newer-database`.
@@ -109,7 +109,7 @@ def refuse_foreign(document: Mapping[str, Any], configuration: Configuration) ->
         raise AgentError(
             "other-service",
             f"cannot restore a snapshot of {'/'.join(str(part) for part in found)} into {'/'.join(here)}",
-            "Choose a snapshot of this service: ronron backup list",
+            "choose a snapshot of this service: ronron backup list",
         )
     database = document.get("database")
     if database is not None and configuration.database is not None:
@@ -118,7 +118,7 @@ def refuse_foreign(document: Mapping[str, Any], configuration: Configuration) ->
             raise AgentError(
                 "newer-database",
                 f"cannot restore a dump of PostgreSQL {major} into PostgreSQL {configuration.database.major}",
-                f"Declare an image of PostgreSQL {major} for this service first, or choose an older snapshot",
+                f"first declare an image of PostgreSQL {major} for this service, or choose an older snapshot",
             )
 
 
@@ -170,5 +170,5 @@ def _corrupt(why: str) -> AgentError:
     return AgentError(
         "corrupt",
         f"cannot read the manifest of a snapshot: {why}",
-        "Choose another snapshot, and check the repository: ronron backup list",
+        "choose another snapshot: ronron backup list; and check the repository",
     )

@@ -1,4 +1,4 @@
-"""The service's PostgreSQL: connections, counts, and its own programs."""
+"""The service's PostgreSQL: connections, counts, and the environment of its programs."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 15
 COUNT_SECONDS = 900
 MOST_TABLES = 500
-"""A service with more tables than that names the counts that matter."""
+"""Maximum number of tables that are counted; a service with more tables declares its counts."""
 
-# A container that is killed takes its network with it and says nothing: the kernel asks for it.
+# A killed container closes no connection: keepalives detect that.
 _KEEPALIVE: dict[str, Any] = {
     "keepalives": 1,
     "keepalives_idle": 15,
@@ -29,10 +29,10 @@ _KEEPALIVE: dict[str, Any] = {
     "tcp_user_timeout": 60_000,
 }
 HINT = (
-    "See whether the service's database runs: docker ps --all --filter name={host}; start it, "
-    "docker start NAME, and run it again"
+    "check that the service's database runs: docker ps --all --filter name={host}; start it, "
+    "docker start NAME, and run this again"
 )
-"""What to do about a database; `host` is a part of its container's name."""
+"""The hint of every database error; `host` is part of the container's name."""
 
 _TABLES = """
 select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -49,13 +49,13 @@ def connected(
     """A connection to the service's server.
 
     Args:
-        database: where it is.
+        database: address of the service's database.
         secrets: with its password.
-        name: another database of the same server.
-        autocommit: for commands that allow no transaction.
+        name: of another database on the same server.
+        autocommit: for commands that cannot run in a transaction.
 
     Raises:
-        AgentError: `database-refused`: it does not answer, refuses, or breaks off.
+        AgentError: `database-refused`: it is unreachable, refuses, or the connection is lost.
     """
     import psycopg2
 
@@ -82,16 +82,16 @@ def connected(
 
 
 def refused(verb: str, error: Exception, database: Database, secrets: Secrets) -> AgentError:
-    """What a person is told of a server that refuses."""
+    """The error of a server that refuses."""
     why = shortened(redacted(str(error), secrets.words), 300)
     return AgentError("database-refused", f"cannot {verb}: {why}", HINT.format(host=database.host))
 
 
 def counted(connection: Connection, queries: Mapping[str, str]) -> dict[str, int]:
-    """Rows that matter; without queries, the rows of every table, exactly.
+    """The number that each query returns; without queries, the exact number of rows of every table.
 
     Raises:
-        psycopg2.Error: a query is wrong, or the server is gone.
+        psycopg2.Error: a query is wrong, or the connection is lost.
     """
     from psycopg2 import sql
 
@@ -99,7 +99,7 @@ def counted(connection: Connection, queries: Mapping[str, str]) -> dict[str, int
     with connection.cursor() as cursor:
         cursor.execute("set local statement_timeout = %s", (f"{COUNT_SECONDS}s",))
         for name, query in queries.items():
-            # psycopg2 takes % for a placeholder only where there are arguments, and there are none.
+            # Without arguments, psycopg2 does not treat % as a placeholder.
             cursor.execute(query)
             found[name] = _number(cursor.fetchone())
         if not queries:
@@ -114,7 +114,7 @@ def counted(connection: Connection, queries: Mapping[str, str]) -> dict[str, int
 def counts(
     database: Database, secrets: Secrets, queries: Mapping[str, str], name: str | None = None
 ) -> dict[str, int]:
-    """Counts of the service's own database, or of another one of its server, in one view of it."""
+    """Counts of the service's database, or of another one on its server, in one transaction."""
     with connected(database, secrets, name=name) as connection:
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         return counted(connection, queries)
@@ -122,10 +122,7 @@ def counts(
 
 @contextlib.contextmanager
 def environment(database: Database, secrets: Secrets, places: Places) -> Iterator[dict[str, str]]:
-    """The environment of PostgreSQL's own programs: the password is in a file that only they can find.
-
-    It is on no disk.
-    """
+    """Environment variables of PostgreSQL's programs; the password is in a file in memory, with mode 0600."""
     with tempfile.NamedTemporaryFile("w", dir=places.memory, prefix="pgpass-", encoding="utf-8") as written:
         written.write(f"*:*:*:*:{_escaped(secrets.database_password or '')}\n")
         written.flush()
@@ -145,13 +142,13 @@ def environment(database: Database, secrets: Secrets, places: Places) -> Iterato
 
 
 def place(name: str) -> str:
-    """A database of that server for PostgreSQL's programs, whose other words are in their environment."""
+    """Connection string of a database; address and user are in `environment`."""
     quoted = name.replace("\\", "\\\\").replace("'", "\\'")
     return " ".join([f"dbname='{quoted}'", *(f"{key}={value}" for key, value in _KEEPALIVE.items())])
 
 
 def work_folder(places: Places) -> Path:
-    """Where files with the output of children are: on the volume, or in memory where there is none."""
+    """Folder for the output of processes: on the agent's volume, or in the container where there is none."""
     return places.stage if places.stage.is_dir() and os.access(places.stage, os.W_OK) else places.temporary
 
 
@@ -164,7 +161,7 @@ def _number(row: tuple[Any, ...] | None) -> int:
     if row is None or len(row) != 1 or not isinstance(row[0], int):
         raise AgentError(
             "failed",
-            "cannot count: a query gives no single whole number",
-            "Write it as `select count(*) from ...`, and update the stack: pulumi up",
+            "cannot count: a query does not return one whole number",
+            "write it as `select count(*) from ...`, and update the stack: pulumi up",
         )
     return row[0]

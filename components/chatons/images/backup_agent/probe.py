@@ -1,4 +1,4 @@
-"""One request to a service, judged as the reconciler's prober does: status and text, no redirect."""
+"""One request to a service, judged like the reconciler's prober: status and text; no redirect is followed."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ LARGEST_BODY = 256 * 1024
 
 
 def probed(url: str, *, host: str | None, status: Collection[int], contains: str | None) -> dict[str, Any]:
-    """Ask once.
+    """Make one request.
 
     Args:
-        url: with http; within a service's own network there is no TLS.
-        host: name that the service is asked for, where it is not the one in the URL.
-        status: good ones; none: 200.
-        contains: text that must be in the first 256 KiB of the answer.
+        url: an http URL; there is no TLS in a service's network.
+        host: value of the Host header; None for the one in the URL.
+        status: accepted status codes; empty for 200.
+        contains: text that the first 256 KiB of the body must contain.
 
     Returns:
         `healthy`, and `detail` in one line.
 
     Raises:
-        AgentError: `failed`: the URL is none.
+        AgentError: `failed`: the URL is not an http URL.
     """
     parts = urlsplit(url)
     if parts.scheme != "http" or not parts.hostname:
-        raise AgentError("failed", f"cannot ask {url[:200]!r}", "Write http://<host>:<port>/<path>")
+        raise AgentError("failed", f"cannot request {url[:200]!r}", "write http://<host>:<port>/<path>")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     began = time.monotonic()
     connection = http.client.HTTPConnection(parts.hostname, parts.port or 80, timeout=SECONDS)
@@ -55,7 +55,7 @@ def probed(url: str, *, host: str | None, status: Collection[int], contains: str
 def judged(
     answered: int, body: str, milliseconds: float, *, status: Collection[int], contains: str | None
 ) -> dict[str, Any]:
-    """What an answer says. Pure."""
+    """The result of a probe, from the answer of the service. Pure."""
     good = sorted(set(status) or {200})
     if answered not in good:
         return {"healthy": False, "detail": f"{answered} instead of {' or '.join(map(str, good))}"}

@@ -1,4 +1,4 @@
-"""The repository of a service: made when there is none, its locks, its snapshots."""
+"""The repository of a service: its creation, its locks and its snapshots."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ STALE = timedelta(minutes=30)
 
 
 class Repository:
-    """A repository, and what the agent remembers of it.
+    """A repository, and what the journal records of it.
 
     Args:
         restic: on that repository.
         configuration: of the agent.
-        journal: where manifests are kept; None in a throw-away container.
+        journal: stores manifests; None in a clone.
         places: of the agent.
     """
 
@@ -41,14 +41,14 @@ class Repository:
         self._journal = journal
         self._manifest_path = str(places.stage / manifest.NAME)
 
-    # It being there
+    # Creation
 
     def ensure(self) -> None:
-        """Make it where the backend clearly says that there is none, and it never held anything of ours.
+        """Create the repository where it does not exist and the journal does not know it.
 
         Raises:
-            AgentError: `unreachable`, `wrong-password`, `full`, ...; also where it once
-                was and is gone: more often a disk that is not mounted than a wish to begin again.
+            AgentError: `unreachable`, `wrong-password`, `full`, ...; also where it existed once and is gone:
+                usually a disk is not mounted.
         """
         verb = "open the repository"
         known = f"repository {self.restic.repository}"
@@ -56,19 +56,19 @@ class Repository:
             return
         ended = self.restic.ended("cat", "config", "--no-lock", verb=verb)
         if ended.code != 0:
-            if meaning(ended.code, ended.said) is not None:
+            if meaning(ended.code, ended.stderr) is not None:
                 raise self.restic.failure(verb, ended)
-            self.restic.output("init", "--repository-version", "2", verb="make the repository")
+            self.restic.output("init", "--repository-version", "2", verb="create the repository")
         if self._journal is not None:
             self._journal.remember(known, "made" if ended.code else "found")
 
     # Locks
 
     def locks(self, *, seconds: float = QUICK_SECONDS) -> list[dict[str, Any]]:
-        """The locks in it, the oldest first, as STATUS has them."""
+        """Restic's locks, the oldest first, as STATUS has them."""
         found = []
         for identity in self._lock_ids(seconds):
-            # One that went away since was the lock of a process that ended well.
+            # A lock that is gone by now belonged to a process that ended well.
             ended = self.restic.ended(
                 "cat", "lock", identity, "--no-lock", seconds=seconds, verb="read a lock"
             )
@@ -88,11 +88,11 @@ class Repository:
         return sorted(found, key=lambda lock: str(lock["since"]))
 
     def unlock(self) -> None:
-        """Remove the locks whose owner is dead, and no others; only while the agent's own lock is held.
+        """Remove stale locks, and no others; the caller must have the agent's own lock.
 
-        With that held, nothing of this container works in the repository: a lock with its host name is
-        that of a process that was killed. Restic cannot know, where another process has the
-        old one's id now. Of other hosts' locks restic removes those that were not refreshed for half an hour.
+        Then no other process of this container uses the repository, so a lock with this host name is that of
+        a killed process. Restic cannot know that, as another process may have its ID now. Of other hosts'
+        locks restic removes those that were not refreshed for 30 minutes.
         """
         locks = self.locks()
         if not locks:
@@ -104,18 +104,18 @@ class Repository:
 
     def _lock_ids(self, seconds: float) -> list[str]:
         if self.restic.repository.startswith("/"):
-            # A look into the folder is a hundred times faster than a restic that opens the repository.
+            # Listing the folder is a hundred times faster than restic, which opens the repository.
             try:
                 return sorted(os.listdir(Path(self.restic.repository) / "locks"))  # noqa: PTH208
             except OSError:
                 return []
-        output = self.restic.output("list", "locks", "--no-lock", seconds=seconds, verb="look for locks")
+        output = self.restic.output("list", "locks", "--no-lock", seconds=seconds, verb="list the locks")
         return re.findall(r"\b[0-9a-f]{64}\b", output.decode())
 
     # Snapshots
 
     def halves(self, *words: str, seconds: float = QUICK_SECONDS) -> list[Half]:
-        """The restic snapshots that this service's agent has made, the oldest first."""
+        """The restic snapshots of this service's agent, the oldest first."""
         output = self.restic.output(
             "snapshots", "--json", "--no-lock", "--host", self._configuration.host, *words,
             seconds=seconds, verb="read the snapshots",
@@ -123,13 +123,13 @@ class Repository:
         return sorted(_halves(json.loads(output) or []), key=lambda half: half.taken)
 
     def full(self, short: str) -> str:
-        """The whole id of a restic snapshot that was just made; 0.14 tells only its beginning.
+        """The full id of a restic snapshot that was just stored; 0.14 prints a short one.
 
         Raises:
-            AgentError: `not-verified`: it is not there; or the repository's own trouble.
+            AgentError: `not-verified`: it does not exist; or another error of the repository.
         """
         if self.restic.repository.startswith("/"):
-            # Each is a file that is called by its id: half a second less than asking restic.
+            # Each snapshot is a file named by its id: half a second faster than restic.
             with contextlib.suppress(OSError):
                 names = os.listdir(Path(self.restic.repository) / "snapshots")  # noqa: PTH208
                 found = [name for name in names if name.startswith(short)]
@@ -140,46 +140,46 @@ class Repository:
             raise AgentError(
                 "not-verified",
                 f"cannot find the snapshot {short} that was just stored",
-                "Run it again: ronron backup now",
+                "run this again: ronron backup now",
             )
         return found[0]
 
     def manifest(self, identity: str) -> dict[str, Any]:
-        """The manifest in a half with files.
+        """The manifest in a half with files, from the journal where it has it.
 
         Raises:
-            AgentError: `corrupt`, or the repository's own trouble.
+            AgentError: `corrupt`, or another error of the repository.
         """
         found = self._journal.manifest(identity) if self._journal is not None else None
         if found is not None:
             return found
         document = manifest.read(self.manifest_text(identity))
         if self._journal is not None:
-            self._journal.keep_manifest(identity, document)
+            self._journal.store_manifest(identity, document)
         return document
 
     def manifest_text(self, identity: str) -> bytes:
-        """The manifest in a half with files, as it is there now."""
+        """The manifest in a half with files, read from the repository."""
         return self.restic.output(
             "dump", "--no-lock", identity, self._manifest_path, verb=f"read the manifest of {identity[:8]}"
         )
 
     def whole(self, *, newest: int | None = None, seconds: float = QUICK_SECONDS) -> list[dict[str, Any]]:
-        """SNAPSHOT of each whole snapshot, the newest first; of so many at most."""
+        """SNAPSHOT of each complete snapshot, the newest first; at most `newest` of them."""
         halves = self.halves(seconds=seconds)
         found: list[dict[str, Any]] = []
         for half, dump in whole(halves)[:newest]:
             document = {**self.manifest(half.id), "database_id": None if dump is None else dump.id}
             found.append(manifest.snapshot(half.id, document))
         if self._journal is not None and newest is None:
-            self._journal.forget_manifests({half.id for half in halves})
+            self._journal.drop_manifests({half.id for half in halves})
         return found
 
     def chosen(self, identity: str) -> tuple[Half, Half | None, dict[str, Any]]:
-        """Both halves and the manifest of a whole snapshot, by its id or the beginning of it.
+        """Both halves and the manifest of a complete snapshot, by its id or a prefix of it.
 
         Raises:
-            AgentError: `no-snapshot`, also for one that has lost a half; `other-service`.
+            AgentError: `no-snapshot`, also where a half is missing; `other-service`.
         """
         if not re.fullmatch(r"[0-9a-f]{8,64}", identity):
             raise _unknown(identity)
@@ -196,19 +196,19 @@ class Repository:
             raise AgentError(
                 "other-service",
                 f"cannot restore the snapshot {identity[:8]}: {host} made it, not {self._configuration.host}",
-                "Choose a snapshot of this service: ronron backup list",
+                "choose a snapshot of this service: ronron backup list",
             )
         return half, dump, document
 
     def forget(self, identities: Iterable[str], verb: str = "remove snapshots") -> None:
-        """Remove these restic snapshots; what they held is freed by the next prune."""
+        """Remove these restic snapshots; the next prune frees their space."""
         words = list(identities)
         if words:
             self.restic.output("forget", *words, seconds=LONG_SECONDS, verb=verb)
 
 
 def whole(halves: Iterable[Half]) -> list[tuple[Half, Half | None]]:
-    """Halves that belong together, the newest first: files, and the dump where there is one. Pure."""
+    """Pairs of halves, the newest first: files, and the dump of a service with a database. Pure."""
     known = list(halves)
     dumps = {half.run: half for half in known if not half.files and half.run}
     pairs = [
@@ -220,10 +220,10 @@ def whole(halves: Iterable[Half]) -> list[tuple[Half, Half | None]]:
 
 
 def instant(text: str) -> datetime:
-    """A moment as restic writes it, with nanoseconds."""
+    """A time as restic writes it, with nanoseconds."""
     match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,6})?\d*(Z|[+-]\d\d:\d\d)", text)
     if match is None:
-        raise ValueError(f"{text!r} is no moment")
+        raise ValueError(f"{text!r} is not a time")
     zone = "+00:00" if match[3] == "Z" else match[3]
     return datetime.fromisoformat(f"{match[1]}{(match[2] or '.0').ljust(7, '0')}{zone}").astimezone(UTC)
 
@@ -250,6 +250,6 @@ def _halves(rows: Iterable[Mapping[str, Any]]) -> list[Half]:
 def _unknown(identity: str) -> AgentError:
     return AgentError(
         "no-snapshot",
-        f"cannot find the snapshot {identity[:64]!r}: it is not there, or not whole",
-        "Choose one of those that are there: ronron backup list",
+        f"cannot find the snapshot {identity[:64]!r}: it does not exist, or is incomplete",
+        "choose one of the list: ronron backup list",
     )

@@ -1,6 +1,6 @@
-"""How restic is called and what its words mean: written for 0.14 (Debian 12), and knows later exit codes.
+"""Runs restic and classifies its errors: written for 0.14 (Debian 12), and knows later exit codes.
 
-0.14 ends with 1 whatever is wrong, so its text has to be read; 0.17 and later say it by 10 (no repository),
+0.14 exits with 1 for every error, so its text has to be read; 0.17 and later exit with 10 (no repository),
 11 (locked) and 12 (wrong password). Source: restic's documentation, Scripting, Exit codes; for the texts, its
 source at v0.14.0.
 """
@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from . import standstill
-from .children import Child, Ended, StalledError, StandsStillError
+from . import idle
 from .configuration import Configuration, Places, Secrets, Ssh
 from .errors import AgentError, NoRepositoryError, redacted, shortened
+from .processes import Ended, IdleError, Process, StalledError
 
 NO_REPOSITORY = 10
 LOCKED = 11
@@ -27,13 +27,13 @@ WRONG_PASSWORD = 12
 UNREADABLE_SOURCES = 3
 
 QUICK_SECONDS = 120.0
-"""For what reads a few small files of a repository."""
+"""Timeout of commands that read a few small files of a repository."""
 
 LONG_SECONDS = 12 * 3600.0
-"""For what moves a service's whole content over a slow line."""
+"""Timeout of commands that transfer all data of a service over a slow line."""
 
 ROOM = 64 * 1024 * 1024
-"""Bytes: less than this is too little for the packs of 16 MiB that restic writes at once."""
+"""Bytes that must be free for the packs of 16 MiB that restic writes at once."""
 
 _HOST_ALIAS = "ronron-repository"
 
@@ -42,7 +42,7 @@ _ABSENT = re.compile(
     r"|\b404\b)",
     re.IGNORECASE | re.DOTALL,
 )
-# A refusal is not an absence: some servers answer 404 only for what is not there, others 403 for both.
+# A refusal does not mean that it does not exist: some servers answer 404 for that, others 403 for both.
 _SIGNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("wrong-password", re.compile(r"wrong password or no key found", re.IGNORECASE)),
     (
@@ -78,86 +78,86 @@ _SIGNS: tuple[tuple[str, re.Pattern[str]], ...] = (
 )
 _WORDS = {
     "wrong-password": (
-        "the repository does not open with this password",
-        "Set the password that it was made with: pulumi config set --secret --path 'ronron:backup.password'",
+        "wrong repository password",
+        "set the one that it was created with: pulumi config set --secret --path 'ronron:backup.password'",
     ),
     "full": (
-        "the place of the repository is full",
-        "Free space there, or keep fewer snapshots (ronron:backup.keep); the snapshots in it stay readable",
+        "no space left at the repository",
+        "free space there, or retain fewer snapshots (ronron:backup.keep); existing snapshots stay readable",
     ),
     "locked": (
-        "another process works in the repository",
-        "Wait until it has ended, and run it again; locks older than 30 minutes are removed by themselves",
+        "another process has locked the repository",
+        "wait until it has ended, and run this again; the agent removes locks older than 30 minutes",
     ),
     "corrupt": (
         "the repository is damaged",
-        "Restore it from its second copy, or move it away and let a new one be made: ronron backup now",
+        "restore it from its second copy, or move it away and create a new one: ronron backup now",
     ),
     "unreachable": (
-        "the repository does not answer",
-        "Check the network, the address and the login of the repository, and run it again",
+        "the repository is unreachable",
+        "check the network, the address and the login of the repository, and run this again",
     ),
     "source-unreadable": (
         "some files of the service cannot be read",
-        "Look at the names above: they have vanished while they were read, or their disk fails",
+        "check the files above: they were deleted during the backup, or their disk fails",
     ),
-    "failed": ("restic failed", "Read what it says, and run it again: ronron backup now"),
+    "failed": ("restic failed", "read its error, and run this again: ronron backup now"),
 }
 
 
-def meaning(code: int, said: str) -> str | None:
-    """The error code for how restic ended; None: there is no repository at this place.
+def meaning(code: int, stderr: str) -> str | None:
+    """The agent's error code for an exit of restic; None: the repository does not exist.
 
     Args:
-        code: its exit code.
-        said: what it wrote on its standard error.
+        code: exit code of restic.
+        stderr: standard error of restic.
     """
     if code == WRONG_PASSWORD:
         return "wrong-password"
     if code == LOCKED:
         return "locked"
-    if code == NO_REPOSITORY or _ABSENT.search(said):
+    if code == NO_REPOSITORY or _ABSENT.search(stderr):
         return None
-    found = next((sign for sign, pattern in _SIGNS if pattern.search(said)), "failed")
+    found = next((sign for sign, pattern in _SIGNS if pattern.search(stderr)), "failed")
     return "source-unreadable" if found == "failed" and code == UNREADABLE_SOURCES else found
 
 
-def failure(verb: str, code: int, said: str, words: Sequence[str]) -> AgentError:
-    """What a person is told of a restic that failed.
+def failure(verb: str, code: int, stderr: str, words: Sequence[str]) -> AgentError:
+    """The error of a failed restic.
 
     Args:
-        verb: what cannot be done now, such as `read the snapshots`.
-        code: its exit code.
-        said: its standard error.
+        verb: what failed, such as `read the snapshots`.
+        code: exit code of restic.
+        stderr: standard error of restic.
         words: secrets that must not be shown.
     """
-    found = meaning(code, said)
-    text = shortened(redacted(telling(said), words))
+    found = meaning(code, stderr)
+    text = shortened(redacted(cause(stderr), words))
     if found is None:
         return NoRepositoryError(
             "unreachable",
-            f"cannot {verb}: there is no repository at its place ({text})",
-            "Bring its disk or server back; to begin a new one: docker exec <its agent> rm "
+            f"cannot {verb}: the repository does not exist ({text})",
+            "mount its disk or start its server; to create a new one: docker exec <its agent> rm "
             "/var/lib/ronron-agent/journal.sqlite",
         )
     why, hint = _WORDS[found]
     return AgentError(found, f"cannot {verb}: {why}" + (f" ({text})" if text else ""), hint)
 
 
-def telling(said: str) -> str:
-    """The lines of restic's standard error that say what is wrong."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    kept = [
+def cause(stderr: str) -> str:
+    """The lines of restic's standard error with the cause."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    lines = [
         line
         for line in lines
         if not line.startswith(("Is there a repository at", "the `unlock` command", "goroutine ", "\t"))
     ]
-    fatal = [line for line in kept if line.startswith(("Fatal:", "error:", "Load", "Save", "{"))]
-    return " ".join((fatal or kept)[-4:])
+    fatal = [line for line in lines if line.startswith(("Fatal:", "error:", "Load", "Save", "{"))]
+    return " ".join((fatal or lines)[-4:])
 
 
 def environment(secrets: Secrets, *, repository: str, temporary: Path) -> dict[str, str]:
-    """The whole environment of restic: secrets are in it or in files, and never among its arguments."""
+    """All environment variables of restic; secrets are in them or in files, never among the arguments."""
     login = secrets.repository_login
     found = {
         "PATH": os.environ.get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
@@ -166,9 +166,9 @@ def environment(secrets: Secrets, *, repository: str, temporary: Path) -> dict[s
         "LC_ALL": "C.UTF-8",
         "RESTIC_REPOSITORY": with_login(repository, login),
         "RESTIC_PASSWORD_FILE": str(secrets.repository_password),
-        # A status line a minute: nobody looks.
+        # One status line a minute: nobody reads them.
         "RESTIC_PROGRESS_FPS": "0.016",
-        # The agent's memory is small, and its machine has other work.
+        # The agent has little memory, and the machine has other work.
         "GOGC": "20",
         "GOMEMLIMIT": "96MiB",
         "GOMAXPROCS": "2",
@@ -190,7 +190,7 @@ def environment(secrets: Secrets, *, repository: str, temporary: Path) -> dict[s
 
 
 def with_login(repository: str, login: tuple[str, str] | None) -> str:
-    """The repository as restic gets it: 0.14 takes the login of a REST server in no other way."""
+    """The repository with its login: 0.14 accepts the login of a REST server in no other way."""
     if login is None or not repository.startswith("rest:"):
         return repository
     scheme, separator, rest = repository.partition("://")
@@ -199,7 +199,7 @@ def with_login(repository: str, login: tuple[str, str] | None) -> str:
 
 
 def options(repository: str, ssh: Ssh | None, key: Path | None, known_hosts: Path) -> list[str]:
-    """Options of the backend: the ssh that reaches an sftp repository, and the one host key it accepts."""
+    """Options of restic for an sftp repository: the ssh command, with the only host key that it accepts."""
     if ssh is None or not repository.startswith("sftp:"):
         return []
     words = ["ssh", "-F", "/dev/null", "-p", str(ssh.port), "-l", ssh.user]
@@ -223,7 +223,7 @@ def options(repository: str, ssh: Ssh | None, key: Path | None, known_hosts: Pat
 
 
 def known_hosts(ssh: Ssh) -> str:
-    """The file of host keys for `options`."""
+    """Content of the known_hosts file for `options`."""
     return f"{_HOST_ALIAS} {ssh.host_key.strip()}\n"
 
 
@@ -234,9 +234,9 @@ class Restic:
         configuration: of the agent.
         secrets: of the agent.
         places: of the agent; the cache is on its volume.
-        keep: descriptors that every child gets, so that the agent's lock lives as long as they do.
-        repository: another one than the service's own.
-        still: seconds for which it may do nothing at all.
+        inherit: descriptors that every restic inherits, so that the agent's lock is released after its end.
+        repository: another repository than the service's.
+        idle_seconds: timeout of an idle restic.
     """
 
     def __init__(
@@ -245,14 +245,14 @@ class Restic:
         secrets: Secrets,
         places: Places,
         *,
-        keep: Sequence[int] = (),
+        inherit: Sequence[int] = (),
         repository: str | None = None,
-        still: float = standstill.LONGEST,
+        idle_seconds: float = idle.LONGEST,
     ) -> None:
-        self._still = still
+        self._idle_seconds = idle_seconds
         self.repository = repository or configuration.repository
         self.words = secrets.words
-        self._keep = keep
+        self._inherit = inherit
         self._folder = places.stage if _writable(places.stage) else places.temporary
         self._environment = environment(secrets, repository=self.repository, temporary=places.temporary)
         hosts = places.temporary / "known_hosts"
@@ -262,38 +262,43 @@ class Restic:
         cached = _writable(places.state)
         self._global += ["--cache-dir", str(places.state / "cache")] if cached else ["--no-cache"]
 
-    def start(self, *words: str, stdin: bool | int = False, pipe: bool = False) -> Child:
-        """Start it; the caller ends it."""
-        return Child(
-            self._command(words), self._environment, self._folder, stdin=stdin, pipe=pipe, keep=self._keep
+    def start(self, *words: str, stdin: bool | int = False, pipe: bool = False) -> Process:
+        """Start restic; the caller ends it."""
+        return Process(
+            self._command(words),
+            self._environment,
+            self._folder,
+            stdin=stdin,
+            pipe=pipe,
+            inherit=self._inherit,
         )
 
     def ended(self, *words: str, seconds: float = QUICK_SECONDS, verb: str) -> Ended:
-        """Run it to its end, whatever that is.
+        """Run restic, also where it fails.
 
         Raises:
-            AgentError: `unreachable`, `full`: it did not end in time, or stood still.
+            AgentError: `unreachable`, `full`: it timed out, or was idle.
         """
         with self.start(*words) as child:
             return self.end_of(child, seconds, verb=verb)
 
-    def end_of(self, child: Child, seconds: float, *, verb: str) -> Ended:
-        """Wait for the end of one that was started, whatever that is.
+    def end_of(self, child: Process, seconds: float, *, verb: str) -> Ended:
+        """Wait for the end of a started restic, also where it fails.
 
         Raises:
-            AgentError: `unreachable`, `full`: it did not end in time, or stood still.
+            AgentError: `unreachable`, `full`: it timed out, or was idle.
         """
         try:
-            return child.wait(seconds, still=self._still)
+            return child.wait(seconds, idle_seconds=self._idle_seconds)
         except StalledError as error:
-            # What it stands still over it does not say; of a place of our own the room can be seen.
-            full = isinstance(error, StandsStillError) and _has_no_room(self.repository)
+            # An idle restic prints no cause; the free space of a local repository shows one.
+            full = isinstance(error, IdleError) and _has_no_room(self.repository)
             code = "full" if full else "unreachable"
             why, hint = _WORDS[code]
             raise AgentError(code, f"cannot {verb}: {why} ({error})", hint) from error
 
     def output(self, *words: str, seconds: float = QUICK_SECONDS, verb: str) -> bytes:
-        """What it writes on its standard output.
+        """The standard output of restic.
 
         Raises:
             AgentError: it failed.
@@ -304,15 +309,15 @@ class Restic:
         return ended.output
 
     def failure(self, verb: str, ended: Ended) -> AgentError:
-        """What a person is told of this end."""
-        return failure(verb, ended.code, ended.said, self.words)
+        """The error of a restic that failed."""
+        return failure(verb, ended.code, ended.stderr, self.words)
 
     def _command(self, words: Sequence[str]) -> list[str]:
         return ["restic", *self._global, *words]
 
 
 def summary(output: bytes) -> Mapping[str, Any] | None:
-    """The summary that `restic backup --json` ends with; None where there is none."""
+    """The summary at the end of `restic backup --json`; None where it has none."""
     for line in reversed(output.splitlines()):
         try:
             message = json.loads(line)
@@ -330,6 +335,6 @@ def _writable(folder: Path) -> bool:
 def _has_no_room(repository: str) -> bool:
     try:
         about = os.statvfs(repository)
-    except OSError:  # gone, or not a place on this machine
+    except OSError:  # gone, or not a local path
         return False
     return about.f_bavail * about.f_frsize < ROOM

@@ -1,4 +1,4 @@
-"""A dump becomes a database beside the service's own, then takes its name; any step can be begun again."""
+"""Restores a dump into a new database, and renames it to the service's; every step can be run again."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .children import Child, StalledError
 from .configuration import Configuration, Database, Places, Secrets
 from .errors import AgentError, redacted, shortened
 from .manifest import DUMP
 from .postgres import connected, counts, environment, place, work_folder
+from .processes import Process, StalledError
 from .repository import Repository
 from .restic import LONG_SECONDS
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 -- a class
 
 OLD = "_ronron_replaced"
-"""The service's own database is called so with its name before it, from the swap until it is removed."""
+"""Suffix of the service's old database from the rename until it is removed."""
 
 LONGEST_NAME = 63
-"""Bytes of a name in PostgreSQL."""
+"""Maximum bytes of a name in PostgreSQL."""
 
 LEAVE_SECONDS = 60.0
 _MARK = "ronron: restored as "
 
 
-def put(
+def restore(
     repository: Repository,
     configuration: Configuration,
     secrets: Secrets,
@@ -36,7 +36,7 @@ def put(
     identity: str,
     name: str,
 ) -> dict[str, int]:
-    """Restore a dump into a database that is made for it.
+    """Restore a dump into a new database.
 
     Args:
         repository: of the service.
@@ -44,14 +44,14 @@ def put(
         secrets: of the agent.
         places: of the agent.
         identity: of the snapshot.
-        name: of the new database; one that is left over from before is removed.
+        name: of the new database; an existing one of this name is removed.
 
     Returns:
-        Counts of what is in it now.
+        Counts of the restored rows.
 
     Raises:
         AgentError: `no-snapshot`, `other-service`, `newer-database`, `database-refused`, `failed`; a database
-            that is not whole stays without the mark by which `swap` takes it.
+            that is incomplete has no mark, so `rename` refuses it.
     """
     database = _declared(configuration)
     own = database.name
@@ -61,17 +61,19 @@ def put(
     ):
         raise AgentError(
             "failed",
-            f"cannot restore into {name!r}: it is not a free name",
-            "Choose another one, such as restored",
+            f"cannot restore into {name!r}: the name is reserved or too long",
+            "choose another one, such as restored",
         )
     _, dump, _ = repository.chosen(identity)
     if dump is None:
         raise AgentError(
-            "no-snapshot", f"the snapshot {identity[:8]} holds no database", "Restore its files: put --files"
+            "no-snapshot",
+            f"the snapshot {identity[:8]} contains no database",
+            "restore its files: restore --files",
         )
     with _server(database, secrets) as connection:
         if own in _databases(connection):
-            # The mark of a restore before this one; `swap` takes it for the end of its own.
+            # The mark of an earlier restore, which `rename` would take for a completed rename.
             _run(connection, "comment on database {} is null", own)
         _drop(connection, name)
         _create(connection, name, own)
@@ -80,40 +82,40 @@ def put(
         _run(connection, "analyze")
     found = counts(database, secrets, configuration.counts, name)
     with _server(database, secrets) as connection:
-        # Only now: a half restored database never gets the service's name.
+        # Only now, so that an incomplete database never gets the service's name.
         _run(connection, "comment on database {} is {}", name, literal=_MARK + name)
     return found
 
 
-def swap(configuration: Configuration, secrets: Secrets, name: str) -> None:
-    """Give a restored database the name of the service's own, which is removed last.
+def rename(configuration: Configuration, secrets: Secrets, name: str) -> None:
+    """Give a restored database the name of the service's database, and remove the old one last.
 
-    Both renames are one transaction: whenever this is broken off, the service has one whole database, the
-    old or the new; begun again, it ends.
+    Both renames are one transaction: after an interruption at any moment the service has one complete
+    database, the old or the new one, and another run completes the work.
 
     Raises:
-        AgentError: `database-refused`; `failed`: there is no such database, or it was never wholly restored.
+        AgentError: `database-refused`; `failed`: the database does not exist, or its restore is incomplete.
     """
     database = _declared(configuration)
     own = database.name
     with _server(database, secrets) as connection:
         present = _databases(connection)
         if name not in present and own in present and present[own] == _MARK + name:
-            # All but the last step was done before.
+            # An earlier run did all but the last step.
             _drop(connection, _old(own))
             _open(connection, own)
             return
         if present.get(name) != _MARK + name:
             raise AgentError(
                 "failed",
-                f"cannot swap: there is no wholly restored database {name!r}",
-                f"Restore into it first: put --snapshot ID --into {name}",
+                f"cannot rename {name!r}: it is not a completely restored database",
+                f"first restore into it: restore --snapshot ID --into {name}",
             )
         if own in present:
-            # What an earlier swap has left; the service has lived without it.
+            # Left by an earlier rename; the service has not used it since.
             _drop(connection, _old(own))
-            _emptied(connection, own)
-        _emptied(connection, name)
+            _disconnect_all(connection, own)
+        _disconnect_all(connection, name)
         connection.autocommit = False
         if own in present:
             _run(connection, "alter database {} rename to {}", own, _old(own))
@@ -126,7 +128,7 @@ def swap(configuration: Configuration, secrets: Secrets, name: str) -> None:
 
 def _declared(configuration: Configuration) -> Database:
     if configuration.database is None:
-        raise AgentError("failed", "this service has no database", "Restore its files: put --files")
+        raise AgentError("failed", "this service has no database", "restore its files: restore --files")
     return configuration.database
 
 
@@ -135,7 +137,7 @@ def _old(own: str) -> str:
 
 
 def _server(database: Database, secrets: Secrets) -> Any:
-    """A connection from which every database can be renamed: PostgreSQL makes `postgres` with each server."""
+    """A connection to the database `postgres`, which every server has: all others can be renamed from it."""
     return connected(database, secrets, name="postgres", autocommit=True)
 
 
@@ -156,7 +158,7 @@ def _databases(connection: Connection) -> Mapping[str, str | None]:
 
 
 def _create(connection: Connection, name: str, own: str) -> None:
-    """An empty database like the service's own: encoding and order of letters are not in a dump."""
+    """Create an empty database with encoding and locale of the service's, which a dump does not contain."""
     from psycopg2 import sql
 
     text = sql.SQL("create database {} template template0").format(sql.Identifier(name))
@@ -174,15 +176,15 @@ def _create(connection: Connection, name: str, own: str) -> None:
 
 def _drop(connection: Connection, name: str) -> None:
     if name in _databases(connection):
-        _emptied(connection, name)
+        _disconnect_all(connection, name)
         _run(connection, "drop database if exists {}", name)
 
 
-def _emptied(connection: Connection, name: str) -> None:
-    """Nobody is connected any more, and nobody can connect.
+def _disconnect_all(connection: Connection, name: str) -> None:
+    """End all connections to a database, and allow no new ones.
 
     Raises:
-        AgentError: `database-refused`: somebody stays.
+        AgentError: `database-refused`: a connection did not end.
     """
     _run(connection, "alter database {} with allow_connections false", name)
     end = time.monotonic() + LEAVE_SECONDS
@@ -197,7 +199,7 @@ def _emptied(connection: Connection, name: str) -> None:
             raise AgentError(
                 "database-refused",
                 f"cannot end the connections to the database {name}",
-                "Stop what uses it, and run it again",
+                "stop what uses it, and run this again",
             )
         time.sleep(0.1)
 
@@ -213,23 +215,23 @@ def _restored(
     with (
         environment(database, secrets, places) as given,
         repository.restic.start("dump", identity, DUMP, pipe=True) as source,
-        Child(command, given, work_folder(places), stdin=source.stdout.fileno()) as sink,
+        Process(command, given, work_folder(places), stdin=source.stdout.fileno()) as sink,
     ):
         source.close_stdout()
         try:
             done = sink.wait(LONG_SECONDS)
-            # Once nobody reads, restic ends; where it fails in the middle, pg_restore has not seen the end.
+            # Restic ends when its reader has ended; where it fails before, pg_restore reads no end.
             fetched = source.wait(60.0)
         except StalledError as error:
-            raise AgentError("failed", f"cannot restore the dump: {error}", "Run it again") from error
+            raise AgentError("failed", f"cannot restore the dump: {error}", "run this again") from error
     if done.code != 0:
-        if fetched.code not in {0, -13, 141} and "Broken pipe" not in fetched.said and fetched.said:
+        if fetched.code not in {0, -13, 141} and "Broken pipe" not in fetched.stderr and fetched.stderr:
             raise repository.restic.failure("read the dump", fetched)
-        why = shortened(redacted(done.said, secrets.words), 400)
+        why = shortened(redacted(done.stderr, secrets.words), 400)
         raise AgentError(
             "failed",
-            f"cannot restore the dump: pg_restore ended with {done.code} ({why})",
-            "Choose another snapshot",
+            f"cannot restore the dump: pg_restore exited with {done.code} ({why})",
+            "choose another snapshot",
         )
     if fetched.code != 0:
         raise repository.restic.failure("read the dump", fetched)

@@ -1,8 +1,8 @@
-"""Files are restored beside the old ones, then take their place; another run mends a kill at any moment.
+"""Restores files beside the old ones, then replaces these; a killed restore can be run again at any moment.
 
-What is done is written down on the volume itself, before it is done: `.ronron-restore` holds the snapshot and
-the phase. `restoring`: the old files are untouched. `replacing`: the old ones move away, entry by entry.
-`placing`: the new ones move in. `cleaning`: they are in their places, and what is left over goes.
+`.ronron-restore` on the volume has the snapshot and the phase, written before the phase starts. `restoring`:
+restic writes, the old files are untouched. `replacing`: the old entries move away, one by one. `placing`: the
+new ones move into their places. `cleaning`: they are there, and the rest is removed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Place:
 
     Attributes:
         role: of the volume.
-        root: where it is here, and where its files are in a snapshot.
+        root: its mount point, which is also its path in a snapshot.
     """
 
     role: str
@@ -41,31 +41,33 @@ class Place:
 
     @property
     def fresh(self) -> Path:
-        """Where the files of this volume are after restic has restored them."""
+        """Folder of the files of this volume after restic has restored them."""
         return self.root / RESTORED / str(self.root).lstrip("/")
 
 
-def put(repository: Repository, configuration: Configuration, identity: str) -> dict[str, int]:
+def restore(repository: Repository, configuration: Configuration, identity: str) -> dict[str, int]:
     """Restore the files of a snapshot into the service's volumes, with owners and modes.
 
     Args:
         repository: of the service.
-        configuration: of the agent; its volumes are writable here.
+        configuration: of the agent; its volumes must be writable.
         identity: of the snapshot.
 
     Returns:
-        How many files there are now, and their bytes.
+        Number of files on the volumes, and their bytes.
 
     Raises:
-        AgentError: `no-snapshot`, `other-service`, `newer-database`, `full`, `failed`. Until all volumes are
-            restored beside the old files, those stay where they are.
+        AgentError: `no-snapshot`, `other-service`, `newer-database`, `full`, `failed`. The old files stay in
+            their places until the files of all volumes are restored.
     """
     half, _, document = repository.chosen(identity)
-    held = set(document.get("volumes") or [])
-    places = [Place(role, Path(root)) for role, root in sorted(configuration.volumes.items()) if role in held]
+    included = set(document.get("volumes") or [])
+    places = [
+        Place(role, Path(root)) for role, root in sorted(configuration.volumes.items()) if role in included
+    ]
     for place in places:
         _writable(place)
-        settled(place.root, half.id)
+        recover(place.root, half.id)
     for place in places:
         if phase(place.root) is None:
             _restore(repository, place, half.id, document)
@@ -75,12 +77,12 @@ def put(repository: Repository, configuration: Configuration, identity: str) -> 
     return {"files": count, "bytes": size}
 
 
-def settled(root: Path, identity: str) -> None:
-    """End or undo what an earlier run has left on a volume, unless it is this very restore.
+def recover(root: Path, identity: str) -> None:
+    """Complete or undo an interrupted restore of another snapshot on a volume.
 
     Args:
         root: of the volume.
-        identity: of the snapshot that is restored now.
+        identity: of the snapshot to restore now; an interrupted restore of it is continued later.
     """
     known = phase(root)
     if known is None:
@@ -98,11 +100,11 @@ def settled(root: Path, identity: str) -> None:
 
 
 def replace(root: Path, fresh: Path) -> None:
-    """Put restored files in the place of the old ones, from whichever phase was reached.
+    """Replace the old files by the restored ones, from the phase that was reached.
 
     Args:
         root: of the volume.
-        fresh: where the restored ones are.
+        fresh: folder of the restored files.
     """
     known = phase(root)
     if known is None:
@@ -116,7 +118,7 @@ def replace(root: Path, fresh: Path) -> None:
 
 
 def phase(root: Path) -> tuple[str, str] | None:
-    """The snapshot and the phase of a restore that is under way on a volume; None for none."""
+    """Snapshot and phase of an unfinished restore on a volume; None where there is none."""
     try:
         known = json.loads((root / PROGRESS).read_text())
     except FileNotFoundError:
@@ -124,8 +126,8 @@ def phase(root: Path) -> tuple[str, str] | None:
     except ValueError as error:
         raise AgentError(
             "failed",
-            f"cannot tell how far a restore of {root} went: {error}",
-            f"Look at {root}, and remove {PROGRESS}",
+            f"cannot read the phase of a restore of {root}: {error}",
+            f"check the files in {root}, and delete {PROGRESS} there",
         ) from error
     return str(known["snapshot"]), str(known["phase"])
 
@@ -142,7 +144,7 @@ def _restore(repository: Repository, place: Place, identity: str, document: dict
         raise AgentError(
             "failed",
             f"cannot find the volume {place.role} in the snapshot",
-            "Choose another one: ronron backup list",
+            "choose another one: ronron backup list",
         )
     for copy in document.get("sqlite") or []:
         if str(copy["path"]).startswith(root + "/"):
@@ -151,9 +153,9 @@ def _restore(repository: Repository, place: Place, identity: str, document: dict
 
 
 def _restore_sqlite(repository: Repository, place: Place, identity: str, copy: dict[str, Any]) -> None:
-    """The copy that SQLite made goes where the original was, with its owner."""
+    """Restore the copy of a SQLite file to the path of the original, with owner and mode."""
     target = place.root / RESTORED / str(copy["path"]).lstrip("/")
-    # Not a path within the snapshot alone: restic makes it below its target.
+    # Restic restores it below its target with its full path.
     repository.restic.output(
         "restore", identity, "--target", str(place.root / RESTORED), "--include", literal(str(copy["copy"])),
         seconds=LONG_SECONDS, verb=f"restore {copy['path']}",
@@ -182,7 +184,7 @@ def _finish(root: Path, fresh: Path | None = None) -> None:
 
 
 def _moved(source: Path, target: Path) -> None:
-    """Move every entry but ours; what has been moved before is no longer there."""
+    """Move every entry except the agent's own; entries that were moved before are gone."""
     for name in sorted(os.listdir(source)):  # noqa: PTH208 -- names
         if name not in _OURS:
             (source / name).rename(target / name)
@@ -199,8 +201,8 @@ def _clean(root: Path) -> None:
 
 
 def _note(root: Path, identity: str, reached: str) -> None:
-    """Write down a phase so that it is on the disk before anything of it is done."""
-    # What was restored or moved before has to be there, too, should the machine lose its power.
+    """Write a phase to the disk before it starts."""
+    # What was restored or moved before must be on the disk, too, in case the machine loses power.
     os.sync()
     draft = root / DRAFT
     with draft.open("w") as opened:
@@ -214,7 +216,7 @@ def _note(root: Path, identity: str, reached: str) -> None:
 def _synced(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        # Some file systems cannot, and then need not.
+        # Some file systems do not support it, and do not need it.
         with contextlib.suppress(OSError):
             os.fsync(descriptor)
     finally:
@@ -223,10 +225,10 @@ def _synced(folder: Path) -> None:
 
 def _writable(place: Place) -> None:
     if not place.root.is_dir():
-        raise AgentError("failed", f"cannot find the volume {place.role} at {place.root}", "Mount it there")
+        raise AgentError("failed", f"cannot find the volume {place.role} at {place.root}", "mount it there")
     if os.statvfs(place.root).f_flag & os.ST_RDONLY:
         raise AgentError(
             "failed",
             f"cannot write to the volume {place.role}: it is read-only here",
-            "Restore from the reconciler",
+            "let the reconciler restore it: ronron restore",
         )

@@ -1,4 +1,4 @@
-"""Retention and prune, as the repository's keeper: restic decides and removes, we say of what."""
+"""Retention, prune and check of the repository."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from .retention import Half, alone, policy, worth_asking
 def forgotten(
     repository: Repository, configuration: Configuration, *, in_progress: str | None = None
 ) -> list[str]:
-    """Remove what the retention does not keep, and the halves left alone.
+    """Remove snapshots that are not retained, and halves without their other half.
 
-    Nothing is freed yet: see `pruned`.
+    This frees no space: see `pruned`.
 
     Returns:
-        The runs that are gone.
+        The removed runs.
 
     Raises:
-        AgentError: `locked`, or the repository's own trouble.
+        AgentError: `locked`, or another error of the repository.
     """
     if not configuration.forget:
         return []
     before = repository.halves()
-    # First, so that the newest half that is kept is one of a whole snapshot.
+    # First, so that the newest half that restic retains is one of a complete snapshot.
     lonely = alone(before, in_progress=in_progress)
     repository.forget([half.id for half in lonely])
     left = [half for half in before if half not in lonely]
@@ -43,10 +43,10 @@ def forgotten(
 
 
 def pruned(repository: Repository, configuration: Configuration) -> list[str]:
-    """Remove what is not kept and free its space; the runs that are gone.
+    """Remove snapshots that are not retained, and free their space; returns the removed runs.
 
     Raises:
-        AgentError: `locked`, `corrupt`, `full`, ...; prune is written so that it can be broken off anywhere.
+        AgentError: `locked`, `corrupt`, `full`, ...; an interrupted prune damages nothing.
     """
     if not configuration.forget:
         return []
@@ -57,10 +57,10 @@ def pruned(repository: Repository, configuration: Configuration) -> list[str]:
 
 
 def checked(repository: Repository, part: int, parts: int) -> None:
-    """Check the repository's structure, and read one part of what is stored back.
+    """Check the repository's structure, and read back one part of the stored data.
 
     Raises:
-        AgentError: `corrupt`: something is damaged; or the repository's own trouble.
+        AgentError: `corrupt`: something is damaged; or another error of the repository.
     """
     repository.unlock()
     verb = "check the repository"
@@ -70,14 +70,14 @@ def checked(repository: Repository, part: int, parts: int) -> None:
     if ended.code == 0:
         return
     error = repository.restic.failure(verb, ended)
-    # Whatever words it uses: a check that ran and does not end well has found damage.
+    # A check that ran and failed for an unknown reason has found damage.
     raise (
         error
         if error.code != "failed"
         else AgentError(
             "corrupt",
             error.message,
-            "Restore the repository from its second copy, or begin a new one beside it",
+            "restore the repository from its second copy, or declare a new one",
         )
     )
 

@@ -1,4 +1,4 @@
-"""One verified snapshot: the database, then files and manifest, then proof that all of it is there."""
+"""Takes one snapshot: the database, then files and manifest, then the verification."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from typing import Any
 
 from . import manifest as manifests
 from . import sqlite
-from .children import Child, StalledError
 from .configuration import Configuration, Places, Running, Secrets
 from .dump import DatabaseHalf, dump
 from .errors import AgentError
 from .journal import Journal, moment, now
 from .manifest import DUMP, Manifest
 from .postgres import work_folder
+from .processes import Process, StalledError
 from .repository import Repository
 from .restic import LONG_SECONDS, QUICK_SECONDS, UNREADABLE_SOURCES, summary
 
 RESTORED = ".ronron-restored"
-"""Where a restore puts files first: what is in it comes from a snapshot, and never goes into one."""
+"""Folder that a restore writes into first; never in a snapshot."""
 
 TOC_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
 class Taking:
-    """What a snapshot is taken with.
+    """What `take` needs.
 
     Attributes:
         configuration, secrets, places: of the agent.
         repository: the service's.
         journal: of the agent.
-        keep: the descriptor of the agent's lock, for children.
-        told: is given a line for each step.
+        inherit: descriptors that child processes inherit: the agent's lock.
+        log: takes one line for each step.
     """
 
     configuration: Configuration
@@ -50,24 +50,24 @@ class Taking:
     places: Places
     repository: Repository
     journal: Journal
-    keep: Sequence[int]
-    told: Callable[[str], None]
+    inherit: Sequence[int]
+    log: Callable[[str], None]
 
 
 def take(with_: Taking, *, reason: str, revision: str | None, running: Running | None) -> dict[str, Any]:
     """Take a snapshot and verify it.
 
     Args:
-        with_: what it is taken with.
+        with_: configuration, repository, journal and log.
         reason: `asked`, `schedule`, `update` or `restore`.
-        revision: the commit that runs, where it is known.
-        running: what the service runs; None: as the configuration says.
+        revision: the commit that is live; None where it is unknown.
+        running: what the service runs; None: as in the configuration.
 
     Returns:
         SNAPSHOT of the contract.
 
     Raises:
-        AgentError: there is no snapshot; what there is of it counts for nothing.
+        AgentError: there is no snapshot; a half that is left over does not count.
     """
     began, taken, run = time.monotonic(), moment(now()), uuid.uuid4().hex
     configuration, repository = with_.configuration, with_.repository
@@ -76,8 +76,8 @@ def take(with_: Taking, *, reason: str, revision: str | None, running: Running |
     _empty(with_.places.stage)
     half: DatabaseHalf | None = None
     if configuration.database is not None:
-        with_.told(f"dumping the database {configuration.database.name}")
-        half = dump(repository.restic, configuration, with_.secrets, with_.places, run, with_.keep)
+        with_.log(f"dumping the database {configuration.database.name}")
+        half = dump(repository.restic, configuration, with_.secrets, with_.places, run, with_.inherit)
     copies = tuple(sqlite.copied(path, with_.places.stage / "sqlite") for path in configuration.sqlite)
     excluded = exclusions(configuration)
     roots = sorted(configuration.volumes.values())
@@ -103,32 +103,32 @@ def take(with_: Taking, *, reason: str, revision: str | None, running: Running |
     )
     text = manifests.written(manifest)
     (with_.places.stage / manifests.NAME).write_bytes(text)
-    with_.told(f"reading {count} files")
+    with_.log(f"storing {count} files")
     stored = _files(with_, run, reason, roots, excluded, paired=half is not None, copied=bool(copies))
-    with_.told("verifying")
+    with_.log("verifying")
     try:
         snapshot = _verified(with_, stored, half, text)
     except AgentError as error:
         _undo(with_, run)
-        raise error if error.code != "failed" else _unproven(error.message) from error
+        raise error if error.code != "failed" else _unverified(error.message) from error
     _empty(with_.places.stage)
     return snapshot
 
 
 def exclusions(configuration: Configuration) -> list[str]:
-    """Patterns of what is not read: what is declared, live SQLite files, and what a restore has begun."""
+    """Patterns that restic excludes: declared ones, live SQLite files, and folders of unfinished restores."""
     live = [literal(one) for path in configuration.sqlite for one in sqlite.beside(path)]
     begun = [f"{literal(root)}/{RESTORED}" for root in sorted(configuration.volumes.values())]
     return [*configuration.exclude, *live, *begun]
 
 
 def literal(path: str) -> str:
-    """A path as a pattern that matches this path only. Source: Go's documentation, filepath.Match."""
+    """A pattern that matches this path only. Source: Go's documentation, filepath.Match."""
     return "".join(f"\\{letter}" if letter in "\\*?[" else letter for letter in path)
 
 
 def measured(roots: Sequence[str], excluded: Sequence[str]) -> tuple[int, int]:
-    """How many files there are, and their bytes, without what is excluded by a path or a simple pattern."""
+    """Number and bytes of the files that are not excluded by a path or a simple pattern."""
     plain = {pattern.replace("\\", "") for pattern in excluded}
     globs = [
         pattern for pattern in excluded if any(letter in pattern for letter in "*?[") and "\\" not in pattern
@@ -144,7 +144,7 @@ def measured(roots: Sequence[str], excluded: Sequence[str]) -> tuple[int, int]:
     waiting = list(roots)
     while waiting:
         path = waiting.pop()
-        with contextlib.suppress(OSError):  # restic says it when it cannot read something
+        with contextlib.suppress(OSError):  # restic reports what it cannot read
             about = os.lstat(path)
             if stat.S_ISREG(about.st_mode):
                 count, size = count + 1, size + about.st_size
@@ -182,32 +182,34 @@ def _files(
         _undo(with_, run)
     if ended.code != 0:
         raise with_.repository.restic.failure(verb, ended)
-    told = summary(ended.output)
-    if told is None:
-        raise _unproven("restic tells of no snapshot")
-    return str(told["snapshot_id"])
+    stored = summary(ended.output)
+    if stored is None:
+        raise _unverified("restic reports no snapshot")
+    return str(stored["snapshot_id"])
 
 
 def _verified(with_: Taking, stored: str, half: DatabaseHalf | None, text: bytes) -> dict[str, Any]:
-    """See that everything is there; gives SNAPSHOT. Each look at a half fails where it is not there."""
+    """Verify both halves; returns SNAPSHOT. Reading a half fails where it does not exist."""
     repository = with_.repository
     dump_id = None
     if half is not None:
         dump_id = repository.full(half.id)
         size = _size_of_dump(repository, dump_id)
         if size != half.dumped.bytes:
-            raise _unproven(f"the dump has {size} bytes there, and {half.dumped.bytes} were sent")
+            raise _unverified(
+                f"the dump has {size} bytes in the repository, and {half.dumped.bytes} were sent"
+            )
         _readable(with_, dump_id)
     identity = repository.full(stored)
     if repository.manifest_text(identity) != text:
-        raise _unproven("the manifest reads back otherwise than it was written")
+        raise _unverified("the manifest in the repository differs from the written one")
     document = {**manifests.read(text), "database_id": dump_id}
-    with_.journal.keep_manifest(identity, document)
+    with_.journal.store_manifest(identity, document)
     return manifests.snapshot(identity, document)
 
 
 def _size_of_dump(repository: Repository, identity: str) -> int:
-    output = repository.restic.output("ls", "--json", "--no-lock", identity, verb="look at the dump")
+    output = repository.restic.output("ls", "--json", "--no-lock", identity, verb="list the dump")
     for line in output.splitlines():
         node: Mapping[str, Any] = json.loads(line)
         if node.get("path") == DUMP:
@@ -216,26 +218,26 @@ def _size_of_dump(repository: Repository, identity: str) -> int:
 
 
 def _readable(with_: Taking, identity: str) -> None:
-    """pg_restore reads the dump's table of contents, which is at its beginning, and no more of it."""
+    """Let pg_restore read the dump's table of contents, which is at its beginning."""
     folder = work_folder(with_.places)
     environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8", "PGTZ": "UTC"}
     with with_.repository.restic.start("dump", "--no-lock", identity, DUMP, pipe=True) as source:
-        with Child(
-            ["pg_restore", "--list"], environment, folder, stdin=source.stdout.fileno(), keep=with_.keep
+        with Process(
+            ["pg_restore", "--list"], environment, folder, stdin=source.stdout.fileno(), inherit=with_.inherit
         ) as reader:
             source.close_stdout()
             try:
                 ended = reader.wait(TOC_SECONDS)
             except StalledError as error:
-                raise _unproven(str(error)) from error
+                raise _unverified(str(error)) from error
         source.kill()
-        said = source.said()
+        errors = source.read_stderr()
     if ended.code != 0 or b"Archive created at" not in ended.output:
-        raise _unproven(f"pg_restore does not read the dump: {ended.said or said}")
+        raise _unverified(f"pg_restore cannot read the dump: {ended.stderr or errors}")
 
 
 def _undo(with_: Taking, run: str) -> None:
-    """Take back what there is of a failed snapshot; where that fails, it counts for nothing all the same."""
+    """Remove the halves of a failed snapshot; where that fails, they do not count either."""
     with contextlib.suppress(AgentError):
         halves = with_.repository.halves("--tag", f"run:{run}", seconds=QUICK_SECONDS)
         with_.repository.forget([half.id for half in halves if half.run == run])
@@ -246,9 +248,9 @@ def _empty(stage: Path) -> None:
     stage.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
-def _unproven(why: str) -> AgentError:
+def _unverified(why: str) -> AgentError:
     return AgentError(
         "not-verified",
-        f"cannot vouch for the snapshot: {why}",
-        "Run it again: ronron backup now; where it stays, check the repository",
+        f"cannot verify the snapshot: {why}",
+        "run this again: ronron backup now; if it fails again, check the repository",
     )

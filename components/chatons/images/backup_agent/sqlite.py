@@ -1,4 +1,4 @@
-"""SQLite files are copied by SQLite's own backup API, checked, and never read while they may change."""
+"""Copies SQLite files by SQLite's backup API and checks the copies."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .errors import AgentError
 from .manifest import SqliteCopy
 
 SUFFIXES = ("-wal", "-shm", "-journal")
-"""What SQLite keeps beside a file. Source: sqlite.org, Temporary Files Used By SQLite."""
+"""Suffixes of SQLite's files beside a database. Source: sqlite.org, Temporary Files Used By SQLite."""
 
 BUSY_SECONDS = 60.0
 PAGES = 2000
-"""Pages that are copied at once; in between, the service can write."""
+"""Pages copied at once; in between, the service can write."""
 
 TRIES = 5
 
@@ -29,7 +29,7 @@ def copied(path: str, folder: Path) -> SqliteCopy:
         folder: where the copy goes, below the path of the original.
 
     Raises:
-        AgentError: `source-unreadable`: it is not there, no database, damaged, or always being written to.
+        AgentError: `source-unreadable`: it does not exist, is damaged, or changes all the time.
     """
     original = Path(path)
     copy = folder / path.lstrip("/")
@@ -42,9 +42,9 @@ def copied(path: str, folder: Path) -> SqliteCopy:
         try:
             _backup(original, copy)
         except sqlite3.OperationalError:
-            # A file with a journal or a log that nobody has open can be read only by who may mend it first,
-            # and this volume is read-only: a copy is mended instead.
-            _mended(original, copy)
+            # SQLite must recover a file whose service left a journal or a log before it can read it. This
+            # volume is read-only, so SQLite recovers a copy.
+            _recovered(original, copy)
         _check(copy, path)
     except (OSError, sqlite3.Error) as error:
         raise _unreadable(path, str(error)) from error
@@ -59,7 +59,7 @@ def copied(path: str, folder: Path) -> SqliteCopy:
 
 
 def beside(path: str) -> list[str]:
-    """The file and all that SQLite keeps beside it: what must not be read as plain files."""
+    """The file and SQLite's files beside it, which must not be copied as plain files."""
     return [path, *(path + suffix for suffix in SUFFIXES)]
 
 
@@ -72,12 +72,12 @@ def _backup(original: Path, copy: Path) -> None:
     ):
         source.execute("select count(*) from sqlite_schema").fetchone()
         source.backup(target, pages=PAGES, sleep=0.05)
-        # One file that is whole by itself, whatever mode the original is in.
+        # One complete file, whatever journal mode the original has.
         target.execute("pragma journal_mode = delete")
 
 
-def _mended(original: Path, copy: Path) -> None:
-    """Copy a file with what is beside it while nobody writes, and let SQLite play back what it finds."""
+def _recovered(original: Path, copy: Path) -> None:
+    """Copy a file and its journal while nobody writes, and let SQLite recover the copy."""
     raw = copy.with_name(copy.name + ".raw")
     for _ in range(TRIES):
         _remove(raw)
@@ -89,7 +89,7 @@ def _mended(original: Path, copy: Path) -> None:
         if _marks(original) == before:
             break
     else:
-        raise _unreadable(str(original), "it is written to all the time, and cannot be opened read-only")
+        raise _unreadable(str(original), "it changes all the time, and cannot be opened read-only")
     _remove(copy)
     with closing(sqlite3.connect(raw)) as source, closing(sqlite3.connect(copy)) as target:
         source.backup(target)
@@ -124,5 +124,5 @@ def _unreadable(path: str, why: str) -> AgentError:
     return AgentError(
         "source-unreadable",
         f"cannot copy the SQLite file {path}: {why}",
-        "See that the service has made this file, and that it is the one that is declared (sqlite)",
+        "check that the service has created this file, and that `sqlite` declares the right path",
     )

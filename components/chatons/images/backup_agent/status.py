@@ -1,4 +1,4 @@
-"""What the agent says of its repository and its runs; see STATUS in docs/backup-agent.md."""
+"""The status of the repository and of the agent's runs; see STATUS in docs/backup-agent.md."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Any
 
 from .configuration import Configuration, Places
 from .errors import AgentError, NoRepositoryError
-from .journal import REMEMBERED, Journal, moment, now
+from .journal import SNAPSHOTS, Journal, moment, now
 from .lock import is_free
 from .repository import Repository
-from .schedule import promise
+from .schedule import max_age_hours
 
-LOOK_SECONDS = 60.0
-"""A repository that does not answer for so long is not reachable."""
+TIMEOUT_SECONDS = 60.0
+"""A repository that gives no answer in this time is unreachable."""
 
 
 def status(
     configuration: Configuration, places: Places, journal: Journal, repository: Repository | AgentError
 ) -> dict[str, Any]:
-    """Look at the repository and the journal.
+    """Read the repository and the journal.
 
     Args:
         configuration: of the agent.
         places: of the agent.
         journal: of the agent.
-        repository: or why there cannot be one.
+        repository: of the service, or the error of opening it.
     """
     since, _ = journal.since()
     trouble: dict[str, str] | None = None
@@ -33,18 +33,19 @@ def status(
     try:
         if isinstance(repository, AgentError):
             raise repository
-        snapshots: list[Any] = repository.whole(newest=REMEMBERED, seconds=LOOK_SECONDS)
-        # Nobody of this container works in the repository while the agent's lock is free.
+        snapshots: list[Any] = repository.whole(newest=SNAPSHOTS, seconds=TIMEOUT_SECONDS)
+        # While the agent's lock is free, no process of this container uses the repository.
         idle = is_free(places.state / "lock")
         locks = [
             {**lock, "stale": lock["stale"] or (idle and lock["host"] == socket.gethostname())}
-            for lock in repository.locks(seconds=LOOK_SECONDS)
+            for lock in repository.locks(seconds=TIMEOUT_SECONDS)
         ]
-        journal.know(snapshots)
+        journal.set_snapshots(snapshots)
     except AgentError as error:
         snapshots = journal.snapshots()
-        if not not_begun(journal, error):
+        if not not_created(journal, error):
             trouble = error.document()
+    max_age = round(max_age_hours(configuration.schedule, configuration.max_age_hours, now()), 2)
     return {
         "version": 1,
         "at": moment(now()),
@@ -52,7 +53,9 @@ def status(
         "since": moment(since),
         "reachable": trouble is None,
         "trouble": trouble,
-        "promise_hours": round(promise(configuration.schedule, configuration.promise_hours, now()), 2),
+        "max_age_hours": max_age,
+        # For reconcilers of interface 1.
+        "promise_hours": max_age,
         "drill": configuration.drill,
         "check": configuration.check,
         "forget": configuration.forget,
@@ -63,6 +66,6 @@ def status(
     }
 
 
-def not_begun(journal: Journal, error: AgentError) -> bool:
-    """Whether the repository is only not made yet: before the first snapshot that is no trouble."""
+def not_created(journal: Journal, error: AgentError) -> bool:
+    """Whether the repository does not exist only because there was no snapshot yet."""
     return isinstance(error, NoRepositoryError) and not journal.snapshots()

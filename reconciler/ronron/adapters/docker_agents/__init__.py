@@ -1,1 +1,1 @@
-"""Docker as an adapter: backup agents, restores, drills and whether machines answer."""
+"""Docker as an adapter: backup agents, restores, drills, and whether machines answer."""

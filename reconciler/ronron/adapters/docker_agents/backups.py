@@ -1,22 +1,26 @@
 """Backups through the agents beside the services; see ports.Backups and docs/backup-agent.md.
 
-Each call is a connection of its own: agents are asked seldom, and what they are asked for takes long.
+Each call opens a connection of its own: agents are asked seldom, and what they do takes long.
+
+Docker's SDK takes a while to import and most commands ask no agent: modules that need it are imported by the
+first call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ronron.adapters.docker_agents.agent import Agent
-from ronron.adapters.docker_agents.connection import connected
-from ronron.adapters.docker_agents.drill import Drilling
-from ronron.adapters.docker_agents.export import export, refuse_filled
-from ronron.adapters.docker_agents.restore import Restoring
 from ronron.core.backups import BackupStatus, DrillResult, Restored, Snapshot
 from ronron.core.errors import BackupError
 from ronron.core.inventory import Inventory
-from ronron.core.restores import backed_up
+from ronron.core.restores import service_with_backup
+
+if TYPE_CHECKING:
+    from ronron.adapters.docker_agents.agent import Agent
+    from ronron.adapters.docker_agents.restore_target import RestoreTarget
 
 
 class DockerBackups:
@@ -24,23 +28,20 @@ class DockerBackups:
 
     def status(self, inventory: Inventory, service: str) -> BackupStatus:
         """See ports.Backups."""
-        declared, backup = backed_up(inventory, service)
-        with connected(inventory, service, declared, "look at the backups of") as client:
-            return Agent(client, backup.container, service).status()
+        with _agent(inventory, service, "check the backups of") as agent:
+            return agent.status()
 
     def snapshot(
         self, inventory: Inventory, service: str, reason: str = "asked", revision: str | None = None
     ) -> Snapshot:
         """See ports.Backups."""
-        declared, backup = backed_up(inventory, service)
-        with connected(inventory, service, declared, "take a snapshot of") as client:
-            return Agent(client, backup.container, service).now(reason, revision)
+        with _agent(inventory, service, "take a snapshot of") as agent:
+            return agent.backup(reason, revision)
 
     def snapshots(self, inventory: Inventory, service: str) -> tuple[Snapshot, ...]:
         """See ports.Backups."""
-        declared, backup = backed_up(inventory, service)
-        with connected(inventory, service, declared, "list the snapshots of") as client:
-            return Agent(client, backup.container, service).listed()
+        with _agent(inventory, service, "list the snapshots of") as agent:
+            return agent.snapshots()
 
     def restore(
         self,
@@ -48,37 +49,62 @@ class DockerBackups:
         service: str,
         snapshot: Snapshot,
         *,
-        keep: bool = True,
-        told: Callable[[str], None],
+        safety_snapshot: bool = True,
+        log: Callable[[str], None],
     ) -> Restored:
         """See ports.Backups."""
-        declared, backup = backed_up(inventory, service)
-        with connected(inventory, service, declared, "restore") as client:
-            return Restoring(client, service, declared, backup, snapshot, told).run(keep=keep)
+        from ronron.adapters.docker_agents.restore import Restore
 
-    def export(self, inventory: Inventory, service: str, snapshot: Snapshot, place: Path) -> None:
+        with _target(inventory, service, snapshot, log, "restore") as target:
+            return Restore(target).run(safety_snapshot=safety_snapshot)
+
+    def export(self, inventory: Inventory, service: str, snapshot: Snapshot, directory: Path) -> None:
         """See ports.Backups."""
-        declared, backup = backed_up(inventory, service)
-        refuse_filled(place)
-        with connected(inventory, service, declared, "export") as client:
-            export(client, backup.container, service, snapshot, place)
+        from ronron.adapters.docker_agents.export import export
+
+        with _agent(inventory, service, "export") as agent:
+            export(agent, snapshot, directory)
 
     def drill(
-        self, inventory: Inventory, service: str, snapshot: Snapshot, told: Callable[[str], None]
+        self, inventory: Inventory, service: str, snapshot: Snapshot, log: Callable[[str], None]
     ) -> DrillResult:
         """See ports.Backups."""
-        declared, backup = backed_up(inventory, service)
-        with connected(inventory, service, declared, "drill") as client:
-            return Drilling(client, service, declared, backup, snapshot, told).run()
+        from ronron.adapters.docker_agents.drill import Drill
 
-    def keep(self, inventory: Inventory, service: str, bundle: Path) -> str:
+        with _target(inventory, service, snapshot, log, "drill") as target:
+            return Drill(target).run()
+
+    def back_up_bundle(self, inventory: Inventory, service: str, bundle: Path) -> str:
         """See ports.Backups."""
-        declared, backup = backed_up(inventory, service)
         try:
             opened = bundle.open("rb")
         except OSError as error:
             raise BackupError(
                 f"cannot read the bundle {bundle}: {(error.strerror or str(error)).lower()}", where=service
             ) from error
-        with opened, connected(inventory, service, declared, "keep a bundle beside") as client:
-            return Agent(client, backup.container, service).keep(opened)
+        with opened, _agent(inventory, service, "store a bundle beside") as agent:
+            return agent.backup_bundle(opened)
+
+
+@contextmanager
+def _agent(inventory: Inventory, service: str, doing: str) -> Iterator[Agent]:
+    """The agent of a service, for the block; `doing` as in `connected`."""
+    from ronron.adapters.docker_agents.agent import Agent
+    from ronron.adapters.docker_agents.connection import connected
+
+    declared, backup = service_with_backup(inventory, service)
+    with connected(inventory, service, declared, doing) as client:
+        yield Agent(client, backup.container, service)
+
+
+@contextmanager
+def _target(
+    inventory: Inventory, service: str, snapshot: Snapshot, log: Callable[[str], None], doing: str
+) -> Iterator[RestoreTarget]:
+    """What a restore or a drill is about, for the block; `doing` as in `connected`."""
+    from ronron.adapters.docker_agents.connection import connected
+    from ronron.adapters.docker_agents.restore_target import RestoreTarget
+
+    declared, backup = service_with_backup(inventory, service)
+    with connected(inventory, service, declared, doing) as client:
+        yield RestoreTarget(client, service, declared, backup, snapshot, log)

@@ -1,4 +1,4 @@
-"""Throw-away containers that are made like running ones; what a copy changes is its own."""
+"""Clones: throw-away containers that run as existing ones do, on other networks and volumes."""
 
 from __future__ import annotations
 
@@ -8,27 +8,29 @@ import tarfile
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import docker
 from docker.errors import APIError, NotFound
 
-from ronron.adapters.docker_agents.exec import silent
+from ronron.adapters.docker_agents.exec import last_line, unreachable
 from ronron.core.errors import BackupError
 
+if TYPE_CHECKING:
+    import docker
+
 LARGEST_UPLOAD = 8 * 1024 * 1024
-"""Bytes of all files that are copied from one container to another; keys and settings are small."""
+"""Bytes of all files that are copied from one container to a clone; keys and settings are small."""
 
 _UP_SECONDS = 2.0
-"""A program that cannot start ends within this."""
+"""A program that cannot start ends within this time."""
 
-_COPY_INTERVAL = 1_000_000_000
-"""Nanoseconds between the health checks of a copy; Docker makes the first one only after as long."""
+_CHECK_INTERVAL = 1_000_000_000
+"""Nanoseconds between the health checks of a clone, and before the first one."""
 
 GRACE_SECONDS = 120
-"""As the longest of the catalogue, PostgreSQL's: a kill costs a recovery."""
+"""Seconds to stop a container; the longest of the catalogue, PostgreSQL's: a kill costs a crash recovery."""
 
-# Everything of Config and HostConfig that decides how a container runs, and nothing that binds it to a place:
+# The keys of Config and HostConfig that decide how a container runs, and none that ties it to a place:
 # no name, network, port, device, label, log driver or restart policy. Source: Docker's API 1.41,
 # ContainerCreate.
 _RUNS_AS = ("Env", "User", "Cmd", "Entrypoint", "WorkingDir", "Healthcheck", "StopSignal", "Shell")
@@ -54,11 +56,11 @@ _RUNS_WITHIN = (
 )
 
 Attributes = Mapping[str, Any]
-"""What Docker's API says of a container, as `docker inspect` prints it."""
+"""A container as `docker inspect` prints it."""
 
 
-def inspected(client: docker.DockerClient, name: str) -> Attributes:
-    """What Docker says of a container.
+def inspect(client: docker.DockerClient, name: str) -> Attributes:
+    """The attributes of a container.
 
     Raises:
         BackupError: there is none.
@@ -68,32 +70,32 @@ def inspected(client: docker.DockerClient, name: str) -> Attributes:
     except NotFound as error:
         raise BackupError(
             f"cannot find the container {name}",
-            hint="update the environment, so that everything in its inventory is there",
+            hint="update the environment: that makes what its inventory names",
         ) from error
 
 
-def inspected_agent(client: docker.DockerClient, name: str) -> Attributes:
-    """What Docker says of an agent's container.
+def inspect_agent(client: docker.DockerClient, name: str) -> Attributes:
+    """The attributes of an agent's container.
 
     Raises:
-        AgentSilentError: there is none, or it does not run.
+        AgentUnreachableError: there is none, or it does not run.
     """
     try:
         found = dict(client.api.inspect_container(name))
     except NotFound as error:
-        raise silent(name, "it does not exist") from error
+        raise unreachable(name, "it does not exist") from error
     if not found["State"]["Running"]:
-        raise silent(name, "it is not running")
+        raise unreachable(name, "it is not running")
     return found
 
 
 def image_of(original: Attributes) -> str:
-    """The very image that a container runs, whatever its tag means by now."""
+    """The id of the image that a container runs; its tag may have moved."""
     return str(original["Image"])
 
 
 def volumes_of(original: Attributes) -> dict[str, str]:
-    """Volumes of a container: the path they are mounted at, and their names."""
+    """The names of a container's volumes, by the path at which they are mounted."""
     return {
         str(mount["Destination"]): str(mount["Name"])
         for mount in original.get("Mounts") or ()
@@ -112,17 +114,17 @@ def create(
     mounts: Iterable[Mapping[str, object]] = (),
     **changes: object,
 ) -> str:
-    """Make a container that runs as another one does; it is not started.
+    """Create a container that runs as another one does; it is not started.
 
     Args:
         client: of the Docker that both are on.
-        original: as `inspected` gives it.
-        name: of the copy, also its host name.
-        labels: of the copy; the original's are not its own.
+        original: as `inspect` returns it.
+        name: of the clone, also its host name.
+        labels: of the clone; it has none of the original's.
         network: the only one that it is on.
-        aliases: by which it is known there.
+        aliases: its names on that network.
         mounts: as Docker's API takes them.
-        changes: keys of ContainerCreate that differ; those of its HostConfig by the key `HostConfig`.
+        changes: keys of ContainerCreate that differ; those of its HostConfig under the key `HostConfig`.
 
     Returns:
         The name.
@@ -133,7 +135,7 @@ def create(
         raise TypeError("HostConfig is a mapping")
     body: dict[str, object] = {
         **{key: config[key] for key in _RUNS_AS if config.get(key) is not None},
-        **_asked_often(config),
+        **_frequent_health_check(config),
         "Image": image_of(original),
         "Hostname": name[:63],
         "Labels": dict(labels),
@@ -152,12 +154,12 @@ def create(
     return name
 
 
-def _asked_often(config: Attributes) -> dict[str, object]:
-    """The health check of a copy: somebody waits for it, and it does not live long."""
+def _frequent_health_check(config: Attributes) -> dict[str, object]:
+    """The health check of a clone: a restore waits for it, so it runs every second."""
     check = config.get("Healthcheck")
     if not check or not check.get("Interval"):
         return {}
-    return {"Healthcheck": {**check, "Interval": min(check["Interval"], _COPY_INTERVAL)}}
+    return {"Healthcheck": {**check, "Interval": min(check["Interval"], _CHECK_INTERVAL)}}
 
 
 def copy_files(client: docker.DockerClient, origin: str, target: str, paths: Iterable[str]) -> None:
@@ -187,7 +189,7 @@ def copy_files(client: docker.DockerClient, origin: str, target: str, paths: Ite
 
 
 def rooted(packed: io.BytesIO, parent: str) -> bytes:
-    """The same archive with full paths: a parent that the image does not have is then made."""
+    """The archive with full paths: Docker then makes the parents that the image does not have."""
     rooted = io.BytesIO()
     with tarfile.open(fileobj=packed) as old, tarfile.open(fileobj=rooted, mode="w") as new:
         for member in old:
@@ -202,14 +204,14 @@ def start(client: docker.DockerClient, container: str) -> None:
 
 
 def stop(client: docker.DockerClient, container: str) -> None:
-    """Stop a container cleanly; one that is stopped stays so."""
+    """Stop a container with SIGTERM; nothing happens to one that is stopped."""
     client.api.stop(container, timeout=GRACE_SECONDS)
 
 
 def start_seconds(original: Attributes) -> float:
-    """How long a container may take until it is healthy: as its health check says, and ten minutes at least.
+    """How long a container may take to become healthy: as its health check allows, and at least ten minutes.
 
-    An older snapshot is migrated at the first start.
+    The first start on an older snapshot migrates it.
     """
     check = original["Config"].get("Healthcheck") or {}
     nanoseconds = float(check.get("StartPeriod") or 0) + float(check.get("Retries") or 3) * (
@@ -219,10 +221,10 @@ def start_seconds(original: Attributes) -> float:
 
 
 def await_healthy(client: docker.DockerClient, container: str, seconds: float) -> None:
-    """Wait until Docker calls a container healthy; one without a health check has to run for two seconds.
+    """Wait until a container is healthy; one without a health check must run for two seconds.
 
     Raises:
-        BackupError: it ended, or the time is over; the message has the last line that it said.
+        BackupError: it ended, or the time has run out; the message has the last line of its output.
     """
     end = time.monotonic() + seconds
     up_since: tuple[str, float] | None = None
@@ -230,63 +232,64 @@ def await_healthy(client: docker.DockerClient, container: str, seconds: float) -
         state = client.api.inspect_container(container)["State"]
         health = state.get("Health")
         if state["Status"] in {"exited", "dead"}:
-            said = _last_words(client, container)
             raise BackupError(
-                f"cannot start {container}: it ended with {state['ExitCode']}{said}",
-                hint=f"look at what it said: docker logs {container}",
+                f"cannot start {container}: it ended with {state['ExitCode']}"
+                f"{_last_output(client, container)}",
+                hint=f"read its output: docker logs {container}",
             )
         if health is not None and health["Status"] == "healthy":
             return
         if health is None and state["Status"] == "running":
-            # Counted here: the clock of its machine may be another.
+            # By our own clock: that of its machine may differ.
             if up_since is None or up_since[0] != state["StartedAt"]:
                 up_since = (state["StartedAt"], time.monotonic())
             elif time.monotonic() - up_since[1] > _UP_SECONDS:
                 return
         if time.monotonic() > end:
-            said = _last_words(client, container)
             raise BackupError(
-                f"cannot start {container}: not healthy within {seconds:g} s{said}",
-                hint=f"look at what it said: docker logs {container}",
+                f"cannot start {container}: not healthy within {seconds:g} s"
+                f"{_last_output(client, container)}",
+                hint=f"read its output: docker logs {container}",
             )
         time.sleep(0.2)
 
 
-def sweep(client: docker.DockerClient, label: str, told_of: list[str] | None = None) -> None:
-    """Remove the containers, volumes and networks that carry a label, whatever state they are in.
+def remove_labelled(client: docker.DockerClient, label: str) -> list[str]:
+    """Remove the containers, networks and volumes that have a label, whatever their state.
 
     Args:
         client: of the Docker that they are on.
         label: `key=value`.
-        told_of: is given the names of what was removed.
+
+    Returns:
+        The names of what was removed.
     """
-    mine: dict[str, str | list[str] | bool] = {"label": label}
+    labelled: dict[str, str | list[str] | bool] = {"label": label}
     removed: list[str] = []
-    for container in client.api.containers(all=True, filters=mine):
+    for container in client.api.containers(all=True, filters=labelled):
         with suppress(NotFound):
             client.api.remove_container(container["Id"], force=True, v=True)
             removed.append(container["Names"][0].lstrip("/"))
-    for network in client.api.networks(filters=mine):
+    for network in client.api.networks(filters=labelled):
         with suppress(NotFound):
             client.api.remove_network(network["Id"])
             removed.append(network["Name"])
-    for volume in client.api.volumes(filters=mine)["Volumes"] or ():
+    for volume in client.api.volumes(filters=labelled)["Volumes"] or ():
         with suppress(NotFound):
             client.api.remove_volume(volume["Name"], force=True)
             removed.append(volume["Name"])
-    if told_of is not None:
-        told_of += removed
+    return removed
 
 
-def own_name(container: str, what: str) -> str:
+def unique_name(container: str, what: str) -> str:
     """A name that nothing else has: `ronron-local-pad-drill-0f2b9c1e`."""
     return f"{container}-{what}-{secrets.token_hex(4)}"
 
 
-def _last_words(client: docker.DockerClient, container: str) -> str:
+def _last_output(client: docker.DockerClient, container: str) -> str:
     try:
-        said = bytes(client.api.logs(container, tail=5)).decode(errors="replace")
+        output = bytes(client.api.logs(container, tail=5)).decode(errors="replace")
     except APIError:
         return ""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return f": {lines[-1][:300]}" if lines else ""
+    line = last_line(output)
+    return f": {line}" if line else ""

@@ -1,7 +1,7 @@
-"""Restores a snapshot into a throw-away place and proves it there; see ports.Backups.drill.
+"""Restores a snapshot into throw-away containers and checks the result; see ports.Backups.drill.
 
-Everything that is made carries one label, by which it is removed, also when it is left by a drill that was
-killed. Nothing of the running service is touched: it is only read how its containers are made.
+Everything that a drill makes has one label, by which it is removed, also by the next drill after one that was
+killed. The running service is not touched: a drill only reads how its containers are made.
 """
 
 from __future__ import annotations
@@ -13,30 +13,36 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from ronron.adapters.docker_agents import clones as copies
+from ronron.adapters.docker_agents import clones
 from ronron.adapters.docker_agents.agent import Agent, AgentRefusedError, Probed
 from ronron.adapters.docker_agents.clones import Attributes
 from ronron.adapters.docker_agents.connection import translated
-from ronron.adapters.docker_agents.restore_target import Placing, networks_of, refuse_company, restorer
+from ronron.adapters.docker_agents.restore_target import RestoreTarget, networks_of, restorer
 from ronron.core.backups import DrillResult
-from ronron.core.errors import AgentSilentError, BackupError, SnapshotUnfitError
+from ronron.core.errors import AgentUnreachableError, BackupError, SnapshotUnfitError
 from ronron.core.inventory import InsideProbe
 from ronron.core.model import SHORT
-from ronron.core.restores import differences, listed, refuse_newer, refuse_stranger, remark
+from ronron.core.restores import (
+    count_differences,
+    counts_text,
+    refuse_newer_version,
+    refuse_other_service,
+    version_warning,
+)
 
 LABEL = "ronron.drill"
 """On everything that a drill makes; the value is the name of the service's container."""
 
 _DATABASE = "database"
-"""The name by which every service knows its database on its private network."""
+"""The name of every service's database on its private network."""
 
 _SERVICE = "service"
 
 _NOT_OF_THE_SNAPSHOT = frozenset({"wrong-password", "unreachable", "full", "locked", "busy"})
-"""Codes of agents' errors that say nothing of the snapshot: the drill did not take place."""
+"""Codes of agents' errors that prove nothing about the snapshot: the drill did not take place."""
 
 _ANSWER_SECONDS = 20.0
-"""A service that Docker calls healthy may still migrate at its first request (Kanboard does)."""
+"""For the first request: a service that Docker calls healthy may still migrate then (Kanboard does)."""
 
 
 class _FailedError(Exception):
@@ -44,200 +50,206 @@ class _FailedError(Exception):
 
 
 @dataclass
-class _Found:
-    """What a drill has seen so far."""
+class _Findings:
+    """What a drill has found so far."""
 
     counts: dict[str, int] = field(default_factory=dict)
     probe: str = ""
 
 
-class Drilling(Placing):
-    """One drill."""
+class Drill:
+    """One drill.
+
+    Args:
+        target: the service and the snapshot.
+    """
+
+    def __init__(self, target: RestoreTarget) -> None:
+        self._target = target
+        self._client, self._name, self._log = target.client, target.name, target.log
+        self._service, self._backup, self._snapshot = target.service, target.backup, target.snapshot
 
     def run(self) -> DrillResult:
-        """Do it. Errors as in ports.Backups.drill."""
-        refuse_stranger(self.snapshot, self.name, self.service)
-        agent = copies.inspected_agent(self.client, self.backup.container)
-        container = self.container()
+        """Run the drill. Errors as in ports.Backups.drill."""
+        refuse_other_service(self._snapshot, self._name, self._service)
+        agent = clones.inspect_agent(self._client, self._backup.container)
+        container = self._target.container()
         started = datetime.now(UTC)
-        found, trouble = _Found(), ""
+        findings, failure = _Findings(), ""
         try:
-            self._prove(agent, container, found)
-        except _FailedError as failure:
-            trouble = str(failure)
+            self._prove(agent, container, findings)
+        except _FailedError as error:
+            failure = str(error)
         result = DrillResult(
-            service=self.name,
-            snapshot=self.snapshot.id,
+            service=self._name,
+            snapshot=self._snapshot.id,
             started=started,
             finished=datetime.now(UTC),
-            passed=not trouble,
-            detail=trouble or f"{listed(found.counts)}; {found.probe}",
-            counts=found.counts,
-            promised=dict(self.snapshot.counts),
-            probe=found.probe,
+            passed=not failure,
+            detail=failure or f"{counts_text(findings.counts)}; {findings.probe}",
+            counts=findings.counts,
+            expected=dict(self._snapshot.counts),
+            probe=findings.probe,
         )
-        self.told(result.detail)
-        Agent(self.client, self.backup.container, self.name).drilled(result)
+        self._log(result.detail)
+        Agent(self._client, self._backup.container, self._name).record_drill(result)
         return result
 
-    def _prove(self, agent: Attributes, container: str, found: _Found) -> None:
-        """Restore, start, ask.
+    def _prove(self, agent: Attributes, container: str, findings: _Findings) -> None:
+        """Restore, start and probe.
 
         Raises:
-            _FailedError: something is not as it should be.
+            _FailedError: something is wrong.
         """
         try:
-            refuse_newer(self.snapshot, self.name, self.service)
+            refuse_newer_version(self._snapshot, self._name, self._service)
         except SnapshotUnfitError as error:
             raise _FailedError(error.message) from error
-        warning = remark(self.snapshot, self.name, self.service)
+        warning = version_warning(self._snapshot, self._name, self._service)
         if warning:
-            self.told(warning)
-        with self._place(container) as place:
-            original = copies.inspected(self.client, container)
-            volumes = self._volumes(original, place)
-            ways_out = self._ways_out(place, agent)
+            self._log(warning)
+        with self._network(container) as network:
+            original = clones.inspect(self._client, container)
+            volumes = self._create_volumes(original, network)
+            outer = self._outer_networks(network, agent)
             with restorer(
-                self.client,
+                self._client,
                 agent,
-                f"{place}-restorer",
+                f"{network}-restorer",
                 volumes=self._by_role(original, volumes),
                 labels={LABEL: container},
-                networks=[place, *ways_out],
-            ) as made:
-                # Made before anything is restored: its volumes take owner and content from its image.
-                self._create(place, _SERVICE, container, original, volumes)
-                if self.service.database:
-                    self._start_database(place, self.service.database.container)
-                hands = Agent(self.client, made, self.name)
-                self._restore(hands, found)
-                for network in ways_out:
-                    self.client.api.disconnect_container_from_network(made, network)
-                self._start_service(place, original)
-                found.probe = self._ask(hands)
+                networks=[network, *outer],
+            ) as name:
+                # Created before anything is restored: new volumes take owner and content from its image.
+                self._create(network, _SERVICE, container, original, volumes)
+                if self._service.database:
+                    self._start_database(network, self._service.database.container)
+                clone = Agent(self._client, name, self._name)
+                self._restore(clone, findings)
+                for each in outer:
+                    self._client.api.disconnect_container_from_network(name, each)
+                self._start_service(network, original)
+                findings.probe = self._probe(clone)
 
     @contextmanager
-    def _place(self, container: str) -> Iterator[str]:
-        """A network without a way out, and the name that everything begins with; removed in the end."""
+    def _network(self, container: str) -> Iterator[str]:
+        """A network without a way out, for the block; all names in the drill begin with its name."""
         label = f"{LABEL}={container}"
-        refuse_company(self.client, label, "drill", self.name)
-        left: list[str] = []
-        copies.sweep(self.client, label, left)
-        if left:
-            self.told(f"removed what an interrupted drill has left: {', '.join(left)}")
-        name = copies.own_name(container, "drill")
+        self._target.remove_leftovers(label, "drill")
+        name = clones.unique_name(container, "drill")
         try:
-            self.client.api.create_network(name, driver="bridge", internal=True, labels={LABEL: container})
+            self._client.api.create_network(name, driver="bridge", internal=True, labels={LABEL: container})
             yield name
         except BaseException:
-            # What went wrong first is what people have to read, not what removing it met.
+            # People have to read the first error, not the one of the removal.
             self._remove(label, quiet=True)
             raise
         self._remove(label, quiet=False)
 
     def _remove(self, label: str, *, quiet: bool) -> None:
         try:
-            with translated(self.name, self.service.machine, "remove the drill of"):
-                copies.sweep(self.client, label)
+            with translated(self._name, self._service.machine, "remove the drill of"):
+                clones.remove_labelled(self._client, label)
         except BackupError as error:
             if not quiet:
                 raise
-            self.told(f"{error.message}; the next drill removes what is left")
+            self._log(f"{error.message}; the next drill removes the rest")
 
-    def _volumes(self, original: Attributes, prefix: str) -> dict[str, str]:
-        """A new volume for each that a container has, by the path where it has it."""
-        fresh = {path: f"{prefix}-{n}" for n, path in enumerate(sorted(copies.volumes_of(original)), 1)}
-        for volume in fresh.values():
-            self.client.api.create_volume(volume, labels={LABEL: self.container()})
-        return fresh
+    def _create_volumes(self, original: Attributes, prefix: str) -> dict[str, str]:
+        """A new volume for each volume of a container, by the path at which it is mounted."""
+        new = {path: f"{prefix}-{n}" for n, path in enumerate(sorted(clones.volumes_of(original)), 1)}
+        for volume in new.values():
+            self._client.api.create_volume(volume, labels={LABEL: self._target.container()})
+        return new
 
-    def _by_role(self, original: Attributes, fresh: Mapping[str, str]) -> dict[str, str]:
+    def _by_role(self, original: Attributes, new: Mapping[str, str]) -> dict[str, str]:
         """The new volumes of files, by their role in the snapshot."""
-        paths = {name: path for path, name in copies.volumes_of(original).items()}
-        missing = [name for name in self.backup.volumes.values() if name not in paths]
+        paths = {name: path for path, name in clones.volumes_of(original).items()}
+        missing = [name for name in self._backup.volumes.values() if name not in paths]
         if missing:
             raise BackupError(
-                f"cannot drill {self.name}: its container has no volume {', '.join(missing)}",
-                hint="update the environment, so that its inventory is whole",
+                f"cannot drill {self._name}: its container has no volume {', '.join(missing)}",
+                hint="update the environment: that completes its inventory",
             )
-        return {role: fresh[paths[name]] for role, name in self.backup.volumes.items()}
+        return {role: new[paths[name]] for role, name in self._backup.volumes.items()}
 
-    def _start_database(self, place: str, container: str) -> None:
-        self.told("starting an empty database")
-        original = copies.inspected(self.client, container)
-        volumes = self._volumes(original, f"{place}-{_DATABASE}")
-        name = self._create(place, _DATABASE, container, original, volumes)
-        copies.start(self.client, name)
-        copies.await_healthy(self.client, name, copies.start_seconds(original))
+    def _start_database(self, network: str, container: str) -> None:
+        self._log("starting an empty database")
+        original = clones.inspect(self._client, container)
+        volumes = self._create_volumes(original, f"{network}-{_DATABASE}")
+        name = self._create(network, _DATABASE, container, original, volumes)
+        clones.start(self._client, name)
+        clones.await_healthy(self._client, name, clones.start_seconds(original))
 
     def _create(
-        self, place: str, what: str, container: str, original: Attributes, volumes: Mapping[str, str]
+        self, network: str, what: str, container: str, original: Attributes, volumes: Mapping[str, str]
     ) -> str:
-        """A container that runs as another one does, in the place; known there as both were."""
-        name = copies.create(
-            self.client,
+        """A clone on the drill's network, where it has the names of the original too."""
+        name = clones.create(
+            self._client,
             original,
-            f"{place}-{what}",
-            labels={LABEL: self.container()},
-            network=place,
+            f"{network}-{what}",
+            labels={LABEL: self._target.container()},
+            network=network,
             aliases=[what, container],
             mounts=[{"Type": "volume", "Source": volume, "Target": path} for path, volume in volumes.items()],
         )
-        copies.copy_files(self.client, container, name, self.backup.uploaded.get(container, ()))
+        clones.copy_files(self._client, container, name, self._backup.uploaded.get(container, ()))
         return name
 
-    def _restore(self, hands: Agent, found: _Found) -> None:
-        self.told(f"restoring snapshot {self.snapshot.id[:SHORT]} beside {self.name}")
+    def _restore(self, clone: Agent, findings: _Findings) -> None:
+        self._log(f"restoring snapshot {self._snapshot.id[:SHORT]} beside {self._name}")
         try:
-            if self.service.database:
-                beside = f"{self.service.database.name}_restoring"
-                found.counts.update(hands.put_database(self.snapshot.id, beside))
-                hands.swap(beside)
-            if self.backup.volumes:
-                hands.put_files(self.snapshot.id)
+            if self._service.database:
+                restored = f"{self._service.database.name}_restoring"
+                findings.counts.update(clone.restore_database(self._snapshot.id, restored))
+                clone.rename_database(restored)
+            if self._backup.volumes:
+                clone.restore_files(self._snapshot.id)
         except AgentRefusedError as error:
             if error.code in _NOT_OF_THE_SNAPSHOT:
                 raise
             raise _FailedError(error.message) from error
-        differ = differences(self.snapshot.counts, found.counts) if self.service.database else ""
-        if differ:
-            raise _FailedError(differ)
+        if self._service.database:
+            differences = count_differences(self._snapshot.counts, findings.counts)
+            if differences:
+                raise _FailedError(differences)
 
-    def _ways_out(self, place: str, agent: Attributes) -> list[str]:
-        """Networks on which the repository is reached: never the service's private one."""
-        others = networks_of(agent, self.backup.network)[1:]
+    def _outer_networks(self, network: str, agent: Attributes) -> list[str]:
+        """Networks on which the repository is reachable: never the service's private one."""
+        others = networks_of(agent, self._backup.network)[1:]
         if others:
             return others
-        name = f"{place}-out"
-        self.client.api.create_network(name, driver="bridge", labels={LABEL: self.container()})
+        name = f"{network}-out"
+        self._client.api.create_network(name, driver="bridge", labels={LABEL: self._target.container()})
         return [name]
 
-    def _start_service(self, place: str, original: Attributes) -> None:
-        self.told(f"starting {self.service.image} on what was restored")
-        name = f"{place}-{_SERVICE}"
-        copies.start(self.client, name)
+    def _start_service(self, network: str, original: Attributes) -> None:
+        self._log(f"starting {self._service.image} on the restored data")
+        name = f"{network}-{_SERVICE}"
+        clones.start(self._client, name)
         try:
-            copies.await_healthy(self.client, name, copies.start_seconds(original))
-        except AgentSilentError:
+            clones.await_healthy(self._client, name, clones.start_seconds(original))
+        except AgentUnreachableError:
             raise
         except BackupError as error:
             raise _FailedError(error.message) from error
 
-    def _ask(self, hands: Agent) -> str:
-        probe = self.backup.probe
+    def _probe(self, clone: Agent) -> str:
+        probe = self._backup.probe
         if probe is None:
-            return "it came up healthy"
-        answer = self._answer(hands, probe)
+            return "it started and is healthy"
+        answer = self._answer(clone, probe)
         if not answer.healthy:
-            raise _FailedError(f"it came up and answers wrongly: {answer.detail}")
+            raise _FailedError(f"it started, and its answer is wrong: {answer.detail}")
         return answer.detail
 
-    def _answer(self, hands: Agent, probe: InsideProbe) -> Probed:
-        host = urlsplit(self.service.url).netloc if self.service.url else None
+    def _answer(self, clone: Agent, probe: InsideProbe) -> Probed:
+        host = urlsplit(self._service.url).netloc if self._service.url else None
         url = f"http://{_SERVICE}:{probe.port}{probe.path}"
         end = time.monotonic() + _ANSWER_SECONDS
         while True:
-            answer = hands.probe(url, host, probe)
+            answer = clone.probe(url, host, probe)
             if answer.healthy or time.monotonic() > end:
                 return answer
             time.sleep(1)

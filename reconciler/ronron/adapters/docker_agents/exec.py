@@ -1,4 +1,4 @@
-"""Runs a program inside a running container: its input, its output and its end, each with a limit.
+"""Runs a program inside a running container, with limits for its input, its output and its time.
 
 docker-py's own `exec_run` has neither a deadline nor an input, and loses what Docker sends together with
 the headers of its answer.
@@ -13,17 +13,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import docker
 from docker.errors import APIError, NotFound
 
-from ronron.core.errors import AgentSilentError, BackupError
+from ronron.core.errors import AgentUnreachableError, BackupError
+
+if TYPE_CHECKING:
+    import docker
 
 LARGEST_OUTPUT = 8 * 1024 * 1024
-"""Bytes of standard output that are taken into memory; ten thousand snapshots fit in."""
+"""Bytes of standard output that are read into memory: enough for a list of ten thousand snapshots."""
 
-_LARGEST_SAID = 64 * 1024
+_LARGEST_ERRORS = 64 * 1024
+_LONGEST_LINE = 300
 _CHUNK = 64 * 1024
 _STDOUT = 1
 _STDERR = 2
@@ -32,22 +35,22 @@ _EXIT_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Ended:
-    """How a program ended; `said` is the end of what it wrote on its standard error."""
+    """The end of a program; `errors` is the end of its standard error."""
 
     code: int
     output: bytes
-    said: str
+    errors: str
 
 
 class Execution:
-    """A program that runs; iterate over its standard output, then ask for its end.
+    """A running program: iterate over its `output`, then call `ended`.
 
-    Not for more than one thread.
+    For one thread only.
     """
 
     def __init__(self, client: docker.DockerClient, container: str, words: Sequence[str], end: float) -> None:
         self._client, self._container, self._words, self._end = client, container, list(words), end
-        self._said = bytearray()
+        self._errors = bytearray()
         self._id = ""
         self._connection = ExitStack()
         self._sock: socket.socket | None = None
@@ -58,26 +61,26 @@ class Execution:
         """Start it.
 
         Raises:
-            AgentSilentError: the container is not there, or does not run.
+            AgentUnreachableError: the container is not there, or does not run.
         """
         try:
             made = self._client.api.exec_create(self._container, self._words, stdin=with_input)
             self._id = str(made["Id"])
             raw: Any = self._client.api.exec_start(self._id, socket=True)
         except NotFound as error:
-            raise silent(self._container, "it does not exist") from error
+            raise unreachable(self._container, "it does not exist") from error
         except APIError as error:
             if error.status_code == 409:
-                raise silent(self._container, "it is not running") from error
+                raise unreachable(self._container, "it is not running") from error
             raise
         self._sock, self._reader = self._connection.enter_context(hijacked(raw))
 
     def close(self) -> None:
-        """Let go of it. What runs in the container ends by itself: Docker knows no way to stop it."""
+        """Close the connection. The program goes on until it ends: Docker has no way to stop it."""
         self._connection.close()
 
     def feed(self, source: BinaryIO) -> None:
-        """Give it all of this as its standard input, and the end of it."""
+        """Write all of `source` to its standard input, and close that."""
         if self._sock is None:
             raise RuntimeError("feed() before start()")
         self._fed = True
@@ -89,11 +92,11 @@ class Execution:
         except TimeoutError as error:
             raise self._late() from error
         except OSError:
-            # It ended before it had read everything, and says why on its output.
+            # It ended before it had read everything; its output says why.
             return
 
     def output(self) -> Iterator[bytes]:
-        """Its standard output, as it comes."""
+        """Its standard output, in the chunks in which it arrives."""
         while (header := self._read(8)) is not None:
             stream, size = struct.unpack(">BxxxL", header)
             while size:
@@ -104,26 +107,28 @@ class Execution:
                 if stream == _STDOUT:
                     yield chunk
                 elif stream == _STDERR:
-                    self._said += chunk
-                    del self._said[:-_LARGEST_SAID]
+                    self._errors += chunk
+                    del self._errors[:-_LARGEST_ERRORS]
 
     def ended(self, output: bytes = b"") -> Ended:
-        """How it ended; all of its output has to be read."""
+        """Its end; all of its output must have been read."""
         until = time.monotonic() + _EXIT_SECONDS
         while True:
             state = self._client.api.exec_inspect(self._id)
             if not state["Running"]:
                 break
             if time.monotonic() > until:
-                raise silent(self._container, f"`{self._words[0]}` closed its output and does not end")
+                raise unreachable(
+                    self._container, f"`{self._words[0]}` closed its output and is still running"
+                )
             time.sleep(0.02)
         code = state["ExitCode"]
         if code is None:
-            raise silent(self._container, f"`{self._words[0]}` ended with its container")
-        return Ended(int(code), output, self._said.decode(errors="replace"))
+            raise unreachable(self._container, f"`{self._words[0]}` ended with its container")
+        return Ended(int(code), output, self._errors.decode(errors="replace"))
 
     def _read(self, size: int) -> bytes | None:
-        """Exactly so many bytes; None at the end."""
+        """Exactly `size` bytes; None at the end."""
         if self._sock is None or self._reader is None:
             raise RuntimeError("output() before start()")
         read = bytearray()
@@ -137,7 +142,7 @@ class Execution:
                 if self._fed:
                     # It ended before it had read its input: Docker then resets the connection.
                     return None
-                raise silent(self._container, "the connection broke off") from error
+                raise unreachable(self._container, "the connection was lost") from error
             if not chunk:
                 return None
             read += chunk
@@ -149,18 +154,18 @@ class Execution:
             raise self._late()
         return left
 
-    def _late(self) -> AgentSilentError:
-        return silent(self._container, f"`{' '.join(self._words[:2])}` did not end in time")
+    def _late(self) -> AgentUnreachableError:
+        return unreachable(self._container, f"`{' '.join(self._words[:2])}` did not end in time")
 
 
 @contextmanager
 def hijacked(raw: Any) -> Iterator[tuple[socket.socket, BufferedReader]]:
-    """The two ends of a connection that Docker has handed over to what runs in a container.
+    """The socket and the reader of a connection that Docker has handed over to a program in a container.
 
-    The reader is the buffered one of the answer: what came together with its headers is in there.
+    The reader is the buffered one of the HTTP answer: it has what came together with the headers.
 
     Args:
-        raw: as docker-py gives it. What is inside has no other way to be closed, nor types.
+        raw: as docker-py gives it. Its parts cannot be closed in another way, and have no types.
     """
     response, ends = raw._response, raw._sock
     reader = response.raw._fp.fp
@@ -183,17 +188,17 @@ def running(
     seconds: float,
     source: BinaryIO | None = None,
 ) -> Iterator[Execution]:
-    """Start a program in a container and give it its input.
+    """Start a program in a container and write its input, for the block.
 
     Args:
         client: of the Docker that the container is on.
         container: its name.
-        words: the program and its arguments; no shell sees them.
-        seconds: until its last output has to be read.
+        words: the program and its arguments; no shell is involved.
+        seconds: until the last output must have been read.
         source: its standard input; None for none.
 
     Raises:
-        AgentSilentError: the container does not run, or the time is over.
+        AgentUnreachableError: the container does not run, or the time has run out.
     """
     execution = Execution(client, container, words, time.monotonic() + seconds)
     try:
@@ -224,15 +229,21 @@ def run(
             output += chunk
             if len(output) > LARGEST_OUTPUT:
                 raise BackupError(
-                    f"cannot read what {container} answers: more than {LARGEST_OUTPUT // 1024**2} MiB",
-                    hint=f"see what is wrong with it: docker logs {container}",
+                    f"cannot read the answer of {container}: more than {LARGEST_OUTPUT // 1024**2} MiB",
+                    hint=f"find out what is wrong with it: docker logs {container}",
                 )
         return execution.ended(bytes(output))
 
 
-def silent(container: str, why: str) -> AgentSilentError:
-    """The error of a container that does not answer."""
-    return AgentSilentError(
+def unreachable(container: str, why: str) -> AgentUnreachableError:
+    """The error for a container that does not answer."""
+    return AgentUnreachableError(
         f"cannot reach the container {container}: {why}",
-        hint=f"look at it: docker ps --all --filter name={container}; docker logs --tail 20 {container}",
+        hint=f"check it: docker ps --all --filter name={container}; docker logs --tail 20 {container}",
     )
+
+
+def last_line(text: str) -> str:
+    """The last line of a program's output that is not empty, cut to 300 characters."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:_LONGEST_LINE] if lines else ""

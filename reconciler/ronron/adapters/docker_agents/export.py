@@ -1,4 +1,4 @@
-"""Writes what is in a snapshot into a directory; see ports.Backups.export."""
+"""Writes the contents of a snapshot into a directory; see ports.Backups.export."""
 
 from __future__ import annotations
 
@@ -9,96 +9,88 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import docker
-
-from ronron.adapters.docker_agents.agent import WORK_SECONDS, Agent
-from ronron.adapters.docker_agents.exec import LARGEST_OUTPUT, Execution, running
+from ronron.adapters.docker_agents.agent import Agent
+from ronron.adapters.docker_agents.exec import LARGEST_OUTPUT, Execution
 from ronron.core.backups import Snapshot
 from ronron.core.errors import BackupError, ConfigError
 from ronron.core.model import SHORT
 
 _SPARE = 64 * 1024 * 1024
-"""Bytes besides the dump and the files: the manifest, and what a file system needs for each file."""
+"""Bytes besides the dump and the files: the manifest, and the overhead of the file system."""
 
-LEFT_OUT = "left-out.txt"
-"""Names of what was not written: links that lead out of the directory, devices and the like."""
-
-
-def refuse_filled(place: Path) -> None:
-    """Refuse a place where something is already.
-
-    Raises:
-        ConfigError: it is.
-    """
-    if place.is_symlink() or place.is_file() or (place.is_dir() and any(place.iterdir())):
-        raise ConfigError(
-            "cannot export: the place is not empty",
-            where=str(place),
-            hint="name a directory that does not exist yet",
-        )
+SKIPPED = "left-out.txt"
+"""File with the names of what was not written, such as devices and links that lead out of the directory."""
 
 
-def export(client: docker.DockerClient, container: str, name: str, snapshot: Snapshot, place: Path) -> None:
-    """Write a snapshot's manifest, dump and files; the place is there in whole or not at all.
+def export(agent: Agent, snapshot: Snapshot, directory: Path) -> None:
+    """Write a snapshot's manifest, dump and files; the directory is complete or does not exist.
 
     Args:
-        client: of the Docker that the agent is on.
-        container: the agent's.
-        name: of the service.
+        agent: of the service.
         snapshot: what is written.
-        place: a directory that is not there, or empty. Only its owner can read it.
+        directory: does not exist yet, or is empty. Only its owner can read it.
 
     Raises:
-        ConfigError: it cannot be written there.
-        BackupError: the agent cannot read the snapshot, or the stream is not what it promised.
+        ConfigError: it is not empty, or cannot be written.
+        BackupError: the agent cannot read the snapshot, or the stream differs from its manifest.
     """
-    refuse_filled(place)
-    stage = place.parent / f".{place.name}-{secrets.token_hex(4)}"
+    refuse_nonempty(directory)
+    stage = directory.parent / f".{directory.name}-{secrets.token_hex(4)}"
     size = (snapshot.database.bytes if snapshot.database else 0) + snapshot.files.bytes
     try:
-        _prepare(stage, place, size, name)
-        agent = Agent(client, container, name)
-        words = agent.words("export", "--snapshot", snapshot.id)
-        with running(client, container, words, seconds=WORK_SECONDS) as execution:
-            _unpack(execution, agent, stage, size, name, snapshot)
+        _prepare(stage, directory, size, agent.name)
+        with agent.exporting(snapshot.id) as execution:
+            _unpack(execution, agent, stage, size, snapshot)
         try:
-            stage.rename(place)
+            stage.rename(directory)
         except OSError as error:
-            raise _unwritable(place, error) from error
+            raise _unwritable(directory, error) from error
     finally:
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def _prepare(stage: Path, place: Path, size: int, name: str) -> None:
+def refuse_nonempty(directory: Path) -> None:
+    """Refuse a directory that is not empty.
+
+    Raises:
+        ConfigError: it is not empty, or it is a file or a link.
+    """
+    if directory.is_symlink() or directory.is_file() or (directory.is_dir() and any(directory.iterdir())):
+        raise ConfigError(
+            "cannot export: the directory is not empty",
+            where=str(directory),
+            hint="name a directory that does not exist yet",
+        )
+
+
+def _prepare(stage: Path, directory: Path, size: int, name: str) -> None:
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        directory.parent.mkdir(parents=True, exist_ok=True)
         stage.mkdir(mode=0o700)
         free = shutil.disk_usage(stage).free
     except OSError as error:
-        raise _unwritable(place, error) from error
+        raise _unwritable(directory, error) from error
     if free < size + _SPARE:
         raise BackupError(
             f"cannot export {name}: it has {size / 1024**2:.0f} MiB, and {free / 1024**2:.0f} MiB are free",
-            where=str(place),
+            where=str(directory),
             hint="name a directory on a larger disk",
         )
 
 
-def _unpack(
-    execution: Execution, agent: Agent, stage: Path, size: int, name: str, snapshot: Snapshot
-) -> None:
+def _unpack(execution: Execution, agent: Agent, stage: Path, size: int, snapshot: Snapshot) -> None:
     stream = ChunkStream(execution.output())
     head = stream.peek()
     if not head or head[:1] == b"{":
-        # An error is a document where a tar would begin with a name.
+        # An error is a JSON document; a tar begins with a name.
         raise agent.failure(execution.ended(stream.rest(LARGEST_OUTPUT)))
     try:
-        extract(stream, stage, size, name)
+        extract(stream, stage, size, agent.name)
     except tarfile.TarError as error:
         raise BackupError(
-            f"cannot export snapshot {snapshot.id[:SHORT]}: the stream broke off ({error})",
-            where=name,
-            hint="try it again; where it stays so, look for damage: ronron backup status",
+            f"cannot export snapshot {snapshot.id[:SHORT]}: the stream is incomplete ({error})",
+            where=agent.name,
+            hint="try again; if it fails again, check the repository: ronron backup status",
         ) from error
     except OSError as error:
         raise _unwritable(stage.parent, error) from error
@@ -108,68 +100,68 @@ def _unpack(
 
 
 def extract(stream: ChunkStream, stage: Path, size: int, name: str) -> None:
-    """Unpack a tar that somebody else made: nothing leaves the stage, and nothing gets an owner.
+    """Unpack a tar that is not trusted: nothing is written outside of the stage, and owners are ignored.
 
     Args:
         stream: the tar.
         stage: an empty directory.
-        size: bytes that the manifest promises, of all files together.
+        size: bytes of all files together, by the manifest.
         name: of the service, for errors.
 
     Raises:
-        BackupError: it is larger. tarfile.TarError, OSError: it breaks off, or cannot be written.
+        BackupError: it is larger. tarfile.TarError, OSError: it is incomplete, or cannot be written.
     """
-    left_out: list[str] = []
+    skipped: list[str] = []
     written = 0
     with tarfile.open(fileobj=stream, mode="r|") as tar:
         for member in tar:
             written += member.size
             if written > size + _SPARE:
                 raise BackupError(
-                    f"cannot export {name}: it is larger than the {size} bytes that its manifest promises",
-                    hint="do not trust this snapshot, and look at the others: ronron backup list",
+                    f"cannot export {name}: it is larger than the {size} bytes of its manifest",
+                    hint="do not trust this snapshot; choose another one: ronron backup list",
                 )
             try:
                 tar.extract(member, stage, filter="data")
             except tarfile.FilterError:
-                left_out.append(member.name)
-    if left_out:
-        (stage / LEFT_OUT).write_text("".join(f"{each}\n" for each in left_out), encoding="utf-8")
+                skipped.append(member.name)
+    if skipped:
+        (stage / SKIPPED).write_text("".join(f"{each}\n" for each in skipped), encoding="utf-8")
 
 
-def _unwritable(place: Path, error: OSError) -> ConfigError:
+def _unwritable(directory: Path, error: OSError) -> ConfigError:
     return ConfigError(
         f"cannot export: {(error.strerror or str(error)).lower()}",
-        where=str(place),
+        where=str(directory),
         hint="name a directory that does not exist yet, below one that you may write into",
     )
 
 
 class ChunkStream(io.RawIOBase):
-    """The output of a program, as a file that is read once."""
+    """The output of a program as a file that can be read once."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks, self._ahead = chunks, bytearray()
 
     def peek(self) -> bytes:
-        """Its beginning, which stays where it is."""
+        """Its beginning, which is not consumed."""
         if not self._ahead:
             self._ahead += next(self._chunks, b"")
         return bytes(self._ahead)
 
     def rest(self, most: int) -> bytes:
-        """Everything that is left; only the first `most` bytes of it are kept."""
-        kept = bytearray()
+        """Read to the end; returns the first `most` bytes of that."""
+        first = bytearray()
         while part := self.read(64 * 1024):
-            kept += part[: most - len(kept)]
-        return bytes(kept)
+            first += part[: most - len(first)]
+        return bytes(first)
 
     def readable(self) -> bool:
-        """It is."""
+        """Always True."""
         return True
 
     def read(self, size: int = -1, /) -> bytes:
-        """Up to so many bytes: fewer only at the end, as tarfile expects."""
+        """Up to `size` bytes: fewer only at the end, as tarfile expects."""
         while size < 0 or len(self._ahead) < size:
             chunk = next(self._chunks, None)
             if chunk is None:

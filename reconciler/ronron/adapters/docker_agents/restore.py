@@ -1,7 +1,7 @@
-"""Puts a snapshot in the place of what a service has; see ports.Backups.restore.
+"""Restores a service from a snapshot, replacing its present data; see ports.Backups.restore.
 
-Until the restored database takes its name, a failure starts the service again. Each step may be done again:
-what a killed restore has left is removed by the next one, or made anew by the agent.
+If it fails before the restored database gets the name of the service's own, the service is started again on
+its old database. Every step can be repeated: the next restore removes or overwrites what a killed one left.
 """
 
 from __future__ import annotations
@@ -9,150 +9,159 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from ronron.adapters.docker_agents import clones as copies
+from ronron.adapters.docker_agents import clones
 from ronron.adapters.docker_agents.agent import Agent
 from ronron.adapters.docker_agents.clones import Attributes
 from ronron.adapters.docker_agents.connection import translated
-from ronron.adapters.docker_agents.restore_target import Placing, networks_of, refuse_company, restorer
+from ronron.adapters.docker_agents.restore_target import RestoreTarget, networks_of, restorer
 from ronron.core.backups import Restored
 from ronron.core.errors import BackupError
 from ronron.core.model import SHORT
-from ronron.core.restores import differences, listed, refuse_newer, refuse_stranger, remark
+from ronron.core.restores import (
+    count_differences,
+    counts_text,
+    refuse_newer_version,
+    refuse_other_service,
+    version_warning,
+)
 
 LABEL = "ronron.restore"
 """On what a restore makes; the value is the name of the service's container, which no two services share."""
 
 
-class Restoring(Placing):
-    """One restore."""
+class Restore:
+    """One restore.
 
-    def run(self, *, keep: bool) -> Restored:
-        """Do it. Errors as in ports.Backups.restore."""
-        refuse_stranger(self.snapshot, self.name, self.service)
-        refuse_newer(self.snapshot, self.name, self.service)
-        warning = remark(self.snapshot, self.name, self.service)
+    Args:
+        target: the service and the snapshot.
+    """
+
+    def __init__(self, target: RestoreTarget) -> None:
+        self._target = target
+        self._client, self._name, self._log = target.client, target.name, target.log
+        self._service, self._backup, self._snapshot = target.service, target.backup, target.snapshot
+
+    def run(self, *, safety_snapshot: bool) -> Restored:
+        """Restore. Errors as in ports.Backups.restore."""
+        refuse_other_service(self._snapshot, self._name, self._service)
+        refuse_newer_version(self._snapshot, self._name, self._service)
+        warning = version_warning(self._snapshot, self._name, self._service)
         if warning:
-            self.told(warning)
-        attributes = copies.inspected_agent(self.client, self.backup.container)
-        container = self.container()
-        original = copies.inspected(self.client, container)
-        self._sweep(container)
-        kept = self._keep(attributes) if keep else None
-        counts = self._replace(attributes, container)
-        self.told(f"starting {self.name} again")
-        self._await(container, original, kept)
+            self._log(warning)
+        agent = clones.inspect_agent(self._client, self._backup.container)
+        container = self._target.container()
+        original = clones.inspect(self._client, container)
+        self._target.remove_leftovers(f"{LABEL}={container}", "restore")
+        safety = self._safety_snapshot(agent) if safety_snapshot else None
+        counts = self._replace(agent, container)
+        self._log(f"starting {self._name} again")
+        self._await(container, original, safety)
         return Restored(
-            service=self.name,
-            snapshot=self.snapshot.id,
-            kept=kept,
+            service=self._name,
+            snapshot=self._snapshot.id,
+            safety_snapshot=safety,
             counts=dict(counts),
-            promised=dict(self.snapshot.counts),
+            expected=dict(self._snapshot.counts),
             healthy=None,
-            detail=f"{listed(counts)}, as the snapshot promises",
+            detail=f"{counts_text(counts)}, as in the snapshot",
         )
 
-    def _sweep(self, container: str) -> None:
-        refuse_company(self.client, f"{LABEL}={container}", "restore", self.name)
-        left: list[str] = []
-        copies.sweep(self.client, f"{LABEL}={container}", left)
-        if left:
-            self.told(f"removed what an interrupted restore has left: {', '.join(left)}")
-
-    def _keep(self, agent: Attributes) -> str:
-        self.told(f"taking a snapshot of what {self.name} holds now")
+    def _safety_snapshot(self, agent: Attributes) -> str:
+        self._log(f"taking a safety snapshot of {self._name}")
         try:
-            taken = Agent(self.client, agent["Id"], self.name).now("restore", None)
+            taken = Agent(self._client, agent["Id"], self._name).backup("restore", None)
         except BackupError as error:
-            without = "where what is there cannot be read any more, restore --without-keeping"
+            without = "if the present data cannot be read any more, restore with --no-safety-snapshot"
             error.hint = f"{error.hint}; {without}" if error.hint else without
             raise
-        self.told(f"kept it as {taken.id[:SHORT]}: {listed(taken.counts)}")
+        self._log(f"the safety snapshot is {taken.id[:SHORT]}: {counts_text(taken.counts)}")
         return taken.id
 
     def _replace(self, agent: Attributes, container: str) -> Mapping[str, int]:
-        """Put the snapshot in place while the service is stopped; it is started in any case."""
+        """Replace the data while the service is stopped; the service is started in any case."""
         done: list[str] = []
         try:
-            with translated(self.name, self.service.machine, "restore"):
-                self.told(f"stopping {self.name}")
-                copies.stop(self.client, container)
-                with self._restorer(agent, container) as hands:
-                    return self._put(hands, done)
+            with translated(self._name, self._service.machine, "restore"):
+                self._log(f"stopping {self._name}")
+                clones.stop(self._client, container)
+                with self._restorer(agent, container) as clone:
+                    return self._restore(clone, done)
         except BackupError as error:
             error.message = (
-                f"cannot restore snapshot {self.snapshot.id[:SHORT]}: {error.message}; {self._stands(done)}"
+                f"cannot restore snapshot {self._snapshot.id[:SHORT]}: {error.message}; {self._stands(done)}"
             )
-            error.where = self.name
+            error.where = self._name
             raise
         finally:
             self._start(container)
 
     def _start(self, container: str) -> None:
         try:
-            with translated(self.name, self.service.machine, "start"):
-                copies.start(self.client, container)
+            with translated(self._name, self._service.machine, "start"):
+                clones.start(self._client, container)
         except BackupError as error:
             raise BackupError(
-                f"cannot start {self.name} again: {error.message}",
-                where=self.name,
-                hint=f"start it on {self.service.machine}: docker start {container}",
+                f"cannot start {self._name} again: {error.message}",
+                where=self._name,
+                hint=f"start it on {self._service.machine}: docker start {container}",
             ) from error
 
     @contextmanager
     def _restorer(self, agent: Attributes, container: str) -> Iterator[Agent]:
         try:
             with restorer(
-                self.client,
+                self._client,
                 agent,
-                copies.own_name(container, "restore"),
-                volumes=self.backup.volumes,
+                clones.unique_name(container, "restore"),
+                volumes=self._backup.volumes,
                 labels={LABEL: container},
-                networks=networks_of(agent, self.backup.network),
-            ) as made:
-                yield Agent(self.client, made, self.name)
+                networks=networks_of(agent, self._backup.network),
+            ) as name:
+                yield Agent(self._client, name, self._name)
         finally:
-            copies.sweep(self.client, f"{LABEL}={container}")
+            clones.remove_labelled(self._client, f"{LABEL}={container}")
 
-    def _put(self, hands: Agent, done: list[str]) -> Mapping[str, int]:
+    def _restore(self, clone: Agent, done: list[str]) -> Mapping[str, int]:
         counts: Mapping[str, int] = {}
-        database = self.service.database
-        beside = f"{database.name}_restoring" if database else ""
+        database = self._service.database
+        restored = f"{database.name}_restoring" if database else ""
         if database:
-            self.told(f"restoring the database {database.name} beside the old one")
-            counts = hands.put_database(self.snapshot.id, beside)
-            differ = differences(self.snapshot.counts, counts)
-            if differ:
+            self._log(f"restoring the database {database.name} beside the old one")
+            counts = clone.restore_database(self._snapshot.id, restored)
+            differences = count_differences(self._snapshot.counts, counts)
+            if differences:
                 raise BackupError(
-                    f"it gives {differ}", hint=f"restore another snapshot: ronron backup list ENV {self.name}"
+                    f"it has {differences}",
+                    hint=f"restore another snapshot: ronron backup list ENV {self._name}",
                 )
-        if self.backup.volumes:
-            self.told(f"restoring {self.snapshot.files.count} files")
-            hands.put_files(self.snapshot.id)
+        if self._backup.volumes:
+            self._log(f"restoring {self._snapshot.files.count} files")
+            clone.restore_files(self._snapshot.id)
             done.append("files")
         if database:
-            self.told("putting the restored database in place")
-            hands.swap(beside)
+            self._log(f"replacing the database {database.name} by the restored one")
+            clone.rename_database(restored)
             done.append("database")
         return counts
 
     def _stands(self, done: list[str]) -> str:
-        """What a service is started with after a failure."""
+        """The data on which the service is started after a failure."""
         if not done:
-            return f"{self.name} is started again on what it had"
-        if self.service.database and "database" not in done:
+            return f"{self._name} is started again on its old data"
+        if self._service.database and "database" not in done:
             return (
-                f"{self.name} is started again with the snapshot's files and the database that it had,"
-                " and another restore begins anew"
+                f"{self._name} is started again on the snapshot's files and its old database:"
+                " repeat the restore to complete it"
             )
-        return f"everything is in place, and {self.name} is started"
+        return f"everything is restored, and {self._name} is started"
 
-    def _await(self, container: str, original: Attributes, kept: str | None) -> None:
+    def _await(self, container: str, original: Attributes, safety: str | None) -> None:
         try:
-            copies.await_healthy(self.client, container, copies.start_seconds(original))
+            clones.await_healthy(self._client, container, clones.start_seconds(original))
         except BackupError as error:
-            back = f"; what was there before is snapshot {kept[:SHORT]}" if kept else ""
+            back = f"; the data before the restore is snapshot {safety[:SHORT]}" if safety else ""
             raise BackupError(
-                f"{error.message}: snapshot {self.snapshot.id[:SHORT]} is in place{back}",
-                where=self.name,
+                f"{error.message}: snapshot {self._snapshot.id[:SHORT]} is restored{back}",
+                where=self._name,
                 hint=error.hint,
             ) from error

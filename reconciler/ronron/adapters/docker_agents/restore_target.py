@@ -1,4 +1,7 @@
-"""The container that puts snapshots back: a copy of an agent with the service's volumes writable."""
+"""What restores and drills have in common: their subject, and the container that restores.
+
+That container is a clone of the agent with the service's volumes, or new ones, writable.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,17 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import docker
-
-from ronron.adapters.docker_agents import clones as copies
+from ronron.adapters.docker_agents import clones
 from ronron.adapters.docker_agents.clones import Attributes
 from ronron.adapters.docker_agents.exec import hijacked
 from ronron.core.backups import Snapshot
 from ronron.core.errors import BackupError
 from ronron.core.inventory import Backup, Service
+
+if TYPE_CHECKING:
+    import docker
 
 DATA = "/data"
 _CONFIGURATION = "/etc/ronron-agent.json"
@@ -22,18 +27,18 @@ _SECRETS = "/run/ronron-agent"
 _REPOSITORY = "/repository"
 
 _AT_WORK = "ronron.at-work"
-"""A label of the containers that live on somebody's connection."""
+"""A label of the containers that run only as long as the process that made them."""
 
-_PUTS_BACK = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID")
-"""What root needs to give files back to whoever they belong to, with the modes that they had."""
+_RESTORE_CAPABILITIES = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID")
+"""What root needs to restore files with their owners and modes."""
 
 _ENDS_SECONDS = 15.0
-"""Until the container of somebody who was killed has ended: Docker sees the closed connection at once."""
+"""Until the container of a process that was killed has ended: Docker sees the closed connection at once."""
 
 
-@dataclass
-class Placing:
-    """A snapshot of a service that is to be put somewhere.
+@dataclass(frozen=True)
+class RestoreTarget:
+    """The snapshot that a restore or a drill restores, and the service that it is of.
 
     Args:
         client: of the Docker that the service is on.
@@ -41,7 +46,7 @@ class Placing:
         service: as the inventory has it.
         backup: as the inventory has it.
         snapshot: what is restored.
-        told: is given a line for each step.
+        log: is called with one line for each step.
     """
 
     client: docker.DockerClient
@@ -49,7 +54,7 @@ class Placing:
     service: Service
     backup: Backup
     snapshot: Snapshot
-    told: Callable[[str], None]
+    log: Callable[[str], None]
 
     def container(self) -> str:
         """The container of the service that is neither its database nor its agent.
@@ -63,8 +68,35 @@ class Placing:
                 return container
         raise BackupError(
             "cannot find the service's container in the inventory",
-            hint="update the environment, so that its inventory is whole",
+            hint="update the environment: that completes its inventory",
         )
+
+    def remove_leftovers(self, label: str, what: str) -> None:
+        """Remove what an interrupted restore or drill left, and log its names.
+
+        Args:
+            label: on everything that it made.
+            what: `restore` or `drill`.
+
+        Raises:
+            BackupError: another process is restoring or drilling this service.
+        """
+        running: dict[str, str | list[str] | bool] = {
+            "label": [label, f"{_AT_WORK}=true"],
+            "status": "running",
+        }
+        end = time.monotonic() + _ENDS_SECONDS
+        while self.client.api.containers(filters=running):
+            if time.monotonic() > end:
+                raise BackupError(
+                    f"cannot {what} {self.name}: another {what} of it is running",
+                    where=self.name,
+                    hint="wait until it has ended",
+                )
+            time.sleep(0.2)
+        removed = clones.remove_labelled(self.client, label)
+        if removed:
+            self.log(f"removed what an interrupted {what} left: {', '.join(removed)}")
 
 
 @contextmanager
@@ -77,23 +109,23 @@ def restorer(
     labels: Mapping[str, str],
     networks: Iterable[str],
 ) -> Iterator[str]:
-    """A copy of an agent that only waits for commands, until the block ends.
+    """A clone of an agent that waits for commands, for the block.
 
-    It has another host name than the agent, so that restic tells their locks apart, and no state of its own.
-    It lives on a connection of ours: when this process dies, however it dies, it ends too. So one that runs
-    belongs to somebody who is at work; see `refuse_company`.
+    It has another host name than the agent, so that restic distinguishes their locks, and no state of its
+    own. It reads its standard input from a connection of this process, and so ends when this process dies. A
+    running one therefore proves that another process is at work; see `RestoreTarget.remove_leftovers`.
 
     Args:
         client: of the Docker that the agent is on.
-        agent: as Docker describes it.
-        name: of the copy.
+        agent: as `clones.inspect_agent` returns it.
+        name: of the clone.
         volumes: names by role; mounted writable at `/data/<role>`.
         labels: by which it is found again.
         networks: all that it is on.
     """
     first, *others = networks
-    added = {*(agent["HostConfig"].get("CapAdd") or ()), *_PUTS_BACK}
-    copies.create(
+    capabilities = {*(agent["HostConfig"].get("CapAdd") or ()), *_RESTORE_CAPABILITIES}
+    clones.create(
         client,
         agent,
         name,
@@ -113,7 +145,7 @@ def restorer(
         AttachStdin=True,
         Healthcheck={"Test": ["NONE"]},
         HostConfig={
-            "CapAdd": sorted(added),
+            "CapAdd": sorted(capabilities),
             "Init": True,
             "ReadonlyRootfs": False,
             "ExtraHosts": agent["HostConfig"].get("ExtraHosts"),
@@ -121,34 +153,10 @@ def restorer(
     )
     for other in others:
         client.api.connect_container_to_network(name, other)
-    copies.copy_files(client, agent["Id"], name, [_CONFIGURATION, _SECRETS])
+    clones.copy_files(client, agent["Id"], name, [_CONFIGURATION, _SECRETS])
     with hijacked(client.api.attach_socket(name, params={"stdin": 1, "stream": 1})):
-        copies.start(client, name)
+        clones.start(client, name)
         yield name
-
-
-def refuse_company(client: docker.DockerClient, label: str, what: str, name: str) -> None:
-    """Refuse to work where somebody else is at work.
-
-    Args:
-        client: of the Docker that the service is on.
-        label: that their container carries.
-        what: they do.
-        name: of the service.
-
-    Raises:
-        BackupError: somebody is.
-    """
-    running: dict[str, str | list[str] | bool] = {"label": [label, f"{_AT_WORK}=true"], "status": "running"}
-    end = time.monotonic() + _ENDS_SECONDS
-    while client.api.containers(filters=running):
-        if time.monotonic() > end:
-            raise BackupError(
-                f"cannot {what} {name}: another {what} of it is under way",
-                where=name,
-                hint="wait until it has ended",
-            )
-        time.sleep(0.2)
 
 
 def networks_of(agent: Attributes, private: str) -> list[str]:
@@ -158,7 +166,7 @@ def networks_of(agent: Attributes, private: str) -> list[str]:
 
 
 def _repositories(agent: Attributes) -> list[dict[str, object]]:
-    """Where a repository is a directory of the machine: what the agent has there."""
+    """The agent's mount of a repository that is a directory of the machine; else nothing."""
     return [
         {"Type": mount["Type"], "Source": mount.get("Name") or mount["Source"], "Target": _REPOSITORY}
         for mount in agent["Mounts"]

@@ -1,38 +1,34 @@
-"""Runs git: no prompt, no foreign configuration, a deadline, and nothing left behind.
-
-The only module that imports GitPython. Of it, only the command runner is used: its `Repo` keeps
-`cat-file` processes open, is not safe across threads, and cannot name SHA-256 objects (3.2.1). It is
-imported when git is first run: the import itself runs git, and fails where there is none.
-"""
+"""Runs git without prompts and without the user's configuration, with a deadline, and leaves no process."""
 
 from __future__ import annotations
 
 import os
-import selectors
+import re
 import shlex
-import signal
-import subprocess
-import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from functools import cache
 from pathlib import Path
-from typing import Any
+from signal import SIGTERM
 from uuid import uuid4
 
 from ronron.adapters.git_source.address import SCHEMES, Address
 from ronron.core.errors import SourceError
+from ronron.ports import Processes
+from ronron.process_runner.runner import (
+    OUTPUT_LIMIT,
+    Command,
+    OutputLimitError,
+    ProcessRunner,
+    StartError,
+    Stop,
+)
 
 OLDEST = (2, 32)
 """The first git that lets the environment replace the user's configuration (GIT_CONFIG_GLOBAL)."""
 
-OUTPUT_LIMIT = 64 * 1024 * 1024
-"""Bytes of one answer; a reference takes about 70, an entry about 100."""
-
-ERRORS_LIMIT = 64 * 1024
-GRACE = 1.0
-"""Seconds that git has to take its locks away after SIGTERM, before SIGKILL."""
+STOP = (Stop(SIGTERM, timedelta(seconds=1), group=True),)
+"""Git removes its lock files when it gets a SIGTERM; what is left of its session is killed after it."""
 
 INHERITED = frozenset(
     {
@@ -88,10 +84,10 @@ class GitCommands:
     """Runs git commands for one repository address.
 
     Args:
-        address: what the credentials and the user's `http.*` configuration are looked up for.
+        address: whose credentials and `http.*` configuration git gets.
         home: a directory of ours in which commands run; made when needed.
-        timeout: for one command that says nothing else.
-        ssh_key: the private key for ssh; None leaves the choice to ssh and its agent.
+        processes: finds what a stopped command left.
+        timeout: of a command that names no other.
         environment: more variables for git, such as GIT_SSL_CAINFO; cannot loosen what is set here.
     """
 
@@ -99,16 +95,17 @@ class GitCommands:
         self,
         address: Address,
         home: Path,
+        processes: Processes,
         timeout: timedelta,
-        ssh_key: Path | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._address = address
         self._home = home
+        self._runner = ProcessRunner(processes)
         self._timeout = timeout
-        self._ssh_key = ssh_key
         self._extra = dict(environment or {})
         self._prepared: dict[str, str] | None = None
+        self._is_checked = False
 
     def run(
         self,
@@ -118,40 +115,73 @@ class GitCommands:
         keep_open: tuple[int, ...] = (),
         started: Callable[[int], None] | None = None,
     ) -> bytes:
-        """Run one git command and give what it wrote.
+        """Run one git command; returns its standard output.
 
         Args:
             *arguments: after `git`; never from a shell.
-            timeout: until it and all its children are killed.
+            timeout: until it and all its children are stopped.
             environment: more variables for this command.
             keep_open: file descriptors that it inherits.
-            started: called with the id of its process, which is also its process group.
+            started: called with its process ID, which is also its process group.
 
         Raises:
             GitFailedError, GitTimeoutError: see there.
-            SourceError: there is no git, or too old a one, or it answered more than 64 MiB.
+            SourceError: git is missing or too old, or its output is larger than 64 MiB.
         """
         prepared = self._prepare()
         try:
-            return _run(
-                [*arguments],
-                {**prepared, **(environment or {})},
-                self._home,
-                timeout or self._timeout,
-                keep_open,
-                started,
+            return self._execute(
+                arguments, {**prepared, **(environment or {})}, timeout or self._timeout, keep_open, started
             )
         except GitFailedError:
-            # The remedy may be a line in the user's configuration; it counts from the next command on.
+            # The fix may be a line in the user's configuration; it counts from the next command on.
             self._prepared = None
             raise
 
+    def _execute(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        timeout: timedelta,
+        keep_open: tuple[int, ...] = (),
+        started: Callable[[int], None] | None = None,
+    ) -> bytes:
+        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        seen = {"LANGUAGE": "C", "LC_ALL": "C", **inherited, **environment}
+        executable = shutil.which("git", path=seen.get("PATH", os.defpath))
+        if executable is None:
+            raise SourceError("cannot find git on this machine", hint="install it: `apt-get install git`")
+        command = Command(
+            argv=[executable, *arguments],
+            cwd=self._home,
+            environment=seen,
+            deadline=timeout,
+            stop=STOP,
+            keep_open=keep_open,
+        )
+        try:
+            with self._runner.invocation() as invocation:
+                ended = self._runner.run(invocation, command, started)
+        except StartError as error:
+            raise error.cause from error
+        except OutputLimitError as error:
+            raise SourceError(
+                f"cannot read git's answer: it is larger than {OUTPUT_LIMIT >> 20} MiB",
+                hint="delete branches and tags that nobody needs: `git push origin --delete NAME`",
+            ) from error
+        if ended is None or ended.timed_out:
+            raise GitTimeoutError(timeout)
+        if ended.code != 0:
+            raise GitFailedError(ended.code, ended.stderr.decode(errors="replace"))
+        return ended.stdout
+
     def _prepare(self) -> dict[str, str]:
-        """The environment of every command, made once: it takes two looks at the user's configuration."""
+        """The environment of every command, made once: it takes two reads of the user's configuration."""
         prepared = self._prepared
-        if prepared is None:
-            _check_version()
+        # The state directory may have been removed while we run.
+        if prepared is None or not self._home.is_dir():
             self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._check_version()
             config, trusted = self._user_config()
             mine = self._home / "gitconfig"
             # Git takes safe.directory from files only (where it serves a local path), so it needs one.
@@ -159,13 +189,26 @@ class GitCommands:
             _write(mine, f"[safe]\n{lines}" if lines else "")
             prepared = {
                 **self._extra,
-                **locked_down(self._timeout, self._ssh_key),
+                **locked_down(self._timeout),
                 "GIT_CEILING_DIRECTORIES": str(self._home.resolve().parent),
                 "GIT_CONFIG_GLOBAL": str(mine),
                 **as_variables({**CONFIG, **http_config(self._address, self._timeout), **config}),
             }
             self._prepared = prepared
         return prepared
+
+    def _check_version(self) -> None:
+        if self._is_checked:
+            return
+        answer = self._execute(["--version"], {}, self._timeout).decode(errors="replace")
+        found = re.search(r"(\d+)\.(\d+)", answer)
+        if found is None or (int(found[1]), int(found[2])) < OLDEST:
+            shown = answer.strip().removeprefix("git version ") or "of an unknown version"
+            raise SourceError(
+                f"cannot use git {shown}: {'.'.join(map(str, OLDEST))} or newer is needed",
+                hint="upgrade it: `apt-get install git`",
+            )
+        self._is_checked = True
 
     def _user_config(self) -> tuple[dict[str, str], list[str]]:
         """What is taken over from the user's and the system's configuration: `http.*` and safe.directory."""
@@ -174,7 +217,7 @@ class GitCommands:
 
         def ask(*arguments: str) -> list[str]:
             try:
-                answer = _run(["config", "--null", *arguments], plain, self._home, self._timeout)
+                answer = self._execute(["config", "--null", *arguments], plain, self._timeout)
             except GitFailedError:
                 # Status 1 is "not set"; a configuration that git cannot read holds nothing for us either.
                 return []
@@ -190,12 +233,11 @@ class GitCommands:
         return http, trusted
 
 
-def locked_down(timeout: timedelta, ssh_key: Path | None = None) -> dict[str, str]:
+def locked_down(timeout: timedelta) -> dict[str, str]:
     """The variables that keep git from asking, from running what others configured, and from waiting.
 
     Args:
         timeout: after which a connection that says nothing is given up.
-        ssh_key: the only private key to offer.
     """
     seconds = max(1, int(timeout.total_seconds()))
     ssh = [
@@ -204,8 +246,6 @@ def locked_down(timeout: timedelta, ssh_key: Path | None = None) -> dict[str, st
         *("-o", "ControlMaster=no", "-o", "ControlPersist=no"),
         *("-o", f"ServerAliveInterval={max(1, seconds // 3)}", "-o", "ServerAliveCountMax=2"),
     ]
-    if ssh_key is not None:
-        ssh += ["-o", "IdentitiesOnly=yes", "-i", str(ssh_key)]
     return {
         "GIT_ALLOW_PROTOCOL": ":".join(SCHEMES),
         "GIT_ASKPASS": "",
@@ -245,119 +285,6 @@ def as_variables(config: Mapping[str, str]) -> dict[str, str]:
         variables[f"GIT_CONFIG_KEY_{index}"] = key
         variables[f"GIT_CONFIG_VALUE_{index}"] = value
     return variables
-
-
-def _run(
-    arguments: list[str],
-    environment: Mapping[str, str],
-    directory: Path,
-    timeout: timedelta,
-    keep_open: tuple[int, ...] = (),
-    started: Callable[[int], None] | None = None,
-) -> bytes:
-    runner = _git()
-    # GitPython adds to our environment and cannot take away from it; env(1) takes away, by name only.
-    kept = {"LANGUAGE": "C", "LC_ALL": "C", **environment}
-    foreign = [f"--unset={name}" for name in os.environ if name not in INHERITED and name not in kept]
-    child = runner(str(directory)).execute(
-        ["env", *foreign, "git", *arguments],
-        as_process=True,
-        env=kept,
-        start_new_session=True,
-        pass_fds=keep_open,
-    )
-    process: subprocess.Popen[bytes] = child.proc
-    try:
-        if started is not None:
-            started(process.pid)
-        output, errors = _collect(process, timeout)
-    except BaseException:
-        _stop(process)
-        raise
-    finally:
-        for stream in (process.stdout, process.stderr):
-            if stream is not None:
-                stream.close()
-    text = errors.decode(errors="replace")
-    if process.returncode == 127 and "env:" in text:
-        raise _missing()
-    if process.returncode != 0:
-        raise GitFailedError(process.returncode, text)
-    return output
-
-
-def _collect(process: subprocess.Popen[bytes], timeout: timedelta) -> tuple[bytes, bytes]:
-    """Everything that a process writes until it ends; `communicate` has no limit on that."""
-    deadline = time.monotonic() + timeout.total_seconds()
-    output, errors = bytearray(), bytearray()
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ, output)  # type: ignore[arg-type]
-        selector.register(process.stderr, selectors.EVENT_READ, errors)  # type: ignore[arg-type]
-        while selector.get_map():
-            ready = selector.select(max(0.0, deadline - time.monotonic()))
-            if not ready:
-                raise GitTimeoutError(timeout)
-            for key, _ in ready:
-                chunk = os.read(key.fd, 1 << 16)
-                if not chunk:
-                    selector.unregister(key.fileobj)
-                elif key.data is output or len(errors) < ERRORS_LIMIT:
-                    key.data.extend(chunk)
-            if len(output) > OUTPUT_LIMIT:
-                raise SourceError(
-                    f"cannot take git's answer: it is larger than {OUTPUT_LIMIT >> 20} MiB",
-                    hint="delete branches and tags that nobody needs: `git push origin --delete NAME`",
-                )
-    try:
-        process.wait(max(0.0, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired as error:
-        raise GitTimeoutError(timeout) from error
-    return bytes(output), bytes(errors)
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End a process and its whole group, and wait for it.
-
-    The process is not reaped before the group is killed, so its number cannot be somebody else's yet.
-    """
-    if process.returncode is not None:
-        return
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-    deadline = time.monotonic() + GRACE
-    while time.monotonic() < deadline:
-        if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
-            break
-        time.sleep(0.01)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def _check_version() -> None:
-    version = _version()
-    if version < OLDEST:
-        there, needed = (".".join(map(str, numbers)) for numbers in (version, OLDEST))
-        raise SourceError(
-            f"cannot use git {there}: {needed} or newer is needed", hint="upgrade it: `apt-get install git`"
-        )
-
-
-@cache
-def _version() -> tuple[int, ...]:
-    return tuple(_git()().version_info)
-
-
-def _git() -> Any:
-    try:
-        from git import Git
-    except ImportError as error:
-        raise _missing() from error
-    return Git
-
-
-def _missing() -> SourceError:
-    return SourceError("cannot find git on this machine", hint="install it: `apt-get install git`")
 
 
 def _quoted(value: str) -> str:

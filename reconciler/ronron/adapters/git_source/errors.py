@@ -48,39 +48,39 @@ RULES = (
     Rule(
         r"dubious ownership|unsafe repository",
         AuthenticationError,
-        "it belongs to another user of this machine, and git does not trust it",
+        "the repository belongs to another user of this machine, and git does not trust it",
         "trust it if you know it: `git config --global --add safe.directory {there}`",
     ),
     Rule(
         r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
         AuthenticationError,
-        "the server's ssh key is not known here, or is another one than before",
+        "the server's ssh host key is unknown or has changed",
         "compare it with the server's, then accept it: `ssh-keyscan {port}{server} >> ~/.ssh/known_hosts`",
     ),
     Rule(
         r"Permission denied \((?:[\w,.-]+)\)|Too many authentication failures|Load key .*: ",
         AuthenticationError,
-        "the server does not accept our ssh key",
+        "permission denied: the server does not accept our ssh key",
         "give our public key read access there; `ssh -T {port}{host}` tests it",
     ),
     Rule(
         r"Authentication failed|could not read (?:Username|Password)|terminal prompts disabled"
         r"|returned error: 401|HTTP Basic: Access denied",
         AuthenticationError,
-        "it asks for a user and a password, or refuses the ones it got",
+        "permission denied: credentials are missing or wrong",
         _ASK_WITH,
     ),
-    Rule(r"returned error: 403", AuthenticationError, "we may not read it (403)", _ASK_WITH),
+    Rule(r"returned error: 403", AuthenticationError, "permission denied (403)", _ASK_WITH),
     Rule(
         r"Permission denied",
         AuthenticationError,
-        "we may not read it",
+        "permission denied",
         "give this user read access: `ls -ld {path}` shows who has it",
     ),
     Rule(
         r"returned error: 30\d|redirects followed|from redirection",
         SourceUnavailableError,
-        "it has moved, and credentials are not sent after it",
+        "the repository has moved, and credentials are not sent to another address",
         "use its new address: `curl -sI {address}` shows it",
     ),
     Rule(
@@ -88,51 +88,51 @@ RULES = (
         r"|not found: did you run git update-server-info|returned error: 404|could not be found"
         r"|no such repository|repository .* does not exist|repository not exported",
         SourceUnavailableError,
-        "there is no repository at this address, or not for us",
+        "repository not found, or no permission to see it",
         "check it by hand: `git ls-remote {address}`; a private one also needs a token or an ssh key",
     ),
     Rule(
         r"not a git repository|not valid: is this a git repository\?|gzip|HTML",
         SourceUnavailableError,
-        "what answers there is not a git repository",
+        "this is not a git repository",
         "check it by hand: `git ls-remote {address}`",
     ),
     Rule(
         r"transport '.*' not allowed|protocol '.*' is not supported|Protocol \".*\" not supported",
         SourceError,
-        "its protocol is not one that we let git use",
+        "this protocol is not allowed",
         "use https://, ssh:// or a path",
     ),
     Rule(
         r"Could not resolve proxy|from proxy|CONNECT tunnel failed|Proxy",
         SourceUnavailableError,
-        "the proxy does not let us through",
+        "the proxy refused the connection",
         "check `env | grep -i proxy`",
     ),
     Rule(
         r"[Cc]ertificate|SSL|TLS|GnuTLS",
         SourceUnavailableError,
-        "its certificate is not one that this machine trusts",
+        "this machine does not trust its certificate",
         "name its authority: `export GIT_SSL_CAINFO=/PATH/ca.pem`; `curl -v {address}` shows what is wrong",
     ),
     Rule(
         r"Could not resolve host|unable to look up"
         r"|Name or service not known|Temporary failure in name resolution",
         SourceUnavailableError,
-        "its host has no address",
+        "cannot resolve the host",
         "check the name and the network: `getent hosts {server}`",
     ),
     Rule(
         r"Connection refused|[Cc]ouldn't connect|Failed to connect|No route to host|Network is unreachable"
         r"|unable to connect",
         SourceUnavailableError,
-        "nothing answers there",
+        "cannot connect to the server",
         "check that the server runs and can be reached: `git ls-remote {address}`",
     ),
     Rule(
         r"timed out|Timeout|Operation too slow",
         SourceUnavailableError,
-        "it does not answer in time",
+        "timed out",
         "check the server and the network: `git ls-remote {address}`",
     ),
     Rule(
@@ -141,25 +141,25 @@ RULES = (
         r"|died of signal|expected flush|terminating process|transfer closed|not closed cleanly"
         r"|(?:Recv|Send) failure",
         SourceUnavailableError,
-        "the connection broke off, or the server is busy",
-        "wait for the next look; if it goes on, check the server: `git ls-remote {address}`",
+        "the connection was lost, or the server is busy",
+        "wait for the next poll; if it persists, check the server: `git ls-remote {address}`",
     ),
     Rule(
         r"not our ref|couldn't find remote ref|remote ref .* not found",
         SourceUnavailableError,
-        "it moved while we looked",
-        "wait for the next look",
+        "a reference moved during the fetch",
+        "wait for the next poll",
     ),
     Rule(
         r"cannot run ssh|[Uu]nable to find remote helper",
         SourceError,
-        "a program that git needs for this address is not on this machine",
+        "git needs a program that is missing on this machine",
         "install it: `apt-get install git openssh-client`",
     ),
     Rule(
         r"[Ii]nvalid path",
         SourceError,
-        "it holds a file whose name git refuses to write",
+        "it contains a file name that git refuses to write",
         "rename that file in the repository: `git mv OLD NEW`",
     ),
     Rule(
@@ -195,13 +195,13 @@ class Errors:
         """
         if isinstance(failure, GitTimeoutError):
             return SourceUnavailableError(
-                f"cannot {doing}: no answer in {failure.timeout.total_seconds():g} s",
+                f"cannot {doing}: no answer within {failure.timeout.total_seconds():g} s",
                 hint=self._fill("check the server and the network: `git ls-remote {address}`"),
             )
         if isinstance(failure, LockBusyError):
             return SourceUnavailableError(
-                f"cannot {doing}: another process has held {failure} all the time",
-                hint=f"wait for it, or look at it: `fuser -v {failure}`",
+                f"cannot {doing}: another process has locked {failure}",
+                hint=f"wait until it ends; find it with `fuser -v {failure}`",
             )
         if isinstance(failure, OSError):
             what = os.strerror(failure.errno) if failure.errno else str(failure)

@@ -66,11 +66,7 @@ class GitSource:
         processes: the proof that the owner of something left behind is dead.
         timeout: for one look, and for each command on this machine.
         transfer: for one fetch; the first one brings the whole history.
-        ssh_key: the private key for ssh; None leaves the choice to ssh and its agent.
         environment: more variables for git, such as GIT_SSL_CAINFO.
-        submodules_left_empty: check out revisions with submodules, whose directories are then empty.
-            Submodules are never fetched: their addresses are named by the repository's content. A program
-            that misses files may take it for a wish to delete, so they are refused by default.
 
     Raises:
         ConfigError: the address is not one, or could run something.
@@ -84,18 +80,15 @@ class GitSource:
         *,
         timeout: timedelta = timedelta(seconds=60),
         transfer: timedelta = timedelta(minutes=15),
-        ssh_key: Path | None = None,
         environment: Mapping[str, str] | None = None,
-        submodules_left_empty: bool = False,
     ) -> None:
         self._address = parse(url)
         state = state.absolute()
         self._errors = Errors(self._address, state)
-        self._git = GitCommands(self._address, state, timeout, ssh_key, environment)
+        self._git = GitCommands(self._address, state, processes, timeout, environment)
         self._mirror = Mirror(state, self._address, self._git, timeout, transfer, processes)
         self._checkouts = Checkouts(state / "checkouts", processes)
         self._transfer = transfer
-        self._submodules_left_empty = submodules_left_empty
         self._lock = Lock()
         self._seen: Published | None = None
         # A commit never changes, so what was read of it once is true for ever.
@@ -112,7 +105,7 @@ class GitSource:
 
     def refresh(self) -> bool:
         """See ports.Source."""
-        with self._translated(f"look at {self.address}"):
+        with self._translated(f"poll {self.address}"):
             self._checkouts.sweep()
             advertised = self._look()
             published = self._mirror.published()
@@ -133,8 +126,8 @@ class GitSource:
             seen = self._mirror.published()
         if seen is None:
             raise RevisionNotFoundError(
-                f"cannot find {reference!r}: {self.address} was not looked at yet",
-                hint="look at it first; `ronron status` shows whether it answers",
+                f"cannot find {reference!r}: {self.address} was not polled yet",
+                hint="poll it first: `ronron watch --once`",
             )
         return find(seen.references, reference)
 
@@ -207,8 +200,10 @@ class GitSource:
     def _write(self, mirror: Path, revision: Revision, directory: Path, index: Path) -> None:
         entries = self._tree(mirror, revision.commit, options=("-r", "-d"))
         submodules = [entry.path for entry in entries if entry.mode == SUBMODULE]
-        if submodules and not self._submodules_left_empty:
+        if submodules:
             first = _shown(submodules[0])
+            # They are never fetched: their addresses are named by the repository's content. A program that
+            # misses files may take it for a wish to delete.
             raise SourceError(
                 f"cannot check out {revision.short}: submodules are not fetched, and {first} is one",
                 hint=f"commit its files instead: `git rm {first} && git subtree add -P {first} URL BRANCH`",
@@ -271,7 +266,7 @@ class GitSource:
     def _gone(self, commit: str) -> RevisionNotFoundError:
         return RevisionNotFoundError(
             f"cannot find commit {commit} in {self.address}",
-            hint="it was taken away by a force-push: `git push origin COMMIT:refs/heads/NAME` brings it back",
+            hint="a force-push removed it: `git push origin COMMIT:refs/heads/NAME` brings it back",
         )
 
     @contextmanager

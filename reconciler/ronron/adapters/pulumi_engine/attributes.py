@@ -1,4 +1,4 @@
-"""The attributes that a file backend keeps beside its files, and what a killed engine leaves of them."""
+"""The attributes files beside the files of a file backend: a killed engine leaves broken ones."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 
 ENDING = ".attrs"
 _LARGEST = 64 * 1024
-"""Bytes; a whole one has about two hundred."""
+"""Bytes; complete attributes have about two hundred."""
 
 
-def drop_broken(backend: Path, project: str, stack: str) -> int:
-    """Remove the attributes that are no document, of all that is read to know a stack; say how many.
+def drop_broken(backend: Path, project: str, stack: str) -> None:
+    """Remove the attributes that are not a JSON object, of every file that is read to know a stack.
 
-    The backend writes a file aside and renames it, but writes its attributes in place: an engine that is
-    killed in between leaves half of them, and then nothing reads the state any more ("failed to load
-    checkpoint: EOF"), though it is whole. They hold a media type and a digest, and the backend does without
-    them. So it does no harm either when another engine is just writing them.
+    The backend replaces a file by renaming a new one, but writes its attributes in place. An engine that
+    is killed meanwhile leaves half of them, and the state cannot be read any more ("failed to load
+    checkpoint: EOF") although it is complete. Attributes contain a media type and a digest, and the backend
+    works without them, so removing them while another engine writes them does no harm.
 
     Source: gocloud.dev blob/fileblob, `writerWithSidecar.Close` and `getAttrs`, as of Pulumi 3.274.1; the
     names are those of pulumi pkg/backend/diy/stores.go.
@@ -25,15 +25,12 @@ def drop_broken(backend: Path, project: str, stack: str) -> int:
     top = backend / ".pulumi"
     name = stack.rpartition("/")[2]
     places = (top / "stacks" / project / f"{name}.json", top / "stacks" / f"{name}.json", top / "meta.yaml")
-    dropped = 0
     for place in places:
-        # Of a compressed state the name goes on; of the copy before the last change too.
+        # The name of a compressed state, and of the backup before the last change, is longer.
         for file in place.parent.glob(f"{place.name}*{ENDING}"):
             with suppress(OSError):
                 if not _is_whole(file):
                     file.unlink()
-                    dropped += 1
-    return dropped
 
 
 def _is_whole(file: Path) -> bool:

@@ -5,53 +5,77 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
-from ronron.adapters.pulumi_engine.command import EngineCommand, Finished
 from ronron.adapters.pulumi_engine.errors import explain
 from ronron.adapters.pulumi_engine.events import EventLog, read_events
-from ronron.adapters.pulumi_engine.process_runner import written
+from ronron.adapters.pulumi_engine.finished import Finished, finished
 from ronron.adapters.pulumi_engine.state import ExportedState
+from ronron.adapters.pulumi_engine.stops import cannot_start, note_stop, stop_steps, writing
 from ronron.core.errors import ConfigError, EngineError, StackNotFoundError
 from ronron.core.redact import redact, shorten
 from ronron.policy.yaml_text import read_yaml
 from ronron.ports import Program
+from ronron.process_runner.runner import Command, Invocation, ProcessRunner, StartError
 
 SHORT = timedelta(minutes=2)
 """Deadline of commands that only ask the backend; each takes about 0.1 s where that is a directory."""
 
+_ALWAYS = ("--non-interactive", "--color", "never")
 _MOST_MESSAGES = 50
 _LONGEST_MESSAGE = 500
 _SECRETS_PROVIDER = re.compile(r"^secretsprovider:\s*['\"]?(?P<url>[^'\"\s#]+)", re.M)
 _BROKEN_STACK_FILE = re.compile(r"stack configuration(?: for new stack)?: invalid YAML file")
+_STACK_EXISTS = re.compile(r"stack.*already exists")
 _PLUGIN_FROM_PATH = re.compile(r"^using pulumi-\S+ from \$PATH at ")
 
 
 class Call:
-    """The commands of one call.
+    """One call of the engine's port: the engine's commands on one stack of one checkout.
 
-    The stack file is copied and the engine told to use the copy: it writes a salt into one that has
-    none, and nothing is written into a checkout.
+    The stack file is copied, and the engine is told to use the copy: it writes a salt into a stack file
+    that has none, and nothing is written into a checkout.
 
     Args:
         program: what it is about; its work directory is made.
-        command: runs them.
+        runner: runs the commands.
+        invocation: what they are interrupted with.
+        executable: the engine.
+        environment: all variables that it sees.
         secrets: values that no message may show.
-        copies_config: false for a backend that keeps secrets itself, and refuses to be given a file.
+        deadline: of each command.
+        grace: from the first SIGINT to the second.
+        copies_config: false for a backend that keeps secrets itself, and refuses a stack file.
     """
 
     def __init__(
-        self, program: Program, command: EngineCommand, secrets: Iterable[str], *, copies_config: bool
+        self,
+        program: Program,
+        runner: ProcessRunner,
+        invocation: Invocation,
+        *,
+        executable: Path,
+        environment: Mapping[str, str],
+        secrets: Iterable[str],
+        deadline: timedelta,
+        grace: timedelta,
+        copies_config: bool,
     ) -> None:
         self.program = program
         self.stack = program.stack
-        self._command = command
+        self._runner = runner
+        self._invocation = invocation
+        self._executable = executable
+        self._environment = environment
         self._secrets = tuple(secrets)
+        self._deadline = deadline
+        self._grace = grace
         self._copies_config = copies_config
         self._excluded: list[str] = []
-        with written(program.work):
+        with writing(program.work):
             program.work.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.project, directory = _project(program.directory)
         self._stack_file = f"Pulumi.{self.stack.rpartition('/')[2]}"
@@ -61,42 +85,43 @@ class Call:
     def copy_config(self) -> None:
         """Take the stack file as it is in the checkout now."""
         original = self._stack_file_in_checkout()
-        with written(self.program.work):
+        with writing(self.program.work):
             self._config.touch(mode=0o600)
             self._config.write_bytes(b"" if original is None else original.read_bytes())
 
-    def leave_out(self, exported: ExportedState | None) -> None:
-        """Touch nothing on the machines that the program does without, in every preview and update from here.
+    def exclude(self, exported: ExportedState | None) -> None:
+        """Exclude the machines that the program excludes from every later preview and update of this call.
 
-        What is excluded is what goes through the machine's provider: a component's exclusion does not reach
-        that. The engine excludes nothing, and says nothing, where a name is not there.
+        Everything that goes through the machine's provider is excluded: excluding a component would not
+        reach it. Where the state has no such provider the engine would exclude nothing, without a message.
 
         Raises:
-            EngineError: nothing in the state is made through a provider of such a name.
+            EngineError: the state has no provider of such a name.
         """
         found: list[str] = []
-        for machine in self.program.without:
-            ways = exported.ways_to(machine) if exported is not None else ()
-            if exported is None or not ways:
+        for machine in self.program.excluded:
+            providers = exported.providers_of(machine) if exported is not None else ()
+            if exported is None or not providers:
                 raise EngineError(
-                    f"cannot update without {machine}: the stack has no provider of that name",
+                    f"cannot exclude {machine}: the stack has no provider of that name",
                     where=f"stack {self.stack}",
-                    hint=f"let the program name the provider of {machine} as the machine, or bring it back",
+                    hint=f"name the provider after the machine {machine}, or make the machine reachable",
                 )
-            found += ways
-            # What an update would take for done otherwise; it is mended once the machine is back.
-            found += sorted({*exported.half_made()} - {*exported.half_made(but_on=(machine,))})
+            found += providers
+            # Resources with init errors, which an update would otherwise take for done. They are refreshed
+            # once the machine is reachable.
+            found += sorted({*exported.init_errors()} - {*exported.init_errors(but_on=(machine,))})
         self._excluded = [word for urn in found for word in ("--exclude", urn)]
         self._excluded += ["--exclude-dependents"] if found else []
 
     def preview(self) -> tuple[Finished, EventLog, Path]:
         """Run a preview; the path is that of its plan."""
-        plan = Path(f"{self._command.next_log('preview')}.plan.json")
-        finished, log = self._run("preview", "--save-plan", str(plan), *self._excluded)
-        return finished, log, plan
+        plan = Path(f"{self._next_log('preview')}.plan.json")
+        ended, log = self._run("preview", "--save-plan", str(plan), *self._excluded)
+        return ended, log, plan
 
     def up(self, plan: Path, started: Callable[[int], None]) -> tuple[Finished, EventLog]:
-        """Carry out a plan."""
+        """Run an update by a saved plan."""
         if not self._config.is_file():
             self.copy_config()
         return self._run(
@@ -108,25 +133,25 @@ class Call:
         )
 
     def refresh(self, urns: Iterable[str]) -> tuple[Finished, EventLog]:
-        """Read what is really there into the state, of some resources; the program is not run."""
+        """Refresh some resources in the state; the program does not run."""
         targets = (word for urn in urns for word in ("--target", urn))
         if not self._config.is_file():
             self.copy_config()
         return self._run("refresh", "--yes", "--skip-preview", "--suppress-progress", *targets)
 
     def create(self) -> None:
-        """Make the stack, with the secrets provider of the stack file.
+        """Create the stack, with the secrets provider of the stack file.
 
-        It is made from a directory of its own, since `stack init` takes no other stack file than the one
-        beside the project, and writes a salt into it.
+        The command runs in a directory of its own: `stack init` takes only the stack file beside the
+        project, and writes a salt into it.
 
         Raises:
-            EngineError: it cannot be made.
+            EngineError: it cannot be created.
         """
         place = self.program.work / "project"
         provider = None
         if self._copies_config:
-            with written(place):
+            with writing(place):
                 place.mkdir(mode=0o700, exist_ok=True)
                 (place / "Pulumi.yaml").write_text(json.dumps({"name": self.project, "runtime": "python"}))
                 shutil.copyfile(self._config, place / self._config.name)
@@ -134,54 +159,54 @@ class Call:
             provider = found["url"] if found and found["url"] not in {"default", "passphrase"} else None
         else:
             place = self.program.directory
-        from ronron.adapters.pulumi_engine.automation import make_stack
-
-        failure = make_stack(self._command, place, self.stack, provider)
-        if failure is not None:
-            raise self.error(failure, EventLog())
+        chosen = ("--secrets-provider", provider) if provider else ()
+        ended = self._launch("stack init", self.stack, *chosen, cwd=place)
+        # Another process may have created it meanwhile.
+        if ended.code != 0 and not _STACK_EXISTS.search(ended.stderr):
+            raise self.error(ended, EventLog())
 
     def export(self) -> ExportedState | None:
-        """The stack's state; None where there is no such stack.
+        """The exported state; None where there is no such stack.
 
         Raises:
-            EngineError: the backend does not give it.
+            EngineError: it cannot be exported.
         """
         text = self.export_text()
         return None if text is None else ExportedState(text)
 
     def export_text(self) -> str | None:
-        """The same as the engine writes it."""
-        file = Path(f"{self._command.next_log('stack export')}.state.json")
-        finished = self._command.launch(
+        """The exported state as the engine writes it; see `export`."""
+        file = Path(f"{self._next_log('stack export')}.state.json")
+        ended = self._launch(
             "stack export",
             *("--stack", self.stack, "--file", str(file)),
             cwd=self.program.directory,
             deadline=SHORT,
         )
         try:
-            if finished.code == 0:
+            if ended.code == 0:
                 return file.read_text(errors="replace")
         except FileNotFoundError:
             pass
         finally:
             file.unlink(missing_ok=True)
-        error = self.error(finished, EventLog())
+        error = self.error(ended, EventLog())
         if isinstance(error, StackNotFoundError):
             return None
         raise error
 
     def import_text(self, state: str) -> None:
-        """Put an exported state into the stack, which is there.
+        """Import a state into the stack, which exists.
 
         Raises:
-            EngineError: the backend does not take it.
+            EngineError: it cannot be imported.
         """
-        file = Path(f"{self._command.next_log('stack import')}.state.json")
-        with written(self.program.work):
+        file = Path(f"{self._next_log('stack import')}.state.json")
+        with writing(self.program.work):
             file.touch(mode=0o600)
             file.write_text(state)
         try:
-            finished = self._command.launch(
+            ended = self._launch(
                 "stack import",
                 *("--stack", self.stack, "--file", str(file)),
                 cwd=self.program.directory,
@@ -189,35 +214,35 @@ class Call:
             )
         finally:
             file.unlink(missing_ok=True)
-        if finished.code != 0:
-            raise self.error(finished, EventLog())
+        if ended.code != 0:
+            raise self.error(ended, EventLog())
 
     def cancel(self) -> None:
-        """Remove all locks of the stack; only for a backend that is no directory, and only with proof.
+        """Remove all locks of the stack; not for file backends, and only when their owners are proven dead.
 
         Raises:
             EngineError: they cannot be removed.
         """
-        finished = self._command.launch(
+        ended = self._launch(
             "cancel", *("--yes", "--stack", self.stack), cwd=self.program.directory, deadline=SHORT
         )
-        if finished.code != 0:
-            raise self.error(finished, EventLog())
+        if ended.code != 0:
+            raise self.error(ended, EventLog())
 
-    def error(self, finished: Finished, log: EventLog) -> EngineError:
-        """Why a command did not do what it should; files are named from the top of the project.
+    def error(self, ended: Finished, log: EventLog) -> EngineError:
+        """The error for a command that failed; paths are relative to the project.
 
         Raises:
-            ConfigError: the stack file is no YAML; the engine says so too, but does not name it.
+            ConfigError: the stack file is not YAML; the engine does not name the line.
         """
         original = self._stack_file_in_checkout()
-        # Asked only now: the engine reads more than we do, anchors for instance.
-        if original is not None and _BROKEN_STACK_FILE.search(finished.stderr):
+        # Only after the engine failed: it reads more than we do, anchors for instance.
+        if original is not None and _BROKEN_STACK_FILE.search(ended.stderr):
             read_yaml(original.read_text(errors="replace"), file=self._named(original))
-        return explain(finished, log, self.stack, self._secrets, directory=str(self.program.directory))
+        return explain(ended, log, self.stack, self._secrets, directory=str(self.program.directory))
 
     def messages(self, log: EventLog) -> tuple[str, ...]:
-        """Warnings and errors in a log, each once, redacted."""
+        """The warnings and errors of a log, each once, redacted."""
         said = (
             shorten(redact(one.message.strip(), self._secrets), _LONGEST_MESSAGE)
             for one in log.diagnostics
@@ -230,16 +255,16 @@ class Call:
         return next((file for file in files if file.is_file()), None)
 
     def _named(self, file: Path) -> str:
-        """A file as people know it: from the top of the project, where it is below that."""
+        """A path relative to the project, where the file is in it; otherwise the name."""
         top = self.program.directory
         return str(file.relative_to(top)) if file.is_relative_to(top) else file.name
 
     def _run(
         self, command: str, *options: str, started: Callable[[int], None] | None = None
     ) -> tuple[Finished, EventLog]:
-        events = Path(f"{self._command.next_log(command)}.events.jsonl")
+        events = Path(f"{self._next_log(command)}.events.jsonl")
         config = ("--config-file", str(self._config)) if self._copies_config else ()
-        finished = self._command.launch(
+        ended = self._launch(
             command,
             *("--stack", self.stack, "--suppress-outputs", "--event-log", str(events)),
             *config,
@@ -247,11 +272,57 @@ class Call:
             cwd=self.program.directory,
             started=started,
         )
-        return finished, read_events(events)
+        return ended, read_events(events)
+
+    def _launch(
+        self,
+        command: str,
+        *options: str,
+        cwd: Path,
+        deadline: timedelta | None = None,
+        started: Callable[[int], None] | None = None,
+    ) -> Finished:
+        """Run a command to its end, whatever that is.
+
+        Args:
+            command: its words without options, such as `stack export`.
+            options: the rest.
+            cwd: working directory.
+            deadline: another one than usual.
+            started: called with the process ID before the engine itself begins; where it raises, the
+                engine never begins.
+        """
+        work = self.program.work
+        log = self._next_log(command)
+        try:
+            ended = self._runner.run(
+                self._invocation,
+                Command(
+                    argv=[str(self._executable), *command.split(), *_ALWAYS, *options],
+                    cwd=cwd,
+                    environment=self._environment,
+                    log=log,
+                    deadline=self._deadline if deadline is None else deadline,
+                    stop=stop_steps(self._grace),
+                    outlives_us=True,
+                    umask=0o077,
+                    on_stop=partial(note_stop, work),
+                ),
+                started,
+                barrier=started is not None,
+            )
+        except StartError as error:
+            raise cannot_start(error.cause, work) from error
+        return finished(command, ended, log)
+
+    def _next_log(self, command: str) -> Path:
+        """A path without an ending for the files of the next command; no earlier command has used it."""
+        number = sum(1 for _ in self.program.work.glob("*.err")) + 1
+        return self.program.work / f"{number:02d}-{command.replace(' ', '-')}"
 
 
 def _project(directory: Path) -> tuple[str, str]:
-    """The project's name and the directory of its stack files; of one that is broken the engine speaks."""
+    """The project's name and the directory of its stack files; the engine reports a broken project file."""
     for name in ("Pulumi.yaml", "Pulumi.yml"):
         file = directory / name
         if file.is_file():

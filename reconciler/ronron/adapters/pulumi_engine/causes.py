@@ -1,4 +1,4 @@
-"""Takes the cause out of what programs, providers and the engine say around it. Pure."""
+"""Finds the cause in the messages of programs, providers and the engine. Pure."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from ronron.adapters.pulumi_engine.events import Diagnostic
 
-# None of these may take line feeds at its beginning or look for its end without a limit: a flood of lines,
-# which any program can send, would then cost the square of its length.
+# None of these may match line feeds at its beginning or search for its end without a limit: a very long
+# output, which any program can write, would then take quadratic time.
 _FRAME = re.compile(r'^[ \t]+File "(?P<file>[^"]+)", line (?P<line>\d+)', re.M)
 _NOT_THE_PROGRAMS = re.compile(r"site-packages|/lib/python3|pulumi-language-python|<frozen|<string>")
 _AROUND = re.compile(
@@ -21,7 +21,7 @@ _EMPTY = re.compile(
     r"^(?:program exited with non-zero exit code: \d+|exit status \d+"
     r"|Resource monitor has terminated, shutting down|(?:update|preview) failed|update canceled)\s*$"
 )
-# The bridge of Terraform providers repeats a cause with the place in its own source before it.
+# The bridge of Terraform providers repeats a cause after the place in its own source.
 _BRIDGE = re.compile(
     r"^[ \t]*(?:sdk-v2/provider2?\.go:\d+|/\S+provider2?\.go:\d+): sdk\.helper_schema: "
     r"(?:[\s\S]{0,4000}?: provider=\S+|.*)[ \t\r]*$",
@@ -32,22 +32,22 @@ _LISTED = re.compile(
 )
 _ERROR = re.compile(r"^error: ", re.M)
 _KIND = re.compile(r"^(?:[a-z_]\w{0,80}\.){1,12}[A-Z]\w{0,80}: ")
-"""Of an exception, as Python prints it. Without its module the word may belong to the message."""
+"""The class of an exception as Python prints it; without a module it may be part of the message."""
 _STOPPED = ("KeyboardInterrupt", "no running event loop", "grpc: the client connection is closing")
 _MOST_LINES = 12
 _LONGEST_END = 64 * 1024
-"""Characters at each end of a text in which its cause is looked for."""
+"""Characters at each end of a text that are searched for its cause."""
 
 
 class Words(NamedTuple):
-    """What was wrong, and the file and line of the program where, if it is known."""
+    """The cause, and the file and line of the program, if known."""
 
     message: str
     where: str = ""
 
 
 def last_words(text: str) -> Words:
-    """The end of a text: of a Python traceback the exception alone, and the program's last frame."""
+    """The last lines of a text; of a Python traceback, the exception and the program's last frame."""
     text = _ends(text)
     frames = list(_FRAME.finditer(text))
     if not frames:
@@ -62,12 +62,12 @@ def last_words(text: str) -> Words:
 
 
 def engine_words(text: str) -> str:
-    """What the engine itself says is wrong on its standard error, without what libraries said before."""
+    """The engine's own error on its standard error, without what libraries wrote before it."""
     return text[match.start() :] if (match := _ERROR.search(text)) else text
 
 
 def plain_cause(text: str) -> str:
-    """The cause in one line, without what is wrapped around it."""
+    """The cause in one line, without prefixes and repetitions."""
     found = []
     for line in last_words(_BRIDGE.sub("", _ends(text))).message.splitlines():
         found.append(_KIND.sub("", _LISTED.sub("", line).removeprefix("error: ")).strip())
@@ -75,10 +75,10 @@ def plain_cause(text: str) -> str:
 
 
 def program_words(diagnostics: Iterable[Diagnostic]) -> Words | None:
-    """What the program said before it failed; None where it did not.
+    """The program's own error; None where it did not fail.
 
-    What it logged as an error goes before what its process was seen to do, and the traceback of a
-    program that the engine interrupted is no cause at all.
+    What it logged as an error counts more than its exit code. The traceback of a program that the engine
+    interrupted is not a cause.
     """
     errors: list[Words] = []
     said: list[str] = []
@@ -99,11 +99,11 @@ def program_words(diagnostics: Iterable[Diagnostic]) -> Words | None:
     if errors:
         where = next((words.where for words in errors if words.where), "")
         return Words("\n".join(dict.fromkeys(words.message for words in errors)), where)
-    # A program that died before it could speak to the engine has only its standard error.
+    # A program that died before it could connect to the engine has only its standard error.
     words = last_words("".join(said))
     if failed and words.message and not any(stop in words.message for stop in _STOPPED):
         return words
-    return Words("the program ended without a word of why") if failed else None
+    return Words("the program ended without an error message") if failed else None
 
 
 def _lines(text: str) -> list[str]:

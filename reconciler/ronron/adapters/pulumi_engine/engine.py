@@ -1,4 +1,4 @@
-"""Pulumi as an engine: previews and updates through the Automation API, with a command class of our own."""
+"""Pulumi as an engine: previews and updates by its command line, with our own process runner."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from types import MappingProxyType
 
 from ronron.adapters.pulumi_engine.attributes import drop_broken
 from ronron.adapters.pulumi_engine.call import SHORT, Call
-from ronron.adapters.pulumi_engine.command import EngineCommand, Finished
 from ronron.adapters.pulumi_engine.environment import environment, file_backend, prepare, secrets
 from ronron.adapters.pulumi_engine.errors import explain
 from ronron.adapters.pulumi_engine.events import EventLog
-from ronron.adapters.pulumi_engine.locks import file_locks, free, locked, proven_dead, told_locks
+from ronron.adapters.pulumi_engine.finished import Finished, finished
+from ronron.adapters.pulumi_engine.locks import file_locks, free, locked, named_locks, proven_dead
 from ronron.adapters.pulumi_engine.plans import own_plan, version_in
-from ronron.adapters.pulumi_engine.process_runner import (
-    GRACE,
-    Children,
-    Turn,
-    kill_orphans,
-    note_asked,
-    was_asked,
-)
-from ronron.adapters.pulumi_engine.program_checks import EXAMINE, findings_in
-from ronron.adapters.pulumi_engine.refresh import mend
+from ronron.adapters.pulumi_engine.program_checks import CHECK, results_in
+from ronron.adapters.pulumi_engine.refresh import refresh_init_errors
 from ronron.adapters.pulumi_engine.remedies import DOCTOR
 from ronron.adapters.pulumi_engine.state import INVENTORY, ExportedState
+from ronron.adapters.pulumi_engine.stops import (
+    GRACE,
+    cannot_start,
+    kill_orphans,
+    note_stop,
+    stop_steps,
+    was_stopped,
+)
 from ronron.adapters.pulumi_engine.update_result import refuse_pending, succeeded
 from ronron.core.digest import identity
 from ronron.core.errors import (
@@ -44,12 +44,13 @@ from ronron.core.errors import (
     StackNotFoundError,
 )
 from ronron.core.model import QUIET, Preview, ProcessMark, StackState, Updated
-from ronron.core.status import Finding
+from ronron.core.status import CheckResult
 from ronron.ports import Processes, Program
+from ronron.process_runner.runner import Command, Invocation, ProcessRunner, StartError
 from ronron.settings import EngineSettings
 
 PREVIEW_GRACE = timedelta(seconds=20)
-"""From the first SIGINT of a preview to the second: it has no effect that could be left half done."""
+"""From the first SIGINT of a preview to the second: it has no effect that could be interrupted."""
 
 
 class PulumiEngine:
@@ -76,7 +77,7 @@ class PulumiEngine:
         self._processes = processes
         self._grace = grace
         self._inherited = os.environ if inherited is None else inherited
-        self._children = Children(processes)
+        self._runner = ProcessRunner(processes)
         self._once = threading.Lock()
         self._is_prepared = False
         self._version: str | None = None
@@ -86,15 +87,13 @@ class PulumiEngine:
         if self._version is None:
             self._prepare()
             with (
-                self._children.turn() as turn,
+                self._runner.invocation() as invocation,
                 tempfile.TemporaryDirectory(dir=self._settings.home, prefix="version-") as work,
             ):
-                finished = self._command(turn, Path(work), SHORT, PREVIEW_GRACE).launch(
-                    "version", cwd=Path(work)
-                )
-            if finished.code != 0:
-                raise explain(finished, EventLog(), "", self._secrets())
-            self._version = finished.stdout.strip().removeprefix("v")
+                ended = self._run_version(invocation, Path(work))
+            if ended.code != 0:
+                raise explain(ended, EventLog(), "", self._secrets())
+            self._version = ended.stdout.strip().removeprefix("v")
         return self._version
 
     def preview(self, program: Program) -> Preview:
@@ -105,54 +104,53 @@ class PulumiEngine:
         """
         with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE) as call:
             call.copy_config()
-            if program.without:
-                call.leave_out(call.export())
-            finished, log, plan = call.preview()
-            if finished.code != 0 and program.create_stack and _is_missing(call.error(finished, log)):
+            if program.excluded:
+                call.exclude(call.export())
+            ended, log, plan = call.preview()
+            if ended.code != 0 and program.create_stack and _is_missing(call.error(ended, log)):
                 call.create()
-                finished, log, plan = call.preview()
-            if finished.code != 0 or log.result not in {"", "succeeded"}:
-                raise call.error(finished, log)
+                ended, log, plan = call.preview()
+            if ended.code != 0 or log.result not in {"", "succeeded"}:
+                raise call.error(ended, log)
             version = version_in(plan)
             if not log.ended or version is None:
                 raise EngineError(
-                    "cannot read what the preview found: its events or its plan are not whole",
+                    "cannot read the preview: its events or its plan are incomplete",
                     where=f"stack {program.stack}",
-                    hint=f"see that there is room on the disk with `df -h {program.work}`",
+                    hint=f"check that there is room on the disk with `df -h {program.work}`",
                 )
             return Preview(
                 changes=log.planned,
                 plan=plan,
                 identity=identity(
-                    program.revision.commit, program.digest, version, log.planned, program.without
+                    program.revision.commit, program.digest, version, log.planned, program.excluded
                 ),
-                resources=log.before,
                 messages=call.messages(log),
             )
 
-    def mend(self, program: Program) -> tuple[str, ...]:
-        """See ports.Engine; by a refresh of what the state holds errors of."""
+    def refresh_failed(self, program: Program) -> tuple[str, ...]:
+        """See ports.Engine; by a refresh of the resources with init errors."""
         with self._call(program, self._settings.update_deadline, self._grace) as call:
             exported = call.export()
-            if exported is None or exported.stack().pending_creates or not exported.half_made():
+            if exported is None or exported.stack().pending_creates or not exported.init_errors():
                 return ()
             self._free_dead_locks(call)
-            return mend(call, exported)
+            return refresh_init_errors(call, exported)
 
-    def examine(self, program: Program) -> tuple[Finding, ...]:
-        """See ports.Engine; by a preview that the program breaks off once it has told what it found."""
-        with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE, {EXAMINE: "1"}) as call:
+    def checks(self, program: Program) -> tuple[CheckResult, ...]:
+        """See ports.Engine; by a preview that the program ends after it has printed its results."""
+        with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE, {CHECK: "1"}) as call:
             call.copy_config()
-            finished, log, _ = call.preview()
-            if finished.code != 0 and program.create_stack and _is_missing(call.error(finished, log)):
+            ended, log, _ = call.preview()
+            if ended.code != 0 and program.create_stack and _is_missing(call.error(ended, log)):
                 call.create()
-                finished, log, _ = call.preview()
-            found = findings_in(log, self._secrets())
-            if finished.code == 0:
+                ended, log, _ = call.preview()
+            found = results_in(log, self._secrets())
+            if ended.code == 0:
                 return found
-            # With findings and without a complaint the program broke off by itself, as it was asked to.
+            # Results and no error: the program ended the preview itself, as `CHECK` asks it to.
             if not found or any(one.severity == "error" for one in log.diagnostics):
-                raise call.error(finished, log)
+                raise call.error(ended, log)
             return found
 
     def update(self, program: Program, preview: Preview, started: Callable[[ProcessMark], None]) -> Updated:
@@ -163,16 +161,16 @@ class PulumiEngine:
             before = call.export()
             if before is None:
                 raise StackNotFoundError(
-                    "cannot find the stack that was previewed",
+                    "cannot find the stack of the preview",
                     where=f"stack {program.stack}",
-                    hint="preview again",
+                    hint="run the preview again",
                 )
             refuse_pending(before.stack(), program.stack)
-            call.leave_out(before)
-            finished, log = call.up(plan, self._marking(started))
-            if self._freed_told_locks(call, finished):
-                finished, log = call.up(plan, self._marking(started))
-            return self._judge(call, finished, log)
+            call.exclude(before)
+            ended, log = call.up(plan, self._marking(started))
+            if self._freed_named_locks(call, ended):
+                ended, log = call.up(plan, self._marking(started))
+            return self._judge(call, ended, log)
 
     def state(self, program: Program) -> StackState:
         """See ports.Engine."""
@@ -185,26 +183,26 @@ class PulumiEngine:
         with self._call(program, SHORT, PREVIEW_GRACE) as call:
             return call.export_text()
 
-    def restore(self, program: Program, state: str) -> None:
+    def import_state(self, program: Program, state: str) -> None:
         """See ports.Engine; by `pulumi stack import`, which keeps the secrets of the state as they are."""
         wanted = ExportedState(state)
         with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE) as call:
             there = call.export()
             if there is not None and not there.is_empty:
-                if there.holds() == wanted.holds():
-                    # A recovery that was broken off is made again; what is there may even be newer.
+                if there.identities() == wanted.identities():
+                    # An interrupted recovery is repeated; the state in the backend may even be newer.
                     return
                 raise ConfigError(
-                    f"cannot restore the stack {program.stack}: it has other resources",
-                    hint="if the backend was not lost, leave it as it is; else name an empty one with"
-                    " PULUMI_BACKEND_URL",
+                    f"cannot import the state of {program.stack}: the stack has other resources",
+                    hint="if the backend was not lost, there is nothing to import; otherwise name an empty"
+                    " one with PULUMI_BACKEND_URL",
                 )
             call.copy_config()
             if there is None:
                 call.create()
             call.import_text(state)
 
-    def settle(self, program: Program, left: ProcessMark | None) -> str:
+    def recover_from_crash(self, program: Program, left: ProcessMark | None) -> str:
         """See ports.Engine."""
         found = [] if left is None else self._end_orphan(left, program)
         with self._call(program, SHORT, PREVIEW_GRACE) as call:
@@ -213,17 +211,17 @@ class PulumiEngine:
                 found.append("removed the lock of its dead engine")
             exported = call.export()
         if exported is None:
-            return "; ".join([*found, "the stack was not made yet"])
+            return "; ".join([*found, "the stack does not exist yet"])
         state = exported.stack()
         refuse_pending(state, program.stack)
         if state.pending:
-            # The next update tries these again by itself: what is in the state is compared anew.
-            found.append(f"{len(state.pending)} operations of it did not end and will be tried again")
-        return "; ".join(found) or "nothing of it was left"
+            # The next update repeats these: it compares the state with the program again.
+            found.append(f"{len(state.pending)} of its operations did not end and will be repeated")
+        return "; ".join(found) or "nothing was left"
 
     def interrupt(self) -> None:
-        """See ports.Engine; every call that runs now is interrupted once, however often this is called."""
-        self._children.interrupt()
+        """See ports.Engine; interrupts every running call once, however often it is called."""
+        self._runner.interrupt()
 
     # -- one call ----------------------------------------------------------------------------------
 
@@ -236,21 +234,30 @@ class PulumiEngine:
         more: Mapping[str, str] = MappingProxyType({}),
     ) -> Iterator[Call]:
         self._prepare()
-        with self._children.turn() as turn:
-            yield self._call_in(turn, program, deadline, grace, more)
+        with self._runner.invocation() as invocation:
+            yield self._call_in(invocation, program, deadline, grace, more)
 
     def _call_in(
         self,
-        turn: Turn,
+        invocation: Invocation,
         program: Program,
         deadline: timedelta,
         grace: timedelta,
         more: Mapping[str, str] = MappingProxyType({}),
     ) -> Call:
+        seen = {
+            **environment(self._settings, self._inherited, program.running, program.excluded),
+            **more,
+        }
         call = Call(
             program,
-            self._command(turn, program.work, deadline, grace, program, more),
-            self._secrets(),
+            self._runner,
+            invocation,
+            executable=_executable(seen),
+            environment=seen,
+            secrets=self._secrets(),
+            deadline=deadline,
+            grace=grace,
             # Pulumi's own service keeps the secrets itself; every other backend needs a salt or a key.
             copies_config=not self._settings.backend_url.startswith(("https://", "http://")),
         )
@@ -259,23 +266,22 @@ class PulumiEngine:
             drop_broken(backend, call.project, call.stack)
         return call
 
-    def _command(
-        self,
-        turn: Turn,
-        work: Path,
-        deadline: timedelta,
-        grace: timedelta,
-        program: Program | None = None,
-        more: Mapping[str, str] = MappingProxyType({}),
-    ) -> EngineCommand:
-        running, without = (program.running, program.without) if program else (None, ())
-        seen = {**environment(self._settings, self._inherited, running, without), **more}
-        executable = shutil.which("pulumi", path=seen.get("PATH", os.defpath))
-        if executable is None:
-            raise EngineMissingError("cannot find the engine: there is no `pulumi` on PATH", hint=DOCTOR)
-        return EngineCommand(
-            Path(executable), seen, self._children, turn, work, deadline=deadline, grace=grace
+    def _run_version(self, invocation: Invocation, work: Path) -> Finished:
+        seen = environment(self._settings, self._inherited)
+        log = work / "version"
+        command = Command(
+            argv=[str(_executable(seen)), "version"],
+            cwd=work,
+            environment=seen,
+            log=log,
+            deadline=SHORT,
+            stop=stop_steps(PREVIEW_GRACE),
+            umask=0o077,
         )
+        try:
+            return finished("version", self._runner.run(invocation, command), log)
+        except StartError as error:
+            raise cannot_start(error.cause, work) from error
 
     def _prepare(self) -> None:
         with self._once:
@@ -289,7 +295,7 @@ class PulumiEngine:
     def _marking(self, started: Callable[[ProcessMark], None]) -> Callable[[int], None]:
         def mark(pid: int) -> None:
             found = self._processes.mark_of(pid)
-            # It waits for us, so it can only be gone because it was interrupted.
+            # It waits for us at the start barrier, so it can only be gone because it was interrupted.
             if found is not None:
                 started(found)
 
@@ -297,21 +303,21 @@ class PulumiEngine:
 
     # -- after an update ---------------------------------------------------------------------------
 
-    def _judge(self, call: Call, finished: Finished, log: EventLog) -> Updated:
-        """What an update did, by its events and the state it left; the exit code is only one of the signs."""
-        if finished.code is not None and finished.code < 0:
+    def _judge(self, call: Call, ended: Finished, log: EventLog) -> Updated:
+        """The result of an update, by its events and its state as well as its exit code."""
+        if ended.code is not None and ended.code < 0:
             with suppress(StackLockedError):
                 self._free_dead_locks(call)
         after, unread = self._read_back(call.program)
         state = after.stack() if after is not None else None
         if state is not None:
             refuse_pending(state, call.stack)
-        if not succeeded(finished, log, after):
-            raise call.error(finished, log) from unread
+        if not succeeded(ended, log, after):
+            raise call.error(ended, log) from unread
         messages = call.messages(log)
-        if finished.code != 0:
-            # For instance a lock that somebody else had removed already.
-            messages = (*messages, call.error(finished, EventLog()).message)
+        if ended.code != 0:
+            # For instance a lock that another process had removed already.
+            messages = (*messages, call.error(ended, EventLog()).message)
         return Updated(
             changes=tuple(change for change in log.done if change.operation not in QUIET),
             inventory=state.inventory if state is not None else log.outputs.get(INVENTORY),
@@ -319,20 +325,20 @@ class PulumiEngine:
         )
 
     def _read_back(self, program: Program) -> tuple[ExportedState | None, EngineError | None]:
-        """The state after an update, or why it cannot be read: one that succeeded stays one even then."""
-        # A turn of its own: this has to be known of an interrupted update too.
+        """The state after an update, or why it cannot be read; the update may have succeeded all the same."""
+        # An invocation of its own: an interrupted update is read back too.
         try:
-            return self._call_in(Turn(), program, SHORT, PREVIEW_GRACE).export(), None
+            return self._call_in(Invocation(), program, SHORT, PREVIEW_GRACE).export(), None
         except EngineError as error:
             return None, error
 
     # -- locks and orphans -------------------------------------------------------------------------
 
     def _free_dead_locks(self, call: Call) -> int:
-        """Remove the locks whose owners are proven dead, and say how many; only in a file backend.
+        """Remove the locks whose owners are proven dead, in a file backend; returns how many there were.
 
         Raises:
-            StackLockedError: there are others.
+            StackLockedError: there are locks of other owners.
         """
         backend = file_backend(self._settings.backend_url)
         if backend is None:
@@ -344,10 +350,10 @@ class PulumiEngine:
             raise locked((lock for lock in locks if lock not in dead), call.stack)
         return len(dead)
 
-    def _freed_told_locks(self, call: Call, finished: Finished) -> bool:
-        """Whether an update met only locks whose owners are proven dead, and they are gone now."""
-        locks = told_locks(finished.stderr)
-        if finished.code in {0, None} or not locks or file_backend(self._settings.backend_url) is not None:
+    def _freed_named_locks(self, call: Call, ended: Finished) -> bool:
+        """Remove the locks that stopped an update, if all owners are proven dead; returns whether it did."""
+        locks = named_locks(ended.stderr)
+        if ended.code in {0, None} or not locks or file_backend(self._settings.backend_url) is not None:
             return False
         if not all(proven_dead(lock, self._processes) for lock in locks):
             return False
@@ -357,39 +363,47 @@ class PulumiEngine:
     def _end_orphan(self, left: ProcessMark, program: Program) -> list[str]:
         alive = self._processes.alive(left)
         if alive is None:
-            # Of another host; if it still works, its lock says so.
+            # On another host; if it still runs, its lock is still there.
             return []
         found = []
         if alive:
-            self._ask_and_wait(left, program.work)
+            self._interrupt_and_wait(left, program.work)
             if self._processes.alive(left):
                 raise StackLockedError(
                     f"the engine of the last update still runs as process {left.pid}",
                     where=f"stack {program.stack}",
-                    hint=f"wait for it; it was asked to stop. Look at it with `ps -fp {left.pid}`",
+                    hint=f"wait until it ends, it was asked to stop; find it with `ps -fp {left.pid}`",
                 )
             found.append("stopped its engine, which was still running")
         if left.boot == self._processes.mark().boot:
             orphans = kill_orphans(self._processes, left.pid, self._settings.home)
             if orphans:
-                found.append(f"ended {orphans} processes that its engine had left")
+                found.append(f"killed {orphans} processes that its engine had left")
         return found
 
-    def _ask_and_wait(self, left: ProcessMark, work: Path) -> None:
-        """One SIGINT, unless it had one, and the time to end the operation under way."""
+    def _interrupt_and_wait(self, left: ProcessMark, work: Path) -> None:
+        """Send one SIGINT, unless it got one before, and wait for the resource operation under way."""
         try:
             pidfd = os.pidfd_open(left.pid)
         except ProcessLookupError:
             return
         try:
-            # Asked again: only now can the id no more be given to another process.
+            # Checked again: from here on the ID cannot be given to another process.
             if self._processes.alive(left):
-                if not was_asked(work, left.pid):
-                    note_asked(work, left.pid)
+                if not was_stopped(work, left.pid):
+                    note_stop(work, left.pid)
                     signal.pidfd_send_signal(pidfd, signal.SIGINT)
                 select.select([pidfd], [], [], self._grace.total_seconds())
         finally:
             os.close(pidfd)
+
+
+def _executable(seen: Mapping[str, str]) -> Path:
+    """The engine, by the PATH that it sees itself."""
+    executable = shutil.which("pulumi", path=seen.get("PATH", os.defpath))
+    if executable is None:
+        raise EngineMissingError("cannot find the engine: there is no `pulumi` on PATH", hint=DOCTOR)
+    return Path(executable)
 
 
 def _is_missing(error: EngineError) -> bool:

@@ -1,4 +1,4 @@
-"""What the engine and the program see of the operator's environment, and the engine's own home."""
+"""The environment variables of the engine and the program, and the engine's home."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ ALLOWED = frozenset(
         "RONRON_SNAPSHOT_TIMEOUT",
     }
 )
-"""Variables that pass by themselves: where things are, words and time, the way out, trust.
+"""Variables that are always passed on: paths, language and time zone, proxies, certificates.
 
-Everything else has to be named in the settings. Tokens of the reconciler are never among them.
+Every other one has to be named in the settings. Tokens of the reconciler are never among them.
 """
 
 SET = {
     "PULUMI_SKIP_UPDATE_CHECK": "true",
-    # `--event-log` is one of the flags that this shows.
+    # It enables flags such as `--event-log`.
     "PULUMI_DEBUG_COMMANDS": "true",
     # A stack file without a salt takes that of the state. Otherwise every throw-away checkout would get
-    # a salt of its own, and the state be encrypted anew under it (pulumi/pulumi#16412).
+    # a salt of its own, and the state would be encrypted again with it (pulumi/pulumi#16412).
     "PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER": "true",
     "NO_COLOR": "1",
     # Nothing is written into a checkout.
     "PYTHONDONTWRITEBYTECODE": "1",
-    # What the program prints before it dies must not stay in its buffer.
+    # The last output of a program that dies must not stay in its buffer.
     "PYTHONUNBUFFERED": "1",
     "GIT_TERMINAL_PROMPT": "0",
 }
@@ -49,29 +49,30 @@ _LARGEST_PASSPHRASE = 64 * 1024
 
 
 REVISION = "RONRON_REVISION"
-"""The commit that is live before a preview or an update: the program's hooks say what a snapshot is of."""
+"""The commit that is live before a preview or an update: the program's hooks record it in a snapshot."""
 
 
-WITHOUT = "RONRON_WITHOUT"
-"""The machines that are left out of a preview or an update, with commas: the program asks them nothing."""
+EXCLUDE = "RONRON_EXCLUDE"
+"""The machines that are excluded from a preview or an update, with commas: the program does not contact
+them."""
 
 
 def environment(
     settings: EngineSettings,
     inherited: Mapping[str, str],
     running: str | None = None,
-    without: Iterable[str] = (),
+    excluded: Iterable[str] = (),
 ) -> dict[str, str]:
-    """The whole environment of the engine; the program gets the same.
+    """All environment variables of the engine; the program gets the same.
 
-    Where we run from a virtual environment that is not activated, its directory goes first on PATH: the
-    Python language host takes the first `python3` that it finds, and that one has the SDK.
+    Where Ronron runs from a virtual environment that is not activated, its directory is put first on PATH:
+    the Python language host takes the first `python3`, and that one has the SDK if it is installed there.
 
     Args:
         settings: the engine's.
         inherited: the reconciler's own environment.
-        running: the commit that is live before, where anybody knows; see `REVISION`.
-        without: names of the machines that are left out; see `WITHOUT`.
+        running: the commit that is live before, or None where it is unknown; see `REVISION`.
+        excluded: names of the excluded machines; see `EXCLUDE`.
     """
     allowed = ALLOWED | set(settings.pass_environment)
     chosen = {name: value for name, value in inherited.items() if name in allowed}
@@ -80,8 +81,8 @@ def environment(
     chosen |= SET
     if running is not None:
         chosen[REVISION] = running
-    if left_out := ",".join(without):
-        chosen[WITHOUT] = left_out
+    if names := ",".join(excluded):
+        chosen[EXCLUDE] = names
     chosen["PULUMI_HOME"] = str(settings.home)
     chosen["PULUMI_BACKEND_URL"] = settings.backend_url
     if settings.passphrase is not None:
@@ -92,10 +93,10 @@ def environment(
 
 
 def secrets(settings: EngineSettings, environment: Mapping[str, str]) -> frozenset[str]:
-    """Values that must never be seen in a message.
+    """Values that no message may show.
 
     Raises:
-        PassphraseError: the passphrase's file cannot be read.
+        PassphraseError: the file with the passphrase cannot be read.
     """
     found = {value for name, value in environment.items() if _SECRET_NAME.search(name) and name not in SET}
     if settings.passphrase_file is not None:
@@ -116,11 +117,11 @@ def secrets(settings: EngineSettings, environment: Mapping[str, str]) -> frozens
 
 
 def prepare(settings: EngineSettings) -> None:
-    """Make the engine's home and, for a file backend, the directory of its state; both for us alone.
+    """Create the engine's home and, for a file backend, the directory of its state; only we can read them.
 
     Raises:
-        EngineError: they cannot be made.
-        EngineMissingError: the directory of plugins is not there.
+        EngineError: they cannot be created.
+        EngineMissingError: the directory of plugins is missing.
     """
     try:
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -131,9 +132,9 @@ def prepare(settings: EngineSettings) -> None:
             _link_plugins(settings.home / "plugins", settings.plugins)
     except OSError as error:
         raise EngineError(
-            f"cannot make a place for the engine: {error.strerror}",
+            f"cannot create the engine's directories: {error.strerror}",
             where=str(error.filename or settings.home),
-            hint="give yourself the right to write there, or name another state directory with RONRON_STATE",
+            hint="get write permission there, or name another state directory with RONRON_STATE",
         ) from error
 
 
@@ -150,7 +151,7 @@ def _link_plugins(link: Path, plugins: Path) -> None:
         raise EngineMissingError(
             "cannot find the directory of plugins",
             where=str(plugins),
-            hint="make it with `make setup`, or unset RONRON_PULUMI_PLUGINS to let Pulumi fetch its plugins",
+            hint="run `make setup`, or unset RONRON_PULUMI_PLUGINS to let Pulumi fetch its plugins",
         )
     if link.is_symlink():
         if link.readlink() == plugins:
@@ -173,6 +174,6 @@ def _link_plugins(link: Path, plugins: Path) -> None:
     try:
         link.symlink_to(plugins)
     except FileExistsError:
-        # Another process of ours was faster.
+        # Another process of ours created it meanwhile.
         if not link.is_symlink():
             raise

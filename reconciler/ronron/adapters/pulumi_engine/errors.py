@@ -1,8 +1,7 @@
-"""What the engine says when it fails, read into our tree of errors. Pure.
+"""Turns the messages of a failed engine into our errors. Pure.
 
-Most of its failures end with exit code 1, so its words tell them apart: those on the standard error for
-what stopped it before it ran the program, its diagnostics for the rest. All of them are English, and
-were seen with Pulumi 3.274.1 unless a comment says otherwise.
+Most failures have exit code 1, so the messages tell them apart: the standard error for failures before the
+program ran, the diagnostics for the rest. They were seen with Pulumi 3.274.1 unless a comment says otherwise.
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ronron.adapters.pulumi_engine.causes import engine_words, last_words, plain_cause, program_words
-from ronron.adapters.pulumi_engine.command import Finished
 from ronron.adapters.pulumi_engine.events import EventLog, belongs_to_pulumi
-from ronron.adapters.pulumi_engine.locks import locked, told_locks
+from ronron.adapters.pulumi_engine.finished import Finished
+from ronron.adapters.pulumi_engine.locks import locked, named_locks
 from ronron.adapters.pulumi_engine.remedies import DOCTOR, PROTECTED, remedy_for
 from ronron.core.errors import (
     EngineError,
@@ -24,7 +23,6 @@ from ronron.core.errors import (
     PassphraseError,
     PlanViolatedError,
     ProgramError,
-    StackLockedError,
     StackNotFoundError,
     UpdateFailedError,
 )
@@ -40,9 +38,20 @@ _AGAIN = "run `ronron update ENV` again"
 _NO_STACK = 6
 """Exit code. Source: pulumi sdk/go/common/util/cmdutil/exit.go."""
 
+_NOT_FOUND = re.compile(r"no stack named.*found")
+_LOCKED = re.compile(
+    r"\[409\] Conflict: Another update is currently in progress\.|the stack is currently locked by"
+)
+_DOES_NOT_COMPILE = re.compile(
+    r"Build FAILED\.|Unable to compile TypeScript|: syntax error:|: undefined:|panic: runtime error"
+    r"|failed with an unhandled exception|an unhandled error occurred:"
+)
+"""On the standard output. Source of these three: pulumi sdk/python/lib/pulumi/automation/errors.py,
+3.272.0."""
+
 
 class _Marker(NamedTuple):
-    """Words on the standard error of a command that stopped before the program ran."""
+    """A message on the standard error of a command that failed before the program ran."""
 
     words: re.Pattern[str]
     error: type[EngineError]
@@ -68,7 +77,7 @@ _MARKERS = (
         re.compile(r"failed to load checkpoint"),
         EngineError,
         "cannot read the stack's state: {words}",
-        "look at it with `pulumi stack export --stack {stack}`; put back its last backup, in a directory the "
+        "read it with `pulumi stack export --stack {stack}`; restore its last backup: in a file backend, the "
         "file of the same name that ends in `.bak`",
     ),
     _Marker(
@@ -95,7 +104,7 @@ _MARKERS = (
                    r"no Pulumi\.yaml project file found|project file .* (?:invalid|not found)"),
         ProgramError,
         "cannot read the project: {words}",
-        "mend that file; `ronron validate` checks it without the engine",
+        "correct that file; `ronron validate` checks it without the engine",
     ),
 )  # fmt: skip
 
@@ -108,9 +117,9 @@ _NO_PLUGIN = re.compile(
 _VIOLATES = re.compile(
     r"^resource (?:(?P<urn>urn:pulumi:\S.*?) )?violates plan|is not allowed by the plan: ", re.M
 )
-# Where a resource fails, the engine says this of every one whose turn did not come: it cancels itself
-# before it asks whether something went wrong (`Execute` in pkg/resource/deploy/deployment_executor.go of
-# Pulumi 3.274.1). So it is a cause only where there is no other.
+# Where a resource fails, the engine says this of every resource after it: it cancels itself before it checks
+# whether something failed (`Execute` in pkg/resource/deploy/deployment_executor.go of Pulumi 3.274.1). So it
+# is a cause only where there is no other.
 _NEVER_CAME = re.compile(
     r"^expected resource operations for (?P<urn>urn:pulumi:\S.*?) but none were seen", re.M
 )
@@ -130,7 +139,7 @@ _VERBS = {
 def explain(
     finished: Finished, log: EventLog, stack: str, secrets: Iterable[str] = (), directory: str = ""
 ) -> EngineError:
-    """Why a command of the engine did not do what it should.
+    """The error for a command of the engine that failed.
 
     Args:
         finished: the command.
@@ -140,8 +149,8 @@ def explain(
         directory: of the program; a throw-away one, so it is left out of messages.
 
     Returns:
-        What to raise. The words of failed resources come before those of the program: where an update
-        fails the engine interrupts the program, whose own complaint then says nothing of the cause.
+        What to raise. Errors of resources come before those of the program: where an update fails, the
+        engine interrupts the program, whose own error then does not name the cause.
     """
     known = tuple(secrets)
     error = (
@@ -160,7 +169,7 @@ def explain(
         where=error.where or f"stack {stack}",
     )
     clean.retryable = error.retryable
-    clean.add_note(f"all that the engine said: {finished.log}.out and .err")
+    clean.add_note(f"full output of the engine: {finished.log}.out and .err")
     return clean
 
 
@@ -172,14 +181,14 @@ def _stopped(finished: Finished, log: EventLog) -> EngineError | None:
     what = f"pulumi {finished.command}"
     if finished.timed_out:
         return EngineTimeoutError(
-            f"{what} did not end before its deadline and was stopped",
-            hint="look whether a machine or a registry is slow; if it only needs longer, "
+            f"{what} timed out and was stopped",
+            hint="check whether a machine or a registry is slow; if it only needs longer, "
             f"`export RONRON_{'UPDATE' if finished.command == 'up' else 'PREVIEW'}_DEADLINE=2h`",
         )
     if finished.interrupted:
-        return EngineInterruptedError(f"{what} was asked to stop, and stopped", hint=_AGAIN)
+        return EngineInterruptedError(f"{what} was interrupted", hint=_AGAIN)
     if log.result == "canceled" or "update canceled" in finished.stderr:
-        return EngineInterruptedError(f"somebody else stopped {what}", hint=_AGAIN)
+        return EngineInterruptedError(f"{what} was canceled by another process", hint=_AGAIN)
     return None
 
 
@@ -192,26 +201,26 @@ def _violated(log: EventLog, words: re.Pattern[str]) -> EngineError | None:
     )
     if not urns:
         return None
-    # What follows in the engine's own line are values of properties.
+    # The rest of the engine's line has values of properties.
     names = [_named(Change(urn=urn, operation=Operation.UNKNOWN)) for urn in urns]
     done = [change for change in log.done if change.operation is not Operation.SAME]
-    before = f"; {len(done)} changes of the plan were made before" if done else ""
+    before = f"; {len(done)} changes of the plan were carried out before" if done else ""
     return PlanViolatedError(
-        f"the update would do something else than was previewed, at {', '.join(names)}{before}",
-        hint=f"the world or the program has changed since: {_AGAIN}",
+        f"the update would violate the plan at {', '.join(names)}{before}",
+        hint=f"the resources or the program have changed since the preview: {_AGAIN}",
     )
 
 
 def _before_the_program(finished: Finished, stack: str) -> EngineError | None:
     said = finished.stderr
-    cls = _class_of(finished)
-    if cls is StackLockedError:
-        return locked(told_locks(said), stack)
-    if finished.code == _NO_STACK or cls is StackNotFoundError:
+    missing = bool(_NOT_FOUND.search(said))
+    if not missing and _LOCKED.search(said):
+        return locked(named_locks(said), stack)
+    if finished.code == _NO_STACK or missing:
         return StackNotFoundError(
             "cannot find the stack in the backend",
-            hint="check its name and PULUMI_BACKEND_URL with `pulumi stack ls`; that of a new environment is "
-            "made by itself with `create_stack: true` in its policy",
+            hint="check its name and PULUMI_BACKEND_URL with `pulumi stack ls`; for a new environment, set "
+            "`create_stack: true` in its policy",
         )
     for marker in _MARKERS:
         if marker.words.search(said):
@@ -244,7 +253,7 @@ def _failed_resources(finished: Finished, log: EventLog, stack: str) -> EngineEr
     lines = []
     for urn, words in causes.items():
         change = failed.get(urn, Change(urn=urn, operation=Operation.UNKNOWN))
-        cause = "; ".join(dict.fromkeys(word for word in words if word)) or "it did not say why"
+        cause = "; ".join(dict.fromkeys(word for word in words if word)) or "no reason was given"
         verb = _VERBS.get(change.operation, "work on")
         if PROTECTED.search(cause):
             verb, cause = "replace" if "unable to replace" in cause else "delete", "it is protected"
@@ -257,8 +266,8 @@ def _failed_resources(finished: Finished, log: EventLog, stack: str) -> EngineEr
         "\n".join(shown),
         hint=remedy.hint
         if remedy
-        else f"mend what it says, then {_AGAIN}"
-        + ("; what was done before it is in the state" if updating else ""),
+        else f"fix the cause, then {_AGAIN}"
+        + ("; what was done before the failure is in the state" if updating else ""),
     )
     error.retryable = remedy is not None and remedy.retryable
     return error
@@ -271,29 +280,22 @@ def _failed_program(log: EventLog) -> EngineError | None:
     return ProgramError(
         said.message,
         where=said.where,
-        hint="mend the program or its stack file, and try it with `pulumi preview` in a clone",
+        hint="correct the program or its stack file, and try it with `pulumi preview` in a clone",
     )
 
 
 def _unknown(finished: Finished) -> EngineError:
-    hint = f"read all that it said with `less {finished.log}.err {finished.log}.out`"
+    hint = f"read its full output with `less {finished.log}.err {finished.log}.out`"
     if finished.code is not None and finished.code < 0:
         error = EngineError(f"pulumi {finished.command} was killed by signal {-finished.code}", hint=hint)
-        # By somebody, or for want of memory: neither is about the revision.
+        # By a person, or for lack of memory: neither is about the revision.
         error.retryable = True
         return error
-    words = (
-        plain_cause(engine_words(finished.stderr)) or last_words(finished.stdout).message or "it said nothing"
-    )
-    return _class_of(finished)(
+    words = plain_cause(engine_words(finished.stderr)) or last_words(finished.stdout).message or "no output"
+    kind = ProgramError if _DOES_NOT_COMPILE.search(finished.stdout) else EngineError
+    return kind(
         f"pulumi {finished.command} ended with {finished.code}: {shorten(words, _LONGEST_CAUSE)}", hint=hint
     )
-
-
-def _class_of(finished: Finished) -> type[EngineError]:
-    from ronron.adapters.pulumi_engine.automation import class_of
-
-    return class_of(finished)
 
 
 def _named(change: Change) -> str:

@@ -1,7 +1,7 @@
-"""The engine's event log, read into changes and diagnostics. Pure, but for the reading of the file.
+"""Reads the engine's event log into changes and diagnostics. Pure, except for `read_events`.
 
-One JSON object a line, of which exactly one key besides `sequence` and `timestamp` says what it is.
-Source: pulumi sdk/go/common/apitype/events.go, 3.274.1. Property values are never kept.
+One JSON object a line, in which exactly one key besides `sequence` and `timestamp` names the event.
+Source: pulumi sdk/go/common/apitype/events.go, 3.274.1. Property values are dropped.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ronron.core.model import Change, Operation
 
 STACK_TYPE = "pulumi:pulumi:Stack"
 LONGEST_LINE = 64 * 1024 * 1024
-"""Bytes. An event holds a resource's inputs and outputs, large files among them."""
+"""Bytes. An event contains a resource's inputs and outputs, large files among them."""
 
 _STATES = ("old", "new")
 _QUIET_EVENTS = frozenset(
@@ -34,12 +34,12 @@ _SECRET = "4dabf18193072939515e22adb298388d"  # noqa: S105 - Pulumi's own mark o
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """What the engine, a provider or the program said.
+    """A message of the engine, a provider or the program.
 
     Args:
         severity: debug, info, info#err, warning or error.
-        message: as it was said.
-        urn: the resource that it is about; empty for the program or the engine itself.
+        message: unchanged.
+        urn: of its resource; empty for the program or the engine itself.
     """
 
     severity: str
@@ -49,29 +49,25 @@ class Diagnostic:
 
 @dataclass(frozen=True)
 class EventLog:
-    """What one preview or update told.
+    """The events of one preview or update.
 
     Args:
-        planned: every step that was begun, in order; all of them, for a preview.
-        done: those of them that came to their end.
-        failed: those that failed.
+        planned: every step that began, in order; for a preview, all steps.
+        done: the steps that ended.
+        failed: the steps that failed.
         diagnostics: in order.
-        before: how many resources the stack had, as far as the steps tell.
-        outputs: the stack's outputs after it, secrets left out.
-        ended: whether it came to its end, and did not break off.
-        result: the engine's own word for the end: succeeded, failed or canceled; empty where it said none.
-        broken: lines that are no event, but for one that was cut off at the end.
+        outputs: the stack's outputs after it, without secrets.
+        ended: whether the log is complete.
+        result: the engine's own word for the end: succeeded, failed or canceled; empty where there is none.
     """
 
     planned: tuple[Change, ...] = ()
     done: tuple[Change, ...] = ()
     failed: tuple[Change, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
-    before: int = 0
     outputs: Mapping[str, object] = field(default_factory=dict)
     ended: bool = False
     result: str = ""
-    broken: int = 0
 
 
 def read_events(path: Path) -> EventLog:
@@ -84,11 +80,11 @@ def read_events(path: Path) -> EventLog:
 
 
 def parse_events(lines: Iterable[str]) -> EventLog:
-    """The event log in its lines, each with its line feed; a last one without one was cut off."""
+    """The event log in lines, each with its line feed; a last line without one is incomplete."""
     reading = _Reading()
     cut = False
     for line in lines:
-        # Only the very last one can have been cut off by the engine's death.
+        # Only the last line can be incomplete because the engine died.
         reading.broken += cut
         cut = False
         try:
@@ -105,15 +101,15 @@ def parse_events(lines: Iterable[str]) -> EventLog:
 
 
 def belongs_to_pulumi(type_: str) -> bool:
-    """Whether a resource type is bookkeeping of the engine itself: the stack, or a provider."""
+    """Whether a resource type is the engine's own: the stack, or a provider."""
     return type_ == STACK_TYPE or type_.startswith("pulumi:providers:")
 
 
 def public_outputs(outputs: object) -> dict[str, object]:
-    """Outputs by name, without those that are secret or hold a secret anywhere."""
+    """Outputs by name, without those that contain a secret at any depth."""
     if not isinstance(outputs, dict):
         return {}
-    return {str(name): value for name, value in outputs.items() if not _holds(value, secret=True)}
+    return {str(name): value for name, value in outputs.items() if not _contains(value, secret=True)}
 
 
 class _Reading:
@@ -121,7 +117,6 @@ class _Reading:
         self.broken = 0
         self._parents: dict[str, str] = {}
         self._custom: dict[str, bool] = {}
-        self._old: set[str] = set()
         self._begun: list[tuple[str, Operation, str, tuple[str, ...]]] = []
         self._ended: set[tuple[str, str]] = set()
         self._failed: list[tuple[str, str]] = []
@@ -166,8 +161,6 @@ class _Reading:
             if isinstance(state, dict):
                 self._parents[urn] = _text(state, "parent")
                 self._custom[urn] = bool(state.get("custom", False))
-        if isinstance(step.get("old"), dict) and not belongs_to_pulumi(_text(step, "type")):
-            self._old.add(urn)
         return urn
 
     def _begin(self, step: dict[str, object]) -> None:
@@ -185,7 +178,7 @@ class _Reading:
                 sorted(
                     name
                     for name in {*new, *old}
-                    if new.get(name) != old.get(name) and not _holds(new.get(name), secret=False)
+                    if new.get(name) != old.get(name) and not _contains(new.get(name), secret=False)
                 )
             )
 
@@ -202,22 +195,20 @@ class _Reading:
                 for failed in dict.fromkeys(self._failed)
             ),
             diagnostics=tuple(self._diagnostics),
-            before=len(self._old),
             outputs=self._outputs,
             ended=self._ended_at_all,
             result=self._result,
-            broken=self.broken,
         )
 
     def _is_done(self, urn: str, word: str) -> bool:
-        # A component ends only where it registers outputs, and not all do.
+        # A component has an end event only where it registers outputs, and not all do.
         at_its_end = (urn, word) in self._ended or not self._custom.get(urn, True)
         return at_its_end and (urn, word) not in self._failed
 
     def _change(self, urn: str, operation: Operation, word: str, properties: tuple[str, ...]) -> Change:
         if operation is Operation.SAME and urn.split("::")[2:3] == [STACK_TYPE] and self._changed_outputs:
-            # The engine calls the stack itself the same even where its outputs, and so the inventory,
-            # will be others; without an update nobody would ever see the new ones.
+            # The engine reports the stack itself as the same even where its outputs, and so the inventory,
+            # change; without an update nobody would see the new ones.
             operation, properties = Operation.UPDATE, self._changed_outputs
         return Change(
             urn=urn,
@@ -237,7 +228,7 @@ class _Reading:
         return tuple(found)
 
     def _unreadable(self) -> tuple[Change, ...]:
-        # Nobody knows what stood there, so a person has to look.
+        # It is unknown what the line was, so a person has to check.
         if not self.broken:
             return ()
         word = "unreadable event"
@@ -252,19 +243,19 @@ def _operation(word: str) -> tuple[Operation, str]:
 
 
 def _properties(step: dict[str, object]) -> tuple[str, ...]:
-    """Names at the top of the paths that differ: below them may stand keys of the user's own."""
+    """The first names of the paths that differ: further names may be keys of the user."""
     detailed, plain = step.get("detailedDiff"), step.get("diffs")
     paths = detailed if isinstance(detailed, dict) and detailed else plain if isinstance(plain, list) else ()
-    told = tuple(dict.fromkeys(re.split(r"[.\[]", str(path), maxsplit=1)[0] for path in paths))
-    return told or _differing(step)
+    named = tuple(dict.fromkeys(re.split(r"[.\[]", str(path), maxsplit=1)[0] for path in paths))
+    return named or _differing(step)
 
 
 def _differing(step: dict[str, object]) -> tuple[str, ...]:
-    """Names of inputs that differ, for providers that do not say which; secrets look all the same here."""
+    """Names of inputs that differ, for providers that do not name them; secrets cannot be compared here."""
     if step.get("op") == Operation.SAME.value or not all(isinstance(step.get(key), dict) for key in _STATES):
         return ()
     old, new = (_inside(step, key, "inputs") for key in _STATES)
-    # What begins with two underscores is the engine's own.
+    # Names with two underscores in front are the engine's own.
     names = (name for name in {**old, **new} if not name.startswith("__"))
     return tuple(name for name in names if old.get(name) != new.get(name))
 
@@ -275,13 +266,15 @@ def _inside(step: dict[str, object], key: str, what: str) -> dict[str, object]:
     return inside if isinstance(inside, dict) else {}
 
 
-def _holds(value: object, *, secret: bool) -> bool:
-    """Whether a secret, or an output that is not known yet, is in a value, at any depth."""
+def _contains(value: object, *, secret: bool) -> bool:
+    """Whether a value contains a secret, or an output that is not known yet, at any depth."""
     match value:
         case dict():
-            return (secret and _SECRET in value) or any(_holds(one, secret=secret) for one in value.values())
+            return (secret and _SECRET in value) or any(
+                _contains(one, secret=secret) for one in value.values()
+            )
         case list():
-            return any(_holds(one, secret=secret) for one in value)
+            return any(_contains(one, secret=secret) for one in value)
         case str():
             return not secret and value == _UNKNOWN
         case _:

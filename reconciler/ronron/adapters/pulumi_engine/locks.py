@@ -1,4 +1,4 @@
-"""Locks of Pulumi's own backends: who holds one, and whether that process is proven dead."""
+"""Locks of Pulumi's own backends: who owns one, and whether that process is proven dead."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Lock:
     """A lock, as its owner wrote it.
 
     Args:
-        pid, host, user: whose it is.
-        since: RFC 3339, as it stands there.
+        pid, host, user: its owner.
+        since: RFC 3339, as written.
         file: the lock itself, for a file backend.
     """
 
@@ -40,7 +40,7 @@ def file_locks(backend: Path, project: str, stack: str) -> tuple[Lock, ...]:
 
     Source: pulumi pkg/backend/diy/lock.go, 3.274.1: one JSON file for each, below
     `.pulumi/locks/organization/<project>/<stack>`, or `.pulumi/locks/<stack>` in an old state directory.
-    One that cannot be read counts as held by somebody unknown.
+    A file that cannot be read counts as a lock of an unknown owner.
     """
     top = backend / ".pulumi" / "locks"
     name = stack.rpartition("/")[2]
@@ -49,7 +49,7 @@ def file_locks(backend: Path, project: str, stack: str) -> tuple[Lock, ...]:
     return tuple(lock for lock in map(_read, files) if lock is not None)
 
 
-def told_locks(text: str) -> tuple[Lock, ...]:
+def named_locks(text: str) -> tuple[Lock, ...]:
     """The locks that the engine names when it refuses to start."""
     return tuple(
         Lock(pid=int(found["pid"]), host=found["host"], user=found["user"], since=found["since"])
@@ -58,9 +58,9 @@ def told_locks(text: str) -> tuple[Lock, ...]:
 
 
 def proven_dead(lock: Lock, processes: Processes) -> bool:
-    """Whether the owner of a lock is certainly dead: it was of this host, and no engine runs under its id.
+    """Whether the owner of a lock is certainly dead: it ran on this host, and no engine runs under its ID.
 
-    A lock tells no start time, so an id that is an engine again proves nothing.
+    A lock has no start time, so an engine that runs under the same ID proves nothing.
     """
     if lock.host != processes.mark().host:
         return False
@@ -69,17 +69,17 @@ def proven_dead(lock: Lock, processes: Processes) -> bool:
 
 
 def free(locks: Iterable[Lock]) -> None:
-    """Remove locks of a file backend, these and no other: `pulumi cancel` removes all that there are."""
+    """Remove these locks of a file backend and no others; `pulumi cancel` would remove all."""
     for lock in locks:
         if lock.file is not None:
-            # The backend writes attributes beside each of its files.
+            # The backend writes an attributes file beside each of its files.
             for file in (lock.file, lock.file.with_name(f"{lock.file.name}.attrs")):
                 with suppress(FileNotFoundError):
                     file.unlink()
 
 
 def locked(locks: Iterable[Lock], stack: str) -> StackLockedError:
-    """The error that names who holds the stack."""
+    """The error that names the owners of the locks."""
     found = list(locks)
     owners = ", ".join(f"{one.user}@{one.host} (process {one.pid}) since {one.since}" for one in found)
     return StackLockedError(
@@ -101,7 +101,7 @@ def _read(file: Path) -> Lock | None:
             file=file,
         )
     except FileNotFoundError:
-        # Its owner took it away while we looked.
+        # Its owner removed it meanwhile.
         return None
     except (OSError, ValueError, KeyError, TypeError):
         return Lock(pid=0, host="an unknown host", user="somebody", since="an unknown time", file=file)

@@ -12,7 +12,7 @@ from ronron.ports import Program
 
 
 def version_in(plan: Path) -> str | None:
-    """The version of the engine that made a plan; asking the engine itself would be one start more."""
+    """The version of the engine that made a plan; running `pulumi version` would be one more start."""
     try:
         document = json.loads(plan.read_text(errors="replace"))
         return str(document["manifest"]["version"]).removeprefix("v")
@@ -21,18 +21,18 @@ def version_in(plan: Path) -> str | None:
 
 
 def own_plan(program: Program, preview: Preview) -> Path:
-    """The plan of a preview, if it is one of this program.
+    """The plan of a preview of this program.
 
     Raises:
-        PlanViolatedError: it is of another commit, or changed since.
+        PlanViolatedError: the preview is of another commit, or the plan changed since.
     """
     version = version_in(preview.plan) if preview.plan is not None else None
     if preview.plan is not None and version is not None:
-        made = identity(program.revision.commit, program.digest, version, preview.changes, program.without)
+        made = identity(program.revision.commit, program.digest, version, preview.changes, program.excluded)
         if made == preview.identity:
             return preview.plan
     raise PlanViolatedError(
         f"the preview is not one of {program.revision.short} as it is now, or its plan is gone",
         where=f"stack {program.stack}",
-        hint="preview again",
+        hint="run the preview again",
     )

@@ -1,4 +1,4 @@
-"""What a program says of its own surroundings, read out of the engine's diagnostics. Pure."""
+"""Reads the results of a program's own checks from the engine's diagnostics. Pure."""
 
 from __future__ import annotations
 
@@ -9,50 +9,50 @@ from pydantic import ValidationError
 
 from ronron.adapters.pulumi_engine.events import EventLog
 from ronron.core.redact import redact, shorten
-from ronron.core.status import Finding
+from ronron.core.status import CheckResult
 
-EXAMINE = "RONRON_EXAMINE"
-"""Set to 1, it asks the program to look, say what it finds and make nothing. One that knows nothing of it is
-simply previewed."""
+CHECK = "RONRON_CHECK"
+"""Set to 1, it asks the program to run its checks, print the results and declare no resources. A program that
+does not know it is previewed."""
 
-_PREFIX = "examination: "
+_PREFIX = "ronron check: "
 _LONGEST = 1000
-"""Characters of each part of a finding: about half a screen."""
+"""Characters of each part of a result: about half a screen."""
 _MOST = 500
 
 
-def findings_in(log: EventLog, secrets: Iterable[str]) -> tuple[Finding, ...]:
-    """Each finding that a program told: `examination: {"name": ..., "good": ..., ...}`, in order.
+def results_in(log: EventLog, secrets: Iterable[str]) -> tuple[CheckResult, ...]:
+    """The results that a program printed, each as `ronron check: {"name": ..., "good": ..., ...}`.
 
     Args:
         log: of a preview.
-        secrets: values that no finding may show.
+        secrets: values that no result may show.
     """
     known = tuple(secrets)
-    said = (
+    texts = (
         one.message.strip().removeprefix(_PREFIX)
         for one in log.diagnostics
         if one.severity == "info" and one.message.strip().startswith(_PREFIX)
     )
-    return tuple(dict.fromkeys(_finding(text, known) for text in said))[:_MOST]
+    return tuple(dict.fromkeys(_result(text, known) for text in texts))[:_MOST]
 
 
-def _finding(text: str, secrets: tuple[str, ...]) -> Finding:
+def _result(text: str, secrets: tuple[str, ...]) -> CheckResult:
     try:
-        told = json.loads(text)
-        found = Finding(
-            name=told["name"],
-            good=told["good"],
-            version=told.get("version") or None,
-            origin=told.get("origin", ""),
-            remedy=told.get("remedy", ""),
+        printed = json.loads(text)
+        found = CheckResult(
+            name=printed["name"],
+            good=printed["good"],
+            version=printed.get("version") or None,
+            origin=printed.get("origin", ""),
+            remedy=printed.get("remedy", ""),
         )
     except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
-        return Finding(
-            name="examination",
+        return CheckResult(
+            name="check",
             good=False,
-            origin=f"the program told something that is no finding: {shorten(redact(text, secrets), 200)}",
-            remedy="let it tell name, good, version, origin and remedy",
+            origin=f"the program printed an invalid result: {shorten(redact(text, secrets), 200)}",
+            remedy="print a JSON object with name, good, version, origin and remedy",
         )
     return found.with_(
         name=_clean(found.name, secrets),

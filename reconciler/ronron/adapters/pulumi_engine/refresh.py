@@ -1,8 +1,8 @@
-"""Mends what an update left half-made: the engine looks at it again, so that the next update does the rest.
+"""Refreshes resources with init errors, so that the next update finishes them.
 
-A resource whose creation or update failed half-way stays in the state with the errors of that and with the
-outputs that were wished for. The next update sends it once more, but with nothing that differs, and then
-forgets the errors. A refresh reads what is really there, as Pulumi means it to be done.
+A resource whose creation or update failed half-way stays in the state with its init errors and with the
+outputs that were wanted. The next update would not see a difference, and would then forget the errors. A
+refresh reads the real resource into the state, as Pulumi recommends.
 """
 
 from __future__ import annotations
@@ -12,28 +12,27 @@ from ronron.adapters.pulumi_engine.state import ExportedState
 from ronron.core.errors import EngineError, UpdateFailedError
 
 
-def mend(call: Call, exported: ExportedState) -> tuple[str, ...]:
-    """Look again at what is half-made, and at nothing else; gives the names.
+def refresh_init_errors(call: Call, exported: ExportedState) -> tuple[str, ...]:
+    """Refresh the resources with init errors, and no others; returns their names.
 
-    What belongs to a machine that the program does without stays as it is: whoever would be asked may be
-    gone with it.
+    Resources of excluded machines stay as they are: their provider may be unreachable too.
 
     Args:
-        call: on the stack; no other engine has it locked.
+        call: on the stack, which no other engine has locked.
         exported: its state.
 
     Raises:
-        UpdateFailedError: it cannot be looked at.
+        UpdateFailedError: a resource cannot be refreshed.
         EngineError: the engine failed.
     """
-    found = exported.half_made(but_on=call.program.without)
+    found = exported.init_errors(but_on=call.program.excluded)
     if not found:
         return ()
     finished, log = call.refresh(found)
     if finished.code != 0 or log.result not in {"", "succeeded"}:
         error = call.error(finished, log)
         if type(error) is EngineError:
-            # What refused is a resource, of which the engine speaks as in any update.
+            # A resource failed, and the engine reports it as in any update.
             raise UpdateFailedError(error.message, where=error.where, hint=error.hint)
         raise error
     return tuple(sorted(urn.rpartition("::")[2] for urn in found))

@@ -1,32 +1,32 @@
-"""Causes that providers and the engine tell in their own words, and what helps against each. Pure."""
+"""Known causes in the messages of providers and the engine, each with its fix. Pure."""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
 
-DOCTOR = "run `ronron doctor`, which says what is missing and how to get it"
+DOCTOR = "run `ronron doctor`: it names what is missing and how to get it"
 
 PROTECTED = re.compile(r"cannot be deleted\W+because it is protected|currently marked for protection")
 """Source: pulumi pkg/resource/deploy/step_generator.go, 3.274.1."""
 
 
 class Remedy(NamedTuple):
-    """What helps against a cause, and whether time alone may."""
+    """The fix of a cause, and whether it may go away by itself."""
 
     hint: str
     retryable: bool
 
 
 class _Known(NamedTuple):
-    """A cause and its remedy.
+    """A known cause and its fix.
 
     Args:
-        words: how the cause is recognised.
-        hint: the remedy; `{stack}` and `{named}` are filled in.
+        words: found in the message.
+        hint: the fix; `{stack}` and `{named}` are filled in.
         retryable: whether it may go away by itself.
         named: finds what the hint names, as its only group.
-        otherwise: the name where none was found.
+        otherwise: the name where none is found.
     """
 
     words: re.Pattern[str]
@@ -39,7 +39,7 @@ class _Known(NamedTuple):
 _KNOWN = (
     _Known(
         PROTECTED,
-        "put it back as it was; only if it is to go for good, let go of it with "
+        "declare it again as it was; to remove it for good, unprotect it with "
         "`pulumi state unprotect --stack {stack} '{named}'`, then update again",
         retryable=False,
         named=re.compile(r"resource \"(urn:pulumi:[^\"]+)\""),
@@ -55,10 +55,10 @@ _KNOWN = (
     ),
     _Known(
         re.compile(r"permission denied while trying to connect to the docker", re.I),
-        "give the user that runs Ronron the right to use Docker: `sudo usermod -aG docker USER`",
+        "allow the user that runs Ronron to use Docker: `sudo usermod -aG docker USER`",
         retryable=False,
     ),
-    # Before the unreachable machine: a registry that does not answer is no machine of ours.
+    # Before the unreachable machine: an unreachable registry is not one of our machines.
     _Known(
         re.compile(
             r"pull access denied|manifest (?:for \S+ )?(?:unknown|not found)|repository does not exist|"
@@ -78,9 +78,9 @@ _KNOWN = (
             r"connection (?:refused|timed out)|i/o timeout",
             re.I,
         ),
-        "see that the machine is up and Docker answers on it, with `docker --host {named} info`",
+        "check that the machine is up and its Docker answers: `docker --host {named} info`",
         retryable=True,
-        # One with a user in it would be shown without, and then be no address.
+        # An address with a user would be shown without it, and then be wrong.
         named=re.compile(r"make sure that ([^\s@]+) is reachable"),
         otherwise="ADDRESS",
     ),
@@ -98,10 +98,10 @@ _KNOWN = (
 
 
 def remedy_for(text: str, stack: str) -> Remedy | None:
-    """The remedy of the first cause that is known; None where none is.
+    """The fix of the first known cause; None where there is none.
 
     Args:
-        text: what was said.
+        text: the message.
         stack: the stack's name, for commands.
     """
     known = next((one for one in _KNOWN if one.words.search(text)), None)

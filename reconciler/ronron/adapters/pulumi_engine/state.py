@@ -1,4 +1,4 @@
-"""An exported state, read into what the reconciler asks of it. Pure."""
+"""Reads an exported state. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ronron.core.errors import EngineError
 from ronron.core.model import DELETING, Change, Operation, StackState
 
 INVENTORY = "inventory"
-"""The one stack output that is read."""
+"""The stack output that is read."""
 
 _PROVIDERS = "pulumi:providers:"
 
@@ -20,10 +20,10 @@ _CREATING = frozenset({Operation.CREATE, Operation.CREATE_REPLACEMENT, Operation
 class ExportedState:
     """What `pulumi stack export` gives: a versioned JSON document around one `deployment`.
 
-    Secrets in it are ciphertext; nothing here opens them.
+    Secrets in it stay encrypted.
 
     Raises:
-        EngineError: it is no such document.
+        EngineError: it is not such a document.
     """
 
     def __init__(self, text: str) -> None:
@@ -35,16 +35,13 @@ class ExportedState:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise EngineError(
                 "cannot read the exported state",
-                hint="look at it with `pulumi stack export`",
+                hint="read it with `pulumi stack export`",
             ) from error
 
     def stack(self) -> StackState:
-        """What the port tells of it."""
+        """The state as the port gives it."""
         return StackState(
             exists=True,
-            resources=sum(
-                not _is_leaving(one) and not belongs_to_pulumi(_type(one)) for one in self._resources
-            ),
             pending=tuple(
                 f"{one.get('type') or 'unknown'} {_urn(one.get('resource'))}" for one in self._pending
             ),
@@ -53,15 +50,15 @@ class ExportedState:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing in it but Pulumi's own."""
+        """Whether it has no resources but Pulumi's own."""
         return not self._pending and all(belongs_to_pulumi(_type(one)) for one in self._resources)
 
-    def holds(self) -> frozenset[tuple[str, str]]:
-        """Every resource by its URN and the provider's own id; times and ciphertexts are left out."""
+    def identities(self) -> frozenset[tuple[str, str]]:
+        """URN and provider ID of every resource; times and encrypted values do not count."""
         return frozenset((_urn(one), str(one.get("id") or "")) for one in self._resources)
 
-    def ways_to(self, machine: str) -> tuple[str, ...]:
-        """URNs of the providers that bear the name of a machine: everything on it is made through them."""
+    def providers_of(self, machine: str) -> tuple[str, ...]:
+        """URNs of the providers named after a machine; everything on it goes through them."""
         return tuple(
             _urn(one)
             for one in self._resources
@@ -70,12 +67,12 @@ class ExportedState:
             and _urn(one).rpartition("::")[2] == machine
         )
 
-    def half_made(self, but_on: Collection[str] = ()) -> tuple[str, ...]:
-        """URNs of what the last update that came to it did not finish.
+    def init_errors(self, but_on: Collection[str] = ()) -> tuple[str, ...]:
+        """URNs of the resources with init errors: an update began them and did not finish them.
 
         Args:
-            but_on: names of machines; what bears such a name, lies in what does, or is made through a
-                provider that does, is left out.
+            but_on: names of machines. Resources with such a name, below a component with it, or of a
+                provider with it, are skipped.
         """
         parents = {_urn(one): str(one.get("parent") or "") for one in self._resources}
 
@@ -93,7 +90,7 @@ class ExportedState:
         )
 
     def agrees(self, done: Iterable[Change]) -> bool:
-        """Whether it holds what an update says that it did: the made is there, the deleted is not."""
+        """Whether it agrees with the steps of an update: created resources exist, deleted ones do not."""
         there = {_urn(one) for one in self._resources if not _is_leaving(one)}
         last = {change.urn: change.operation for change in done}
         return all(urn in there for urn, operation in last.items() if operation in _CREATING) and not any(
@@ -120,5 +117,5 @@ def _urn(resource: object) -> str:
 
 
 def _is_leaving(resource: dict[str, object]) -> bool:
-    """Whether it is the old half of a replacement, still to be deleted."""
+    """Whether it is the old resource of a replacement, which is still to be deleted."""
     return bool(resource.get("delete"))

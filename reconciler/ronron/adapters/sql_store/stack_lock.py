@@ -92,15 +92,15 @@ def _locked(stack: str, written: bytes) -> StackLockedError:
         since = datetime.fromisoformat(note["since"])
     except (ValueError, KeyError, TypeError):
         return StackLockedError(
-            f"the stack {stack} is held by another process that has just begun",
-            hint="wait until it has ended: ronron status",
+            f"the stack {stack} is locked by another process that has just started",
+            hint="wait until it ends: ronron status",
         )
     owner = shorten(redact(what), 80)
     here = host == socket.gethostname()
     return StackLockedError(
-        f"the stack {stack} is held by {owner} (process {pid} on {shorten(redact(host), 80)})"
+        f"the stack {stack} is locked by {owner} (process {pid} on {shorten(redact(host), 80)})"
         f" since {since:%Y-%m-%d %H:%M:%S} UTC",
-        hint=f"wait until it has ended, or look at it: ps -fp {pid}" if here else "wait until it has ended",
+        hint=f"wait until it ends; find it with ps -fp {pid}" if here else "wait until it ends",
     )
 
 

@@ -32,7 +32,7 @@ from ronron.adapters.sql_store.connections import BUSY_SECONDS, file_engine, ser
 from ronron.adapters.sql_store.failures import another_opens, store_error
 from ronron.adapters.sql_store.schema import APPROVALS, PASSES, RECORDS, REQUESTS, migrate
 from ronron.adapters.sql_store.stack_lock import stack_lock
-from ronron.core.backups import KeptBundle, SeenBackup
+from ronron.core.backups import BackupSummary, OwnBackup
 from ronron.core.errors import RecordCorruptError, StoreError
 from ronron.core.model import Outcome, Pass, Request, Value
 from ronron.core.record import Record
@@ -125,7 +125,9 @@ class SqlStore:
         with self._transaction(self._writing, f"write the record of {record.environment}") as connection:
             self._put(connection, record)
 
-    def see(self, environment: str, backups: Mapping[str, SeenBackup], kept: KeptBundle | None) -> None:
+    def save_backups(
+        self, environment: str, backups: Mapping[str, BackupSummary], kept: OwnBackup | None
+    ) -> None:
         """See ports.Store."""
         with self._transaction(self._writing, f"write the backups of {environment}") as connection:
             before = self._there(connection, environment) or Record(environment=environment)
@@ -237,7 +239,7 @@ class SqlStore:
         with self._transaction(self._reading, f"read the approvals for {environment}") as connection:
             return frozenset(connection.scalars(rows))
 
-    def hold(self, stack: str) -> AbstractContextManager[None]:
+    def lock(self, stack: str) -> AbstractContextManager[None]:
         """See ports.Store; between machines it keeps nobody out."""
         return stack_lock(self._locks, stack, self._what)
 

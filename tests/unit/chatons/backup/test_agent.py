@@ -247,7 +247,7 @@ def test_an_agent_is_told_all_about_its_service(program: Program) -> None:
         "host": "database", "port": 5432, "name": "pad", "user": "pad", "major": 15,
     }  # fmt: skip
     assert set(document["counts"]) == {"pads", "authors"}
-    assert document["promise_hours"] is None
+    assert document["max_age_hours"] is None
     assert document["forget"] is True
     files = told(program, "files")
     assert files["database"] is None
@@ -262,7 +262,7 @@ def test_an_agent_is_told_where_a_repository_elsewhere_is() -> None:
         "backup", "vault.test.example", 2222,
     )  # fmt: skip
     assert document["forget"] is False
-    assert document["promise_hours"] == 48
+    assert document["max_age_hours"] == 48
 
 
 @pytest.mark.parametrize(("backup", "roles"), [(BACKUP, ()), (OFF_SITE, ("ssh_key",))])

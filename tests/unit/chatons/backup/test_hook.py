@@ -1,4 +1,4 @@
-"""The snapshot before a change, asked of agents that answer as they are told."""
+"""The snapshot before a change, with agents that give scripted answers."""
 
 from __future__ import annotations
 
@@ -29,33 +29,51 @@ FULL = Ran(
 COMMIT = "c0ffee12" * 5
 
 
+def unknown_command(name: str) -> Ran:
+    """What argparse in an agent answers to a command that it does not know."""
+    return Ran(
+        code=2,
+        out="",
+        err=(
+            "usage: ronron-agent [-h]\n"
+            "                    {serve,health,list,status,check,prune,drilled,counts,"
+            "now,put,swap,export,keep,probe}\n                    ...\n"
+            f"ronron-agent: error: argument command: invalid choice: '{name}' (choose from 'serve', "
+            "'health', 'list', 'status', 'check', 'prune', 'drilled', 'counts', 'now', 'put', 'swap', "
+            "'export', 'keep', 'probe')\n"
+        ),
+    )
+
+
 @dataclass
-class ToldAgents:
-    """A Docker whose agents answer what they are told.
+class ScriptedAgents:
+    """A Docker whose agents give a scripted answer.
 
     Attributes:
-        answer: of the agent; an error is raised.
-        alive: whether the service's own container is there.
+        answer: of the agent; an exception is raised.
+        alive: whether the service's main container exists.
+        interface: version of the agent's commands.
         asked: every command, with its container.
-        before: done before it answers.
+        before: called before each answer.
     """
 
     answer: Ran | Exception = TAKEN
     alive: bool = True
+    interface: int = 2
     asked: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     before: Callable[[], object] = lambda: None
 
     def version(self) -> str:
         """See Endpoint."""
-        raise AssertionError("nobody asks for it")
+        raise AssertionError("the hook does not call it")
 
     def has(self, _image: ImageReference) -> bool:
         """See Endpoint."""
-        raise AssertionError("nobody asks for it")
+        raise AssertionError("the hook does not call it")
 
     def why_not_pulled(self, _image: ImageReference) -> str | None:
         """See Endpoint."""
-        raise AssertionError("nobody asks for it")
+        raise AssertionError("the hook does not call it")
 
     def run_inside(self, container: str, command: Sequence[str], _seconds: float) -> Ran:
         """See Endpoint."""
@@ -67,14 +85,16 @@ class ToldAgents:
             return Ran(code=0, out="", err="")
         if isinstance(self.answer, Exception):
             raise self.answer
+        if command[1] != ("now" if self.interface == 1 else "backup"):
+            return unknown_command(command[1])
         return self.answer
 
 
-class Told:
-    """A hook with what it said."""
+class HookRun:
+    """A hook and what it logged."""
 
-    def __init__(self, agents: ToldAgents | None = None, **more: Any) -> None:
-        self.agents = agents or ToldAgents()
+    def __init__(self, agents: ScriptedAgents | None = None, **more: Any) -> None:
+        self.agents = agents or ScriptedAgents()
         self.lines: list[str] = []
         self.warnings: list[str] = []
         usual: dict[str, Any] = {
@@ -82,13 +102,13 @@ class Told:
             "machines_of_services": {"pad": "here", "team": "here"},
             "seconds": 30,
             "connect": lambda _: self.agents,
-            "tell": self.lines.append,
+            "log": self.lines.append,
             "warn": self.warnings.append,
         }
         self.hook = SnapshotBeforeChange(**{**usual, **more})
 
     def change(self, *containers: dict[str, Any]) -> list[BaseException | None]:
-        """Change containers at the same time; why each of them must not."""
+        """Change containers concurrently; gives the error of each, None where it may change."""
 
         async def all_at_once() -> list[BaseException | None]:
             return await asyncio.gather(
@@ -98,14 +118,14 @@ class Told:
         return asyncio.run(all_at_once())
 
     def refusal(self, container: dict[str, Any]) -> str:
-        """Why a container must not change."""
+        """The message of the error that stops a change."""
         (error,) = self.change(container)
         assert isinstance(error, NoSnapshotError)
         return str(error)
 
 
 def container(service: str = "pad", role: str = "service", **labels: str | None) -> dict[str, Any]:
-    """The inputs of a container as the engine hands them over."""
+    """The inputs of a container as the engine passes them to a hook."""
     usual: dict[str, str | None] = {
         "ronron.project": "ronron",
         "ronron.stack": "local",
@@ -122,47 +142,69 @@ def container(service: str = "pad", role: str = "service", **labels: str | None)
     }
 
 
-def test_a_snapshot_is_taken_of_what_ran_and_its_id_is_said() -> None:
-    told = Told(revision=COMMIT)
-    assert told.change(container()) == [None]
-    ((asked, command),) = told.agents.asked
+def test_a_snapshot_records_what_ran_and_its_id_is_logged() -> None:
+    run = HookRun(revision=COMMIT)
+    assert run.change(container()) == [None]
+    ((asked, command),) = run.agents.asked
     assert asked == "ronron-local-pad-backup"
-    assert command[:6] == ("ronron-agent", "now", "--reason", "update", "--revision", COMMIT)
+    assert command[:6] == ("ronron-agent", "backup", "--reason", "update", "--revision", COMMIT)
     assert command[6] == "--running"
     assert json.loads(command[7]) == {
         "version": "2.5.0", "image": "etherpad/etherpad:2.5.0", "image_digest": None,
     }  # fmt: skip
-    assert told.lines == [f"snapshot {ID[:12]} of pad was taken before it changes"]
+    assert run.lines == [f"snapshot {ID[:12]} of pad was taken before it changes"]
 
 
-def test_a_database_does_not_know_what_ran_and_leaves_it_to_the_agent() -> None:
-    told = Told()
-    assert told.change(container(role="database")) == [None]
-    assert told.agents.asked == [("ronron-local-pad-backup", ("ronron-agent", "now", "--reason", "update"))]
+def test_labels_of_a_database_leave_out_what_ran_so_the_agent_fills_it_in() -> None:
+    run = HookRun()
+    assert run.change(container(role="database")) == [None]
+    assert run.agents.asked == [("ronron-local-pad-backup", ("ronron-agent", "backup", "--reason", "update"))]
 
 
-def test_one_snapshot_serves_all_containers_of_a_service() -> None:
-    told = Told()
-    assert told.change(container(role="database"), container(), container("team")) == [None] * 3
-    assert told.change(container()) == [None]
-    assert sorted(asked for asked, _ in told.agents.asked) == [
+def test_an_agent_of_interface_1_gets_the_old_name_of_the_command_with_the_same_options() -> None:
+    run = HookRun(ScriptedAgents(interface=1), revision=COMMIT)
+    assert run.change(container()) == [None]
+    (asked, new), (again, old) = run.agents.asked
+    assert asked == again == "ronron-local-pad-backup"
+    assert (new[:2], old[:2]) == (("ronron-agent", "backup"), ("ronron-agent", "now"))
+    assert new[2:] == old[2:]
+    assert old[2:6] == ("--reason", "update", "--revision", COMMIT)
+    assert run.lines == [f"snapshot {ID[:12]} of pad was taken before it changes"]
+
+
+def test_an_error_of_an_agent_of_interface_1_is_reported() -> None:
+    run = HookRun(ScriptedAgents(answer=FULL, interface=1))
+    assert "there is no space left" in run.refusal(container())
+    assert len(run.agents.asked) == 2
+
+
+def test_an_agent_that_knows_neither_name_stops_the_change() -> None:
+    run = HookRun(ScriptedAgents(answer=unknown_command("now")))
+    assert "invalid choice: 'now'" in run.refusal(container())
+
+
+def test_all_containers_of_a_service_share_one_snapshot() -> None:
+    run = HookRun()
+    assert run.change(container(role="database"), container(), container("team")) == [None] * 3
+    assert run.change(container()) == [None]
+    assert sorted(asked for asked, _ in run.agents.asked) == [
         "ronron-local-pad-backup", "ronron-local-team-backup",
     ]  # fmt: skip
-    assert len(told.lines) == 2
+    assert len(run.lines) == 2
 
 
 def test_services_do_not_wait_for_each_other() -> None:
     both = threading.Barrier(2)
-    told = Told(ToldAgents(before=lambda: both.wait(30)))
-    assert told.change(container("pad"), container("team")) == [None, None]
+    run = HookRun(ScriptedAgents(before=lambda: both.wait(30)))
+    assert run.change(container("pad"), container("team")) == [None, None]
 
 
-def test_a_failure_stops_every_container_of_the_service_and_is_asked_once() -> None:
-    told = Told(ToldAgents(answer=FULL))
-    errors = told.change(container(role="database"), container())
+def test_a_failed_snapshot_stops_every_container_of_the_service_and_is_not_repeated() -> None:
+    run = HookRun(ScriptedAgents(answer=FULL))
+    errors = run.change(container(role="database"), container())
     assert [type(error) for error in errors] == [NoSnapshotError] * 2
-    assert len(told.agents.asked) == 1
-    assert told.lines == []
+    assert len(run.agents.asked) == 1
+    assert run.lines == []
 
 
 @pytest.mark.parametrize(
@@ -171,77 +213,80 @@ def test_a_failure_stops_every_container_of_the_service_and_is_asked_once() -> N
         (FULL, ("there is no space left", "-> make some")),
         (
             NoContainerError("x"),
-            ("no container ronron-local-pad-backup on here", "only adds the backup first"),
+            (
+                "no container ronron-local-pad-backup on here",
+                "first make an update that only adds the backup",
+            ),
         ),
         (EndpointError("connection refused"), ("connection refused", "docker start ronron-local-pad-backup")),
         (Ran(code=137, out="", err="Killed\n"), ("Killed", "docker logs ronron-local-pad-backup")),
-        (Ran(code=0, out="", err=""), ("ended with 0 and said nothing", "docker logs")),
+        (Ran(code=0, out="", err=""), ("exited with 0 and printed nothing", "docker logs")),
         (Ran(code=0, out="[]", err=""), ("[]", "docker logs")),
         (Ran(code=1, out='{"error": {}}', err="odd\n"), ("odd", "docker logs")),
         (Ran(code=1, out=TAKEN.out, err="odd\n"), ("odd", "docker logs")),
     ],
 )
-def test_why_there_is_no_snapshot_is_said_with_a_remedy(
-    answer: Ran | Exception, words: tuple[str, ...]
-) -> None:
-    said = Told(ToldAgents(answer=answer)).refusal(container())
+def test_the_error_gives_the_cause_and_a_hint(answer: Ran | Exception, words: tuple[str, ...]) -> None:
+    said = HookRun(ScriptedAgents(answer=answer)).refusal(container())
     assert said.startswith("cannot take a snapshot of pad before it changes: ")
     for word in (*words, "nothing of pad was changed", "`snapshot_before_update: false`"):
         assert word in said
 
 
-def test_an_agent_that_takes_too_long_is_not_waited_for() -> None:
+def test_a_snapshot_times_out() -> None:
     forever = threading.Event()
     try:
-        said = Told(ToldAgents(before=lambda: forever.wait(60)), seconds=0.1).refusal(container())
+        said = HookRun(ScriptedAgents(before=lambda: forever.wait(60)), seconds=0.1).refusal(container())
     finally:
         forever.set()
-    assert "was not done within 0.1 seconds" in said
+    assert "did not finish within 0.1 seconds" in said
     assert "RONRON_SNAPSHOT_TIMEOUT" in said
 
 
-def test_a_machine_that_is_declared_no_more_is_named() -> None:
-    said = Told().refusal(container(machine="attic"))
+def test_the_error_names_a_machine_that_is_no_longer_declared() -> None:
+    said = HookRun().refusal(container(machine="attic"))
     assert "its machine attic is no longer declared" in said
     assert "declare attic again" in said
 
 
-def test_a_container_from_before_its_label_is_on_its_services_machine() -> None:
-    told = Told()
-    assert told.change(container(machine=None)) == [None]
-    assert "no label says it" in Told(machines_of_services={}).refusal(container(machine=None))
+def test_a_container_without_a_machine_label_is_on_the_machine_of_its_service() -> None:
+    run = HookRun()
+    assert run.change(container(machine=None)) == [None]
+    assert "no label names it" in HookRun(machines_of_services={}).refusal(container(machine=None))
 
 
 @pytest.mark.parametrize("inputs", [{}, {"labels": None}, {"labels": []}, container(stack=None)])
-def test_a_container_of_no_service_is_not_changed_blindly(inputs: dict[str, Any]) -> None:
-    assert "no label says it" in Told().refusal(inputs)
+def test_a_container_without_a_service_label_does_not_change(inputs: dict[str, Any]) -> None:
+    assert "no label names it" in HookRun().refusal(inputs)
 
 
-def test_a_service_that_is_to_be_mended_changes_without_and_that_is_said_loudly() -> None:
-    told = Told(ToldAgents(answer=FULL), without=frozenset({"pad"}))
-    assert told.change(container()) == [None]
-    assert told.agents.asked == []
-    assert "pad changes WITHOUT a snapshot" in told.warnings[0]
+def test_a_service_with_snapshot_before_update_false_changes_with_a_warning() -> None:
+    run = HookRun(ScriptedAgents(answer=FULL), without=frozenset({"pad"}))
+    assert run.change(container()) == [None]
+    assert run.agents.asked == []
+    assert "pad changes WITHOUT a snapshot" in run.warnings[0]
 
 
-def test_what_an_interrupted_removal_left_goes_without_its_agent() -> None:
+def test_containers_left_by_an_interrupted_deletion_are_deleted_without_their_agent() -> None:
     absent = NoContainerError("x")
-    told = Told(ToldAgents(answer=absent, alive=False), machines_of_services={})
-    assert told.change(container(role="database")) == [None]
-    assert "goes without a snapshot" in told.warnings[0]
+    run = HookRun(ScriptedAgents(answer=absent, alive=False), machines_of_services={})
+    assert run.change(container(role="database")) == [None]
+    assert "without a snapshot: an earlier update deleted its backup agent" in run.warnings[0]
     for agents, services in (
-        (ToldAgents(answer=absent, alive=True), {}),
-        (ToldAgents(answer=absent, alive=False), {"pad": "here"}),
-        (ToldAgents(answer=FULL, alive=False), {}),
+        (ScriptedAgents(answer=absent, alive=True), {}),
+        (ScriptedAgents(answer=absent, alive=False), {"pad": "here"}),
+        (ScriptedAgents(answer=FULL, alive=False), {}),
     ):
-        refused = Told(agents, machines_of_services=services)
+        refused = HookRun(agents, machines_of_services=services)
         assert "cannot take a snapshot of pad" in refused.refusal(container(role="database"))
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "an hour", "1e3", "3600s"])
-def test_a_time_that_is_none_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_timeout_that_is_not_a_number_of_seconds_is_refused(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RONRON_SNAPSHOT_TIMEOUT", text)
-    with pytest.raises(DeclarationError, match="RONRON_SNAPSHOT_TIMEOUT is no number of seconds"):
+    with pytest.raises(DeclarationError, match="RONRON_SNAPSHOT_TIMEOUT is not a number of seconds"):
         register(declaration())
 
 

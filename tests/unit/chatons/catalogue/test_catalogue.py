@@ -17,16 +17,16 @@ from chatons import catalogue
 from chatons.catalogue.description import (
     ADMIN_PASSWORD,
     DATABASE_PASSWORD,
+    Context,
     DatabaseAddress,
     Description,
-    Surroundings,
     Template,
 )
 from chatons.declaration.resolved import describe, resolve
 from chatons.declaration.secrets import ROLES
-from chatons.schema.models import KINDS
 from tests.support.declarations import EVERY_KIND, Edits, declaration
 
+KINDS = catalogue.kinds()
 NAME_OF = {service["kind"]: name for name, service in EVERY_KIND["services"].items()}
 DATABASE = DatabaseAddress(host="database", name="pad", user="pad")
 
@@ -41,15 +41,16 @@ def described(kind: str, **more: object) -> Description:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_kind_needs_only_secrets_that_can_be_set(kind: str) -> None:
-    assert described(kind).roles <= set(ROLES)
+def test_a_kind_needs_only_secrets_that_it_names(kind: str) -> None:
+    assert described(kind).roles <= {DATABASE_PASSWORD, *KINDS[kind].secrets}
+    assert set(KINDS[kind].secrets) <= set(ROLES)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_variable_is_both_in_clear_and_sealed(kind: str) -> None:
+def test_no_variable_is_both_plain_and_secret(kind: str) -> None:
     description = described(kind)
-    assert not set(description.environment) & set(description.sealed_environment)
-    assert description.reserved == {*description.environment, *description.sealed_environment}
+    assert not set(description.environment) & set(description.secret_environment)
+    assert description.reserved == {*description.environment, *description.secret_environment}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -83,13 +84,13 @@ def test_no_kind_asks_for_more_than_its_entrypoint_needs(kind: str) -> None:
 
 
 def test_a_service_of_the_catalogue_without_a_database_is_refused() -> None:
-    alone = Surroundings(url="https://x.test.example", database=None)
+    alone = Context(url="https://x.test.example", database=None)
     for name, service in declaration().services.items():
         if service.kind != "container":
             with pytest.raises(ValueError, match=r"PostgreSQL|SQLite"):
-                catalogue.describe(service, alone)
+                catalogue.kind_of(service).describe(service, alone)
         else:
-            assert catalogue.describe(service, alone).sealed_environment == {}, name
+            assert catalogue.kind_of(service).describe(service, alone).secret_environment == {}, name
 
 
 # -- Etherpad ----------------------------------------------------------------------------------------------
@@ -127,7 +128,7 @@ def test_etherpad_shows_the_title_and_text_of_the_collective() -> None:
     assert (pad.environment["TITLE"], pad.environment["DEFAULT_PAD_TEXT"]) == ("Picapad", "Welcome.\nWrite.")
     assert pad.environment["DISABLE_IP_LOGGING"] == "true"
     assert {
-        name for name, template in pad.sealed_environment.items() if template.roles == {ADMIN_PASSWORD}
+        name for name, template in pad.secret_environment.items() if template.roles == {ADMIN_PASSWORD}
     } == {"ADMIN_PASSWORD"}
 
 
@@ -137,7 +138,7 @@ def test_etherpad_shows_the_title_and_text_of_the_collective() -> None:
 def test_mattermost_knows_its_public_address_and_its_database() -> None:
     team = described("mattermost")
     assert team.environment["MM_SERVICESETTINGS_SITEURL"] == "http://team.test.example:8080"
-    source = team.sealed_environment["MM_SQLSETTINGS_DATASOURCE"]
+    source = team.secret_environment["MM_SQLSETTINGS_DATASOURCE"]
     assert source.fill({DATABASE_PASSWORD: "pw"}) == (
         "postgres://team:pw@database:5432/team?sslmode=disable&connect_timeout=10"
     )
@@ -162,7 +163,7 @@ def test_kanboard_is_asked_at_a_path_that_its_version_has(tag: str, path: str) -
 def test_a_container_is_told_where_its_database_is_under_the_names_it_wants() -> None:
     wiki = described("container", database={"variables": {"host": "PGHOST", "url": "DB"}})
     assert wiki.environment == {"PGHOST": "database"}
-    assert {name: template.text for name, template in wiki.sealed_environment.items()} == {
+    assert {name: template.text for name, template in wiki.secret_environment.items()} == {
         "DB": "postgres://wiki:{database-password}@database:5432/wiki"
     }
 
@@ -173,7 +174,7 @@ def test_a_container_is_told_by_usual_names_when_it_names_none() -> None:
         "DATABASE_HOST": "database", "DATABASE_PORT": "5432", "DATABASE_NAME": "wiki",
         "DATABASE_USER": "wiki",
     }  # fmt: skip
-    assert set(wiki.sealed_environment) == {"DATABASE_PASSWORD", "DATABASE_URL"}
+    assert set(wiki.secret_environment) == {"DATABASE_PASSWORD", "DATABASE_URL"}
 
 
 def test_a_container_keeps_what_it_declares() -> None:

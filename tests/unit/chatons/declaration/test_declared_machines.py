@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from chatons.declaration.load import SEALED, StackConfiguration, load
+from chatons.declaration import editor
+from chatons.declaration.load import ENCRYPTED, StackConfiguration, load
 from chatons.declaration.machine_rules import virtual
 from chatons.declaration.resolved import vm_description
 from chatons.declaration.secrets import PROXMOX_PBS_PASSWORD, PROXMOX_TOKEN, is_secret_key, required
-from chatons.schema import editor
-from chatons.schema.problems import Path, Problem
+from chatons.schema.problems import KeyPath, Problem
 from chatons.schema.proxmox_values import CalendarEvent, ImageUrl, PublicKey
 from tests.support.declarations import (
     ABSENT,
@@ -61,7 +61,7 @@ def only(edits: Edits) -> Problem:
     return problem
 
 
-TABLE: tuple[tuple[Path, object, str, str, str], ...] = (
+TABLE: tuple[tuple[KeyPath, object, str, str, str], ...] = (
     # -- values of a machine: where, what, key, problem, remedy --------------------------------------------
     ((*FIRST, "vm_id"), 99, "vm01.proxmox.vm_id", "greater than or equal to 100", "declaration.schema"),
     ((*FIRST, "node"), "alice.example", "vm01.proxmox.node", "not a name of a node", "as the cluster shows"),
@@ -72,28 +72,29 @@ TABLE: tuple[tuple[Path, object, str, str, str], ...] = (
     ((*FIRST, "memory_mib"), 256, "vm01.proxmox.memory_mib", "512", "declaration.schema"),
     ((*FIRST, "disk_gib"), 2, "vm01.proxmox.disk_gib", "equal to 4", "declaration.schema"),
     ((*FIRST, "tags"), ["Production"], "vm01.proxmox.tags.0", "is not a tag", "lower-case"),
-    ((*FIRST, "cpu_type"), "x86 64", "vm01.proxmox.cpu_type", "not a type of processor", "or host"),
+    ((*FIRST, "cpu_type"), "x86 64", "vm01.proxmox.cpu_type", "not a CPU model", "or host"),
     ((*FIRST, "mac"), "aa:bb:cc:dd:ee:ff", "vm01.proxmox.mac", "unknown key", "remove it"),
     ((*FIRST, "gatewy"), "192.0.2.1", "vm01.proxmox.gatewy", "nearest known one is 'gateway'", "rename it"),
     ((*FIRST, "data", "size"), 3, "vm01.proxmox.data.size", "unknown key", "remove it"),
     ((*FIRST, "data"), {"gib": 5}, "vm01.proxmox.data.vm_id", "missing", "add `vm_id`"),
-    ((*FIRST, "user"), "root", "vm01.proxmox.user", "not a user to be made", "not root"),
-    ((*FIRST, "keys"), [], "vm01.proxmox.keys", "nobody could get in", "public ssh keys"),
+    ((*FIRST, "user"), "root", "vm01.proxmox.user", "not a user name", "not root"),
+    ((*FIRST, "keys"), [], "vm01.proxmox.keys", "nobody could log in", "public ssh keys"),
     ((*FIRST, "keys"), ["ssh-ed25519 AAAA"], "vm01.proxmox.keys.0", "not a public ssh key", "id_ed25519.pub"),
     ((*FIRST, "keys"), ["~/.ssh/id.pub"], "vm01.proxmox.keys.0", "not a public ssh key", "the one line"),
     ((*FIRST, "keys"), ABSENT, "vm01.proxmox.keys", "missing", "add `keys`"),
     ((*FIRST, "user_data"), "local:iso/x.yaml", "vm01.proxmox.user_data", "not a snippet", ":snippets/"),
     ((*FIRST, "user_data"), "/etc/x.yaml", "vm01.proxmox.user_data", "not a snippet", ":snippets/file"),
     # -- addresses -----------------------------------------------------------------------------------------
-    ((*FIRST, "address"), "192.0.2.11", "vm01.proxmox.address", "not an address in a network", "/24"),
-    ((*FIRST, "address"), "192.0.2.11/255.255.255.0", "vm01.proxmox.address", "not an address", "/24"),
-    ((*FIRST, "address"), "2001:db8::1/64", "vm01.proxmox.address", "not an address", "IPv4"),
-    ((*FIRST, "address"), "192.0.2.11/32", "vm01.proxmox.address", "not an address in a network", "/24"),
-    ((*FIRST, "address"), "dhcp", "vm01.proxmox.address", "not an address in a network", "IPv4"),
+    ((*FIRST, "address"), "192.0.2.11", "vm01.proxmox.address", "not an IPv4 address", "/24"),
+    ((*FIRST, "address"), "192.0.2.11/255.255.255.0", "vm01.proxmox.address", "not an IPv4 address", "/24"),
+    ((*FIRST, "address"), "2001:db8::1/64", "vm01.proxmox.address", "not an IPv4 address", "IPv4"),
+    ((*FIRST, "address"), "192.0.2.11/32", "vm01.proxmox.address", "not an IPv4 address with a prefix "
+    "length", "/24"),
+    ((*FIRST, "address"), "dhcp", "vm01.proxmox.address", "not an IPv4 address with a prefix length", "IPv4"),
     ((*FIRST, "address"), "192.0.2.0/24", "vm01.proxmox.address", "the network itself", "a free address"),
     ((*FIRST, "address"), "192.0.2.255/24", "vm01.proxmox.address", "its broadcast", "a free address"),
     ((*FIRST, "address"), "192.0.2.1/24", "vm01.proxmox.address", "the gateway", "a free address"),
-    ((*FIRST, "gateway"), "192.0.3.1", "vm01.proxmox.gateway", "not in 192.0.2.0/24", "length of the prefix"),
+    ((*FIRST, "gateway"), "192.0.3.1", "vm01.proxmox.gateway", "not in 192.0.2.0/24", "prefix length"),
     ((*FIRST, "gateway"), "192.0.2.255", "vm01.proxmox.gateway", "its broadcast", "address of the router"),
     ((*FIRST, "gateway"), "router", "vm01.proxmox.gateway", "not an IPv4 address", "in digits"),
     ((*FIRST, "dns"), ["dns.example"], "vm01.proxmox.dns.0", "not an IP address", "192.0.2.53"),
@@ -104,11 +105,11 @@ TABLE: tuple[tuple[Path, object, str, str, str], ...] = (
     ),
     (
         (*FIRST, "image", "url"), "https://me:word@images.example/debian.qcow2", "vm01.proxmox.image.url",
-        "not the address of an image", "a build that never changes",
+        "not the URL of an image", "a build that never changes",
     ),
     (
         (*FIRST, "image", "url"), "https://images.example/debian.iso", "vm01.proxmox.image.url",
-        "no image of a disk", "debian-13-genericcloud",
+        "not a disk image", "debian-13-genericcloud",
     ),
     (
         (*FIRST, "image", "url"), "https://cloud.debian.org/images/cloud/trixie/latest/debian-13.qcow2",
@@ -122,18 +123,18 @@ TABLE: tuple[tuple[Path, object, str, str, str], ...] = (
         "sha512 has 128 digits, and this one has 64", "SHA256SUMS",
     ),
     # -- two in one place ----------------------------------------------------------------------------------
-    ((*SECOND, "vm_id"), 101, "vm02.proxmox.vm_id", "already belongs to vm01", "a number of its own"),
+    ((*SECOND, "vm_id"), 101, "vm02.proxmox.vm_id", "already belongs to vm01", "choose a different ID"),
     (
         (*SECOND, "vm_id"), 1101, "vm02.proxmox.vm_id", "already belongs to the data disk of vm01",
-        "a number of its own",
+        "choose a different ID",
     ),
     (
         (*SECOND, "data"), {"vm_id": 102, "gib": 9}, "vm02.proxmox.data.vm_id", "already belongs to vm02",
-        "a number of its own",
+        "choose a different ID",
     ),
     (
         (*SECOND, "address"), "192.0.2.11/24", "vm02.proxmox.address", "192.0.2.11 already belongs to vm01",
-        "an address of its own",
+        "choose a different address",
     ),
     (
         ("machines", "old"), {"docker": "ssh://tech@192.0.2.12", "host_key": HOST_KEY}, "old.docker",
@@ -154,7 +155,7 @@ TABLE: tuple[tuple[Path, object, str, str, str], ...] = (
 
 @pytest.mark.parametrize(("path", "value", "key", "said", "remedy"), TABLE)
 def test_a_refusal_of_a_machine_names_the_key_and_the_remedy(
-    path: Path, value: object, key: str, said: str, remedy: str
+    path: KeyPath, value: object, key: str, said: str, remedy: str
 ) -> None:
     problem = only({path: value})
     assert problem.key == f"ronron:machines.{key}"
@@ -162,7 +163,7 @@ def test_a_refusal_of_a_machine_names_the_key_and_the_remedy(
     assert remedy in problem.remedy
 
 
-CLUSTER: tuple[tuple[Path, object, str, str, str], ...] = (
+CLUSTER: tuple[tuple[KeyPath, object, str, str, str], ...] = (
     (("proxmox",), ABSENT, "", "vm01 is a virtual machine, and no cluster", "add `ronron:proxmox`"),
     (("proxmox", "endpoint"), ABSENT, ".endpoint", "missing", "add `endpoint`"),
     (
@@ -174,28 +175,29 @@ CLUSTER: tuple[tuple[Path, object, str, str, str], ...] = (
         "the host alone",
     ),
     (
-        ("proxmox", "endpoint"), "https://root:word@alice.example:8006/", ".endpoint", "a login in it",
+        ("proxmox", "endpoint"), "https://root:word@alice.example:8006/", ".endpoint", "contains a login",
         "ronron:proxmox-token",
     ),
-    (("proxmox", "endpoint"), "alice", ".endpoint", "not the address of a Proxmox VE", "write https://"),
-    (("proxmox", "token"), SEALED, ".token", "a secret cannot stand here", "ronron:proxmox-token"),
-    ((*BACKUPS, "schedule"), 230, ".backups.schedule", "a text is needed", "in quotes"),
-    ((*BACKUPS, "schedule"), "0 3 * * *", ".backups.schedule", "not a time of the calendar", "02:30"),
-    ((*BACKUPS, "keep"), {"daily": 0, "weekly": 0, "monthly": 0}, ".backups", "nothing would be", "keep"),
-    ((*BACKUPS, "mode"), "live", ".backups.mode", "known words", "'snapshot', 'suspend' or 'stop'"),
+    (("proxmox", "endpoint"), "alice", ".endpoint", "not the URL of a Proxmox VE API", "write https://"),
+    (("proxmox", "token"), ENCRYPTED, ".token", "a secret is not possible here", "ronron:proxmox-token"),
+    ((*BACKUPS, "schedule"), 230, ".backups.schedule", "a string is required", "in quotes"),
+    ((*BACKUPS, "schedule"), "0 3 * * *", ".backups.schedule", "not a calendar event", "02:30"),
+    ((*BACKUPS, "keep"), {"daily": 0, "weekly": 0, "monthly": 0}, ".backups", "`keep` would retain no "
+    "backup", "keep"),
+    ((*BACKUPS, "mode"), "live", ".backups.mode", "known values", "'snapshot', 'suspend' or 'stop'"),
     ((*BACKUPS, "pbs"), {**PBS, "fingerprint": "a1"}, ".backups.pbs.fingerprint", "not a finger", "cert"),
     ((*BACKUPS, "pbs"), {**PBS, "username": "ronron"}, ".backups.pbs.username", "not a user", "user@realm"),
     ((*BACKUPS, "pbs"), {**PBS, "server": "https://x"}, ".backups.pbs.server", "not a host", "bare name"),
     (
         ("proxmox", "backups"), {"storage": "local-lvm", "schedule": "02:30", "pbs": PBS}, ".backups.storage",
-        "would be made for the backup server", "no storage of the cluster has",
+        "the storage to create for the backup server", "no storage of the cluster has",
     ),
 )  # fmt: skip
 
 
 @pytest.mark.parametrize(("path", "value", "key", "said", "remedy"), CLUSTER)
 def test_a_refusal_of_the_cluster_names_the_key_and_the_remedy(
-    path: Path, value: object, key: str, said: str, remedy: str
+    path: KeyPath, value: object, key: str, said: str, remedy: str
 ) -> None:
     problem = only({path: value})
     assert problem.key == f"ronron:proxmox{key}"

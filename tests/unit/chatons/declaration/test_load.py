@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import pathlib
 import string
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from chatons.declaration.load import SEALED, DeclarationError, StackConfiguration, load
-from chatons.schema import editor
-from chatons.schema.problems import SHOWN_AT_MOST, Path, Problem, render
+from chatons.catalogue.container import ContainerService
+from chatons.declaration import editor
+from chatons.declaration.load import ENCRYPTED, DeclarationError, StackConfiguration, load
+from chatons.schema.problems import SHOWN_AT_MOST, KeyPath, Problem, render
 from tests.support.declarations import (
     ABSENT,
     BACKUP,
@@ -36,7 +37,7 @@ class Wrong:
     """One edit of a good declaration, and what must be said about it."""
 
     name: str
-    edit: tuple[Path, object]
+    edit: tuple[KeyPath, object]
     key: str
     problem: str
     remedy: str
@@ -52,10 +53,10 @@ TABLE = (
     Wrong("no collective", (("collective",), ABSENT), "ronron:collective", "missing", "add `collective`"),
     Wrong("no machines", (("machines",), ABSENT), "ronron:machines", "missing", "add `machines`"),
     Wrong("no machine at all", (("machines",), {}), "ronron:machines", "at least 1", "declaration.schema"),
-    Wrong("machines as a text", (("machines",), "here"), "ronron:machines", "keys and values", "key: value"),
-    Wrong("services as a list", (("services",), ["pad"]), "ronron:services", "keys and values", "key: value"),
+    Wrong("machines as a text", (("machines",), "here"), "ronron:machines", "a mapping", "key: value"),
+    Wrong("services as a list", (("services",), ["pad"]), "ronron:services", "a mapping", "key: value"),
     Wrong(
-        "a service as a text", (PAD, "etherpad"), "ronron:services.pad", "keys and values", "key: value"
+        "a service as a text", (PAD, "etherpad"), "ronron:services.pad", "a mapping", "key: value"
     ),
     Wrong("no kind", ((*PAD, "kind"), ABSENT), "ronron:services.pad.kind", "missing", "add `kind`"),
     Wrong("no image", ((*PAD, "image"), ABSENT), "ronron:services.pad.image", "missing", "add `image`"),
@@ -100,7 +101,7 @@ TABLE = (
         "a machine like no other", ((*PAD, "machine"), "zzz"), "ronron:services.pad.machine",
         "unknown machine 'zzz'", "use one of: here",
     ),
-    Wrong("an unknown word", (("edge", "tls"), "on"), "ronron:edge.tls", "known words", "'off', 'internal'"),
+    Wrong("an unknown word", (("edge", "tls"), "on"), "ronron:edge.tls", "known values", "'off', 'internal'"),
     # -- values ---------------------------------------------------------------------------------------------
     Wrong(
         "a name with a capital", (("services", "Pad"), EVERY_KIND["services"]["wiki"]),
@@ -116,7 +117,7 @@ TABLE = (
     ),
     Wrong(
         "a mailbox without a host", (("collective", "contact"), "tech"), "ronron:collective.contact",
-        "'tech' is not a mailbox", "write an address",
+        "'tech' is not an email address", "write one such as",
     ),
     Wrong(
         "a country in words", (("collective", "country"), "France"), "ronron:collective.country",
@@ -128,7 +129,7 @@ TABLE = (
     ),
     Wrong(
         "a truth value for a text", ((*WIKI, "environment"), {"DEBUG": True}),
-        "ronron:services.wiki.environment.DEBUG", "a text is needed", "put the value in quotes",
+        "ronron:services.wiki.environment.DEBUG", "a string is required", "put the value in quotes",
     ),
     Wrong(
         "a relative path", ((*WIKI, "volumes"), {"pages": "pages"}), "ronron:services.wiki.volumes.pages",
@@ -140,11 +141,11 @@ TABLE = (
     ),
     Wrong(
         "all capabilities", ((*WIKI, "capabilities"), ["ALL"]), "ronron:services.wiki.capabilities.0",
-        "not a single capability", "name what is needed",
+        "not a single capability", "name each one",
     ),
     Wrong(
         "a health test that is a plain command", ((*WIKI, "health"), ["curl", "x"]), "ronron:services.wiki",
-        "`health` is not a test", "write it as in Docker",
+        "`health` is not a health check", "write it as in Docker",
     ),
     Wrong(
         "a hostname without a port", ((*WIKI, "port"), ABSENT), "ronron:services.wiki",
@@ -175,37 +176,37 @@ TABLE = (
     # -- images ---------------------------------------------------------------------------------------------
     Wrong(
         "an image without a tag", ((*PAD, "image"), "etherpad/etherpad"), "ronron:services.pad.image",
-        "has no tag", "name the version",
+        "has no tag", "write the tag of a version",
     ),
     Wrong(
         "an image with a digest and no tag", ((*PAD, "image"), "etherpad/etherpad" + DIGEST),
-        "ronron:services.pad.image", "has no tag", "name the version",
+        "ronron:services.pad.image", "has no tag", "write the tag of a version",
     ),
     Wrong(
         "an image that follows latest", ((*PAD, "image"), "etherpad/etherpad:latest"),
-        "ronron:services.pad.image", "follows `latest`", "name the version",
+        "ronron:services.pad.image", "follows `latest`", "write the tag of a version",
     ),
     Wrong(
         "latest with a digest", ((*PAD, "image"), "etherpad/etherpad:latest" + DIGEST),
-        "ronron:services.pad.image", "follows `latest`", "name the version",
+        "ronron:services.pad.image", "follows `latest`", "write the tag of a version",
     ),
     Wrong(
         "an image that is no reference", ((*PAD, "image"), "ether pad:1"), "ronron:services.pad.image",
-        "is not a reference of an image", "write repository:tag",
+        "is not an image reference", "write repository:tag",
     ),
     Wrong(
-        "a number for an image", ((*PAD, "image"), 3), "ronron:services.pad.image", "an image is a text",
+        "a number for an image", ((*PAD, "image"), 3), "ronron:services.pad.image", "an image is a string",
         "write repository:tag",
     ),
     Wrong(
         "a PostgreSQL that nobody repairs", (("database", "image"), "postgres:9.6.24"),
         "ronron:database.image",
-        "no version of PostgreSQL from 12 on", "use a tag that begins with it",
+        "not a version of PostgreSQL from 12 on", "use a tag that begins with it",
     ),
     # -- two things in one place ----------------------------------------------------------------------------
     Wrong(
         "one hostname twice", (("services", "team", "hostname"), "pad.test.example"),
-        "ronron:services.team.hostname", "already belongs to pad", "a hostname of its own",
+        "ronron:services.team.hostname", "already belongs to pad", "choose a different hostname",
     ),
     Wrong(
         "one port twice", (("edge",), {"image": "caddy:2.10.2", "tls": "internal", "http_port": 443}),
@@ -247,12 +248,12 @@ TABLE = (
     ),
     # -- backups --------------------------------------------------------------------------------------------
     Wrong(
-        "no repository", (("backup",), {"schedule": "0 3 * * *", "password": SEALED}),
+        "no repository", (("backup",), {"schedule": "0 3 * * *", "password": ENCRYPTED}),
         "ronron:backup.repository", "missing", "add `repository`",
     ),
     Wrong(
         "a login in the repository", (("backup",), {**BACKUP, "repository": "rest:https://me:word@v.example"}),
-        "ronron:backup.repository", "login in it",
+        "ronron:backup.repository", "contains a login",
         "pulumi config set --secret --path 'ronron:backup.login'",
     ),
     Wrong(
@@ -261,15 +262,19 @@ TABLE = (
     ),
     Wrong(
         "a schedule that never comes", (("backup",), {**BACKUP, "schedule": "0 3 31 2 *"}),
-        "ronron:backup.schedule", "never comes", "choose a day",
+        "ronron:backup.schedule", "never runs", "choose a day",
     ),
     Wrong(
         "a mistyped key of backups", (("backup",), {**BACKUP, "shedule": "0 3 * * *"}),
         "ronron:backup.shedule", "nearest known one is 'schedule'", "rename it to 'schedule'",
     ),
     Wrong(
+        "a key of backups by its earlier name", (("backup",), {**BACKUP, "promise": "26h"}),
+        "ronron:backup.promise", "this key is now called 'max_age'", "rename it to 'max_age'",
+    ),
+    Wrong(
         "a drill now and then", (("backup",), {**BACKUP, "drill": "yearly"}), "ronron:backup.drill",
-        "known words", "'daily', 'weekly' or 'monthly'",
+        "known values", "'daily', 'weekly' or 'monthly'",
     ),
     Wrong(
         "a password of the repository in clear", (("backup",), {**BACKUP, "password": "hunter2"}),
@@ -278,7 +283,7 @@ TABLE = (
     Wrong(
         "no password of the repository",
         (("backup",), {key: value for key, value in BACKUP.items() if key != "password"}),
-        "ronron:backup.password", "missing secret: the password of the repository of backups",
+        "ronron:backup.password", "missing secret: the password of the backup repository",
         "pulumi config set --secret --path 'ronron:backup.password' --stack local",
     ),
     Wrong(
@@ -298,17 +303,17 @@ TABLE = (
         "needs `host_key`", "copy /etc/ssh/ssh_host_ed25519_key.pub of vault.test.example",
     ),
     Wrong(
-        "a login for a directory", (("backup",), {**BACKUP, "login": SEALED}), "ronron:backup",
+        "a login for a directory", (("backup",), {**BACKUP, "login": ENCRYPTED}), "ronron:backup",
         "`login` has no meaning for '/srv/backups'", "pulumi config rm --path 'ronron:backup.login'",
     ),
     Wrong(
-        "a secret whose path was forgotten", (("backup.password",), SEALED), "ronron:backup.password",
-        "a key of its own", "pulumi config set --secret --path 'ronron:backup.password'",
+        "a secret whose path was forgotten", (("backup.password",), ENCRYPTED), "ronron:backup.password",
+        "sets a top-level key", "pulumi config set --secret --path 'ronron:backup.password'",
     ),
     Wrong(
         "SQLite in a volume that there is not", ((*WIKI, "sqlite"), {"page": ["a.db"]}),
         "ronron:services.wiki",
-        "the volume 'page', which is not among `volumes`", "as it is called there",
+        "the volume 'page', which is not among `volumes`", "use a name from `volumes`",
     ),
     Wrong(
         "SQLite out of its volume", ((*WIKI, "sqlite"), {"pages": ["../a.db"]}),
@@ -320,8 +325,8 @@ TABLE = (
         "secret in plain text", "pulumi config set --secret ronron:pad-admin-password --stack local",
     ),
     Wrong(
-        "a secret inside a plain value", ((*WIKI, "environment"), {"TOKEN": SEALED}),
-        "ronron:services.wiki.environment.TOKEN", "a secret cannot stand here", "a key of its own",
+        "a secret inside a plain value", ((*WIKI, "environment"), {"TOKEN": ENCRYPTED}),
+        "ronron:services.wiki.environment.TOKEN", "a secret is not possible here", "a key of its own",
     ),
     Wrong(
         "a password of a service that there is not", (("pda-admin-password",), "x"),
@@ -335,7 +340,7 @@ def test_agents_are_built_on_debian_only() -> None:
     alpine = {("backup",): BACKUP, ("database", "image"): "postgres:15.14-alpine"}
     (first, *_) = problems(configuration(alpine))
     assert first.key == "ronron:database.image"
-    assert "'postgres:15.14-alpine', and they need Debian" in first.problem
+    assert "'postgres:15.14-alpine', and it needs Debian" in first.problem
     assert "without -alpine" in first.remedy
     own = {("backup",): BACKUP, (*PAD, "database"): {"image": "postgres:15.14-alpine3.20"}}
     assert [each.key for each in problems(configuration(own))] == ["ronron:services.pad.database.image"]
@@ -358,7 +363,7 @@ def test_an_agent_has_a_name_that_a_host_may_have() -> None:
     stack = configuration(edits, stack="local-" + "b" * 30, secrets=(*SECRETS, f"{name}-database-password"))
     (found,) = problems(stack)
     assert found.key == f"ronron:services.{name}"
-    assert "longer than a name may be: 63" in found.problem
+    assert "longer than 63 characters" in found.problem
 
 
 def test_no_service_keeps_its_snapshots_where_the_reconciler_keeps_its_own() -> None:
@@ -377,8 +382,8 @@ def test_good_backups_are_taken(backup: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("role", "value", "said"),
     [
-        ("password", "", "empty"), ("password", "a\nb", "line ends"), ("login", "nobody", "no login"),
-        ("login", ":x", "no login"), ("ssh_key", "ssh-ed25519 AAAA", "no private ssh key"),
+        ("password", "", "empty"), ("password", "a\nb", "line breaks"), ("login", "nobody", "is not a login"),
+        ("login", ":x", "is not a login"), ("ssh_key", "ssh-ed25519 AAAA", "not a private ssh key"),
     ],
 )  # fmt: skip
 def test_a_secret_of_the_backups_that_cannot_be_one_is_refused_untold(
@@ -542,14 +547,12 @@ def test_what_is_left_out_has_a_default() -> None:
 
 def test_capabilities_have_one_spelling() -> None:
     wiki = declaration({(*WIKI, "capabilities"): ["NET_RAW", "CAP_CHOWN"]}).services["wiki"]
-    assert wiki.kind == "container"
+    assert isinstance(wiki, ContainerService)
     assert wiki.capabilities == ("CAP_NET_RAW", "CAP_CHOWN")
 
 
 def test_the_schema_for_editors_is_that_of_the_models() -> None:
-    assert (pathlib.Path(__file__).parents[4] / editor.SCHEMA_FILE).read_text(
-        encoding="utf-8"
-    ) == editor.text()
+    assert (Path(__file__).parents[4] / editor.SCHEMA_FILE).read_text(encoding="utf-8") == editor.text()
 
 
 leaves = (
@@ -558,7 +561,7 @@ leaves = (
     | st.integers()
     | st.floats(allow_nan=False)
     | st.text(max_size=20)
-    | st.just(SEALED)
+    | st.just(ENCRYPTED)
 )
 trees = st.recursive(
     leaves,
@@ -591,7 +594,7 @@ def test_nonsense_is_refused_in_words_and_never_with_a_crash(values: dict[str, A
     ),
     trees,
 )  # fmt: skip
-def test_one_nonsensical_value_is_accepted_or_told_by_its_own_key(path: Path, value: object) -> None:
+def test_one_nonsensical_value_is_accepted_or_told_by_its_own_key(path: KeyPath, value: object) -> None:
     for problem in problems(configuration({path: value})):
         assert problem.path[0] in {path[0], "edge", "members", "database"} or str(problem.path[0]) in SECRETS
         json.dumps(problem.key)

@@ -44,15 +44,18 @@ class Loss:
 
 TABLE = (
     Loss(
-        "another number", PLAIN, NEW, "vm_id", "vm01 is virtual machine 101: as 102 it would be made anew",
-        "write 101 again; where it may be lost, add `replace: 101`",
+        "another number", PLAIN, NEW, "vm_id", "vm01 is virtual machine 101: with the ID 102 it would be "
+        "replaced",
+        "write 101 again; to permit the replacement, add `replace: 101`",
     ),
     Loss(
-        "a replace that names another machine", PLAIN, {**NEW, "replace": 999}, "vm_id", "made anew",
+        "a replace that names another machine", PLAIN, {**NEW, "replace": 999}, "vm_id", "it would be "
+        "replaced",
         "`replace: 101`",
     ),
     Loss(
-        "a replace that names the new machine", PLAIN, {**NEW, "replace": 102}, "vm_id", "made anew",
+        "a replace that names the new machine", PLAIN, {**NEW, "replace": 102}, "vm_id", "it would be "
+        "replaced",
         "`replace: 101`",
     ),
     Loss(
@@ -64,12 +67,12 @@ TABLE = (
         {"disk_gib": 63, "replace": 101}, "disk_gib", "never shrink", "another `vm_id` and `replace: 101`",
     ),
     Loss(
-        "no data disk", WITH_DATA, PLAIN, "data", "which virtual machine 1101 owns, would be left behind",
+        "no data disk", WITH_DATA, PLAIN, "data", "which virtual machine 1101 owns, would be left unused",
         "write `data: {vm_id: 1101, gib: 100}` again",
     ),
     Loss(
         "another data disk", WITH_DATA, {"data": {**DATA, "vm_id": 1102}}, "data.vm_id",
-        "would be another one, and empty", "unprotect vm01-data",
+        "would be replaced by an empty one", "unprotect vm01-data",
     ),
     Loss(
         "a smaller data disk", WITH_DATA, {"data": {**DATA, "gib": 99}}, "data.gib", "has 100 GiB",
@@ -81,15 +84,16 @@ TABLE = (
     ),
     Loss(
         "a data disk elsewhere", WITH_DATA, {"data": {**DATA, "datastore": "fast"}}, "data.datastore",
-        "it is not moved to fast", "write `datastore: local-lvm` into `data`",
+        "it cannot be moved to fast", "write `datastore: local-lvm` into `data`",
     ),
     Loss(
         "all disks elsewhere, and the data disk with them", WITH_DATA, {"data": DATA, "datastore": "fast"},
-        "datastore", "it is not moved to fast", "write `datastore: local-lvm` into `data`",
+        "datastore", "it cannot be moved to fast", "write `datastore: local-lvm` into `data`",
     ),
     Loss(
-        "a data disk for a machine that has none", PLAIN, WITH_DATA, "data", "a new disk is empty",
-        "leave `data` out",
+        "a data disk for a machine that has none", PLAIN, WITH_DATA, "data", "the new data disk would be "
+        "empty",
+        "remove `data`",
     ),
     Loss(
         "another node, with a data disk", WITH_DATA, {"data": DATA, "node": "bob"}, "node",
@@ -142,7 +146,7 @@ def test_a_machine_keeps_its_name(machine: Document, key: str) -> None:
     declared = proxmox_declaration(machines={"renamed": machine})
     (problem,) = refused(declared, exported(WITH_DATA))
     assert problem.key == f"ronron:machines.renamed.proxmox.{key}"
-    assert "is vm01" in problem.problem
+    assert "is the ID of vm01" in problem.problem
     assert "call it vm01 again" in problem.remedy
 
 

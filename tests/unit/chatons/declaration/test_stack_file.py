@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from chatons import validate
 from chatons.declaration import stack_file
-from chatons.declaration.load import SEALED
+from chatons.declaration.load import ENCRYPTED
 from chatons.declaration.stack_file import StackFileError
 
 ROOT = Path(__file__).parents[4]
@@ -69,11 +69,11 @@ def test_plain_values_and_secrets_are_told_apart(path: Path) -> None:
     assert file.problems == ()
 
 
-def test_a_secret_inside_a_value_is_sealed_and_not_read(path: Path) -> None:
+def test_a_secret_inside_a_value_is_not_decrypted(path: Path) -> None:
     text = GOOD.replace("image: job:1", "image: job:1\n      environment: {TOKEN: {secure: v1:abc:def}}")
     services = stack_file.read(write(path, text), "local").configuration.values["services"]
     assert isinstance(services, dict)
-    assert services["job"]["environment"] == {"TOKEN": SEALED}
+    assert services["job"]["environment"] == {"TOKEN": ENCRYPTED}
 
 
 def test_keys_of_others_are_left_alone(path: Path) -> None:
@@ -134,13 +134,13 @@ def test_the_name_of_a_file_tells_its_stack(name: str, stack: str | None) -> Non
         ("config:\n  a: 'b\n", 3, "this is not YAML"),
         ("config:\n  ronron:edge: {}\n  ronron:edge: {}\n", 3, "found duplicate key"),
         ("config:\n  a: *nothing\n", 2, "this is not YAML"),
-        ("- a\n- b\n", None, "this holds no keys"),
-        ("", None, "this holds no keys"),
-        ("just a text\n", None, "this holds no keys"),
+        ("- a\n- b\n", None, "this file has no keys"),
+        ("", None, "this file has no keys"),
+        ("just a text\n", None, "this file has no keys"),
         ("encryptionsalt: x\n", None, "there is no `config` in this file"),
         ("config:\n", None, "there is no `config` in this file"),
-        ("config: text\n", 1, "`config` holds no keys"),
-        ("config: [a]\n", 1, "`config` holds no keys"),
+        ("config: text\n", 1, "`config` has no keys"),
+        ("config: [a]\n", 1, "`config` has no keys"),
     ],
 )
 def test_a_broken_file_is_told_in_one_problem_with_its_line(

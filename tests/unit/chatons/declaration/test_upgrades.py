@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from chatons.declaration.upgrades import POSTGRESQL, Jump, refused, rules
+from chatons import catalogue
+from chatons.catalogue import postgresql
+from chatons.catalogue.versions import Jump
+from chatons.declaration.upgrades import refused
 from chatons.inventory import inventory
-from chatons.schema.models import KINDS
 from chatons.schema.problems import Problem
 from tests.support.declarations import EVERY_KIND, Edits, declaration
 
@@ -165,26 +167,26 @@ def test_a_service_works_only_with_some_databases(mattermost: str, postgres: str
 # -- the rules themselves ----------------------------------------------------------------------------------
 
 
-def test_every_rule_is_about_a_kind_that_there_is_and_says_where_it_is_from() -> None:
-    known = {*KINDS, POSTGRESQL} - {"container"}
-    assert rules().jumps
-    assert rules().requirements
-    said = [(rule.kind, rule.see) for rule in rules().jumps]
-    said += [(rule.kind, rule.see) for rule in rules().requirements]
-    for kind, see in said:
-        assert kind in known
+def test_every_rule_names_its_source() -> None:
+    kinds = catalogue.kinds().values()
+    jumps = [jump for kind in kinds for jump in kind.jumps]
+    requirements = [requirement for kind in kinds for requirement in kind.requirements]
+    assert jumps
+    assert requirements
+    assert catalogue.kinds()["container"].jumps == (), "its tag may follow any rule"
+    for see in [*(each.see for each in (*jumps, *postgresql.JUMPS)), *(each.see for each in requirements)]:
         assert see.startswith("https://")
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"from": ">=1"}, {"to": ">=1"}, {}, {"from": ">=1", "to": "<1", "change": "major"},
-        {"from": "one", "to": "two"}, {"change": "sideways"}, {"change": "major", "form": ">=1"},
+        {"before": ">=1"}, {"after": ">=1"}, {}, {"before": ">=1", "after": "<1", "change": "major"},
+        {"before": "one", "after": "two"}, {"change": "sideways"}, {"change": "major", "befor": ">=1"},
     ],
 )  # fmt: skip
 def test_a_rule_that_cannot_be_meant_is_refused_when_it_is_read(wrong: dict[str, str]) -> None:
-    whole = {"kind": "kanboard", "because": "b", "instead": "i", "see": "https://s.example"}
+    whole = {"because": "b", "instead": "i", "see": "https://s.example"}
     with pytest.raises(ValidationError):
         Jump.model_validate({**whole, **wrong})
     assert Jump.model_validate({**whole, "change": "major"}).change == "major"

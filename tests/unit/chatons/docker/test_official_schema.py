@@ -12,8 +12,8 @@ from packaging.version import Version
 from pulumi._types import input_type_py_to_pulumi_names
 from ruamel.yaml import YAML
 
+from chatons import catalogue
 from chatons.docker.containers import REPLACED_FOR
-from chatons.schema.models import KINDS
 from tests.support.declarations import BACKUP, EVERY_KIND, HOST_KEY, declaration
 from tests.support.official_schemas import PLAIN, Table
 from tests.support.programs import CONTAINER, PROVIDER, Program, Registered, run
@@ -75,7 +75,7 @@ def test_every_resource_is_of_a_type_that_the_table_has(program: Program) -> Non
     assert {resource.type for resource in docker_resources(program)} == set(RESOURCES)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", catalogue.kinds())
 def test_every_kind_writes_only_what_the_provider_understands(kind: str) -> None:
     services = {name: each for name, each in EVERY_KIND["services"].items() if each["kind"] == kind}
     assert services

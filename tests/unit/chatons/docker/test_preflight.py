@@ -10,8 +10,9 @@ import pytest
 
 from chatons.declaration.resolved import Declaration
 from chatons.docker.endpoint import Endpoint, EndpointError, Ran
-from chatons.docker.preflight import checks, images, problems, used_machines
+from chatons.docker.preflight import checks, images, used_machines
 from chatons.machine.ssh import SshAddress, ssh_options
+from chatons.schema.checks import blocking
 from chatons.schema.image_reference import ImageReference
 from chatons.schema.models import Machine
 from chatons.schema.problems import Problem
@@ -72,7 +73,7 @@ def found(
     def connect(machine: Machine) -> Endpoint:
         return by_address[machine.docker_address]
 
-    return problems(declared, connect, deadline, without)
+    return blocking(checks(declared, connect, deadline, without))
 
 
 HERE = "unix:///var/run/docker.sock"
@@ -154,11 +155,11 @@ def test_a_silent_machine_comes_with_the_way_around_it_where_there_are_others(
     dead = ToldDocker(dead="no route to host")
     (problem,) = found(two_machines, (HERE, ToldDocker()), (OLD, dead))
     assert problem.remedy.endswith(
-        "to update the others meanwhile: RONRON_WITHOUT=old pulumi up"
+        "to update the others meanwhile: RONRON_EXCLUDE=old pulumi up"
         " --exclude '**$pulumi:providers:docker::old' --exclude-dependents"
     )
     (alone,) = found(declaration(), (HERE, dead))
-    assert "RONRON_WITHOUT" not in alone.remedy
+    assert "RONRON_EXCLUDE" not in alone.remedy
 
 
 def test_machines_are_asked_at_the_same_time(two_machines: Declaration) -> None:

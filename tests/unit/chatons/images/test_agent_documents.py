@@ -14,7 +14,14 @@ from typing import Any
 import pytest
 
 from chatons.images.backup_agent import manifest as manifests
-from chatons.images.backup_agent.configuration import Configuration, Keep, Places, Running, parsed, secrets
+from chatons.images.backup_agent.configuration import (
+    Configuration,
+    Places,
+    Retention,
+    Running,
+    parsed,
+    secrets,
+)
 from chatons.images.backup_agent.errors import AgentError
 from chatons.images.backup_agent.journal import Journal
 from chatons.images.backup_agent.manifest import Dumped, Manifest
@@ -42,7 +49,7 @@ DOCUMENT: dict[str, Any] = {
     "forget": True,
     "check": "weekly",
     "drill": "weekly",
-    "promise_hours": None,
+    "max_age_hours": None,
 }
 MANIFEST = Manifest(
     run="1" * 32,
@@ -69,13 +76,30 @@ def configuration() -> Configuration:
 
 def test_the_document_of_the_contract_is_read() -> None:
     found = configuration()
-    assert found.keep == Keep(7, 4, 6)
+    assert found.keep == Retention(7, 4, 6)
     assert found.database is not None
-    assert (found.database.name, found.sqlite, found.promise_hours) == (
+    assert (found.database.name, found.sqlite, found.max_age_hours) == (
         "pad",
         ("/data/files/app.sqlite",),
         None,
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "hours"),
+    [
+        ({"max_age_hours": 48}, 48),
+        ({"promise_hours": 26}, 26),
+        ({"promise_hours": None}, None),
+        ({"max_age_hours": None, "promise_hours": 26}, None),
+        ({}, None),
+    ],
+)
+def test_the_maximum_age_is_read_from_a_configuration_of_either_interface(
+    change: dict[str, Any], hours: float | None
+) -> None:
+    document = {key: value for key, value in DOCUMENT.items() if key != "max_age_hours"}
+    assert parsed({**document, **change}).max_age_hours == hours
 
 
 @pytest.mark.parametrize(
@@ -85,9 +109,9 @@ def test_the_document_of_the_contract_is_read() -> None:
         ({"repository": ""}, "'repository'"),
         ({"keep": {"daily": -1, "weekly": 0, "monthly": 0}}, "'daily'"),
         ({"check": "yearly"}, "'check'"),
-        ({"volumes": {"var": "data/var"}}, "no absolute path"),
-        ({"sqlite": ["/data/../etc/passwd"]}, "no absolute path"),
-        ({"ssh": {"user": "-oProxyCommand=x", "host": "h", "port": 22, "host_key": "k"}}, "no name"),
+        ({"volumes": {"var": "data/var"}}, "not an absolute path"),
+        ({"sqlite": ["/data/../etc/passwd"]}, "not an absolute path"),
+        ({"ssh": {"user": "-oProxyCommand=x", "host": "h", "port": 22, "host_key": "k"}}, "not a name"),
         ({"database": {"host": "d"}}, "'port'"),
         ({"host": "a\nb"}, "'host'"),
     ],
@@ -227,7 +251,7 @@ def test_the_journal_remembers_runs_facts_and_the_ten_newest_snapshots(tmp_path:
     assert run is not None
     assert (run["ok"], run["error"]) == (False, {"code": "full", "message": "cannot", "hint": "free"})
     for number in range(12):
-        journal.took({"id": str(number), "taken": f"2026-11-{number + 1:02}T03:00:00+00:00"})
+        journal.add_snapshot({"id": str(number), "taken": f"2026-11-{number + 1:02}T03:00:00+00:00"})
     assert [one["id"] for one in journal.snapshots()] == [str(number) for number in range(11, 1, -1)]
     assert journal.runs()["prune"] is None
 

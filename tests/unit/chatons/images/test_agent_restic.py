@@ -59,7 +59,7 @@ def test_every_end_has_a_meaning(code: int, said: str, found: str | None) -> Non
 def test_an_error_says_what_why_and_what_to_do_without_secrets() -> None:
     error = failure("store the files", 1, "Fatal: wrong password or no key found for hun/ter2", ["hun/ter2"])
     assert error.code == "wrong-password"
-    assert error.message.startswith("cannot store the files: the repository does not open with this password")
+    assert error.message.startswith("cannot store the files: wrong repository password")
     assert "hun" not in error.message
     assert "pulumi config set --secret" in error.hint
 
@@ -69,7 +69,7 @@ def test_no_repository_is_told_as_one_that_is_gone() -> None:
         "read the snapshots", 1, OPEN.format("stat /repository/config: no such file or directory"), []
     )
     assert error.code == "unreachable"
-    assert "there is no repository" in error.message
+    assert "the repository does not exist" in error.message
 
 
 def test_a_code_that_nobody_knows_is_a_mistake_of_ours() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chatons.images.backup_agent.errors import AgentError
-from chatons.images.backup_agent.restore_files import PROGRESS, REPLACED, phase, replace, settled
+from chatons.images.backup_agent.restore_files import PROGRESS, REPLACED, phase, recover, replace
 from chatons.images.backup_agent.snapshot import RESTORED
 
 OLD = {"a": "old a", "b": "old b", "only-old": "1"}
@@ -47,7 +47,7 @@ def at(root: Path, reached: str, moved: int) -> Path:
 def test_the_same_restore_ends_from_any_moment(tmp_path: Path, reached: str, moved: int) -> None:
     root = tmp_path / "volume"
     fresh = at(root, reached, moved)
-    settled(root, "one")
+    recover(root, "one")
     replace(root, fresh)
     assert contents(root) == NEW
     replace(root, fresh)
@@ -65,7 +65,7 @@ def test_a_restore_of_another_snapshot_undoes_what_had_not_begun_to_be_placed(
         (root / PROGRESS).write_text(json.dumps({"snapshot": "one", "phase": "restoring"}))
     else:
         at(root, reached, moved)
-    settled(root, "another")
+    recover(root, "another")
     assert contents(root) == left
     assert phase(root) is None
 
@@ -89,5 +89,5 @@ def test_the_volume_itself_gets_its_mode_back(tmp_path: Path) -> None:
 
 def test_a_progress_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / PROGRESS).write_text("{")
-    with pytest.raises(AgentError, match="cannot tell how far"):
+    with pytest.raises(AgentError, match="cannot read the phase"):
         phase(tmp_path)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatons.images.backup_agent.configuration import Keep
+from chatons.images.backup_agent.configuration import Retention
 from chatons.images.backup_agent.repository import whole
 from chatons.images.backup_agent.retention import Half, alone, policy, worth_asking
 
@@ -66,11 +66,11 @@ def test_whole_snapshots_come_newest_first(halves: list[Half]) -> None:
 
 
 def test_the_policy_looks_at_the_halves_with_files_in_one_group_and_always_keeps_the_newest() -> None:
-    assert policy(Keep(daily=7, weekly=4, monthly=6), "host") == [
+    assert policy(Retention(daily=7, weekly=4, monthly=6), "host") == [
         "--host", "host", "--tag", "files", "--group-by", "host", "--keep-last", "1", "--keep-within", "2d",
         "--keep-daily", "7", "--keep-weekly", "4", "--keep-monthly", "6",
     ]  # fmt: skip
-    nothing = policy(Keep(), "host")
+    nothing = policy(Retention(), "host")
     assert nothing[-4:] == ["--keep-last", "1", "--keep-within", "2d"]
 
 

@@ -44,7 +44,7 @@ def test_a_reference_has_a_repository_a_tag_and_a_digest(
     ],
 )  # fmt: skip
 def test_anything_else_is_no_reference(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a reference of an image"):
+    with pytest.raises(ValueError, match="is not an image reference"):
         ImageReference.parse(text)
 
 

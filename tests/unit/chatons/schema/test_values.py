@@ -124,7 +124,7 @@ def test_what_is_no_status_is_refused(value: object) -> None:
 
 @pytest.mark.parametrize("value", [True, False, 8080, 1.5])
 def test_a_variable_without_quotes_is_refused_as_yaml_may_have_changed_it(value: object) -> None:
-    with pytest.raises(ValidationError, match="a text is needed"):
+    with pytest.raises(ValidationError, match="a string is required"):
         adapter(values.Text).validate_python(value)
 
 

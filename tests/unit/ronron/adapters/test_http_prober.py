@@ -162,11 +162,11 @@ def test_an_answer_that_would_redraw_the_screen_is_shown_plain(serve: RawServers
 def test_a_closed_port_refuses() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         port = listener.getsockname()[1]
-    assert ask(port).detail == "no answer: connection refused"
+    assert ask(port).detail == "connection refused"
 
 
 def test_a_name_that_nobody_knows_is_said_to_be_unknown() -> None:
-    assert ask(80, HttpProber(), host="pad.ronron.invalid").detail == "no answer: its name does not resolve"
+    assert ask(80, HttpProber(), host="pad.ronron.invalid").detail == "cannot resolve the host"
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,9 @@ def test_a_name_that_nobody_knows_is_said_to_be_unknown() -> None:
 def test_a_url_that_cannot_be_asked_is_no_error(url: str) -> None:
     result = HttpProber(seconds=2).probe("pad", Probe.model_construct(url=url, status=(200,), contains=None))
     assert not result.healthy
-    assert result.detail.startswith(("cannot ask ", "no answer: "))
+    assert result.detail.startswith(
+        ("cannot ask ", "cannot resolve the host", "connection refused", "no answer: ")
+    )
     assert len(result.detail) <= 200
 
 

@@ -23,7 +23,7 @@ from ronron.adapters.local_tools import (
     docker_hosts,
     in_clone,
 )
-from ronron.core.status import Finding
+from ronron.core.status import CheckResult
 from tests.support.stand_ins import bare_path, engine_on_machine, program
 
 
@@ -59,7 +59,7 @@ def test_python_has_to_be_new_enough(version: tuple[int, int], good: bool) -> No
 def test_git_is_shown_with_version_and_path(tmp_path: Path) -> None:
     installed = machine(tmp_path)
     git = program(tmp_path / "bin" / "git", "echo git version 2.39.5")
-    assert check_git(installed) == Finding(name="git", good=True, version="2.39.5", origin=str(git))
+    assert check_git(installed) == CheckResult(name="git", good=True, version="2.39.5", origin=str(git))
 
 
 @pytest.mark.parametrize("script", [None, "exit 1", "echo no version"])
@@ -79,8 +79,8 @@ def test_engine_and_language_host_are_shown_with_their_paths(tmp_path: Path) -> 
     installed = machine(tmp_path)
     folder = engine_on_machine(tmp_path / "bin", "3.274.1")
     engine, host = check_engine(installed)
-    assert engine == Finding(name="engine", good=True, version="3.274.1", origin=str(folder / "pulumi"))
-    assert host == Finding(name="language host", good=True, origin=str(folder / "pulumi-language-python"))
+    assert engine == CheckResult(name="engine", good=True, version="3.274.1", origin=str(folder / "pulumi"))
+    assert host == CheckResult(name="language host", good=True, origin=str(folder / "pulumi-language-python"))
 
 
 def test_the_language_host_beside_a_linked_engine_is_found(tmp_path: Path) -> None:
@@ -121,8 +121,8 @@ def test_plugins_are_shown_with_version_and_directory(tmp_path: Path) -> None:
     plugin(tmp_path, "proxmoxve", "8.6.0")
     docker, proxmox = check_plugins(machine(tmp_path))
     place = str(tmp_path / "plugins")
-    assert docker == Finding(name="docker plugin", good=True, version="5.2.0", origin=place)
-    assert proxmox == Finding(name="proxmox plugin", good=True, version="8.6.0", origin=place)
+    assert docker == CheckResult(name="docker plugin", good=True, version="5.2.0", origin=place)
+    assert proxmox == CheckResult(name="proxmox plugin", good=True, version="8.6.0", origin=place)
 
 
 def test_pulumi_downloads_a_missing_plugin_where_it_may(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_an_unfinished_download_and_another_version_do_not_count(tmp_path: Path)
 def test_a_plugin_on_path_counts(tmp_path: Path) -> None:
     installed = machine(tmp_path, {NO_DOWNLOADS: "true"})
     found = program(tmp_path / "bin" / "pulumi-resource-docker", "exit 0")
-    assert check_plugins(installed)[0] == Finding(name="docker plugin", good=True, origin=str(found))
+    assert check_plugins(installed)[0] == CheckResult(name="docker plugin", good=True, origin=str(found))
 
 
 # -- Docker ------------------------------------------------------------------------------------------------
@@ -183,7 +183,7 @@ def test_the_usual_sockets_are_tried_in_order(tmp_path: Path) -> None:
     ],
 )
 def test_a_docker_that_does_not_answer_is_named_with_the_cause(tmp_path: Path, host: str, why: str) -> None:
-    assert check_docker(machine(tmp_path, {"DOCKER_HOST": host})) == Finding(
+    assert check_docker(machine(tmp_path, {"DOCKER_HOST": host})) == CheckResult(
         name="docker engine", good=False, origin=f"{host}: {why}", remedy=INSTALL_DOCKER
     )
 

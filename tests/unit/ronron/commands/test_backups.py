@@ -1,4 +1,4 @@
-"""The commands about backups, with agents in memory: what they print, and the code that they end with."""
+"""The commands about backups, with agents in memory: output and exit codes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from ronron.adapters.sql_store.store import SqlStore
 from ronron.commands.arguments import Options
 from ronron.commands.factories import PortFactories
-from ronron.core.backups import Run, Trouble
+from ronron.core.backups import AgentError, Run
 from ronron.core.errors import BackupError
 from ronron.core.status import ExitCode
 from ronron.testing import NOON, Answer, FakeBackups, FakeClock, FakeProber
@@ -54,7 +54,7 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ronron:
 
 @pytest.fixture
 def ronron(empty: Ronron) -> Ronron:
-    """One in whose records is a pad with backups, which holds 12 pads."""
+    """A command line whose records have a pad with a backup; the service has 12 pads."""
     empty.keep(BACKED_UP)
     empty.backups.agent("pad").rows = {"pads": 12}
     return empty
@@ -75,18 +75,18 @@ ALL = [
 ]
 
 
-# -- what is meant -----------------------------------------------------------------------------------------
+# -- selection -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("command", ALL, ids=" ".join)
-def test_an_unknown_environment_is_told_the_nearest(ronron: Ronron, command: tuple[str, ...]) -> None:
+def test_an_unknown_environment_is_refused_with_the_nearest(ronron: Ronron, command: tuple[str, ...]) -> None:
     said = ronron(*command, "prodction", "pad")
     assert said.code == ExitCode.USAGE
     assert "use production" in said.err
 
 
 @pytest.mark.parametrize("command", ALL, ids=" ".join)
-def test_an_unknown_service_is_told_the_known_ones(ronron: Ronron, command: tuple[str, ...]) -> None:
+def test_an_unknown_service_is_refused_with_the_known_ones(ronron: Ronron, command: tuple[str, ...]) -> None:
     said = ronron(*command, "production", "zzzz")
     assert said.code == ExitCode.USAGE
     assert "cannot find the service `zzzz` in production" in said.err
@@ -109,7 +109,7 @@ def test_an_environment_without_any_backup_says_so_too(empty: Ronron) -> None:
     assert (said.code, "cannot find backups of production" in said.err) == (ExitCode.USAGE, True)
 
 
-def test_where_no_pass_was_made_the_first_one_is_the_remedy(empty: Ronron) -> None:
+def test_without_a_pass_the_hint_is_to_run_one(empty: Ronron) -> None:
     said = empty("backup", "list", "production")
     assert said.code == ExitCode.USAGE
     assert "run ronron update production first" in said.err
@@ -122,7 +122,7 @@ def test_where_no_pass_was_made_the_first_one_is_the_remedy(empty: Ronron) -> No
 # -- snapshots ---------------------------------------------------------------------------------------------
 
 
-def test_a_snapshot_is_taken_of_what_is_live_and_remembered(ronron: Ronron) -> None:
+def test_a_snapshot_names_the_live_revision_and_is_recorded(ronron: Ronron) -> None:
     said = ronron("backup", "now", "production", "--json")
     assert said.code == ExitCode.DONE
     (taken,) = said.facts["snapshots"]
@@ -131,7 +131,7 @@ def test_a_snapshot_is_taken_of_what_is_live_and_remembered(ronron: Ronron) -> N
     assert ronron.record.backups["pad"].newest == taken["id"]
 
 
-def test_a_snapshot_is_shown_with_what_is_in_it(ronron: Ronron) -> None:
+def test_a_snapshot_is_shown_with_its_contents(ronron: Ronron) -> None:
     said = ronron("backup", "now", "production", "pad")
     newest = ronron.backups.agent("pad").snapshots[0]
     assert said.out.startswith(f"{newest.id[:12]}  pad  1.8.14  ")
@@ -139,7 +139,7 @@ def test_a_snapshot_is_shown_with_what_is_in_it(ronron: Ronron) -> None:
     assert "taking a snapshot of pad" in said.err
 
 
-def test_a_snapshot_that_fails_is_told_with_its_remedy(ronron: Ronron) -> None:
+def test_a_snapshot_that_fails_is_shown_with_its_hint(ronron: Ronron) -> None:
     ronron.backups.fail_next(
         BackupError("cannot dump: connection refused", where="pad", hint="ronron backup now ENV pad"),
         "snapshot",
@@ -151,12 +151,10 @@ def test_a_snapshot_that_fails_is_told_with_its_remedy(ronron: Ronron) -> None:
 
 
 def test_a_failing_snapshot_is_among_the_facts(ronron: Ronron) -> None:
-    ronron.backups.fail_next(BackupError("cannot dump", where="pad", hint="mend it"), "snapshot")
+    ronron.backups.fail_next(BackupError("cannot dump", where="pad", hint="fix it"), "snapshot")
     facts = ronron("backup", "now", "production", "--json").facts
     assert facts["snapshots"] == []
-    assert facts["errors"] == [
-        {"service": "pad", "message": "cannot dump", "where": "pad", "hint": "mend it"}
-    ]
+    assert facts["errors"] == [{"service": "pad", "message": "cannot dump", "where": "pad", "hint": "fix it"}]
 
 
 def test_one_service_that_fails_does_not_stop_the_others(ronron: Ronron, store: SqlStore) -> None:
@@ -187,11 +185,11 @@ def test_a_service_without_a_snapshot_says_how_to_take_one(ronron: Ronron) -> No
     said = ronron("backup", "list", "production")
     assert (said.code, said.out) == (
         ExitCode.DONE,
-        "no snapshot of pad yet; take one with ronron backup now production pad\n",
+        "no snapshot of pad yet: take one with ronron backup now production pad\n",
     )
 
 
-def test_backups_that_are_as_promised_end_with_nothing_to_say(ronron: Ronron) -> None:
+def test_backups_without_conditions_exit_with_0(ronron: Ronron) -> None:
     ronron("backup", "now", "production")
     said = ronron("backup", "status", "production")
     assert said.code == ExitCode.DONE
@@ -200,12 +198,12 @@ def test_backups_that_are_as_promised_end_with_nothing_to_say(ronron: Ronron) ->
     assert service["conditions"] == []
 
 
-def test_backups_that_are_not_as_promised_end_with_1_and_the_remedy(ronron: Ronron) -> None:
+def test_backups_with_conditions_exit_with_1_and_show_the_hint(ronron: Ronron) -> None:
     ronron("backup", "now", "production")
     ronron.clock.advance(timedelta(hours=27))
     said = ronron("backup", "status", "production")
     assert said.code == ExitCode.FAILED
-    assert "backup overdue: the newest snapshot is 1 d 3 h old; 26 h are promised" in said.out
+    assert "backup overdue: the newest snapshot is 1 d 3 h old (max age is 26 h)" in said.out
     assert "ronron backup now production pad" in said.out
     facts = ronron("backup", "status", "production", "--json").facts
     assert [one["kind"] for one in facts["services"][0]["conditions"]] == ["backup overdue"]
@@ -213,17 +211,17 @@ def test_backups_that_are_not_as_promised_end_with_1_and_the_remedy(ronron: Ronr
     assert condition.kind == "backup overdue"
 
 
-def test_a_silent_agent_is_a_condition(ronron: Ronron) -> None:
-    ronron.backups.agent("pad").silent = True
+def test_an_unreachable_agent_is_a_condition(ronron: Ronron) -> None:
+    ronron.backups.agent("pad").unreachable = True
     said = ronron("backup", "status", "production")
     assert said.code == ExitCode.FAILED
-    assert "agent silent: cannot reach the backup agent" in said.out
+    assert "agent unreachable: cannot reach the backup agent" in said.out
     assert "docker logs fake-production-pad-backup" in said.out
 
 
 def test_the_status_of_environments_shows_conditions_and_does_not_fail_for_them(ronron: Ronron) -> None:
     ronron.backups.agent("pad").runs["prune"] = Run(
-        started=NOON, finished=NOON, ok=False, error=Trouble(code="full", message="no space left")
+        started=NOON, finished=NOON, ok=False, error=AgentError(code="full", message="no space left")
     )
     ronron("backup", "now", "production")
     assert ronron("backup", "status", "production").code == ExitCode.FAILED
@@ -251,26 +249,26 @@ def test_a_restore_shows_what_it_will_do_and_asks(damaged: Ronron) -> None:
     damaged.answer = False
     said = damaged("restore", "production", "pad")
     newest = damaged.backups.agent("pad").snapshots[0]
-    assert said.code == ExitCode.HELD
+    assert said.code == ExitCode.WAITING
     assert f"restore  pad from snapshot {newest.id[:12]}" in said.out
     assert "1 h ago" in said.out
     assert "12 pads" in said.out
-    assert "version 1.8.14, as it runs now" in said.out
-    assert "becomes a snapshot first" in said.out
-    assert said.out.endswith("nothing was done\n")
-    assert damaged.asked == ["put this in the place of what pad has now?"]
+    assert "version 1.8.14, which is running now" in said.out
+    assert "takes a safety snapshot of the present data" in said.out
+    assert said.out.endswith("nothing was restored\n")
+    assert damaged.asked == ["replace the present data of pad?"]
     assert damaged.backups.agent("pad").rows == {"pads": 3}
 
 
-def test_without_a_terminal_the_yes_has_to_be_said_beforehand(damaged: Ronron) -> None:
+def test_without_a_terminal_a_restore_needs_yes(damaged: Ronron) -> None:
     said = damaged("restore", "production", "pad")
     assert said.code == ExitCode.USAGE
-    assert "hint: say so beforehand, with --yes" in said.err
+    assert "hint: confirm with --yes" in said.err
     assert damaged.backups.agent("pad").rows == {"pads": 3}
 
 
 @pytest.mark.parametrize("yes", [True, False])
-def test_a_restore_keeps_what_was_there_probes_and_compares(damaged: Ronron, yes: bool) -> None:
+def test_a_restore_takes_a_safety_snapshot_probes_and_compares(damaged: Ronron, yes: bool) -> None:
     damaged.answer = True
     said = damaged("restore", "production", "pad", *["--yes"] * yes)
     agent = damaged.backups.agent("pad")
@@ -280,7 +278,7 @@ def test_a_restore_keeps_what_was_there_probes_and_compares(damaged: Ronron, yes
     assert damaged.prober.asked == [URL]
     assert "restored: pad from snapshot" in said.out
     assert "rows     pads 12 of 12" in said.out
-    assert f"kept     what was there before is snapshot {agent.snapshots[0].id[:12]}" in said.out
+    assert f"before   safety snapshot {agent.snapshots[0].id[:12]}" in said.out
     assert "probe    healthy" in said.out
 
 
@@ -293,18 +291,18 @@ def test_facts_of_a_restore(damaged: Ronron) -> None:
     )
 
 
-def test_what_a_restore_kept_is_restored_only_by_its_id(damaged: Ronron) -> None:
+def test_a_safety_snapshot_is_restored_only_by_its_id(damaged: Ronron) -> None:
     damaged("restore", "production", "pad", "--yes")
     agent = damaged.backups.agent("pad")
-    kept = agent.snapshots[0]
+    safety = agent.snapshots[0]
     damaged.clock.advance(HOUR)
     damaged("restore", "production", "pad", "--yes")
     assert agent.rows == {"pads": 12}
-    damaged("restore", "production", "pad", "--yes", "--snapshot", kept.id[:8])
+    damaged("restore", "production", "pad", "--yes", "--snapshot", safety.id[:8])
     assert agent.rows == {"pads": 3}
 
 
-def test_what_a_restore_kept_is_not_drilled(damaged: Ronron) -> None:
+def test_a_safety_snapshot_is_not_drilled(damaged: Ronron) -> None:
     (first,) = damaged.backups.agent("pad").snapshots
     damaged.clock.advance(HOUR)
     damaged("restore", "production", "pad", "--yes")
@@ -315,16 +313,16 @@ def test_what_a_restore_kept_is_not_drilled(damaged: Ronron) -> None:
 def test_a_no_is_among_the_facts(damaged: Ronron) -> None:
     damaged.answer = False
     said = damaged("restore", "production", "pad", "--json")
-    assert (said.code, said.facts) == (ExitCode.HELD, {"restored": None})
+    assert (said.code, said.facts) == (ExitCode.WAITING, {"restored": None})
 
 
-def test_a_restore_without_keeping_says_so_and_keeps_nothing(damaged: Ronron) -> None:
-    said = damaged("restore", "production", "pad", "--yes", "--without-keeping")
-    assert "NOT kept" in said.out
+def test_a_restore_without_a_safety_snapshot_says_so_and_takes_none(damaged: Ronron) -> None:
+    said = damaged("restore", "production", "pad", "--yes", "--no-safety-snapshot")
+    assert "takes NO safety snapshot" in said.out
     assert [one.reason for one in damaged.backups.agent("pad").snapshots] == ["asked"]
 
 
-def test_a_service_that_stays_sick_after_a_restore_fails_it(damaged: Ronron) -> None:
+def test_a_restore_after_which_the_service_is_unhealthy_fails(damaged: Ronron) -> None:
     damaged.prober.answer(URL, Answer(status=502))
     said = damaged("restore", "production", "pad", "--yes")
     assert said.code == ExitCode.FAILED
@@ -332,27 +330,27 @@ def test_a_service_that_stays_sick_after_a_restore_fails_it(damaged: Ronron) -> 
     assert sum(damaged.clock.waits) == 60
 
 
-def test_a_service_that_needs_a_while_to_start_is_waited_for(damaged: Ronron) -> None:
+def test_a_restore_waits_for_a_service_that_starts_slowly(damaged: Ronron) -> None:
     damaged.prober.answer(URL, Answer(no_answer="connection refused"), Answer())
     assert damaged("restore", "production", "pad", "--yes").code == ExitCode.DONE
 
 
-def test_a_restore_while_a_pass_works_is_busy(damaged: Ronron, store: SqlStore) -> None:
-    with store.hold("production"):
+def test_a_restore_during_a_pass_is_refused(damaged: Ronron, store: SqlStore) -> None:
+    with store.lock("production"):
         said = damaged("restore", "production", "pad", "--yes")
-    assert said.code == ExitCode.BUSY
+    assert said.code == ExitCode.LOCKED
     assert damaged.backups.agent("pad").rows == {"pads": 3}
 
 
-def test_a_restore_holds_the_stack_that_the_record_names(damaged: Ronron, store: SqlStore) -> None:
+def test_a_restore_locks_the_stack_that_the_record_names(damaged: Ronron, store: SqlStore) -> None:
     store.save(BACKED_UP.with_(stack="another"))
-    with store.hold("another"):
-        assert damaged("restore", "production", "pad", "--yes").code == ExitCode.BUSY
-    with store.hold("production"):
+    with store.lock("another"):
+        assert damaged("restore", "production", "pad", "--yes").code == ExitCode.LOCKED
+    with store.lock("production"):
         assert damaged("restore", "production", "pad", "--yes").code == ExitCode.DONE
 
 
-def test_a_restore_that_fails_says_how_the_service_stands(damaged: Ronron) -> None:
+def test_a_restore_that_fails_shows_the_error_and_its_hint(damaged: Ronron) -> None:
     agent = damaged.backups.agent("pad")
     agent.damaged.add(agent.snapshots[0].id)
     said = damaged("restore", "production", "pad", "--yes")
@@ -366,10 +364,10 @@ def test_a_restore_that_fails_says_how_the_service_stands(damaged: Ronron) -> No
     [
         pytest.param("abcdefg", "an id needs 8 characters or more", id="too short"),
         pytest.param("", "an id needs 8 characters or more", id="empty"),
-        pytest.param("0" * 64, "there is none", id="unknown"),
+        pytest.param("0" * 64, "no id begins with it", id="unknown"),
     ],
 )
-def test_an_id_that_names_nothing_is_told_the_known_ones(damaged: Ronron, wanted: str, why: str) -> None:
+def test_an_unknown_id_is_refused_with_the_known_ones(damaged: Ronron, wanted: str, why: str) -> None:
     said = damaged("restore", "production", "pad", "--yes", "--snapshot", wanted)
     assert said.code == ExitCode.USAGE
     assert why in said.err
@@ -381,26 +379,24 @@ def test_an_id_that_names_two_is_refused(damaged: Ronron) -> None:
     (one,) = agent.snapshots
     agent.snapshots.append(one.model_copy(update={"id": one.id[:12] + "0" * 52}))
     said = damaged("restore", "production", "pad", "--yes", "--snapshot", one.id[:8])
-    assert (said.code, "2 begin so" in said.err) == (ExitCode.USAGE, True)
+    assert (said.code, "2 ids begin with it" in said.err) == (ExitCode.USAGE, True)
     assert damaged("restore", "production", "pad", "--yes", "--snapshot", one.id).code == ExitCode.DONE
 
 
-def test_where_there_is_no_snapshot_nothing_is_restored(ronron: Ronron) -> None:
+def test_without_a_snapshot_nothing_is_restored(ronron: Ronron) -> None:
     said = ronron("restore", "production", "pad", "--yes")
     assert said.code == ExitCode.USAGE
-    assert "there is none yet" in said.err
+    assert "none was taken yet" in said.err
 
 
-def test_a_snapshot_of_the_future_is_never_chosen_by_itself(damaged: Ronron) -> None:
+def test_a_snapshot_of_the_future_is_never_chosen_by_default(damaged: Ronron) -> None:
     agent = damaged.backups.agent("pad")
     (one,) = agent.snapshots
     agent.snapshots.insert(0, one.model_copy(update={"id": "f" * 64, "taken": NOON + 48 * HOUR}))
     assert damaged("restore", "production", "pad", "--yes", "--json").facts["restored"]["snapshot"] == one.id
 
 
-def test_a_snapshot_may_be_written_elsewhere_without_touching_the_service(
-    damaged: Ronron, tmp_path: Path
-) -> None:
+def test_an_export_does_not_touch_the_service(damaged: Ronron, tmp_path: Path) -> None:
     place = tmp_path / "out"
     said = damaged("restore", "production", "pad", "--to", str(place))
     assert said.code == ExitCode.DONE
@@ -414,7 +410,7 @@ def test_a_snapshot_may_be_written_elsewhere_without_touching_the_service(
 # -- drills ------------------------------------------------------------------------------------------------
 
 
-def test_a_drill_that_passes_prints_what_it_proved(damaged: Ronron) -> None:
+def test_a_drill_that_passes_shows_counts_and_probe(damaged: Ronron) -> None:
     said = damaged("drill", "production", "pad")
     assert said.code == ExitCode.DONE
     assert said.out.startswith("drill passed: pad from snapshot ")
@@ -424,7 +420,7 @@ def test_a_drill_that_passes_prints_what_it_proved(damaged: Ronron) -> None:
     assert damaged.record.backups["pad"].drill_passed is True
 
 
-def test_a_drill_that_does_not_pass_ends_with_1(damaged: Ronron) -> None:
+def test_a_drill_that_fails_exits_with_1(damaged: Ronron) -> None:
     damaged.backups.agent("pad").no_probe = "no answer: connection refused"
     said = damaged("drill", "production")
     assert said.code == ExitCode.FAILED

@@ -25,7 +25,7 @@ from ronron.settings import POLICY_FILE
 from ronron.testing import NOON
 from tests.support.command_line import Records, Said, bare_environment, ran
 from tests.support.repositories import Repository
-from tests.support.values import FAILED, HELD, NEW, PLAN, SYNCED, UPDATED, begun
+from tests.support.values import FAILED, NEW, PLAN, SYNCED, UPDATED, WAITING_PLAN, begun
 from tests.support.worlds import inventory
 
 PROJECT = {
@@ -33,7 +33,7 @@ PROJECT = {
     "stacks/Pulumi.production.yaml": "config: {}\n",
     POLICY_FILE: "environments: {production: {reference: main}}\n",
 }
-WAITING = SYNCED.with_(attempted=NEW, held=HELD)
+WAITING = SYNCED.with_(attempted=NEW, waiting=WAITING_PLAN)
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ def test_status_says_how_to_begin(ronron: Ronron) -> None:
     ("record", "state", "code"),
     [
         (SYNCED, "live", ExitCode.DONE),
-        (WAITING, "waits for approval", ExitCode.HELD),
+        (WAITING, "waiting for approval", ExitCode.WAITING),
         (FAILED, "failing", ExitCode.FAILED),
         (FAILED.with_(stalled="no"), "stalled", ExitCode.FAILED),
     ],
@@ -228,7 +228,7 @@ def test_the_worst_environment_decides(ronron: Ronron) -> None:
     ronron.keep(WAITING)
     ronron.keep(FAILED.with_(environment="staging"))
     assert ronron("status").code == ExitCode.FAILED
-    assert ronron("status", "production").code == ExitCode.HELD
+    assert ronron("status", "production").code == ExitCode.WAITING
 
 
 def test_looking_needs_no_repository(ronron: Ronron) -> None:
@@ -276,7 +276,10 @@ def test_the_plan_that_waits_is_approved_in_full(ronron: Ronron, store: SqlStore
     [
         pytest.param(SYNCED, PLAN, "production has no plan to approve", id="nothing waits"),
         pytest.param(
-            WAITING.with_(held=HELD.with_(forbidden=True)), PLAN, "needs another revision", id="forbidden"
+            WAITING.with_(waiting=WAITING_PLAN.with_(forbidden=True)),
+            PLAN,
+            "needs another revision",
+            id="forbidden",
         ),
         pytest.param(WAITING, PLAN[:7], "approval of another plan: cccccccccccc", id="too short"),
         pytest.param(WAITING, "", "approval of another plan: cccccccccccc", id="empty"),
@@ -322,10 +325,10 @@ def test_an_environment_is_resumed_from_all_its_trouble(ronron: Ronron) -> None:
 @pytest.mark.parametrize("command", ["suspend", "resume"])
 def test_a_stack_that_another_works_on_is_busy(ronron: Ronron, store: SqlStore, command: str) -> None:
     ronron.keep(SYNCED)
-    with store.hold("production"):
+    with store.lock("production"):
         said = ronron(command, "production")
-    assert said.code == ExitCode.BUSY
-    assert "is held by" in said.err
+    assert said.code == ExitCode.LOCKED
+    assert "is locked by" in said.err
     assert ronron.record == SYNCED
 
 

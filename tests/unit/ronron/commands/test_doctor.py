@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ronron.commands.doctor import examine, surroundings
+from ronron.commands.doctor import check_environment, check_machine
 from ronron.core.errors import AuthenticationError, ConfigError
 from ronron.core.model import Revision
-from ronron.core.status import Finding
+from ronron.core.status import CheckResult
 from ronron.passes.reconcile import Target
 from ronron.passes.targets import Targets
 from ronron.ports import Source
@@ -18,8 +18,8 @@ from ronron.settings import Settings, load_settings
 from ronron.testing import FakeSource
 from tests.support.worlds import PROJECT, World
 
-ENGINE = Finding(name="engine", good=True, version="3.274.1", origin="/opt/pulumi/pulumi")
-PLUGIN = Finding(name="docker plugin", good=False, remedy="install it")
+ENGINE = CheckResult(name="engine", good=True, version="3.274.1", origin="/opt/pulumi/pulumi")
+PLUGIN = CheckResult(name="docker plugin", good=False, remedy="install it")
 POLICY = "environments.yaml"
 
 
@@ -43,10 +43,10 @@ def targets(source: Source) -> Mapping[str, Target]:
 
 
 def findings(
-    source: Source, state: Path, *tools: Finding, passphrase_file: Path | None = None
-) -> dict[str, Finding]:
+    source: Source, state: Path, *tools: CheckResult, passphrase_file: Path | None = None
+) -> dict[str, CheckResult]:
     settings = load_settings(state=state, passphrase_file=passphrase_file, repository="https://git.example/x")
-    found = examine(settings, lambda: source, targets, lambda: tools)
+    found = check_machine(settings, lambda: source, targets, lambda: tools)
     return {finding.name: finding for finding in found}
 
 
@@ -66,7 +66,7 @@ def test_a_plugin_directory_that_does_not_exist_is_named(source: FakeSource, tmp
     settings = load_settings(
         state=tmp_path, pulumi_plugins=tmp_path / "none", repository="https://git.example/x"
     )
-    first, *_ = examine(settings, lambda: source, targets, list)
+    first, *_ = check_machine(settings, lambda: source, targets, list)
     assert (first.name, first.good) == ("plugin directory", False)
     assert str(tmp_path / "none") in first.origin
     assert "RONRON_PULUMI_PLUGINS" in first.remedy
@@ -77,7 +77,7 @@ def test_a_plugin_directory_that_does_not_exist_is_named(source: FakeSource, tmp
 
 def test_a_state_directory_need_not_exist_yet(source: FakeSource, tmp_path: Path) -> None:
     state = tmp_path / "not" / "there" / "yet"
-    assert findings(source, state)["state directory"] == Finding(
+    assert findings(source, state)["state directory"] == CheckResult(
         name="state directory", good=True, origin=str(state)
     )
     assert not state.exists()
@@ -118,7 +118,7 @@ def test_a_passphrase_of_the_environment_is_not_shown(
     source: FakeSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "hunter22")
-    assert findings(source, tmp_path)["passphrase"] == Finding(
+    assert findings(source, tmp_path)["passphrase"] == CheckResult(
         name="passphrase", good=True, origin="PULUMI_CONFIG_PASSPHRASE"
     )
 
@@ -152,7 +152,7 @@ def test_the_repository_and_its_environments_are_named(source: FakeSource, tmp_p
     found = findings(source, tmp_path)
     source.refresh()
     assert found["repository"].version == source.resolve("HEAD").short
-    assert found["policy"] == Finding(name="policy", good=True, origin="staging, production")
+    assert found["policy"] == CheckResult(name="policy", good=True, origin="staging, production")
 
 
 def test_a_repository_that_refuses_access_is_named_without_credentials(
@@ -172,8 +172,8 @@ def test_a_repository_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
         raise ConfigError("cannot find a git repository here", hint="name it")
 
     settings: Settings = load_settings(state=tmp_path, repository="https://git.example/x")
-    *_, last = examine(settings, refuse, targets, list)
-    assert last == Finding(
+    *_, last = check_machine(settings, refuse, targets, list)
+    assert last == CheckResult(
         name="repository", good=False, origin="cannot find a git repository here", remedy="name it"
     )
 
@@ -199,23 +199,23 @@ def world(tmp_path: Path) -> World:
 def test_the_checks_of_a_project_follow_the_environment_s_revision(world: World, tmp_path: Path) -> None:
     commit = world.source.commit(PROJECT)
     world.source.refresh()
-    node = Finding(name="node alice", good=False, origin="offline", remedy="bring it back")
+    node = CheckResult(name="node alice", good=False, origin="offline", remedy="bring it back")
     world.engine.find(commit, node)
-    first, *rest = surroundings(Target(world.policy), world.ports, tmp_path)
-    assert first == Finding(
+    first, *rest = check_environment(Target(world.policy), world.ports, tmp_path)
+    assert first == CheckResult(
         name="environment production",
         good=True,
         version=Revision(reference="main", commit=commit).short,
         origin="main",
     )
     assert rest == [node]
-    assert world.engine.calls == ["examine production"]
+    assert world.engine.calls == ["checks production"]
 
 
 def test_a_project_without_checks_is_good(world: World, tmp_path: Path) -> None:
     world.source.commit(PROJECT)
     world.source.refresh()
-    (finding,) = surroundings(Target(world.policy), world.ports, tmp_path)
+    (finding,) = check_environment(Target(world.policy), world.ports, tmp_path)
     assert finding.good
     assert finding.origin == "the project brings no checks; it can be previewed"
 
@@ -224,7 +224,7 @@ def test_a_project_that_cannot_run_fails_the_check(world: World, tmp_path: Path)
     commit = world.source.commit(PROJECT)
     world.source.refresh()
     world.engine.declare(commit, raises="no module named components")
-    (finding,) = surroundings(Target(world.policy), world.ports, tmp_path)
+    (finding,) = check_environment(Target(world.policy), world.ports, tmp_path)
     assert not finding.good
     assert "no module named components" in finding.origin
     assert finding.remedy

@@ -9,8 +9,8 @@ import pytest
 from ronron.commands.screen import (
     Screen,
     change_lines,
+    show_checks,
     show_explanation,
-    show_findings,
     show_history,
     show_preview,
     show_problems,
@@ -18,7 +18,7 @@ from ronron.commands.screen import (
 )
 from ronron.core.errors import ConfigError, Problem
 from ronron.core.model import Operation, Verdict, VerdictKind
-from ronron.core.status import Finding, status
+from ronron.core.status import CheckResult, status
 from tests.support.values import FAILED, NEW, SYNCED, UPDATED, begun, change, preview
 from tests.support.worlds import inventory
 
@@ -41,7 +41,7 @@ def test_an_error_says_what_where_and_what_to_do(capsys: pytest.CaptureFixture[s
 def test_secrets_are_never_shown(capsys: pytest.CaptureFixture[str]) -> None:
     screen = Screen()
     screen.keep_secret(["hunter2hunter2"])
-    screen.tell("staging", "the passphrase is hunter2hunter2")
+    screen.log("staging", "the passphrase is hunter2hunter2")
     screen.print("https://user:hunter2hunter2@host/")
     screen.error(ConfigError("hunter2hunter2", hint="hunter2hunter2"))
     as_json = Screen(as_json=True)
@@ -53,7 +53,7 @@ def test_secrets_are_never_shown(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_json_is_one_document_and_nothing_else_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     screen = Screen(as_json=True)
-    screen.tell("staging", "preview: 1 to create")
+    screen.log("staging", "preview: 1 to create")
     show_status(screen, [status(SYNCED.with_(inventory=inventory()), [MADE])])
     said = capsys.readouterr()
     assert said.err == ""
@@ -132,7 +132,7 @@ def test_nothing_yet_says_how_to_begin(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_findings_have_their_remedy_below(capsys: pytest.CaptureFixture[str]) -> None:
-    show_findings(Screen(), [Finding(name="engine", good=False, remedy="run make setup")])
+    show_checks(Screen(), [CheckResult(name="engine", good=False, remedy="run make setup")])
     said = capsys.readouterr().out
     assert "✗" in said
     assert "engine: run make setup" in said

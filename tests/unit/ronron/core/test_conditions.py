@@ -1,4 +1,4 @@
-"""What is wrong with backups, and when a drill is due: tables with a row on each side of every boundary."""
+"""Conditions of backups, and when a drill is due: tables with a row on each side of every boundary."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ronron.core.backups import (
+    AgentError,
     BackupStatus,
+    BackupSummary,
     ConditionKind,
-    Dumped,
+    DatabaseDump,
     Files,
     Lock,
     Run,
-    SeenBackup,
     Snapshot,
-    Trouble,
 )
 from ronron.core.conditions import (
     FLOOR_BYTES,
     SKEW,
     age,
-    believable,
+    agent_unreachable,
     conditions,
     drill_due,
-    seen,
-    silence,
-    sound,
-    unseen,
+    plausible_snapshots,
+    summary,
+    summary_without_answer,
+    valid_snapshots,
 )
-from ronron.core.errors import AgentSilentError
+from ronron.core.errors import AgentUnreachableError
 from ronron.testing import NOON
 
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
-PROMISE = 26 * HOUR
+MAX_AGE = 26 * HOUR
 MIB = 1024 * 1024
 
 
@@ -50,24 +50,25 @@ def snapshot(
     image: str = "pad:1",
     reason: str = "schedule",
 ) -> Snapshot:
-    """One that was taken so long before noon."""
+    """A snapshot that was taken `ago` before noon."""
     return Snapshot(
         id=f"{number:064x}", run=f"{number:032x}", taken=NOON - ago, reason=reason, service="pad",
         kind="etherpad", version="1.8.14", image=image, image_digest=None, revision=None,
-        database=None if dump is None else Dumped(major=15, server_version="15.14", name="pad", bytes=dump),
+        database=None if dump is None
+        else DatabaseDump(major=15, server_version="15.14", name="pad", bytes=dump),
         counts={"pads": 100} if counts is None else counts, files=Files(count=1, bytes=files),
     )  # fmt: skip
 
 
 def run(
-    ago: timedelta = HOUR, *, ok: bool | None = True, error: Trouble | None = None, finished: bool = True
+    ago: timedelta = HOUR, *, ok: bool | None = True, error: AgentError | None = None, finished: bool = True
 ) -> Run:
-    """One that ended, or began, so long before noon."""
+    """A run that ended, or began, `ago` before noon."""
     return Run(started=NOON - ago, finished=NOON - ago if finished else None, ok=ok, error=error)
 
 
 def status(*snapshots: Snapshot, **changes: object) -> BackupStatus:
-    """Of an agent with which all is well, but for the changes; runs are added to what has run well."""
+    """The status of an agent without conditions, with changes; `runs` replace the successful ones."""
     runs: dict[str, Run | None] = {
         "backup": run(timedelta(0)), "prune": run(), "check": run(), "drill": run(),
     }  # fmt: skip
@@ -75,7 +76,7 @@ def status(*snapshots: Snapshot, **changes: object) -> BackupStatus:
     assert isinstance(given, dict)
     fields: dict[str, object] = {
         "at": NOON, "service": "pad", "since": NOON - 30 * DAY, "reachable": True, "trouble": None,
-        "promise_hours": 26.0, "drill": "weekly", "check": "weekly", "forget": True,
+        "max_age_hours": 26.0, "drill": "weekly", "check": "weekly", "forget": True,
         "snapshots": snapshots or (snapshot(),), "runs": runs | given, "locks": (),
     }  # fmt: skip
     return BackupStatus.model_validate(fields | changes)
@@ -86,7 +87,7 @@ def kinds(of: BackupStatus) -> list[ConditionKind]:
 
 
 NONE_YET = {"snapshots": (), "runs": {"backup": None, "check": None, "drill": None, "prune": None}}
-FULL = Trouble(code="full", message="no space left", hint="make room")
+FULL = AgentError(code="full", message="no space left", hint="make room")
 
 
 @pytest.mark.parametrize(
@@ -94,14 +95,14 @@ FULL = Trouble(code="full", message="no space left", hint="make room")
     [
         pytest.param(status(), [], id="all is well"),
         # overdue
-        pytest.param(status(snapshot(PROMISE)), [], id="as old as promised"),
-        pytest.param(status(snapshot(PROMISE + SECOND)), [ConditionKind.OVERDUE], id="older than promised"),
-        pytest.param(status(**NONE_YET, since=NOON - PROMISE), [], id="none yet, within the promise"),
+        pytest.param(status(snapshot(MAX_AGE)), [], id="as old as the max age"),
+        pytest.param(status(snapshot(MAX_AGE + SECOND)), [ConditionKind.OVERDUE], id="older than that"),
+        pytest.param(status(**NONE_YET, since=NOON - MAX_AGE), [], id="none yet, within the max age"),
         pytest.param(
-            status(**NONE_YET, since=NOON - PROMISE - SECOND), [ConditionKind.OVERDUE], id="none, too long"
+            status(**NONE_YET, since=NOON - MAX_AGE - SECOND), [ConditionKind.OVERDUE], id="none, too long"
         ),
         pytest.param(
-            status(snapshot(2 * HOUR), promise_hours=1.5), [ConditionKind.OVERDUE], id="a promise of its own"
+            status(snapshot(2 * HOUR), max_age_hours=1.5), [ConditionKind.OVERDUE], id="a shorter max age"
         ),
         # what ran
         pytest.param(status(runs={"backup": run(ok=False)}), [ConditionKind.BACKUP_FAILED], id="failed"),
@@ -149,7 +150,7 @@ FULL = Trouble(code="full", message="no space left", hint="make room")
             status(reachable=False, trouble=FULL), [ConditionKind.REPOSITORY_UNREACHABLE], id="unreachable"
         ),
         pytest.param(
-            status(reachable=False), [ConditionKind.REPOSITORY_UNREACHABLE], id="unreachable without a word"
+            status(reachable=False), [ConditionKind.REPOSITORY_UNREACHABLE], id="unreachable without a reason"
         ),
         pytest.param(
             status(locks=(Lock(host="pad", since=NOON - HOUR, stale=True),)),
@@ -176,7 +177,7 @@ FULL = Trouble(code="full", message="no space left", hint="make room")
             status(snapshot(HOUR), runs={"backup": None}), [], id="a journal that was lost proves nothing"
         ),
         pytest.param(
-            status(snapshot(HOUR, number=2), snapshot(PROMISE + HOUR), runs={"backup": run(PROMISE)}),
+            status(snapshot(HOUR, number=2), snapshot(MAX_AGE + HOUR), runs={"backup": run(MAX_AGE)}),
             [ConditionKind.OVERDUE, ConditionKind.ODD_TIME],
             id="an invented one hides no gap",
         ),
@@ -212,7 +213,7 @@ def of_rows(*counts: int) -> tuple[Snapshot, ...]:
         pytest.param(few(MIB // 2, MIB), False, id="exactly half"),
         pytest.param(few(MIB // 2 - 1, MIB), True, id="less than half"),
         pytest.param(few(4 * MIB, MIB), False, id="grown"),
-        pytest.param(few(1), False, id="the first has nothing to be held against"),
+        pytest.param(few(1), False, id="the first has nothing to compare with"),
         pytest.param(few(10, 10 + FLOOR_BYTES), False, id="as much as the floor"),
         pytest.param(few(10, 11 + FLOOR_BYTES), True, id="more than the floor"),
         pytest.param(few(0, 10), True, id="to nothing, whatever it was"),
@@ -229,16 +230,16 @@ def of_rows(*counts: int) -> tuple[Snapshot, ...]:
         pytest.param(of_rows(0, 1), True, id="no row is left"),
     ],
 )
-def test_a_sudden_fall(snapshots: tuple[Snapshot, ...], shrunk: bool) -> None:
+def test_a_sudden_loss(snapshots: tuple[Snapshot, ...], shrunk: bool) -> None:
     assert kinds(status(*snapshots)) == ([ConditionKind.SHRUNK] if shrunk else [])
 
 
-def test_what_a_restore_kept_counts_for_nothing() -> None:
-    kept = snapshot(HOUR, number=2, dump=1, counts={"pads": 0}, reason="restore")
-    of = status(kept, snapshot(2 * HOUR))
+def test_a_safety_snapshot_does_not_count() -> None:
+    safety = snapshot(HOUR, number=2, dump=1, counts={"pads": 0}, reason="restore")
+    of = status(safety, snapshot(2 * HOUR))
     assert kinds(of) == []
-    assert sound(of, NOON) == (snapshot(2 * HOUR),)
-    alone = status(kept, runs={"drill": None}, since=NOON - 2 * DAY)
+    assert valid_snapshots(of, NOON) == (snapshot(2 * HOUR),)
+    alone = status(safety, runs={"drill": None}, since=NOON - 2 * DAY)
     assert kinds(alone) == [ConditionKind.OVERDUE]
     assert not drill_due(alone, NOON)
 
@@ -254,7 +255,7 @@ def test_a_table_that_is_gone_has_shrunk_unless_the_version_is_another(image: st
     assert (kinds(status(newest, before)) == [ConditionKind.SHRUNK]) is shrunk
 
 
-def test_a_fall_names_what_fell_and_how_far() -> None:
+def test_a_loss_names_what_was_lost_and_how_much() -> None:
     (condition,) = conditions(status(*of_rows(3, 120)), NOON, "production", "pad-backup")
     assert "3 pads instead of about 120" in condition.message
     assert "ronron backup list production pad" in condition.hint
@@ -277,10 +278,10 @@ EVERYTHING = status(
 )
 
 
-def test_every_condition_has_facts_and_a_remedy_with_a_command() -> None:
+def test_every_condition_has_facts_and_a_hint_with_a_command() -> None:
     found = conditions(EVERYTHING, NOON, "production", "pad-backup")
     assert [one.kind for one in found] == [
-        kind for kind in ConditionKind if kind is not ConditionKind.AGENT_SILENT
+        kind for kind in ConditionKind if kind is not ConditionKind.AGENT_UNREACHABLE
     ]
     for one in found:
         assert one.service == "pad"
@@ -291,21 +292,21 @@ def test_every_condition_has_facts_and_a_remedy_with_a_command() -> None:
     assert all("make room; then try again" in one.hint for one in found if one.kind.endswith("p failed"))
 
 
-def test_an_agent_that_is_silent_says_nothing_else() -> None:
-    error = AgentSilentError("cannot reach it", hint="docker logs pad-backup")
-    before = seen(status(snapshot(PROMISE + HOUR)), NOON)
-    after = unseen("pad", error, NOON + HOUR, before)
-    assert [one.kind for one in after.conditions] == [ConditionKind.AGENT_SILENT]
+def test_an_unreachable_agent_is_the_only_condition_and_the_earlier_facts_stay() -> None:
+    error = AgentUnreachableError("cannot reach it", hint="docker logs pad-backup")
+    before = summary(status(snapshot(MAX_AGE + HOUR)), NOON, "production", "pad-backup")
+    after = summary_without_answer("pad", error, NOON + HOUR, before)
+    assert [one.kind for one in after.conditions] == [ConditionKind.AGENT_UNREACHABLE]
     assert (after.newest, after.taken, after.drilled) == (before.newest, before.taken, before.drilled)
     assert after.looked_at == NOON + HOUR
-    assert unseen("pad", error, NOON, None) == SeenBackup(
-        service="pad", conditions=(silence("pad", error),), looked_at=NOON
+    assert summary_without_answer("pad", error, NOON, None) == BackupSummary(
+        service="pad", conditions=(agent_unreachable("pad", error),), looked_at=NOON
     )
-    assert silence("pad", AgentSilentError("x")).hint
+    assert agent_unreachable("pad", AgentUnreachableError("x")).hint
 
 
-def test_what_is_seen_is_the_newest_that_can_be_believed() -> None:
-    found = seen(status(snapshot(-DAY, number=2), snapshot(HOUR)), NOON)
+def test_the_summary_has_the_newest_plausible_snapshot() -> None:
+    found = summary(status(snapshot(-DAY, number=2), snapshot(HOUR)), NOON, "production", "pad-backup")
     assert found.newest == snapshot().id
     assert found.taken == NOON - HOUR
     assert (found.drilled, found.drill_passed) == (NOON - HOUR, True)
@@ -331,7 +332,7 @@ def test_what_is_seen_is_the_newest_that_can_be_believed() -> None:
         ),
         pytest.param(status(reachable=False, runs={"drill": None}), False, id="unreachable"),
         pytest.param(status(**NONE_YET), False, id="nothing to restore"),
-        pytest.param(status(snapshot(-DAY), runs={"drill": None}), False, id="nothing that can be believed"),
+        pytest.param(status(snapshot(-DAY), runs={"drill": None}), False, id="no plausible snapshot"),
     ],
 )  # fmt: skip
 def test_when_a_drill_is_due(of: BackupStatus, due: bool) -> None:
@@ -339,7 +340,7 @@ def test_when_a_drill_is_due(of: BackupStatus, due: bool) -> None:
 
 
 def test_a_drill_that_is_overdue_is_also_due() -> None:
-    """Otherwise the condition would hold for ever, and nobody would make it go away."""
+    """Otherwise the condition would stay for ever: the watcher would never run the drill."""
     for drill in ("daily", "weekly", "monthly"):
         for days in range(60):
             of = status(runs={"drill": run(days * DAY)}, drill=drill)
@@ -393,28 +394,30 @@ STATUSES = st.builds(
 
 
 @given(STATUSES)
-def test_whatever_an_agent_says_each_kind_is_there_once_and_in_order(of: BackupStatus) -> None:
+def test_for_any_status_each_kind_is_there_once_and_in_order(of: BackupStatus) -> None:
     found = kinds(of)
     assert found == [kind for kind in ConditionKind if kind in found]
 
 
 @given(STATUSES)
-def test_time_alone_never_makes_a_late_backup_punctual(of: BackupStatus) -> None:
+def test_an_overdue_backup_stays_overdue_as_time_passes(of: BackupStatus) -> None:
     def late(hours: int) -> bool:
         at = NOON + hours * HOUR
-        return any(one.kind is ConditionKind.OVERDUE for one in conditions(of, at))
+        return any(
+            one.kind is ConditionKind.OVERDUE for one in conditions(of, at, "production", "pad-backup")
+        )
 
-    # A snapshot that claims to be of the future is believed once that has come; without any of these:
+    # A snapshot of the future counts once its time has come; without any such snapshot:
     if all(one.taken <= NOON for one in of.snapshots):
         assert late(0) <= late(1) <= late(1000)
         assert late(1_000_000)
 
 
 @given(STATUSES)
-def test_what_is_believed_is_never_of_the_future_and_in_order(of: BackupStatus) -> None:
-    good = sound(of, NOON)
+def test_valid_snapshots_are_not_of_the_future_and_in_order(of: BackupStatus) -> None:
+    good = valid_snapshots(of, NOON)
     assert all(one in of.snapshots for one in good)
     times = [one.taken for one in good]
     assert times == sorted(times, reverse=True)
     assert all(time <= NOON + SKEW for time in times)
-    assert all(one in believable(of.snapshots, NOON) for one in good)
+    assert all(one in plausible_snapshots(of.snapshots, NOON) for one in good)

@@ -10,15 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ronron.core.decide import backoff, decide, promotion
+from ronron.core.decide import Observed, backoff, decide, promotion
 from ronron.core.model import STEP_OF, Decision, Reason, Request, Revision, Step
 from ronron.core.policy import Policy, Promotion, Retry, Window
-from ronron.core.record import Record
+from ronron.core.record import Failure, Record
 from ronron.testing import NOON
 from tests.support.values import (
+    DEGRADED,
     FAILED,
+    FAILURE,
     FRESH,
-    HELD,
     HOUR,
     MINUTE,
     NEW,
@@ -26,12 +27,12 @@ from tests.support.values import (
     OLD,
     OLD_DIGEST,
     OTHER_PLAN,
-    PARTLY,
     PLAN,
     PRODUCTION,
     SECOND,
     SUSPENSION,
     SYNCED,
+    WAITING_PLAN,
 )
 
 TICK = timedelta(microseconds=1)
@@ -54,12 +55,12 @@ STAGING = Record(
 RENAMED = NEW.with_(reference="release")
 """The same commit, followed under another name."""
 
-HELD_RECORD = SYNCED.with_(attempted=NEW, attempted_at=NOON, held=HELD)
-GIVEN_UP = FAILED.with_(failures=5)
+WAITING = SYNCED.with_(attempted=NEW, attempted_at=NOON, waiting=WAITING_PLAN)
+GIVEN_UP = FAILED.with_(failed=FAILURE.with_(times=5))
 INTERRUPTED = SYNCED.with_(attempted=NEW, attempted_at=NOON, interrupted=True)
 STALLED = FAILED.with_(stalled="the passphrase is wrong")
-IN_PART = SYNCED.with_(attempted=NEW, attempted_at=NOON, digest=None, partly=PARTLY)
-SILENT = {"pica02", "pica03"}
+IN_PART = SYNCED.with_(attempted=NEW, attempted_at=NOON, digest=None, degraded=DEGRADED)
+UNREACHABLE = {"pica02", "pica03"}
 
 
 @dataclass(frozen=True)
@@ -75,19 +76,21 @@ class Row:
     request: Request | None = None
     approvals: Set[str] = frozenset()
     others: Mapping[str, Record] = field(default_factory=dict)
-    silent: Set[str] = frozenset()
+    unreachable: Set[str] = frozenset()
 
     def decide(self) -> Decision:
         return decide(
-            self.desired,
-            self.digest,
-            self.record,
-            self.policy,
-            self.now,
-            request=self.request,
-            approvals=self.approvals,
-            others=self.others,
-            silent=self.silent,
+            Observed(
+                desired=self.desired,
+                digest=self.digest,
+                record=self.record,
+                policy=self.policy,
+                now=self.now,
+                request=self.request,
+                approvals=self.approvals,
+                others=self.others,
+                unreachable=self.unreachable,
+            )
         )
 
 
@@ -106,9 +109,9 @@ ROWS: dict[str, Row] = {
     ),
     "asked for though up to date": Row(Reason.REQUESTED, SYNCED, desired=OLD, request=ASKED),
     "asked for though given up": Row(Reason.REQUESTED, GIVEN_UP, request=ASKED),
-    "asked for though cooling down": Row(Reason.REQUESTED, FAILED, request=ASKED),
+    "asked for though backing off": Row(Reason.REQUESTED, FAILED, request=ASKED),
     "asked for though stalled": Row(Reason.REQUESTED, STALLED, request=ASKED),
-    "asked for though held": Row(Reason.REQUESTED, HELD_RECORD, request=ASKED),
+    "asked for though waiting": Row(Reason.REQUESTED, WAITING, request=ASKED),
     "asked for though outside the window": Row(Reason.REQUESTED, SYNCED, policy=WINDOWED, request=ASKED),
     "asked for though not promoted": Row(Reason.REQUESTED, SYNCED, policy=PROMOTED, request=ASKED),
     "asked for though interrupted": Row(Reason.REQUESTED, INTERRUPTED, request=ASKED),
@@ -129,24 +132,24 @@ ROWS: dict[str, Row] = {
     "interrupted, and back at what was live": Row(
         Reason.NEW_REVISION, INTERRUPTED.with_(digest=None), desired=OLD, digest=OLD_DIGEST
     ),
-    "found busy, and back at what is live": Row(
+    "found locked, and back at what is live": Row(
         Reason.UP_TO_DATE, INTERRUPTED, desired=OLD, digest=OLD_DIGEST
     ),
     "interrupted outside the window": Row(Reason.INTERRUPTED, INTERRUPTED, policy=WINDOWED),
     "interrupted just below the limit": Row(
-        Reason.INTERRUPTED, INTERRUPTED.with_(failures=4, failed_at=NOON)
+        Reason.INTERRUPTED, INTERRUPTED.with_(failed=FAILURE.with_(times=4))
     ),
     "interrupted at the limit": Row(
-        Reason.GAVE_UP, INTERRUPTED.with_(failures=5, failed_at=NOON, digest=None)
+        Reason.GAVE_UP, INTERRUPTED.with_(failed=FAILURE.with_(times=5), digest=None)
     ),
     "interrupted at the limit, and another revision came": Row(
-        Reason.NEW_REVISION, INTERRUPTED.with_(attempted=OLD, failures=5, failed_at=NOON, digest=None)
+        Reason.NEW_REVISION, INTERRUPTED.with_(attempted=OLD, failed=FAILURE.with_(times=5), digest=None)
     ),
     "interrupted though stalled": Row(Reason.INTERRUPTED, STALLED.with_(interrupted=True)),
     # -- stalled
     "stalled": Row(Reason.STALLED, STALLED),
     "stalled for ever": Row(Reason.STALLED, STALLED, now=NOON + 10_000 * HOUR),
-    "stalled though given up": Row(Reason.STALLED, STALLED.with_(failures=5)),
+    "stalled though given up": Row(Reason.STALLED, STALLED.with_(failed=FAILURE.with_(times=5))),
     "stalled at another revision": Row(Reason.NEW_REVISION, STALLED.with_(attempted=OLD)),
     "stalled, and the reference was renamed": Row(Reason.STALLED, STALLED, desired=RENAMED),
     # -- nothing to do
@@ -160,8 +163,8 @@ ROWS: dict[str, Row] = {
     "up to date though never promoted": Row(
         Reason.UP_TO_DATE, SYNCED, desired=OLD, digest=OLD_DIGEST, policy=PROMOTED
     ),
-    "back at what is live, away from a held one": Row(
-        Reason.UP_TO_DATE, HELD_RECORD, desired=OLD, digest=OLD_DIGEST
+    "back at what is live, away from one that waits": Row(
+        Reason.UP_TO_DATE, WAITING, desired=OLD, digest=OLD_DIGEST
     ),
     "the revision is there and nobody knows in what state": Row(
         Reason.NEW_REVISION, SYNCED.with_(digest=None), desired=OLD.with_(commit=NEW.commit)
@@ -176,80 +179,83 @@ ROWS: dict[str, Row] = {
     "nothing relevant though not promoted": Row(
         Reason.NOTHING_RELEVANT, SYNCED, digest=OLD_DIGEST, policy=PROMOTED
     ),
-    "nothing relevant against what is held": Row(
-        Reason.NOTHING_RELEVANT, HELD_RECORD.with_(attempted=OLD), digest=OLD_DIGEST
+    "nothing relevant against what waits": Row(
+        Reason.NOTHING_RELEVANT, WAITING.with_(attempted=OLD), digest=OLD_DIGEST
     ),
     "the same digest, and nothing is live": Row(
         Reason.NEVER_UPDATED, FRESH.with_(digest=OLD_DIGEST), digest=OLD_DIGEST
     ),
-    # -- held
-    "held": Row(Reason.WAITING_FOR_APPROVAL, HELD_RECORD),
-    "held, and another plan was approved": Row(
-        Reason.WAITING_FOR_APPROVAL, HELD_RECORD, approvals={OTHER_PLAN}
+    # -- waiting
+    "waiting": Row(Reason.WAITING_FOR_APPROVAL, WAITING),
+    "waiting, and another plan was approved": Row(
+        Reason.WAITING_FOR_APPROVAL, WAITING, approvals={OTHER_PLAN}
     ),
-    "held and approved": Row(Reason.APPROVED, HELD_RECORD, approvals={OTHER_PLAN, PLAN}),
-    "held and approved outside the window": Row(
-        Reason.APPROVED, HELD_RECORD, approvals={PLAN}, policy=WINDOWED
+    "waiting and approved": Row(Reason.APPROVED, WAITING, approvals={OTHER_PLAN, PLAN}),
+    "waiting and approved outside the window": Row(
+        Reason.APPROVED, WAITING, approvals={PLAN}, policy=WINDOWED
     ),
-    "held, and something like its plan was approved": Row(
-        Reason.WAITING_FOR_APPROVAL, HELD_RECORD, approvals={PLAN[:12], PLAN.upper(), ""}
+    "waiting, and something like its plan was approved": Row(
+        Reason.WAITING_FOR_APPROVAL, WAITING, approvals={PLAN[:12], PLAN.upper(), ""}
     ),
-    "held, and the reference was renamed": Row(Reason.WAITING_FOR_APPROVAL, HELD_RECORD, desired=RENAMED),
+    "waiting, and the reference was renamed": Row(Reason.WAITING_FOR_APPROVAL, WAITING, desired=RENAMED),
     "forbidden, whoever approves": Row(
         Reason.WAITING_FOR_APPROVAL,
-        HELD_RECORD.with_(held=HELD.with_(forbidden=True)),
+        WAITING.with_(waiting=WAITING_PLAN.with_(forbidden=True)),
         approvals={PLAN},
     ),
-    "held at another revision": Row(Reason.NEW_REVISION, HELD_RECORD.with_(attempted=OLD), approvals={PLAN}),
+    "waiting at another revision": Row(Reason.NEW_REVISION, WAITING.with_(attempted=OLD), approvals={PLAN}),
     # -- failures
-    "one failure below the limit": Row(Reason.RETRY, FAILED.with_(failures=4), now=NOON + HOUR),
+    "one failure below the limit": Row(
+        Reason.RETRY, FAILED.with_(failed=FAILURE.with_(times=4)), now=NOON + HOUR
+    ),
     "failures at the limit": Row(Reason.GAVE_UP, GIVEN_UP, now=NOON + 10_000 * HOUR),
-    "failures above the limit": Row(Reason.GAVE_UP, FAILED.with_(failures=6)),
+    "failures above the limit": Row(Reason.GAVE_UP, FAILED.with_(failed=FAILURE.with_(times=6))),
     "given up, and another revision came": Row(Reason.NEW_REVISION, GIVEN_UP.with_(attempted=OLD)),
-    "cooling down just begun": Row(Reason.COOLING_DOWN, FAILED),
-    "cooling down nearly over": Row(Reason.COOLING_DOWN, FAILED, now=NOON + 30 * SECOND - TICK),
-    "cooling down just over": Row(Reason.RETRY, FAILED, now=NOON + 30 * SECOND),
-    "cooling down a second time nearly over": Row(
-        Reason.COOLING_DOWN, FAILED.with_(failures=2), now=NOON + 90 * SECOND - TICK
+    "backing off just begun": Row(Reason.BACKING_OFF, FAILED),
+    "backing off nearly over": Row(Reason.BACKING_OFF, FAILED, now=NOON + 30 * SECOND - TICK),
+    "backing off just over": Row(Reason.RETRY, FAILED, now=NOON + 30 * SECOND),
+    "backing off a second time nearly over": Row(
+        Reason.BACKING_OFF, FAILED.with_(failed=FAILURE.with_(times=2)), now=NOON + 90 * SECOND - TICK
     ),
-    "cooling down a second time just over": Row(
-        Reason.RETRY, FAILED.with_(failures=2), now=NOON + 90 * SECOND
+    "backing off a second time just over": Row(
+        Reason.RETRY, FAILED.with_(failed=FAILURE.with_(times=2)), now=NOON + 90 * SECOND
     ),
-    "cooling down, and the reference was renamed": Row(Reason.COOLING_DOWN, FAILED, desired=RENAMED),
+    "backing off, and the reference was renamed": Row(Reason.BACKING_OFF, FAILED, desired=RENAMED),
     "given up, and the reference was renamed": Row(Reason.GAVE_UP, GIVEN_UP, desired=RENAMED),
-    "cooling down, and another revision came": Row(Reason.NEW_REVISION, FAILED.with_(attempted=OLD)),
-    "a failure without a time": Row(Reason.RETRY, FAILED.with_(failed_at=None)),
+    "backing off, and another revision came": Row(Reason.NEW_REVISION, FAILED.with_(attempted=OLD)),
     "a retry outside the window": Row(Reason.OUTSIDE_WINDOW, FAILED, policy=WINDOWED, now=NOON + MINUTE),
     "never updated, and failed": Row(
         Reason.RETRY, FAILED.with_(updated=None, current=None), now=NOON + MINUTE
     ),
-    # -- partly live
-    "partly live": Row(Reason.PARTLY_LIVE, IN_PART, silent=SILENT),
-    "partly live for ever": Row(Reason.PARTLY_LIVE, IN_PART, silent=SILENT, now=NOON + 10_000 * HOUR),
-    "partly live, and the reference was renamed": Row(
-        Reason.PARTLY_LIVE, IN_PART, silent=SILENT, desired=RENAMED
+    # -- degraded
+    "degraded": Row(Reason.DEGRADED, IN_PART, unreachable=UNREACHABLE),
+    "degraded for ever": Row(Reason.DEGRADED, IN_PART, unreachable=UNREACHABLE, now=NOON + 10_000 * HOUR),
+    "degraded, and the reference was renamed": Row(
+        Reason.DEGRADED, IN_PART, unreachable=UNREACHABLE, desired=RENAMED
     ),
-    "partly live outside the window": Row(Reason.PARTLY_LIVE, IN_PART, silent=SILENT, policy=WINDOWED),
-    "partly live, and another one is silent": Row(Reason.PARTLY_LIVE, IN_PART, silent={*SILENT, "pica04"}),
-    "partly live though asked": Row(Reason.REQUESTED, IN_PART, silent=SILENT, request=ASKED),
-    "partly live, and another revision came": Row(
+    "degraded outside the window": Row(Reason.DEGRADED, IN_PART, unreachable=UNREACHABLE, policy=WINDOWED),
+    "degraded, and another one is unreachable": Row(
+        Reason.DEGRADED, IN_PART, unreachable={*UNREACHABLE, "pica04"}
+    ),
+    "degraded though asked": Row(Reason.REQUESTED, IN_PART, unreachable=UNREACHABLE, request=ASKED),
+    "degraded, and another revision came": Row(
         Reason.NEW_REVISION,
-        IN_PART.with_(attempted=OLD, partly=PARTLY.with_(revision=OLD)),
-        silent=SILENT,
+        IN_PART.with_(attempted=OLD, degraded=DEGRADED.with_(revision=OLD)),
+        unreachable=UNREACHABLE,
     ),
-    "partly live, and back at what was live everywhere": Row(
-        Reason.NEW_REVISION, IN_PART, desired=OLD, digest=OLD_DIGEST, silent=SILENT
+    "degraded, and back at what was live everywhere": Row(
+        Reason.NEW_REVISION, IN_PART, desired=OLD, digest=OLD_DIGEST, unreachable=UNREACHABLE
     ),
-    "partly live, and a newer one is held": Row(
+    "degraded, and a newer one waits": Row(
         Reason.WAITING_FOR_APPROVAL,
-        IN_PART.with_(partly=PARTLY.with_(revision=OLD), held=HELD),
-        silent=SILENT,
+        IN_PART.with_(degraded=DEGRADED.with_(revision=OLD), waiting=WAITING_PLAN),
+        unreachable=UNREACHABLE,
     ),
     "every machine answers again": Row(Reason.MACHINE_ANSWERS, IN_PART),
-    "one of two machines answers again": Row(Reason.MACHINE_ANSWERS, IN_PART, silent={"pica02"}),
+    "one of two machines answers again": Row(Reason.MACHINE_ANSWERS, IN_PART, unreachable={"pica02"}),
     "a machine answers again outside the window": Row(Reason.OUTSIDE_WINDOW, IN_PART, policy=WINDOWED),
     # -- promotion
-    "not promoted: partly live there": Row(
+    "not promoted: degraded there": Row(
         Reason.NOT_PROMOTED,
         SYNCED,
         policy=PROMOTED,
@@ -320,21 +326,21 @@ def test_every_reason_is_reached_and_belongs_to_one_step() -> None:
         ("stalled", "stalled at main@2e3000000000: the passphrase is wrong"),
         ("up to date", "main@01d000000000 is live"),
         ("nothing relevant", "main@2e3000000000 changes nothing that production depends on"),
-        ("held", "plan cccccccccccc waits: it would delete 1 resource"),
-        ("held and approved", "plan cccccccccccc was approved"),
+        ("waiting", "plan cccccccccccc waits: it would delete 1 resource"),
+        ("waiting and approved", "plan cccccccccccc was approved"),
         ("failures at the limit", "gave up after 5 failures: the pad is down"),
         (
-            "partly live",
-            "main@2e3000000000 is partly live: pica02 does not answer (connection refused) and pica03 does"
+            "degraded",
+            "main@2e3000000000 is degraded: pica02 does not answer (connection refused) and pica03 does"
             " not answer (no answer within 15 s); pad, team wait for them",
         ),
         ("one of two machines answers again", "main@2e3000000000 is wanted on pica03, too"),
-        ("cooling down just begun", "cooling down until 12:00:30 UTC after one failure: the pad is down"),
+        ("backing off just begun", "backing off until 12:00:30 UTC after one failure: the pad is down"),
         (
-            "cooling down a second time nearly over",
-            "cooling down until 12:01:30 UTC after 2 failures: the pad is down",
+            "backing off a second time nearly over",
+            "backing off until 12:01:30 UTC after 2 failures: the pad is down",
         ),
-        ("cooling down just over", "trying main@2e3000000000 again after one failure"),
+        ("backing off just over", "trying main@2e3000000000 again after one failure"),
         ("one failure below the limit", "trying main@2e3000000000 again after 4 failures"),
         ("not promoted: unknown", "staging does not run main@2e3000000000 healthily yet"),
         (
@@ -351,8 +357,8 @@ def test_a_decision_explains_itself(row: str, why: str) -> None:
 
 
 def test_a_new_revision_after_nothing_but_failures_says_that_nothing_is_live() -> None:
-    record = FRESH.with_(attempted=OLD, failures=1, failed_at=NOON, failure="no")
-    decision = decide(NEW, NEW_DIGEST, record, PRODUCTION, NOON)
+    record = FRESH.with_(attempted=OLD, failed=Failure(times=1, at=NOON, message="no"))
+    decision = decide(Observed(desired=NEW, digest=NEW_DIGEST, record=record, policy=PRODUCTION, now=NOON))
     assert decision == Decision(
         reason=Reason.NEW_REVISION, why="main@2e3000000000 is wanted, nothing is live"
     )
@@ -360,7 +366,9 @@ def test_a_new_revision_after_nothing_but_failures_says_that_nothing_is_live() -
 
 def test_what_is_live_is_the_newest_revision_that_is_the_same() -> None:
     adopted = SYNCED.with_(current=OLD.with_(commit="3" * 40))
-    assert decide(NEW, NEW_DIGEST, adopted, PRODUCTION, NOON).why.endswith("main@333333333333 is live")
+    assert decide(
+        Observed(desired=NEW, digest=NEW_DIGEST, record=adopted, policy=PRODUCTION, now=NOON)
+    ).why.endswith("main@333333333333 is live")
 
 
 @pytest.mark.parametrize(
@@ -369,21 +377,21 @@ def test_what_is_live_is_the_newest_revision_that_is_the_same() -> None:
         ("suspended", None),
         ("stalled", None),
         ("up to date", None),
-        ("held", None),
+        ("waiting", None),
         ("failures at the limit", None),
         ("not promoted: unknown", None),
         ("not promoted: another revision", None),
-        ("cooling down just begun", NOON + 30 * SECOND),
-        ("cooling down a second time nearly over", NOON + 90 * SECOND),
+        ("backing off just begun", NOON + 30 * SECOND),
+        ("backing off a second time nearly over", NOON + 90 * SECOND),
         ("not promoted: not long enough", NOON - 30 * MINUTE),
         ("just before the window", NOON + 5 * HOUR),
         ("as the window closes", NOON + 29 * HOUR),
     ],
 )
-def test_another_look_is_worth_it_when_time_alone_can_change_the_decision(
+def test_an_environment_is_polled_again_when_time_alone_can_change_the_decision(
     row: str, when: datetime | None
 ) -> None:
-    assert ROWS[row].decide().look_again == when
+    assert ROWS[row].decide().poll_again_at == when
 
 
 @given(
@@ -393,31 +401,32 @@ def test_another_look_is_worth_it_when_time_alone_can_change_the_decision(
     asked=st.booleans(),
     staging=st.booleans(),
 )
-def test_the_time_to_look_again_lies_ahead_and_brings_another_reason(
+def test_the_time_of_the_next_poll_lies_ahead_and_brings_another_reason(
     row: Row, policy: Policy, minutes: int, asked: bool, staging: bool
 ) -> None:
     others = {"staging": STAGING} if staging else {}
     request = ASKED if asked else None
 
     def at(now: datetime) -> Decision:
-        return decide(
-            row.desired,
-            row.digest,
-            row.record,
-            policy,
-            now,
+        observed = Observed(
+            desired=row.desired,
+            digest=row.digest,
+            record=row.record,
+            policy=policy,
+            now=now,
             request=request,
             approvals=row.approvals,
             others=others,
         )
+        return decide(observed)
 
     now = NOON + minutes * MINUTE
     decision = at(now)
     assert decision.why
-    if decision.look_again is not None:
+    if decision.poll_again_at is not None:
         assert decision.step is Step.WAIT
-        assert decision.look_again > now
-        assert at(decision.look_again).reason is not decision.reason
+        assert decision.poll_again_at > now
+        assert at(decision.poll_again_at).reason is not decision.reason
 
 
 # -- backoff -----------------------------------------------------------------------------------------------
@@ -468,7 +477,10 @@ MIRROR = STAGING.with_(environment="mirror", healthy_since=NOON - 10 * MINUTE)
         pytest.param(None, "staging does not run", None, id="no record"),
         pytest.param(STAGING.with_(healthy=None), "staging does not run", None, id="never healthy"),
         pytest.param(
-            STAGING.with_(failures=1), "staging does not run", None, id="healthy once, and failing since"
+            STAGING.with_(failed=FAILURE.with_(times=1)),
+            "staging does not run",
+            None,
+            id="healthy once, and failing since",
         ),
         pytest.param(
             STAGING.with_(digest=None), "staging does not run", None, id="healthy once, and stopped half-way"

@@ -1,6 +1,6 @@
-"""Which services an update may have disturbed, and what of an inventory is read.
+"""Which services an update may affect, and how an inventory is read.
 
-That the program's inventory and the reader's fit is held in tests/contract/test_inventory_contract.py.
+tests/contract/test_inventory_contract.py compares the program's inventory with the reader's.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ronron.core.errors import ConfigError
-from ronron.core.inventory import Inventory, read_inventory, reprobed, touched
+from ronron.core.inventory import Inventory, changed_probes, read_inventory, touched
 from ronron.core.model import QUIET, Change, Operation
 from tests.support.values import change
 from tests.support.worlds import inventory as a_document
@@ -53,29 +53,29 @@ BOTH = services(pad=PAD, wiki=WIKI)
         pytest.param((change(below=PAD, custom=False),), (), id="a component has nothing in the world"),
     ],
 )
-def test_an_update_touches_the_services_above_its_changes(
+def test_an_update_affects_the_services_above_its_changes(
     changes: tuple[Change, ...], names: tuple[str, ...]
 ) -> None:
     assert touched(changes, BOTH) == names
 
 
-def test_a_grandchild_belongs_to_the_service_too() -> None:
+def test_a_grandchild_belongs_to_the_service() -> None:
     deep = change().with_(ancestors=(f"{PAD}$database", PAD))
     assert touched([deep], BOTH) == ("pad",)
 
 
-def test_a_service_that_is_one_resource_is_touched_by_its_own_change() -> None:
+def test_a_service_that_is_one_resource_is_affected_by_its_own_change() -> None:
     own = change(below=EDGE).with_(urn=WIKI)
     assert touched([own], BOTH) == ("wiki",)
 
 
-def test_a_service_that_does_not_say_where_it_is_counts_with_every_change() -> None:
+def test_a_service_without_a_resource_is_affected_by_every_change() -> None:
     found = services(pad=PAD, wiki=WIKI, job=None)
     assert touched([change(below=PAD)], found) == ("job", "pad")
     assert touched([change(Operation.SAME)], found) == ()
 
 
-def test_without_services_nothing_is_touched() -> None:
+def test_without_services_nothing_is_affected() -> None:
     assert touched([change()], services()) == ()
 
 
@@ -88,7 +88,7 @@ changes = st.builds(
 
 
 @given(st.lists(changes, max_size=6), changes)
-def test_one_change_more_never_touches_less(some: list[Change], more: Change) -> None:
+def test_one_change_more_never_affects_fewer_services(some: list[Change], more: Change) -> None:
     before, after = set(touched(some, BOTH)), set(touched([*some, more], BOTH))
     assert before <= after <= {"pad", "wiki"}
     if more.operation in QUIET or not more.custom:
@@ -99,7 +99,7 @@ def test_one_change_more_never_touches_less(some: list[Change], more: Change) ->
 
 
 def probed(url: str, **others: str) -> Inventory:
-    """An inventory whose pad is probed at a URL, and perhaps others."""
+    """An inventory whose pad is probed at a URL; `others` by name."""
     one = read(a_document(url=url)).services["pad"]
     inner = {"pad": one} | {
         name: read(a_document(url=other)).services["pad"] for name, other in others.items()
@@ -120,15 +120,13 @@ def probed(url: str, **others: str) -> Inventory:
         pytest.param(None, ("pad", "wiki"), id="no inventory"),
     ],
 )
-def test_services_that_are_probed_otherwise_than_before_are_named(
-    before: Inventory | None, names: tuple[str, ...]
-) -> None:
+def test_services_whose_probe_has_changed_are_named(before: Inventory | None, names: tuple[str, ...]) -> None:
     after = probed("https://a.example/", wiki="https://w.example/")
-    assert reprobed(before.model_dump(mode="json") if before else None, after) == names
+    assert changed_probes(before.model_dump(mode="json") if before else None, after) == names
 
 
-def test_an_earlier_inventory_that_cannot_be_read_says_nothing_of_any_service() -> None:
-    assert reprobed(a_document() | {"version": 2}, services(wiki=WIKI, pad=PAD)) == ("pad", "wiki")
+def test_an_earlier_inventory_that_cannot_be_read_is_ignored() -> None:
+    assert changed_probes(a_document() | {"version": 2}, services(wiki=WIKI, pad=PAD)) == ("pad", "wiki")
 
 
 # -- read --------------------------------------------------------------------------------------------------
@@ -138,7 +136,7 @@ def test_a_project_without_an_inventory_has_none() -> None:
     assert read_inventory(None) is None
 
 
-def test_an_inventory_is_read_whole() -> None:
+def test_an_inventory_is_read_completely() -> None:
     assert read(a_document()).model_dump(mode="json") == a_document()
 
 
@@ -152,7 +150,7 @@ def test_another_version_is_refused_and_named(version: object) -> None:
 
 
 @pytest.mark.parametrize("output", ["", "text", 1, [], [a_document()], {}])
-def test_what_is_no_inventory_is_refused(output: object) -> None:
+def test_another_document_is_refused(output: object) -> None:
     with pytest.raises(ConfigError) as caught:
         read_inventory(output)
     assert caught.value.hint
@@ -166,5 +164,5 @@ def test_a_refusal_names_the_key_and_not_the_value() -> None:
     assert "hunter22" not in str(caught.value)
 
 
-def test_a_field_of_a_later_program_of_this_version_does_not_hinder() -> None:
+def test_an_unknown_field_of_this_version_is_ignored() -> None:
     assert read(a_document() | {"motto": "purr"}) == read(a_document())

@@ -154,4 +154,4 @@ def test_a_pass_that_runs_has_no_end() -> None:
 def test_an_outcome_needs_no_more_than_its_kind_and_a_sentence(kind: OutcomeKind) -> None:
     outcome = Outcome(kind=kind, message="so")
     assert (outcome.hint, outcome.verdict, outcome.identity, outcome.restored) == ("", None, None, None)
-    assert (outcome.retryable, outcome.busy, outcome.adopted) == (False, False, False)
+    assert (outcome.retryable, outcome.locked, outcome.adopted) == (False, False, False)

@@ -1,4 +1,4 @@
-"""How a pass ended, in words: counted, probed, held, failed."""
+"""How a pass ended, in words: counted, probed, waiting, failed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ronron.core.errors import (
     UpdateFailedError,
 )
 from ronron.core.model import Change, Operation, OutcomeKind, ProbeResult, Verdict, VerdictKind
-from ronron.core.outcomes import failed, held, seen, summarize
+from ronron.core.outcomes import failed, seen, summarize, waiting
 from tests.support.values import PLAN, change, preview
 
 ALLOWED = Verdict(kind=VerdictKind.ALLOWED, why="the policy allows it")
@@ -98,12 +98,12 @@ def test_what_was_seen_sick_has_failed_whatever_the_engine_said(kind: OutcomeKin
     assert outcome.retryable
 
 
-# -- held --------------------------------------------------------------------------------------------------
+# -- waiting -----------------------------------------------------------------------------------------------
 
 
 def test_what_is_held_names_the_plan_and_the_command_that_says_yes() -> None:
-    outcome = held("production", PREVIEW, WAITS)
-    assert (outcome.kind, outcome.message, outcome.identity) == (OutcomeKind.HELD, WAITS.why, PLAN)
+    outcome = waiting("production", PREVIEW, WAITS)
+    assert (outcome.kind, outcome.message, outcome.identity) == (OutcomeKind.WAITING, WAITS.why, PLAN)
     assert "ronron preview production" in outcome.hint
     assert "ronron approve production cccccccccccc" in outcome.hint
     assert [one.name for one in outcome.changes] == ["pad"]
@@ -112,8 +112,8 @@ def test_what_is_held_names_the_plan_and_the_command_that_says_yes() -> None:
 
 def test_what_is_forbidden_offers_no_approval() -> None:
     forbidden = Verdict(kind=VerdictKind.FORBIDDEN, why="it would delete everything", causes=(change(),))
-    outcome = held("production", PREVIEW, forbidden)
-    assert outcome.kind is OutcomeKind.HELD
+    outcome = waiting("production", PREVIEW, forbidden)
+    assert outcome.kind is OutcomeKind.WAITING
     assert "approve" not in outcome.hint
     assert "push a revision that keeps something" in outcome.hint
 
@@ -122,7 +122,7 @@ def test_what_is_forbidden_offers_no_approval() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "retryable", "busy"),
+    ("error", "kind", "retryable", "locked"),
     [
         (ProgramError("cannot run it", hint="mend it"), OutcomeKind.FAILED, False, False),
         (UpdateFailedError("cannot update it", hint="mend it"), OutcomeKind.FAILED, True, False),
@@ -131,10 +131,10 @@ def test_what_is_forbidden_offers_no_approval() -> None:
     ],
 )
 def test_an_error_ends_a_pass_as_its_kind_says(
-    error: ReconcilerError, kind: OutcomeKind, retryable: bool, busy: bool
+    error: ReconcilerError, kind: OutcomeKind, retryable: bool, locked: bool
 ) -> None:
     outcome = failed(error)
-    assert (outcome.kind, outcome.retryable, outcome.busy) == (kind, retryable, busy)
+    assert (outcome.kind, outcome.retryable, outcome.locked) == (kind, retryable, locked)
     assert (outcome.message, outcome.hint) == (str(error), error.hint)
 
 

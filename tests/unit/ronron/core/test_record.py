@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from pydantic import ValidationError
 
-from ronron.core.decide import decide
+from ronron.core.decide import Observed, decide
 from ronron.core.model import (
     Decision,
     Outcome,
@@ -20,14 +22,15 @@ from ronron.core.model import (
     Verdict,
     VerdictKind,
 )
-from ronron.core.record import Held, Record, Running
+from ronron.core.record import Failure, Record, Running, WaitingPlan
 from ronron.testing import NOON
 from tests.support.values import (
+    DEGRADED,
+    EXCLUDED,
     FAILED,
+    FAILURE,
     FRESH,
-    HELD,
     HOUR,
-    LEFT_OUT,
     MINUTE,
     NEW,
     NEW_DIGEST,
@@ -35,13 +38,13 @@ from tests.support.values import (
     OLD_DIGEST,
     OTHER_PLAN,
     OURS,
-    PARTLY,
     PLAN,
     PRODUCTION,
     RUNNING,
     SUSPENSION,
     SYNCED,
     UPDATED,
+    WAITING_PLAN,
 )
 
 LATER = NOON + MINUTE
@@ -51,11 +54,11 @@ UNCHANGED = Outcome(kind=OutcomeKind.UNCHANGED, message="nothing would change")
 BROKEN = Outcome(kind=OutcomeKind.FAILED, message="the pad is down", retryable=True)
 HOPELESS = Outcome(kind=OutcomeKind.FAILED, message="the passphrase is wrong", hint="set it")
 STOPPED = Outcome(kind=OutcomeKind.INTERRUPTED, message="stopped", retryable=True)
-BUSY = STOPPED.with_(busy=True)
+LOCKED = STOPPED.with_(locked=True)
 ROLLED_BACK = Outcome(kind=OutcomeKind.ROLLED_BACK, message="the pad is down; went back", restored=OLD)
-IN_PART = Outcome(kind=OutcomeKind.PARTLY_LIVE, message="main@2e3000000000 is partly live", left_out=LEFT_OUT)
+IN_PART = Outcome(kind=OutcomeKind.DEGRADED, message="main@2e3000000000 is degraded", excluded=EXCLUDED)
 HOLDING = Outcome(
-    kind=OutcomeKind.HELD,
+    kind=OutcomeKind.WAITING,
     message="it would delete 1 resource",
     verdict=Verdict(kind=VerdictKind.NEEDS_APPROVAL, why="it would delete 1 resource"),
     identity=PLAN,
@@ -69,6 +72,10 @@ INTENT = SYNCED.attempting(RUNNING, NOON, None)
 # -- the intent --------------------------------------------------------------------------------------------
 
 
+def decided(desired: Revision, digest: str, record: Record, now: datetime) -> Decision:
+    return decide(Observed(desired=desired, digest=digest, record=record, policy=PRODUCTION, now=now))
+
+
 def test_an_intent_says_what_is_wanted_and_leaves_what_is_live() -> None:
     assert SYNCED.attempting(RUNNING, NOON, None) == SYNCED.with_(
         attempted=NEW, attempted_at=NOON, running=RUNNING
@@ -77,13 +84,13 @@ def test_an_intent_says_what_is_wanted_and_leaves_what_is_live() -> None:
 
 def test_another_revision_starts_without_failures() -> None:
     running = RUNNING.with_(revision=NEWEST)
-    intent = FAILED.with_(failures=3).attempting(running, LATER, None)
-    assert (intent.failures, intent.failure, intent.failed_at) == (0, None, None)
+    intent = FAILED.with_(failed=FAILURE.with_(times=3)).attempting(running, LATER, None)
+    assert intent.failed is None
 
 
 def test_the_same_revision_keeps_its_failures() -> None:
-    intent = FAILED.with_(failures=3).attempting(RUNNING, LATER, None)
-    assert (intent.failures, intent.failure, intent.failed_at) == (3, "the pad is down", NOON)
+    intent = FAILED.with_(failed=FAILURE.with_(times=3)).attempting(RUNNING, LATER, None)
+    assert intent.failed == Failure(times=3, at=NOON, message="the pad is down")
 
 
 def test_an_intent_ends_a_stall_and_an_interruption() -> None:
@@ -92,9 +99,9 @@ def test_an_intent_ends_a_stall_and_an_interruption() -> None:
 
 
 def test_a_held_plan_lasts_as_long_as_its_revision_is_wanted() -> None:
-    held = SYNCED.with_(attempted=NEW, held=HELD)
-    assert held.attempting(RUNNING, LATER, None).held == HELD
-    assert held.attempting(RUNNING.with_(revision=NEWEST), LATER, None).held is None
+    waiting = SYNCED.with_(attempted=NEW, waiting=WAITING_PLAN)
+    assert waiting.attempting(RUNNING, LATER, None).waiting == WAITING_PLAN
+    assert waiting.attempting(RUNNING.with_(revision=NEWEST), LATER, None).waiting is None
 
 
 @pytest.mark.parametrize(("request_id", "served"), [(None, 7), (6, 7), (7, 7), (8, 8)])
@@ -119,10 +126,10 @@ def test_an_update_moves_everything() -> None:
 
 
 def test_an_update_ends_all_trouble() -> None:
-    trouble = FAILED.with_(stalled="no", held=HELD, interrupted=True, running=RUNNING)
+    trouble = FAILED.with_(stalled="no", waiting=WAITING_PLAN, interrupted=True, running=RUNNING)
     after = trouble.after(UPDATED, NEW, NEW_DIGEST, LATER)
-    assert (after.failures, after.failed_at, after.failure) == (0, None, None)
-    assert (after.stalled, after.held, after.interrupted, after.running) == (None, None, False, None)
+    assert after.failed is None
+    assert (after.stalled, after.waiting, after.interrupted, after.running) == (None, None, False, None)
     assert after.verified
 
 
@@ -142,38 +149,36 @@ def test_that_nothing_would_change_is_proof_where_nobody_knew(before: Record) ->
 
 def test_a_held_plan_is_kept_and_moves_nothing() -> None:
     after = INTENT.after(HOLDING, NEW, NEW_DIGEST, LATER)
-    held = Held(revision=NEW, identity=PLAN, why="it would delete 1 resource", since=LATER)
-    assert after == SYNCED.with_(attempted=NEW, attempted_at=NOON, held=held)
+    waiting = WaitingPlan(revision=NEW, identity=PLAN, why="it would delete 1 resource", since=LATER)
+    assert after == SYNCED.with_(attempted=NEW, attempted_at=NOON, waiting=waiting)
 
 
 def test_the_same_plan_is_held_since_it_was_first_seen() -> None:
-    again = INTENT.with_(held=HELD)
-    assert again.after(HOLDING, NEW, NEW_DIGEST, LATER).held == HELD
-    other = again.after(HOLDING.with_(identity=OTHER_PLAN), NEW, NEW_DIGEST, LATER).held
+    again = INTENT.with_(waiting=WAITING_PLAN)
+    assert again.after(HOLDING, NEW, NEW_DIGEST, LATER).waiting == WAITING_PLAN
+    other = again.after(HOLDING.with_(identity=OTHER_PLAN), NEW, NEW_DIGEST, LATER).waiting
     assert other is not None
     assert (other.identity, other.since) == (OTHER_PLAN, LATER)
 
 
 def test_what_is_forbidden_is_held_as_forbidden() -> None:
-    held = INTENT.after(FORBIDDEN, NEW, NEW_DIGEST, LATER).held
-    assert held is not None
-    assert held.forbidden
+    waiting = INTENT.after(FORBIDDEN, NEW, NEW_DIGEST, LATER).waiting
+    assert waiting is not None
+    assert waiting.forbidden
 
 
 def test_a_held_plan_ends_failures_and_leaves_unknown_what_was_unknown() -> None:
     after = FAILED.attempting(RUNNING, NOON, None).after(HOLDING, NEW, NEW_DIGEST, LATER)
-    assert (after.failures, after.failed_at, after.failure, after.digest) == (0, None, None, None)
+    assert (after.failed, after.digest) == (None, None)
     assert not after.verified
 
 
 def test_a_failure_is_counted_and_is_never_an_update() -> None:
-    assert INTENT.with_(held=HELD).after(BROKEN, NEW, NEW_DIGEST, LATER) == SYNCED.with_(
+    assert INTENT.with_(waiting=WAITING_PLAN).after(BROKEN, NEW, NEW_DIGEST, LATER) == SYNCED.with_(
         attempted=NEW,
         attempted_at=NOON,
         digest=None,
-        failures=1,
-        failed_at=LATER,
-        failure="the pad is down",
+        failed=Failure(times=1, at=LATER, message="the pad is down"),
     )
 
 
@@ -193,50 +198,50 @@ def test_after_a_rollback_the_older_revision_is_live_and_the_newer_is_not_tried_
     assert (after.attempted, after.updated, after.updated_at, after.current) == (NEW, OLD, LATER, OLD)
     assert (after.failures, after.digest, after.stalled) == (1, None, ROLLED_BACK.message)
     assert not after.verified
-    assert decide(NEW, NEW_DIGEST, after, PRODUCTION, LATER + 1000 * HOUR).reason is Reason.STALLED
+    assert decided(NEW, NEW_DIGEST, after, LATER + 1000 * HOUR).reason is Reason.STALLED
 
 
-def test_what_is_partly_live_is_remembered_beside_what_was_live_everywhere() -> None:
+def test_what_is_degraded_is_remembered_beside_what_was_live_everywhere() -> None:
     after = INTENT.after(IN_PART, NEW, NEW_DIGEST, LATER)
     assert after == SYNCED.with_(
-        attempted=NEW, attempted_at=NOON, digest=None, partly=PARTLY.with_(since=LATER)
+        attempted=NEW, attempted_at=NOON, digest=None, degraded=DEGRADED.with_(since=LATER)
     )
     assert not after.verified
     assert (after.everywhere, SYNCED.everywhere) == (None, OLD)
 
 
-def test_it_is_partly_live_since_it_first_was() -> None:
+def test_it_is_degraded_since_it_first_was() -> None:
     once = INTENT.after(IN_PART, NEW, NEW_DIGEST, NOON)
-    fewer = LEFT_OUT.with_(machines={"pica02": "no route to host"}, services=("pad",))
-    again = once.attempting(RUNNING, LATER, None).after(IN_PART.with_(left_out=fewer), NEW, NEW_DIGEST, LATER)
-    assert again.partly == PARTLY.with_(left_out=fewer)
+    fewer = EXCLUDED.with_(machines={"pica02": "no route to host"}, services=("pad",))
+    again = once.attempting(RUNNING, LATER, None).after(IN_PART.with_(excluded=fewer), NEW, NEW_DIGEST, LATER)
+    assert again.degraded == DEGRADED.with_(excluded=fewer)
 
 
 @pytest.mark.parametrize("outcome", [UPDATED, UNCHANGED], ids=["updated", "unchanged"])
-def test_what_was_partly_live_becomes_whole(outcome: Outcome) -> None:
-    partly = INTENT.after(IN_PART, NEW, NEW_DIGEST, NOON)
-    whole = partly.attempting(RUNNING, LATER, None).after(outcome, NEW, NEW_DIGEST, LATER)
-    assert (whole.partly, whole.updated, whole.current, whole.healthy) == (None, NEW, NEW, NEW)
+def test_what_was_degraded_becomes_whole(outcome: Outcome) -> None:
+    degraded = INTENT.after(IN_PART, NEW, NEW_DIGEST, NOON)
+    whole = degraded.attempting(RUNNING, LATER, None).after(outcome, NEW, NEW_DIGEST, LATER)
+    assert (whole.degraded, whole.updated, whole.current, whole.healthy) == (None, NEW, NEW, NEW)
     assert whole.verified
 
 
 @pytest.mark.parametrize("outcome", [BROKEN, ROLLED_BACK, STOPPED], ids=["failed", "rolled back", "stopped"])
-def test_after_trouble_nobody_knows_what_is_partly_live(outcome: Outcome) -> None:
-    partly = INTENT.after(IN_PART, NEW, NEW_DIGEST, NOON).attempting(RUNNING, LATER, None)
-    assert partly.partly == PARTLY
-    assert partly.after(outcome, NEW, NEW_DIGEST, LATER).partly is None
-    assert partly.recovered(LATER).partly is None
+def test_after_trouble_nobody_knows_what_is_degraded(outcome: Outcome) -> None:
+    degraded = INTENT.after(IN_PART, NEW, NEW_DIGEST, NOON).attempting(RUNNING, LATER, None)
+    assert degraded.degraded == DEGRADED
+    assert degraded.after(outcome, NEW, NEW_DIGEST, LATER).degraded is None
+    assert degraded.recovered(LATER).degraded is None
 
 
-def test_what_is_held_or_found_busy_leaves_partly_live_what_is() -> None:
-    partly = INTENT.after(IN_PART, NEW, NEW_DIGEST, NOON).attempting(RUNNING, LATER, None)
-    assert partly.after(HOLDING, NEW, NEW_DIGEST, LATER).partly == PARTLY
-    assert partly.after(BUSY, NEW, NEW_DIGEST, LATER).partly == PARTLY
+def test_what_is_held_or_found_busy_leaves_degraded_what_is() -> None:
+    degraded = INTENT.after(IN_PART, NEW, NEW_DIGEST, NOON).attempting(RUNNING, LATER, None)
+    assert degraded.after(HOLDING, NEW, NEW_DIGEST, LATER).degraded == DEGRADED
+    assert degraded.after(LOCKED, NEW, NEW_DIGEST, LATER).degraded == DEGRADED
 
 
-def test_what_is_partly_live_has_to_say_without_what() -> None:
+def test_what_is_degraded_has_to_say_without_what() -> None:
     with pytest.raises(ValueError, match="without"):
-        INTENT.after(IN_PART.with_(left_out=None), NEW, NEW_DIGEST, LATER)
+        INTENT.after(IN_PART.with_(excluded=None), NEW, NEW_DIGEST, LATER)
 
 
 def test_a_pass_that_was_stopped_goes_on_and_may_have_come_half_way() -> None:
@@ -246,15 +251,15 @@ def test_a_pass_that_was_stopped_goes_on_and_may_have_come_half_way() -> None:
 
 
 def test_a_pass_that_found_the_stack_busy_did_nothing() -> None:
-    after = INTENT.after(BUSY, NEW, NEW_DIGEST, LATER)
+    after = INTENT.after(LOCKED, NEW, NEW_DIGEST, LATER)
     assert after == SYNCED.with_(attempted=NEW, attempted_at=NOON, interrupted=True)
 
 
 def test_going_back_from_a_stopped_and_then_held_update_is_work() -> None:
     """The stack is half-way to the newer revision, so the older one is not simply live."""
     stopped = INTENT.after(STOPPED, NEW, NEW_DIGEST, LATER)
-    held = stopped.attempting(RUNNING, LATER, None).after(HOLDING, NEW, NEW_DIGEST, LATER)
-    assert decide(OLD, OLD_DIGEST, held, PRODUCTION, LATER).step is Step.PREVIEW
+    waiting = stopped.attempting(RUNNING, LATER, None).after(HOLDING, NEW, NEW_DIGEST, LATER)
+    assert decided(OLD, OLD_DIGEST, waiting, LATER).step is Step.PREVIEW
 
 
 # -- the short ways ----------------------------------------------------------------------------------------
@@ -274,33 +279,35 @@ def test_an_adopted_revision_is_not_healthier_than_the_one_before() -> None:
 
 
 def test_an_adopted_revision_ends_the_trouble_with_another() -> None:
-    trouble = FAILED.with_(digest=OLD_DIGEST, stalled="no", held=HELD)
+    trouble = FAILED.with_(digest=OLD_DIGEST, stalled="no", waiting=WAITING_PLAN)
     after = trouble.adopting(NEWEST, LATER)
-    assert (after.failures, after.failed_at, after.failure) == (0, None, None)
-    assert (after.stalled, after.held) == (None, None)
+    assert after.failed is None
+    assert (after.stalled, after.waiting) == (None, None)
 
 
-def test_a_decision_is_noted_with_the_time_at_which_it_became_one() -> None:
+def test_a_decision_is_noted_once() -> None:
     first = Decision(reason=Reason.UP_TO_DATE, why="main@01d000000000 is live")
-    noted = SYNCED.deciding(first, NOON)
-    assert (noted.decision, noted.decided_at) == (first, NOON)
-    assert noted.deciding(first, LATER) is noted
-    other = noted.deciding(first.with_(why="it is another one"), LATER)
-    assert other.decided_at == LATER
+    noted = SYNCED.deciding(first)
+    assert noted == SYNCED.with_(decision=first)
+    assert noted.deciding(first) is noted
+    another = first.with_(why="it is another one")
+    assert noted.deciding(another) == SYNCED.with_(decision=another)
 
 
 def test_a_pass_whose_process_died_counts_as_a_failure() -> None:
-    after = INTENT.with_(held=HELD).recovered(LATER)
-    assert (after.running, after.interrupted, after.digest, after.held) == (None, True, None, None)
-    assert (after.failures, after.failed_at) == (1, LATER)
-    assert after.failure == "the process that made the last pass died in the middle of it"
+    after = INTENT.with_(waiting=WAITING_PLAN).recovered(LATER)
+    assert (after.running, after.interrupted, after.digest, after.waiting) == (None, True, None, None)
+    died = "the process that made the last pass died in the middle of it"
+    assert after.failed == Failure(times=1, at=LATER, message=died)
     assert (after.attempted, after.updated, after.current) == (NEW, OLD, OLD)
 
 
 def test_going_on_forgets_the_trouble_and_not_the_work() -> None:
-    trouble = FAILED.with_(suspended=SUSPENSION, stalled="no", interrupted=True, held=HELD, served=3)
+    trouble = FAILED.with_(
+        suspended=SUSPENSION, stalled="no", interrupted=True, waiting=WAITING_PLAN, served=3
+    )
     assert trouble.resumed() == SYNCED.with_(
-        attempted=NEW, attempted_at=NOON, digest=None, interrupted=True, held=HELD, served=3
+        attempted=NEW, attempted_at=NOON, digest=None, interrupted=True, waiting=WAITING_PLAN, served=3
     )
 
 
@@ -312,7 +319,7 @@ def test_going_on_forgets_the_trouble_and_not_the_work() -> None:
     [
         pytest.param(FRESH, False, id="never updated"),
         pytest.param(SYNCED, True, id="healthy"),
-        pytest.param(SYNCED.with_(failures=1), False, id="failing"),
+        pytest.param(SYNCED.with_(failed=FAILURE), False, id="failing"),
         pytest.param(SYNCED.with_(current=NEW), False, id="another one is live"),
         pytest.param(SYNCED.with_(digest=None), False, id="half-way"),
     ],
@@ -326,7 +333,11 @@ def test_what_is_live_is_verified_when_it_was_seen_healthy(record: Record, verif
 
 def test_a_record_comes_back_from_its_document() -> None:
     full = INTENT.with_(
-        held=HELD, partly=PARTLY, suspended=SUSPENSION, inventory={"version": 1}, failures=2, failed_at=NOON
+        waiting=WAITING_PLAN,
+        degraded=DEGRADED,
+        suspended=SUSPENSION,
+        inventory={"version": 1},
+        failed=FAILURE.with_(times=2),
     )
     assert Record.model_validate_json(full.model_dump_json()) == full
 
@@ -356,7 +367,7 @@ outcomes = st.sampled_from(
         BROKEN,
         HOPELESS,
         STOPPED,
-        BUSY,
+        LOCKED,
         HOLDING,
         FORBIDDEN,
         HOLDING.with_(identity=OTHER_PLAN),
@@ -407,19 +418,27 @@ class Life(RuleBasedStateMachine):
     @rule(
         outcome=outcomes,
         approvals=st.frozensets(st.sampled_from([PLAN, OTHER_PLAN])),
-        silent=st.frozensets(st.sampled_from(sorted(LEFT_OUT.machines))),
+        unreachable=st.frozensets(st.sampled_from(sorted(EXCLUDED.machines))),
         dies=st.booleans(),
     )
-    def a_pass(self, outcome: Outcome, approvals: frozenset[str], silent: frozenset[str], dies: bool) -> None:
+    def a_pass(
+        self, outcome: Outcome, approvals: frozenset[str], unreachable: frozenset[str], dies: bool
+    ) -> None:
         digest = DIGESTS[self.desired]
         before = self.record
         decision = decide(
-            *(self.desired, digest, before, PRODUCTION, self.now),
-            request=self.request,
-            approvals=approvals,
-            silent=silent,
+            Observed(
+                desired=self.desired,
+                digest=digest,
+                record=before,
+                policy=PRODUCTION,
+                now=self.now,
+                request=self.request,
+                approvals=approvals,
+                unreachable=unreachable,
+            )
         )
-        noted = before.deciding(decision, self.now)
+        noted = before.deciding(decision)
         match decision.step:
             case Step.WAIT:
                 if decision.reason is Reason.UP_TO_DATE:
@@ -439,8 +458,8 @@ class Life(RuleBasedStateMachine):
     def _effect(self, outcome: Outcome, digest: str) -> None:
         if outcome.kind in {OutcomeKind.UPDATED, OutcomeKind.UNCHANGED}:
             self.world = {digest}
-        elif outcome.kind in {OutcomeKind.FAILED, OutcomeKind.PARTLY_LIVE} or (
-            outcome.kind is OutcomeKind.INTERRUPTED and not outcome.busy
+        elif outcome.kind in {OutcomeKind.FAILED, OutcomeKind.DEGRADED} or (
+            outcome.kind is OutcomeKind.INTERRUPTED and not outcome.locked
         ):
             self.world = self.world | {digest, "half-way"}
 
@@ -477,23 +496,24 @@ class Life(RuleBasedStateMachine):
             assert self.record.healthy_since is not None
 
     @invariant()
-    def failures_are_told_with_their_time_and_message(self) -> None:
+    def a_failure_has_a_count_and_lies_in_the_past(self) -> None:
         record = self.record
-        assert (record.failures > 0) is (record.failure is not None) is (record.failed_at is not None)
+        assert (record.failures > 0) is (record.failed is not None)
+        assert record.failed is None or record.failed.at <= self.now
 
     @invariant()
     def what_waits_and_what_stalls_is_the_attempt(self) -> None:
         record = self.record
-        if record.held is not None:
-            assert record.held.revision == record.attempted
+        if record.waiting is not None:
+            assert record.waiting.revision == record.attempted
         if record.running is not None:
             assert record.running.revision == record.attempted
             assert (record.stalled, record.interrupted) == (None, False)
-        assert not (record.held is not None and record.stalled is not None)
+        assert not (record.waiting is not None and record.stalled is not None)
 
     @invariant()
-    def what_is_partly_live_is_whole_nowhere(self) -> None:
-        if self.record.partly is not None:
+    def what_is_degraded_is_whole_nowhere(self) -> None:
+        if self.record.degraded is not None:
             assert (self.record.digest, self.record.verified, self.record.failures) == (None, False, 0)
 
     @invariant()
@@ -516,12 +536,12 @@ TestLife.settings = settings(max_examples=150, stateful_step_count=30, deadline=
 
 def test_a_record_of_an_earlier_release_is_read() -> None:
     """As it was before there were backups."""
-    newer = {"stack", "backups", "kept", "partly"}
+    newer = {"stack", "backups", "kept", "degraded"}
     document = SYNCED.model_dump(mode="json", exclude=newer)
     assert Record.model_validate(document) == SYNCED
-    assert (SYNCED.stack, SYNCED.backups, SYNCED.kept, SYNCED.partly) == (None, {}, None, None)
+    assert (SYNCED.stack, SYNCED.backups, SYNCED.kept, SYNCED.degraded) == (None, {}, None, None)
 
 
 def test_an_outcome_of_an_earlier_release_is_read() -> None:
-    document = UPDATED.model_dump(mode="json", exclude={"snapshots", "left_out"})
+    document = UPDATED.model_dump(mode="json", exclude={"snapshots", "excluded"})
     assert Outcome.model_validate(document) == UPDATED.with_(snapshots=())

@@ -1,4 +1,4 @@
-"""Which snapshot may be restored, and whether what came of it is what was promised."""
+"""Which snapshot may be restored, and whether the restored counts are the expected ones."""
 
 from __future__ import annotations
 
@@ -6,10 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ronron.core.backups import Dumped, Files, Snapshot
+from ronron.core.backups import DatabaseDump, Files, Snapshot
 from ronron.core.errors import BackupError, SnapshotUnfitError
 from ronron.core.inventory import Database, Inventory, Service
-from ronron.core.restores import backed_up, differences, listed, newer, refuse_newer, refuse_stranger, remark
+from ronron.core.restores import (
+    count_differences,
+    counts_text,
+    is_newer,
+    refuse_newer_version,
+    refuse_other_service,
+    service_with_backup,
+    version_warning,
+)
 from ronron.testing import NOON
 
 DATABASE = Database(
@@ -39,7 +47,7 @@ TAKEN = Snapshot(
     image="etherpad/etherpad:2.5.0",
     image_digest=None,
     revision=None,
-    database=Dumped(major=15, server_version="15.14", name="pad", bytes=1000),
+    database=DatabaseDump(major=15, server_version="15.14", name="pad", bytes=1000),
     counts={"pads": 12},
     files=Files(count=1, bytes=10),
 )
@@ -67,7 +75,7 @@ def taken(**changes: object) -> Snapshot:
     ],
 )
 def test_versions_are_compared_by_their_numbers(one: str, other: str, result: bool) -> None:
-    assert newer(one, other) is result
+    assert is_newer(one, other) is result
 
 
 numbers = st.lists(st.integers(0, 999), min_size=1, max_size=4).map(lambda parts: ".".join(map(str, parts)))
@@ -75,16 +83,16 @@ numbers = st.lists(st.integers(0, 999), min_size=1, max_size=4).map(lambda parts
 
 @given(numbers, numbers)
 def test_of_two_versions_at_most_one_is_newer(one: str, other: str) -> None:
-    assert not (newer(one, other) and newer(other, one))
-    assert not newer(one, one)
-    assert not newer(f"{one}.0", one)
-    assert newer(f"{one}.1", one)
+    assert not (is_newer(one, other) and is_newer(other, one))
+    assert not is_newer(one, one)
+    assert not is_newer(f"{one}.0", one)
+    assert is_newer(f"{one}.1", one)
 
 
-def test_a_services_own_snapshot_is_fit() -> None:
-    refuse_stranger(TAKEN, "pad", PAD)
-    refuse_newer(TAKEN, "pad", PAD)
-    assert remark(TAKEN, "pad", PAD) is None
+def test_a_services_own_snapshot_may_be_restored() -> None:
+    refuse_other_service(TAKEN, "pad", PAD)
+    refuse_newer_version(TAKEN, "pad", PAD)
+    assert version_warning(TAKEN, "pad", PAD) is None
 
 
 @pytest.mark.parametrize(
@@ -92,50 +100,52 @@ def test_a_services_own_snapshot_is_fit() -> None:
     [
         ({"service": "team"}, r"it is of team \(etherpad\), not of pad \(etherpad\)"),
         ({"kind": "kanboard"}, r"it is of pad \(kanboard\), not of pad \(etherpad\)"),
-        ({"database": None}, "it holds no database, and pad differs"),
+        ({"database": None}, "it has no database, unlike pad"),
     ],
 )
-def test_what_is_of_another_service_is_refused(changes: dict[str, object], says: str) -> None:
+def test_a_snapshot_of_another_service_is_refused(changes: dict[str, object], says: str) -> None:
     with pytest.raises(SnapshotUnfitError, match=says) as refused:
-        refuse_stranger(taken(**changes), "pad", PAD)
+        refuse_other_service(taken(**changes), "pad", PAD)
     assert refused.value.hint
     assert refused.value.where == "pad"
 
 
 def test_a_dump_for_a_service_without_a_database_is_refused() -> None:
-    with pytest.raises(SnapshotUnfitError, match="it holds a database, and pad differs"):
-        refuse_stranger(TAKEN, "pad", PAD.model_copy(update={"database": None}))
+    with pytest.raises(SnapshotUnfitError, match="it has a database, unlike pad"):
+        refuse_other_service(TAKEN, "pad", PAD.model_copy(update={"database": None}))
 
 
-def test_what_a_newer_postgresql_wrote_is_refused() -> None:
-    dump = Dumped(major=16, server_version="16.1", name="pad", bytes=1000)
+def test_a_dump_of_a_newer_postgresql_is_refused() -> None:
+    dump = DatabaseDump(major=16, server_version="16.1", name="pad", bytes=1000)
     with pytest.raises(SnapshotUnfitError, match="it is of PostgreSQL 16, 15 is running") as refused:
-        refuse_newer(taken(database=dump), "pad", PAD)
+        refuse_newer_version(taken(database=dump), "pad", PAD)
     assert refused.value.hint == "declare an image of PostgreSQL 16, update, and restore again"
 
 
-def test_what_an_older_postgresql_wrote_is_fit() -> None:
-    refuse_newer(taken(database=Dumped(major=13, server_version="13.1", name="pad", bytes=1000)), "pad", PAD)
+def test_a_dump_of_an_older_postgresql_may_be_restored() -> None:
+    refuse_newer_version(
+        taken(database=DatabaseDump(major=13, server_version="13.1", name="pad", bytes=1000)), "pad", PAD
+    )
 
 
-def test_what_a_newer_version_wrote_is_refused_with_the_image_to_declare() -> None:
+def test_a_snapshot_of_a_newer_version_is_refused_with_the_image_to_declare() -> None:
     with pytest.raises(SnapshotUnfitError, match=r"it is of pad 2\.7\.3, 2\.5\.0 is running") as refused:
-        refuse_newer(taken(version="2.7.3", image="etherpad/etherpad:2.7.3"), "pad", PAD)
+        refuse_newer_version(taken(version="2.7.3", image="etherpad/etherpad:2.7.3"), "pad", PAD)
     assert (
         refused.value.hint == "declare the image etherpad/etherpad:2.7.3 for pad, update, and restore again"
     )
 
 
 @pytest.mark.parametrize(
-    ("version", "says"), [("2.4.0", "will migrate it"), ("nightly", "which one is newer cannot be told")]
+    ("version", "says"), [("2.4.0", "will migrate it"), ("nightly", "cannot determine which one is newer")]
 )
-def test_another_version_that_is_fit_is_remarked_upon(version: str, says: str) -> None:
-    refuse_newer(taken(version=version), "pad", PAD)
-    assert says in (remark(taken(version=version), "pad", PAD) or "")
+def test_a_restore_of_another_version_has_a_warning(version: str, says: str) -> None:
+    refuse_newer_version(taken(version=version), "pad", PAD)
+    assert says in (version_warning(taken(version=version), "pad", PAD) or "")
 
 
 @pytest.mark.parametrize(
-    ("promised", "found", "says"),
+    ("expected", "found", "says"),
     [
         ({}, {}, ""),
         ({}, {"pads": 3}, ""),
@@ -147,18 +157,16 @@ def test_another_version_that_is_fit_is_remarked_upon(version: str, says: str) -
         ({"pads": 0}, {}, "no pads instead of 0"),
     ],
 )
-def test_rows_that_are_not_as_many_as_promised_are_named(
-    promised: dict[str, int], found: dict[str, int], says: str
-) -> None:
-    assert differences(promised, found) == says
+def test_counts_that_differ_are_named(expected: dict[str, int], found: dict[str, int], says: str) -> None:
+    assert count_differences(expected, found) == says
 
 
-def test_rows_are_listed_for_people() -> None:
-    assert listed({"pads": 12, "authors": 3}) == "3 authors, 12 pads"
-    assert listed({}) == "no rows to count"
+def test_counts_are_listed_for_people() -> None:
+    assert counts_text({"pads": 12, "authors": 3}) == "3 authors, 12 pads"
+    assert counts_text({}) == "no rows to count"
 
 
-def test_a_service_that_is_not_there_or_has_no_backups_is_told_with_a_remedy() -> None:
+def test_a_service_that_is_unknown_or_has_no_backup_is_refused_with_a_hint() -> None:
     inventory = Inventory.model_validate(
         {
             "version": 1,
@@ -168,8 +176,8 @@ def test_a_service_that_is_not_there_or_has_no_backups_is_told_with_a_remedy() -
         }
     )
     with pytest.raises(BackupError, match="cannot find the service wiki in the inventory") as unknown:
-        backed_up(inventory, "wiki")
-    assert unknown.value.hint == "name one of its services: pad"
+        service_with_backup(inventory, "wiki")
+    assert unknown.value.hint == "use one of its services: pad"
     with pytest.raises(BackupError, match="cannot find backups of pad: none are declared") as without:
-        backed_up(inventory, "pad")
+        service_with_backup(inventory, "pad")
     assert without.value.hint

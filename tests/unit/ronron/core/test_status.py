@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ronron.core.backups import SeenBackup
+from ronron.core.backups import BackupSummary
 from ronron.core.errors import (
     ConfigError,
     EngineMissingError,
@@ -19,24 +19,24 @@ from ronron.core.model import Decision, Outcome, OutcomeKind, Reason
 from ronron.core.record import Record
 from ronron.core.status import ExitCode, State, code_of, exit_code, exit_code_of, status
 from tests.support.values import (
+    DEGRADED,
     FAILED,
     FRESH,
-    HELD,
-    KEPT_BUNDLE,
     NEW,
     OLD,
-    PARTLY,
+    OWN_BACKUP,
     RUNNING,
     SEEN,
     SUSPENSION,
     SYNCED,
     UPDATED,
+    WAITING_PLAN,
     begun,
 )
 from tests.support.worlds import inventory
 
 DECIDED = Decision(reason=Reason.OUTSIDE_WINDOW, why="its window opens at 18:00")
-IN_PART = SYNCED.with_(attempted=NEW, digest=None, partly=PARTLY)
+IN_PART = SYNCED.with_(attempted=NEW, digest=None, degraded=DEGRADED)
 STALLED = FAILED.with_(stalled="hostname is missing")
 
 
@@ -47,9 +47,16 @@ STALLED = FAILED.with_(stalled="hostname is missing")
         pytest.param(SYNCED, State.LIVE, ExitCode.DONE, id="live"),
         pytest.param(FAILED, State.FAILING, ExitCode.FAILED, id="failed once"),
         pytest.param(STALLED, State.STALLED, ExitCode.FAILED, id="stalled goes before failing"),
-        pytest.param(SYNCED.with_(held=HELD), State.HELD, ExitCode.HELD, id="held"),
-        pytest.param(IN_PART, State.PARTLY_LIVE, ExitCode.FAILED, id="partly live"),
-        pytest.param(IN_PART.with_(held=HELD), State.HELD, ExitCode.HELD, id="held goes before partly live"),
+        pytest.param(
+            SYNCED.with_(waiting=WAITING_PLAN), State.WAITING_FOR_APPROVAL, ExitCode.WAITING, id="waiting"
+        ),
+        pytest.param(IN_PART, State.DEGRADED, ExitCode.FAILED, id="degraded"),
+        pytest.param(
+            IN_PART.with_(waiting=WAITING_PLAN),
+            State.WAITING_FOR_APPROVAL,
+            ExitCode.WAITING,
+            id="waiting goes before degraded",
+        ),
         pytest.param(STALLED.with_(suspended=SUSPENSION), State.SUSPENDED, ExitCode.DONE, id="suspended"),
         pytest.param(STALLED.with_(running=RUNNING), State.UPDATING, ExitCode.DONE, id="running goes first"),
         pytest.param(FAILED.with_(interrupted=True), State.INTERRUPTED, ExitCode.DONE, id="interrupted"),
@@ -63,9 +70,9 @@ def test_state_and_exit_code(record: Record, state: State, code: ExitCode) -> No
 
 
 def test_the_worst_environment_decides_the_exit_code() -> None:
-    live, held, failing = (status(r, ()) for r in (SYNCED, SYNCED.with_(held=HELD), FAILED))
-    assert exit_code([live, held]) is ExitCode.HELD
-    assert exit_code([live, held, failing]) is ExitCode.FAILED
+    live, waiting, failing = (status(r, ()) for r in (SYNCED, SYNCED.with_(waiting=WAITING_PLAN), FAILED))
+    assert exit_code([live, waiting]) is ExitCode.WAITING
+    assert exit_code([live, waiting, failing]) is ExitCode.FAILED
     assert exit_code([]) is ExitCode.DONE
 
 
@@ -74,20 +81,22 @@ def test_the_worst_environment_decides_the_exit_code() -> None:
     [
         pytest.param(None, Reason.UP_TO_DATE, ExitCode.DONE, id="nothing to do"),
         pytest.param(None, Reason.STALLED, ExitCode.FAILED, id="stalled"),
-        pytest.param(None, Reason.COOLING_DOWN, ExitCode.FAILED, id="cooling down"),
-        pytest.param(None, Reason.PARTLY_LIVE, ExitCode.FAILED, id="a machine is silent"),
-        pytest.param(None, Reason.SUSPENDED, ExitCode.HELD, id="suspended"),
-        pytest.param(None, Reason.WAITING_FOR_APPROVAL, ExitCode.HELD, id="waits"),
+        pytest.param(None, Reason.BACKING_OFF, ExitCode.FAILED, id="backing off"),
+        pytest.param(None, Reason.DEGRADED, ExitCode.FAILED, id="a machine is silent"),
+        pytest.param(None, Reason.SUSPENDED, ExitCode.WAITING, id="suspended"),
+        pytest.param(None, Reason.WAITING_FOR_APPROVAL, ExitCode.WAITING, id="waits"),
         pytest.param(UPDATED, Reason.REQUESTED, ExitCode.DONE, id="updated"),
-        pytest.param(UPDATED.with_(kind=OutcomeKind.HELD), Reason.REQUESTED, ExitCode.HELD, id="held"),
+        pytest.param(
+            UPDATED.with_(kind=OutcomeKind.WAITING), Reason.REQUESTED, ExitCode.WAITING, id="waiting"
+        ),
         pytest.param(
             UPDATED.with_(kind=OutcomeKind.ROLLED_BACK), Reason.REQUESTED, ExitCode.FAILED, id="back"
         ),
         pytest.param(
-            Outcome(kind=OutcomeKind.INTERRUPTED, message="locked", busy=True),
+            Outcome(kind=OutcomeKind.INTERRUPTED, message="locked", locked=True),
             Reason.REQUESTED,
-            ExitCode.BUSY,
-            id="busy",
+            ExitCode.LOCKED,
+            id="locked",
         ),
     ],
 )
@@ -108,7 +117,7 @@ def test_every_outcome_has_an_exit_code(kind: OutcomeKind) -> None:
         (EngineMissingError("x"), ExitCode.USAGE),
         (PassphraseError("x"), ExitCode.USAGE),
         (RevisionNotFoundError("x"), ExitCode.USAGE),
-        (StackLockedError("x"), ExitCode.BUSY),
+        (StackLockedError("x"), ExitCode.LOCKED),
         (SourceUnavailableError("x"), ExitCode.FAILED),
         (UpdateFailedError("x"), ExitCode.FAILED),
     ],
@@ -128,9 +137,9 @@ def test_services_come_from_the_record_and_their_health_from_the_last_probe() ->
     ]
 
 
-def test_what_is_partly_live_says_what_waits_for_what() -> None:
-    left_out = PARTLY.left_out.with_(machines={"here": "connection refused"}, services=("pad",))
-    record = IN_PART.with_(partly=PARTLY.with_(left_out=left_out), inventory=inventory())
+def test_what_is_degraded_says_what_waits_for_what() -> None:
+    excluded = DEGRADED.excluded.with_(machines={"here": "connection refused"}, services=("pad",))
+    record = IN_PART.with_(degraded=DEGRADED.with_(excluded=excluded), inventory=inventory())
     how = status(record, (begun().with_(outcome=UPDATED),))
     assert how.why == "here does not answer (connection refused); pad waits for it"
     assert how.hint.startswith("bring here back")
@@ -156,8 +165,12 @@ def test_what_is_wanted_is_named_only_where_it_is_not_what_is_live() -> None:
     [
         pytest.param(SYNCED, "", id="live"),
         pytest.param(FRESH, "ronron update production", id="new"),
-        pytest.param(SYNCED.with_(held=HELD), "ronron approve production cccccccccccc", id="held"),
-        pytest.param(SYNCED.with_(held=HELD.with_(forbidden=True)), "push a revision", id="forbidden"),
+        pytest.param(
+            SYNCED.with_(waiting=WAITING_PLAN), "ronron approve production cccccccccccc", id="waiting"
+        ),
+        pytest.param(
+            SYNCED.with_(waiting=WAITING_PLAN.with_(forbidden=True)), "push a revision", id="forbidden"
+        ),
         pytest.param(SYNCED.with_(suspended=SUSPENSION), "ronron resume production", id="suspended"),
         pytest.param(FAILED, "ronron update production", id="failing"),
     ],
@@ -170,9 +183,9 @@ def test_whatever_needs_a_person_comes_with_a_remedy(record: Record, hint: str) 
 def test_the_backups_come_from_the_record_for_services_that_have_some() -> None:
     assert status(SYNCED.with_(inventory=inventory(), backups={"pad": SEEN}), ()).backups == ()
     declared = SYNCED.with_(inventory=inventory(backup=True))
-    assert status(declared, ()).backups == (SeenBackup(service="pad"),)
-    how = status(declared.with_(backups={"pad": SEEN, "gone": SEEN}, kept=KEPT_BUNDLE), ())
-    assert (how.backups, how.kept) == ((SEEN,), KEPT_BUNDLE)
+    assert status(declared, ()).backups == (BackupSummary(service="pad"),)
+    how = status(declared.with_(backups={"pad": SEEN, "gone": SEEN}, kept=OWN_BACKUP), ())
+    assert (how.backups, how.kept) == ((SEEN,), OWN_BACKUP)
 
 
 def test_what_is_wrong_with_a_backup_makes_no_environment_failing() -> None:

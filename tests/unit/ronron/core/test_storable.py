@@ -7,7 +7,18 @@ import pytest
 from ronron.core.model import Outcome, Value
 from ronron.core.record import Record
 from ronron.core.storable import LONGEST, as_kept
-from tests.support.values import FAILED, HELD, KEPT_BUNDLE, RUNNING, SEEN, SUSPENSION, SYNCED, UPDATED, begun
+from tests.support.values import (
+    FAILED,
+    FAILURE,
+    OWN_BACKUP,
+    RUNNING,
+    SEEN,
+    SUSPENSION,
+    SYNCED,
+    UPDATED,
+    WAITING_PLAN,
+    begun,
+)
 from tests.support.worlds import inventory
 
 SECRET = "hunter22hunter22"
@@ -17,8 +28,8 @@ SECRET = "hunter22hunter22"
     "value",
     [
         SYNCED,
-        FAILED.with_(held=HELD, running=RUNNING, suspended=SUSPENSION, inventory=inventory()),
-        SYNCED.with_(backups={"pad": SEEN}, kept=KEPT_BUNDLE),
+        FAILED.with_(waiting=WAITING_PLAN, running=RUNNING, suspended=SUSPENSION, inventory=inventory()),
+        SYNCED.with_(backups={"pad": SEEN}, kept=OWN_BACKUP),
         UPDATED,
         begun().with_(outcome=UPDATED),
     ],
@@ -30,9 +41,9 @@ def test_a_value_without_secrets_is_kept_as_it_is(value: Value) -> None:
 
 def test_secrets_and_credentials_are_not_kept() -> None:
     message = f"cannot pull https://ada:token@git.example/x?key=1 with {SECRET}"
-    kept = as_kept(FAILED.with_(failure=message, stalled=message), [SECRET])
-    assert kept.failure == kept.stalled
-    assert kept.failure == "cannot pull https://[secret]@git.example/x?[secret] with [secret]"
+    kept = as_kept(FAILED.with_(failed=FAILURE.with_(message=message), stalled=message), [SECRET])
+    assert kept.failed == FAILURE.with_(message=kept.stalled)
+    assert kept.stalled == "cannot pull https://[secret]@git.example/x?[secret] with [secret]"
 
 
 def test_a_probe_of_an_inventory_is_kept_as_it_will_be_asked_again() -> None:

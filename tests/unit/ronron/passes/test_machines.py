@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from ronron.core.errors import UpdateFailedError
-from ronron.core.excluded import LeftOut
+from ronron.core.excluded import Excluded
 from ronron.core.inventory import Inventory
 from ronron.core.model import Outcome, OutcomeKind, Pass, Reason, Revision
 from ronron.core.policy import OnFailure, Policy, UpdateMode
 from ronron.core.record import Suspension
-from ronron.passes.machines import without
-from ronron.passes.reconcile import Target, look
+from ronron.passes.machines import excluded_of
+from ronron.passes.reconcile import Target, preview_only
 from ronron.testing import NOON, Answer, EngineKilled, Thing
 from tests.support.values import CONTAINER
 from tests.support.worlds import URL, World, inventory, pad
@@ -78,14 +78,14 @@ def silence(world: World, title: str = "two") -> Revision:
 def test_what_is_on_the_others_is_updated_and_the_outcome_says_what_waits(world: World) -> None:
     wanted = silence(world)
     done = outcome(world.go())
-    assert done.kind is OutcomeKind.PARTLY_LIVE
+    assert done.kind is OutcomeKind.DEGRADED
     assert done.message == (
-        f"{wanted.short} is partly live: there does not answer (connection refused); team waits for it"
+        f"{wanted.short} is degraded: there does not answer (connection refused); team waits for it"
     )
     assert done.hint.startswith("bring there back: once it answers, ronron watch goes on by itself")
-    assert done.left_out == LeftOut(machines={"there": "connection refused"}, services=("team",))
+    assert done.excluded == Excluded(machines={"there": "connection refused"}, services=("team",))
     assert titles(world) == ("two", "one")
-    assert world.engine.without[-2:] == [("there",), ("there",)]
+    assert world.engine.excluded[-2:] == [("there",), ("there",)]
     assert "machines: there does not answer (connection refused); team waits for it" in world.told()
 
 
@@ -97,13 +97,13 @@ def test_only_services_that_can_answer_are_probed(world: World) -> None:
     assert [probe.service for probe in done.probes] == ["pad"]
 
 
-def test_a_partly_live_revision_is_not_recorded_as_whole(world: World) -> None:
+def test_a_degraded_revision_is_not_recorded_as_whole(world: World) -> None:
     before = world.record
     wanted = silence(world)
     world.go()
     record = world.record
-    assert record.partly is not None
-    assert record.partly.revision == wanted
+    assert record.degraded is not None
+    assert record.degraded.revision == wanted
     assert (record.updated, record.current, record.healthy) == (
         before.updated,
         before.current,
@@ -120,8 +120,8 @@ def test_while_it_stays_silent_nothing_is_started(world: World) -> None:
     world.engine.calls.clear()
     for _ in range(3):
         made = world.go()
-        assert (made.decision.reason, made.outcome) == (Reason.PARTLY_LIVE, None)
-        assert made.decision.why.startswith(f"{wanted.short} is partly live: there does not answer")
+        assert (made.decision.reason, made.outcome) == (Reason.DEGRADED, None)
+        assert made.decision.why.startswith(f"{wanted.short} is degraded: there does not answer")
     assert world.engine.calls == []
 
 
@@ -134,8 +134,8 @@ def test_when_it_answers_again_it_is_made_whole_without_a_new_revision(world: Wo
     assert made.decision.why == f"{wanted.short} is wanted on there, too"
     assert outcome(made).kind is OutcomeKind.UPDATED
     assert titles(world) == ("two", "two")
-    assert world.engine.without[-1] == ()
-    assert world.record.partly is None
+    assert world.engine.excluded[-1] == ()
+    assert world.record.degraded is None
     assert world.record.current == world.record.healthy == wanted
     assert world.record.verified
     assert world.go().decision.reason is Reason.UP_TO_DATE
@@ -154,7 +154,7 @@ def test_what_waits_is_unchanged_in_the_end_where_nothing_was_to_be_done_there(w
     world.machines.silence("there")
     world.store.ask("production", "ada", NOON)
     done = outcome(world.go())
-    assert done.kind is OutcomeKind.PARTLY_LIVE
+    assert done.kind is OutcomeKind.DEGRADED
     world.machines.bring_back("there")
     assert outcome(world.go()).kind is OutcomeKind.UNCHANGED
     assert world.record.verified
@@ -164,7 +164,7 @@ def test_another_revision_is_taken_where_it_can_be(world: World) -> None:
     silence(world)
     world.go()
     push(world, "three")
-    assert outcome(world.go()).kind is OutcomeKind.PARTLY_LIVE
+    assert outcome(world.go()).kind is OutcomeKind.DEGRADED
     assert titles(world) == ("three", "one")
 
 
@@ -174,7 +174,7 @@ def test_going_back_to_what_is_live_everywhere_is_work(world: World) -> None:
     world.go()
     assert old is not None
     assert push(world, "one").commit != old.commit
-    assert outcome(world.go()).kind is OutcomeKind.PARTLY_LIVE
+    assert outcome(world.go()).kind is OutcomeKind.DEGRADED
     assert titles(world) == ("one", "one")
 
 
@@ -194,8 +194,8 @@ def test_where_every_machine_is_silent_it_is_as_if_none_was(world: World) -> Non
     silence(world)
     world.engine.fail_next(UpdateFailedError("cannot reach Docker"), "update")
     done = outcome(world.go())
-    assert (done.kind, done.left_out) == (OutcomeKind.FAILED, None)
-    assert world.engine.without[-1] == ()
+    assert (done.kind, done.excluded) == (OutcomeKind.FAILED, None)
+    assert world.engine.excluded[-1] == ()
 
 
 def test_a_single_machine_is_not_even_asked(tmp_path: Path) -> None:
@@ -224,10 +224,10 @@ def test_a_suspended_environment_asks_no_machine(world: World) -> None:
 
 def test_a_machine_that_no_inventory_knows_yet_is_not_left_out() -> None:
     known = Inventory.model_validate(two_machines())
-    assert without({"new": "no route to host"}, known) is None
-    assert without({}, known) is None
-    found = without({"there": "no route to host", "new": "it is not there"}, known)
-    assert found == LeftOut(machines={"there": "no route to host"}, services=("team",))
+    assert excluded_of({"new": "no route to host"}, known) is None
+    assert excluded_of({}, known) is None
+    found = excluded_of({"there": "no route to host", "new": "it is not there"}, known)
+    assert found == Excluded(machines={"there": "no route to host"}, services=("team",))
 
 
 def test_a_machine_that_is_still_being_made_is_not_left_out() -> None:
@@ -236,9 +236,9 @@ def test_a_machine_that_is_still_being_made_is_not_left_out() -> None:
     assert isinstance(machines, dict)
     virtual = {"node": "alice", "vm_id": 101, "disk_gib": 64, "data": None}
     machines["there"] = {"docker": "ssh://ronron@192.0.2.11", "host_key": None, "proxmox": virtual}
-    assert without({"there": "it has no host key yet"}, Inventory.model_validate(document)) is None
+    assert excluded_of({"there": "it has no host key yet"}, Inventory.model_validate(document)) is None
     machines["there"]["host_key"] = "ssh-ed25519 AAAA"
-    assert without({"there": "no route to host"}, Inventory.model_validate(document)) is not None
+    assert excluded_of({"there": "no route to host"}, Inventory.model_validate(document)) is not None
 
 
 # -- approval, failure, rollback ---------------------------------------------------------------------------
@@ -247,14 +247,14 @@ def test_a_machine_that_is_still_being_made_is_not_left_out() -> None:
 def test_an_approval_is_of_a_plan_without_that_machine(world: World) -> None:
     world.policy = world.policy.with_(update=UpdateMode.APPROVAL)
     silence(world)
-    held = outcome(world.go())
-    assert (held.kind, held.left_out) == (OutcomeKind.HELD, None)
-    assert held.identity is not None
-    world.store.approve("production", held.identity, "ada", NOON)
+    waiting = outcome(world.go())
+    assert (waiting.kind, waiting.excluded) == (OutcomeKind.WAITING, None)
+    assert waiting.identity is not None
+    world.store.approve("production", waiting.identity, "ada", NOON)
     world.machines.bring_back("there")
     again = outcome(world.go())
-    assert again.kind is OutcomeKind.HELD
-    assert again.identity != held.identity
+    assert again.kind is OutcomeKind.WAITING
+    assert again.identity != waiting.identity
     assert titles(world) == ("one", "one")
 
 
@@ -262,7 +262,7 @@ def test_an_approved_plan_is_carried_out_without_that_machine(world: World) -> N
     world.policy = world.policy.with_(update=UpdateMode.APPROVAL)
     silence(world)
     world.store.approve("production", outcome(world.go()).identity or "", "ada", NOON)
-    assert outcome(world.go()).kind is OutcomeKind.PARTLY_LIVE
+    assert outcome(world.go()).kind is OutcomeKind.DEGRADED
     assert titles(world) == ("two", "one")
 
 
@@ -271,9 +271,9 @@ def test_what_fails_on_the_others_fails(world: World) -> None:
     world.prober.answer(URL, Answer(status=502))
     done = outcome(world.go())
     assert done.kind is OutcomeKind.FAILED
-    assert done.left_out is not None
+    assert done.excluded is not None
     assert world.record.failures == 1
-    assert world.record.partly is None
+    assert world.record.degraded is None
 
 
 def rolling_back(world: World) -> World:
@@ -285,7 +285,7 @@ def rolling_back(world: World) -> World:
 
 def test_a_silent_machine_alone_rolls_nothing_back(world: World) -> None:
     silence(rolling_back(world))
-    assert outcome(world.go()).kind is OutcomeKind.PARTLY_LIVE
+    assert outcome(world.go()).kind is OutcomeKind.DEGRADED
     assert titles(world) == ("two", "one")
 
 
@@ -296,12 +296,12 @@ def test_a_rollback_leaves_out_the_same_machine_and_says_so(world: World) -> Non
     done = outcome(world.go())
     assert done.kind is OutcomeKind.ROLLED_BACK
     assert done.restored == healthy
-    assert "but for what is silent: there does not answer" in done.message
+    assert "except on unreachable machines: there does not answer" in done.message
     assert titles(world) == ("one", "one")
-    assert set(world.engine.without[-4:]) == {("there",)}
+    assert set(world.engine.excluded[-4:]) == {("there",)}
 
 
-def test_an_engine_that_is_killed_meanwhile_leaves_nothing_partly_live(world: World) -> None:
+def test_an_engine_that_is_killed_meanwhile_leaves_nothing_degraded(world: World) -> None:
     silence(world)
 
     def die() -> None:
@@ -309,7 +309,7 @@ def test_an_engine_that_is_killed_meanwhile_leaves_nothing_partly_live(world: Wo
 
     world.engine.at("pad-app", die)
     assert outcome(world.go()).kind is OutcomeKind.FAILED
-    assert world.record.partly is None
+    assert world.record.degraded is None
 
 
 # -- looking -----------------------------------------------------------------------------------------------
@@ -318,7 +318,7 @@ def test_an_engine_that_is_killed_meanwhile_leaves_nothing_partly_live(world: Wo
 def test_a_preview_leaves_out_the_same_and_says_so(world: World, tmp_path: Path) -> None:
     wanted = silence(world)
     world.source.refresh()
-    preview, _ = look(Target(world.policy), world.ports, wanted, tmp_path / "look")
+    preview, _ = preview_only(Target(world.policy), world.ports, wanted, tmp_path / "look")
     assert {change.name for change in preview.touching} == {"pad-app"}
     assert "team waits for it" in world.told()
 
@@ -333,5 +333,5 @@ def test_no_agent_is_asked_on_a_machine_that_is_left_out(world: World) -> None:
     component = Thing("team", type="ronron:components:Service", custom=False)
     container = Thing("team-app", {"envs": "x"}, type=CONTAINER, parent="team", machine="there")
     world.engine.declare(commit, *pad("two"), edge, component, container, inventory=two_machines(backup=True))
-    assert outcome(world.go()).kind is OutcomeKind.PARTLY_LIVE
+    assert outcome(world.go()).kind is OutcomeKind.DEGRADED
     assert "cannot ask the agent of team" not in world.told()

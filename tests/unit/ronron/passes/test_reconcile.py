@@ -19,9 +19,9 @@ from ronron.core.errors import (
 from ronron.core.model import OutcomeKind, Reason, VerdictKind
 from ronron.core.policy import Guard, OnFailure, UpdateMode
 from ronron.core.record import Suspension
-from ronron.passes.reconcile import KEPT_WORK, Target, look
+from ronron.passes.reconcile import RETAINED_WORK, Target, preview_only
 from ronron.testing import NOON, Answer, EngineKilled, FakeSource, ReconcilerKilled, Thing
-from tests.support.values import CONTAINER
+from tests.support.values import CONTAINER, FAILURE
 from tests.support.worlds import URL, World, inventory, pad
 
 
@@ -69,7 +69,7 @@ def test_the_first_pass_brings_the_revision_up_and_remembers_it(world: World) ->
     assert world.record.updated == world.record.current == world.record.healthy == wanted
     assert world.record.running is None
     assert world.store.history()[0].outcome == made.outcome
-    assert world.engine.calls == ["mend production", "preview production", "update production"]
+    assert world.engine.calls == ["refresh failed production", "preview production", "update production"]
 
 
 def test_the_second_look_does_nothing_at_all(world: World) -> None:
@@ -163,7 +163,7 @@ def test_look_shows_a_verdict_and_changes_nothing(world: World, tmp_path: Path) 
     before = world.record
     wanted = world.push("two")
     world.source.refresh()
-    preview, verdict = look(Target(world.policy), world.ports, wanted, tmp_path / "look")
+    preview, verdict = preview_only(Target(world.policy), world.ports, wanted, tmp_path / "look")
     assert verdict.kind is VerdictKind.ALLOWED
     assert preview.touching
     assert world.record == before
@@ -177,19 +177,19 @@ def test_a_held_plan_is_carried_out_once_it_is_approved(world: World) -> None:
     brought_up(world)
     world.policy = world.policy.with_(update=UpdateMode.APPROVAL)
     wanted = world.push("two")
-    held = world.go()
-    assert held.outcome is not None
-    assert held.outcome.kind is OutcomeKind.HELD
-    assert world.record.held is not None
+    waiting = world.go()
+    assert waiting.outcome is not None
+    assert waiting.outcome.kind is OutcomeKind.WAITING
+    assert world.record.waiting is not None
     assert world.record.updated != wanted
     assert world.go().decision.reason is Reason.WAITING_FOR_APPROVAL
 
-    world.store.approve("production", world.record.held.identity, "ada", NOON)
+    world.store.approve("production", world.record.waiting.identity, "ada", NOON)
     done = world.go()
     assert done.decision.reason is Reason.APPROVED
     assert done.outcome is not None
     assert done.outcome.kind is OutcomeKind.UPDATED
-    assert world.record.held is None
+    assert world.record.waiting is None
 
 
 def test_an_approval_of_one_plan_is_none_of_another(world: World) -> None:
@@ -197,10 +197,10 @@ def test_an_approval_of_one_plan_is_none_of_another(world: World) -> None:
     world.policy = world.policy.with_(update=UpdateMode.APPROVAL)
     world.push("two")
     world.go()
-    assert world.record.held is not None
-    world.store.approve("production", world.record.held.identity, "ada", NOON)
+    assert world.record.waiting is not None
+    world.store.approve("production", world.record.waiting.identity, "ada", NOON)
     world.push("three")
-    assert world.go().outcome.kind is OutcomeKind.HELD  # type: ignore[union-attr]
+    assert world.go().outcome.kind is OutcomeKind.WAITING  # type: ignore[union-attr]
 
 
 def test_a_guard_holds_what_replaces_too_much(world: World) -> None:
@@ -209,7 +209,7 @@ def test_a_guard_holds_what_replaces_too_much(world: World) -> None:
     world.push("two")
     made = world.go()
     assert made.outcome is not None
-    assert made.outcome.kind is OutcomeKind.HELD
+    assert made.outcome.kind is OutcomeKind.WAITING
     assert "replace 1" in made.outcome.message
     assert "ronron approve production" in made.outcome.hint
 
@@ -275,16 +275,16 @@ def test_a_failure_is_tried_again_after_cooling_down_and_given_up_in_the_end(wor
         reasons.append(made.decision.reason)
         if made.decision.reason is Reason.GAVE_UP:
             break
-        if made.decision.look_again is not None:
-            world.clock.advance(made.decision.look_again - world.clock.now())
-    tried = [reason for reason in reasons if reason is not Reason.COOLING_DOWN]
+        if made.decision.poll_again_at is not None:
+            world.clock.advance(made.decision.poll_again_at - world.clock.now())
+    tried = [reason for reason in reasons if reason is not Reason.BACKING_OFF]
     assert tried == [Reason.NEVER_UPDATED, *[Reason.RETRY] * 4, Reason.GAVE_UP]
 
 
 def test_a_new_revision_ends_giving_up(world: World) -> None:
     world.push("one", fails="no space left")
     world.go()
-    world.store.save(world.record.with_(failures=world.policy.retry.limit))
+    world.store.save(world.record.with_(failed=FAILURE.with_(times=world.policy.retry.limit)))
     assert world.go().decision.reason is Reason.GAVE_UP
     world.push("two")
     assert world.go().outcome.kind is OutcomeKind.UPDATED  # type: ignore[union-attr]
@@ -302,10 +302,10 @@ def test_going_back_after_a_failed_update_looks_at_the_stack_again(world: World)
     made = world.go()
     assert made.outcome is not None
     assert made.outcome.kind in {OutcomeKind.UPDATED, OutcomeKind.UNCHANGED}
-    assert world.engine.calls[:2] == ["mend production", "preview production"]
+    assert world.engine.calls[:2] == ["refresh failed production", "preview production"]
 
 
-def test_what_failed_half_way_is_looked_at_again_before_the_next_preview(world: World) -> None:
+def test_a_resource_whose_update_failed_is_refreshed_before_the_next_preview(world: World) -> None:
     """Pulumi alone takes it for done."""
     brought_up(world)
     world.push("two", fails="no space left")
@@ -316,24 +316,27 @@ def test_what_failed_half_way_is_looked_at_again_before_the_next_preview(world: 
     made = world.go()
     assert made.outcome is not None
     assert made.outcome.kind is OutcomeKind.UPDATED
-    assert world.engine.calls == ["mend production", "preview production", "update production"]
-    assert "mended: looked again at pad-app, whose last update failed" in world.told()
+    assert world.engine.calls == ["refresh failed production", "preview production", "update production"]
+    assert "refresh: refreshed pad-app, whose last update failed" in world.told()
     world.engine.calls.clear()
     world.push("three")
     world.go()
     assert world.engine.calls == ["preview production", "update production"]
 
 
-def test_what_cannot_be_looked_at_again_is_told_and_the_update_goes_on(world: World) -> None:
+def test_a_refresh_that_fails_is_logged_and_the_update_goes_on(world: World) -> None:
     brought_up(world)
     world.push("two", fails="no space left")
     world.go()
-    world.engine.fail_next(UpdateFailedError("cannot work on pad-app: no answer"), "mend")
+    world.engine.fail_next(UpdateFailedError("cannot work on pad-app: no answer"), "refresh failed")
     world.push("two, with room")
     made = world.go()
     assert made.outcome is not None
     assert made.outcome.kind is OutcomeKind.UPDATED
-    assert "cannot look again at what failed: cannot work on pad-app: no answer" in world.told()
+    assert (
+        "cannot refresh the resources whose last update failed: cannot work on pad-app: no answer"
+        in world.told()
+    )
 
 
 def test_going_back_looks_again_at_what_failed_half_way(world: World) -> None:
@@ -347,7 +350,7 @@ def test_going_back_looks_again_at_what_failed_half_way(world: World) -> None:
     assert world.engine.calls[:4] == [
         "preview production",
         "update production",
-        "mend production",
+        "refresh failed production",
         "preview production",
     ]
 
@@ -457,14 +460,14 @@ def test_a_lock_of_somebody_else_is_no_failure(world: World) -> None:
     world.engine.fail_next(StackLockedError("locked by ada"), "update")
     made = world.go()
     assert made.outcome is not None
-    assert made.outcome.busy
+    assert made.outcome.locked
     assert world.record.failures == 0
     assert world.go().outcome.kind is OutcomeKind.UPDATED  # type: ignore[union-attr]
 
 
 def test_two_passes_over_one_stack_never_run_at_once(world: World) -> None:
     world.push("one")
-    with world.store.hold("production"), pytest.raises(StackLockedError):
+    with world.store.lock("production"), pytest.raises(StackLockedError):
         world.go()
     assert world.engine.calls == []
 
@@ -581,7 +584,7 @@ def test_what_is_left_alive_and_cannot_be_stopped_makes_the_stack_busy(world: Wo
     world.push("one")
     crash(world, ReconcilerKilled())
     running = world.record.running
-    world.engine.fail_next(StackLockedError("still alive"), "settle")
+    world.engine.fail_next(StackLockedError("still alive"), "recover")
     with pytest.raises(StackLockedError):
         world.go()
     assert world.record.running == running
@@ -592,11 +595,11 @@ def test_what_is_left_alive_and_cannot_be_stopped_makes_the_stack_busy(world: Wo
 
 def test_only_the_work_of_the_newest_passes_is_kept_and_no_plan(world: World) -> None:
     world.push("one")
-    for number in range(KEPT_WORK + 3):
+    for number in range(RETAINED_WORK + 3):
         world.store.ask("production", "ada", NOON)
         (world.work / str(number + 1)).mkdir(parents=True, exist_ok=True)
         (world.work / str(number + 1) / "plan.json").write_text("{}")
         world.go()
     left = sorted(int(entry.name) for entry in world.work.iterdir())
-    assert left == list(range(4, KEPT_WORK + 4))
+    assert left == list(range(4, RETAINED_WORK + 4))
     assert not list(world.work.glob("*/plan.json"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ronron.core.backups import Trouble
+from ronron.core.backups import AgentError
 from ronron.core.inventory import read_inventory
 from ronron.core.model import OutcomeKind, TakenSnapshot
 from ronron.core.policy import OnFailure
@@ -63,7 +63,7 @@ def test_what_was_taken_earlier_or_for_another_reason_is_not_of_the_update(world
 
 
 def test_an_agent_that_does_not_answer_is_told_and_no_failure(world: World) -> None:
-    world.backups.agent("pad").silent = True
+    world.backups.agent("pad").unreachable = True
     world.push("two", backup=True)
     made = world.go()
     assert made.outcome is not None
@@ -77,7 +77,7 @@ def test_a_repository_in_trouble_is_told_and_no_failure(world: World) -> None:
 
     def lose(then: str) -> None:
         take(world, "update")
-        world.backups.agent("pad").trouble = Trouble(code="unreachable", message=then)
+        world.backups.agent("pad").trouble = AgentError(code="unreachable", message=then)
 
     world.engine.at("pad-app", lambda: lose("no route to host"))
     made = world.go()

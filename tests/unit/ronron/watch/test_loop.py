@@ -12,7 +12,7 @@ from threading import Event
 
 import pytest
 
-from ronron.core.backups import BackupStatus, Run, Trouble
+from ronron.core.backups import AgentError, BackupStatus, Run
 from ronron.core.errors import ConfigError, ReconcilerError, SourceUnavailableError, UpdateFailedError
 from ronron.core.inventory import Inventory, Probe, read_inventory
 from ronron.core.model import OutcomeKind, Pass, ProbeResult, Reason
@@ -53,7 +53,7 @@ class ScriptedClock(FakeClock):
 def let_passes_end(loop: Loop) -> None:
     """So that a test sees one order only: the passes of a look end before the next look."""
     wait(loop._passes.values())
-    wait(loop._care.values())
+    wait(loop._maintenance.values())
 
 
 def a_loop(world: World, *names: str, **changes: object) -> Loop:
@@ -97,7 +97,7 @@ def test_a_name_that_the_policy_lacks_is_refused(world: World) -> None:
     assert isinstance(results[EVERYWHERE], ConfigError)
 
 
-def test_a_push_is_picked_up_at_the_next_look(world: World) -> None:
+def test_a_push_is_picked_up_at_the_next_poll(world: World) -> None:
     world.push("one")
     script(world, lambda: world.push("two"), lambda: None)
     a_loop(world).run()
@@ -107,7 +107,7 @@ def test_a_push_is_picked_up_at_the_next_look(world: World) -> None:
     ]
 
 
-def test_a_finished_pass_earns_another_look_at_once(world: World) -> None:
+def test_a_finished_pass_leads_to_another_poll_at_once(world: World) -> None:
     world.push("one")
     a_loop(world).run()
     assert world.source.calls["refresh"] == 2
@@ -122,6 +122,62 @@ def test_jitter_only_makes_the_wait_shorter(world: World) -> None:
     assert all(27 <= wait <= 30 for wait in waits)
 
 
+# -- when time alone changes a decision --------------------------------------------------------------------
+
+LONG = timedelta(minutes=10)
+
+
+def test_an_environment_that_backs_off_is_polled_again_when_it_may_try_again(world: World) -> None:
+    world.push("one")
+    world.engine.fail_next(UpdateFailedError("the container has no health"), "update")
+    script(world, lambda: None)
+    loop = a_loop(world)
+    loop.poll = LONG
+    loop.run()
+    retry, first = world.store.history()
+    assert (first.decision.reason, retry.decision.reason) == (Reason.NEVER_UPDATED, Reason.RETRY)
+    assert world.clock.waits[0] == 30
+    assert retry.started - first.started == timedelta(seconds=30)
+
+
+def test_a_time_later_than_the_next_poll_changes_nothing(world: World) -> None:
+    world.push("one")
+    world.engine.fail_next(UpdateFailedError("the container has no health"), "update")
+    script(world, lambda: None, lambda: None)
+    a_loop(world).run()
+    assert 27 <= world.clock.waits[0] < 30
+    assert sum(world.clock.waits) == 30
+
+
+def test_an_unreachable_repository_is_not_polled_more_often_for_an_environment_that_waits(
+    world: World,
+) -> None:
+    world.push("one")
+    world.engine.fail_next(UpdateFailedError("the container has no health"), "update")
+    script(world, lambda: world.source.fail("refresh", SourceUnavailableError("no route")), lambda: None)
+    loop = a_loop(world)
+    loop.poll = LONG
+    loop.run()
+    assert world.clock.waits[0] == 30
+    assert world.clock.waits[1] >= 540
+
+
+def test_an_environment_that_left_the_policy_is_not_waited_for(world: World) -> None:
+    world.push("one")
+    world.engine.fail_next(UpdateFailedError("the container has no health"), "update")
+    loop = a_loop(world)
+    loop.poll = LONG
+
+    def leave() -> None:
+        loop.targets = dict
+
+    script(world, leave, lambda: None)
+    loop.run()
+    assert world.clock.waits[0] == 30
+    assert world.clock.waits[1] >= 540
+    assert len(world.store.history()) == 1
+
+
 def test_a_repository_that_does_not_answer_is_asked_less_and_said_once(world: World) -> None:
     world.push("one")
     down = SourceUnavailableError("no route to host", hint="look at the network")
@@ -129,8 +185,8 @@ def test_a_repository_that_does_not_answer_is_asked_less_and_said_once(world: Wo
     script(world, *[lambda: None] * 6)
     a_loop(world).run()
     lines = world.progress.of(EVERYWHERE)
-    assert [line for line in lines if "no route" in line] == ["cannot look: no route to host"]
-    assert any("works again" in line for line in lines)
+    assert [line for line in lines if "no route" in line] == ["cannot poll: no route to host"]
+    assert "recovered: the repository is reachable" in lines
     waits = world.clock.waits[:6]
     assert waits[1] > waits[0] * 2
     assert max(waits) <= SLOWEST.total_seconds()
@@ -197,11 +253,11 @@ def test_an_environment_that_left_the_policy_is_reported_once_and_left_alone(wor
     script(world, lambda: None, lambda: None)
     a_loop(world).run()
     assert world.progress.of("old") == [
-        "no longer in the policy; its stack is left as it is, destroy it by hand if meant"
+        "no longer in the policy; its stack stays as it is, destroy it by hand if you want that"
     ]
 
 
-def test_promotion_follows_in_the_look_after_the_first_environment_is_healthy(world: World) -> None:
+def test_promotion_follows_in_the_poll_after_the_first_environment_is_healthy(world: World) -> None:
     world.push("one")
     staging = Target(world.policy.with_(name="staging", stack="staging"))
     production = Target(world.policy.with_(after=Promotion(environments=("staging",))))
@@ -268,7 +324,7 @@ def test_our_own_backup_is_kept_after_each_update(world: World) -> None:
     world.push("one", backup=True)
     script(world, lambda: world.push("two", backup=True), lambda: None)
     a_loop(world, repository="https://git.example/infra.git").run()
-    assert asked(world, "keep") == 2
+    assert asked(world, "back_up_bundle") == 2
     assert world.record.kept is not None
 
 
@@ -277,7 +333,7 @@ def test_a_snapshot_that_stopped_an_update_is_seen_at_once(world: World) -> None
 
     def push_what_cannot_be_backed_up() -> None:
         world.push("two", backup=True)
-        error = Trouble(code="full", message="no space left")
+        error = AgentError(code="full", message="no space left")
         run = Run(started=world.clock.now(), finished=world.clock.now(), ok=False, error=error)
         world.backups.agent("pad").runs["backup"] = run
         world.engine.fail_next(UpdateFailedError("the hook failed: no space left"), "update")
@@ -286,14 +342,14 @@ def test_a_snapshot_that_stopped_an_update_is_seen_at_once(world: World) -> None
     a_loop(world).run()
     assert world.record.failures == 1
     assert "backup failed: pad: the last backup failed: no space left" in world.told()
-    assert asked(world, "keep") == 1
+    assert asked(world, "back_up_bundle") == 1
 
 
 def test_once_looks_at_the_backups_too(world: World) -> None:
     world.push("one", backup=True)
     a_loop(world).run(once=True)
     assert world.record.backups["pad"].looked_at is not None
-    assert asked(world, "keep") == 1
+    assert asked(world, "back_up_bundle") == 1
 
 
 def test_a_drill_that_is_due_is_made_by_the_watcher_and_seen(world: World) -> None:
@@ -309,12 +365,12 @@ def test_a_drill_that_is_due_is_made_by_the_watcher_and_seen(world: World) -> No
 
 def test_an_agent_in_trouble_stops_no_pass_and_is_said_once(world: World) -> None:
     world.push("one", backup=True)
-    world.backups.agent("pad").silent = True
+    world.backups.agent("pad").unreachable = True
     script(world, *[lambda: None] * 31, lambda: world.push("two", backup=True), lambda: None)
     a_loop(world).run()
     assert [made.outcome.kind for made in world.store.history() if made.outcome] == [OutcomeKind.UPDATED] * 2
     lines = world.progress.of("production")
-    assert sum(line.startswith("agent silent: pad: ") for line in lines) == 1
+    assert sum(line.startswith("agent unreachable: pad: ") for line in lines) == 1
     assert sum(line.startswith("cannot keep the reconciler's own backup: ") for line in lines) == 1
 
 
@@ -330,7 +386,7 @@ def test_what_nobody_expected_of_an_agent_is_told_and_ends_nothing(world: World)
     told = world.told()
     assert "cannot look at the backups: internal error: ZeroDivisionError: surprise of pad among 1" in told
     assert "Traceback" not in told
-    assert asked(world, "keep") == 1
+    assert asked(world, "back_up_bundle") == 1
 
 
 def test_a_pass_does_not_wait_for_an_agent(world: World) -> None:

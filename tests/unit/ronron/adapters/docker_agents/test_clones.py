@@ -1,11 +1,11 @@
-"""What is copied from one container to another, as far as no Docker is needed for it."""
+"""Clones of containers, as far as no Docker is needed."""
 
 from __future__ import annotations
 
 import io
 import tarfile
 
-from ronron.adapters.docker_agents.clones import own_name, rooted, start_seconds, volumes_of
+from ronron.adapters.docker_agents.clones import rooted, start_seconds, unique_name, volumes_of
 
 SECOND = 1_000_000_000
 
@@ -38,14 +38,14 @@ def test_a_file_of_the_root_directory_stays_there() -> None:
         assert read.getnames() == ["key"]
 
 
-def test_a_container_gets_as_long_as_its_health_check_says_and_ten_minutes_at_least() -> None:
+def test_a_container_may_start_as_long_as_its_health_check_allows_and_ten_minutes_at_least() -> None:
     assert start_seconds({"Config": {}}) == 600
     quick = {"StartPeriod": 60 * SECOND, "Interval": 10 * SECOND, "Timeout": 5 * SECOND, "Retries": 6}
     assert start_seconds({"Config": {"Healthcheck": quick}}) == 600
     assert start_seconds({"Config": {"Healthcheck": {**quick, "StartPeriod": 900 * SECOND}}}) == 990
 
 
-def test_only_volumes_are_volumes() -> None:
+def test_bind_mounts_are_no_volumes() -> None:
     mounts = [
         {"Type": "volume", "Name": "x-pad-var", "Destination": "/var"},
         {"Type": "bind", "Source": "/srv", "Destination": "/repository"},
@@ -55,7 +55,7 @@ def test_only_volumes_are_volumes() -> None:
     assert volumes_of({"Mounts": None}) == {}
 
 
-def test_no_two_names_are_the_same() -> None:
-    names = {own_name("ronron-local-pad", "drill") for _ in range(100)}
+def test_names_are_unique() -> None:
+    names = {unique_name("ronron-local-pad", "drill") for _ in range(100)}
     assert len(names) == 100
     assert all(name.startswith("ronron-local-pad-drill-") for name in names)

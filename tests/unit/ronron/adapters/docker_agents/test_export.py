@@ -1,4 +1,4 @@
-"""Unpacking what an agent sends: whatever is in it stays in its directory, and in its size."""
+"""Unpacking what an agent sends: nothing is written outside of the directory, nor more than its size."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ronron.adapters.docker_agents.export import LEFT_OUT, ChunkStream, extract, refuse_filled
+from ronron.adapters.docker_agents.export import SKIPPED, ChunkStream, extract, refuse_nonempty
 from ronron.core.errors import BackupError, ConfigError
 
 
 def chunks(content: bytes, size: int = 1000) -> Iterator[bytes]:
-    """As they come from Docker."""
+    """The content in chunks, as Docker sends it."""
     return (content[at : at + size] for at in range(0, len(content), size))
 
 
 def tar(*members: tuple[tarfile.TarInfo, bytes]) -> ChunkStream:
-    """A tar of these."""
+    """A tar of these members."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as opened:
         for member, content in members:
@@ -41,10 +41,10 @@ def test_files_are_written_with_their_content(tmp_path: Path) -> None:
     extract(tar((member("manifest.json"), b"{}"), (member("data/var/a"), b"x" * 5000)), tmp_path, 5002, "pad")
     assert (tmp_path / "manifest.json").read_bytes() == b"{}"
     assert (tmp_path / "data" / "var" / "a").read_bytes() == b"x" * 5000
-    assert not (tmp_path / LEFT_OUT).exists()
+    assert not (tmp_path / SKIPPED).exists()
 
 
-def test_what_would_lead_out_of_the_directory_is_left_out_and_named(tmp_path: Path) -> None:
+def test_what_leads_out_of_the_directory_is_skipped_and_named(tmp_path: Path) -> None:
     stage = tmp_path / "stage"
     stage.mkdir()
     stream = tar(
@@ -56,38 +56,38 @@ def test_what_would_lead_out_of_the_directory_is_left_out_and_named(tmp_path: Pa
         (member("data/good"), b"good"),
     )
     extract(stream, stage, 5, "pad")
-    assert (stage / LEFT_OUT).read_text().split() == ["../outside", "data/link", "data/up", "data/device"]
+    assert (stage / SKIPPED).read_text().split() == ["../outside", "data/link", "data/up", "data/device"]
     assert [each.name for each in tmp_path.iterdir()] == ["stage"]
     assert (stage / "data" / "inside").read_text() == "good"
 
 
-def test_nothing_is_written_that_others_could_run_as_its_owner(tmp_path: Path) -> None:
+def test_set_user_id_bits_are_removed(tmp_path: Path) -> None:
     extract(tar((member("data/tool", mode=0o6755), b"#!")), tmp_path, 2, "pad")
     assert (tmp_path / "data" / "tool").stat().st_mode & 0o7000 == 0
 
 
-def test_more_than_was_promised_is_refused(tmp_path: Path) -> None:
+def test_more_than_the_manifest_has_is_refused(tmp_path: Path) -> None:
     huge = member("data/huge")
-    with pytest.raises(BackupError, match="it is larger than the 10 bytes that its manifest promises"):
+    with pytest.raises(BackupError, match="it is larger than the 10 bytes of its manifest"):
         extract(tar((huge, b"\0" * (65 * 1024 * 1024))), tmp_path, 10, "pad")
     assert not (tmp_path / "data").exists()
 
 
-def test_a_stream_that_breaks_off_is_no_whole_tar(tmp_path: Path) -> None:
+def test_an_incomplete_stream_is_refused(tmp_path: Path) -> None:
     whole = tar((member("data/a"), b"x" * 5000)).read()
     with pytest.raises(tarfile.ReadError):
         extract(ChunkStream(chunks(whole[:3000])), tmp_path, 5000, "pad")
 
 
-def test_a_new_or_an_empty_place_will_do(tmp_path: Path) -> None:
-    refuse_filled(tmp_path / "new" / "one")
-    refuse_filled(tmp_path)
+def test_a_new_or_an_empty_directory_is_accepted(tmp_path: Path) -> None:
+    refuse_nonempty(tmp_path / "new" / "one")
+    refuse_nonempty(tmp_path)
 
 
-def test_a_link_is_no_place(tmp_path: Path) -> None:
+def test_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("nowhere")
-    with pytest.raises(ConfigError, match="the place is not empty"):
-        refuse_filled(tmp_path / "link")
+    with pytest.raises(ConfigError, match="the directory is not empty"):
+        refuse_nonempty(tmp_path / "link")
 
 
 @given(st.lists(st.binary(max_size=20)), st.lists(st.integers(1, 30)))
@@ -100,6 +100,6 @@ def test_a_stream_gives_every_byte_once_and_in_order(sent: list[bytes], sizes: l
         part = stream.read(size)
         assert len(part) == min(size, len(whole) - len(read))
         read += part
-    kept = stream.rest(7)
-    assert kept == whole[len(read) :][:7]
+    rest = stream.rest(7)
+    assert rest == whole[len(read) :][:7]
     assert stream.read() == b""

@@ -34,7 +34,7 @@ ROWS = [
         "To add an exception for this directory, call:\n\n"
         "\tgit config --global --add safe.directory /srv/git/ours.git/.git\n" + READ,
         AuthenticationError,
-        "it belongs to another user of this machine",
+        "the repository belongs to another user of this machine",
         "`git config --global --add safe.directory /srv/git/ours.git/.git`",
     ),
     (
@@ -42,63 +42,63 @@ ROWS = [
         "No ED25519 host key is known for [forge.example]:2222 and you have requested strict checking.\n"
         "Host key verification failed.\n" + READ,
         AuthenticationError,
-        "the server's ssh key is not known here",
+        "the server's ssh host key is unknown or has changed",
         "`ssh-keyscan -p 2222 forge.example >> ~/.ssh/known_hosts`",
     ),
     (
         "git@forge.example:ours.git",
         "Host key verification failed.\n" + READ,
         AuthenticationError,
-        "the server's ssh key is not known here",
+        "the server's ssh host key is unknown or has changed",
         "`ssh-keyscan forge.example >> ~/.ssh/known_hosts`",
     ),
     (
         SSH,
         "git@forge.example: Permission denied (publickey,password).\n" + READ,
         AuthenticationError,
-        "the server does not accept our ssh key",
+        "permission denied: the server does not accept our ssh key",
         "`ssh -T -p 2222 git@forge.example` tests it",
     ),
     (
         WEB,
         "fatal: could not read Username for 'https://forge.example': terminal prompts disabled",
         AuthenticationError,
-        "it asks for a user and a password",
+        "permission denied: credentials are missing or wrong",
         "`https://USER:TOKEN@forge.example/PATH`",
     ),
     (
         WEB,
         "remote: HTTP Basic: Access denied\nfatal: Authentication failed for 'https://forge.example/ours.git/'",
         AuthenticationError,
-        "it asks for a user and a password, or refuses the ones it got (HTTP Basic: Access denied; Authen",
+        "permission denied: credentials are missing or wrong (HTTP Basic: Access denied; Authen",
         "use an address with a token",
     ),
     (
         WEB,
         ACCESS + "The requested URL returned error: 403",
         AuthenticationError,
-        "we may not read it (403)",
+        "permission denied (403)",
         "use an address with a token that may read it",
     ),
     (
         HERE,
         "fatal: could not change directory to '/srv/git/ours.git': Permission denied",
         AuthenticationError,
-        "we may not read it",
+        "permission denied",
         "`ls -ld /srv/git/ours.git`",
     ),
     (
         WEB,
         ACCESS + "The requested URL returned error: 301",
         SourceUnavailableError,
-        "it has moved, and credentials are not sent after it",
+        "the repository has moved, and credentials are not sent to another address",
         "`curl -sI https://forge.example/ours.git`",
     ),
     (
         WEB,
         "fatal: unable to update url base from redirection:\n  asked for: x\n   redirect: y",
         SourceUnavailableError,
-        "it has moved",
+        "the repository has moved",
         "use its new address",
     ),
     (
@@ -106,105 +106,105 @@ ROWS = [
         "remote: The project you were looking for could not be found or you don't have permission.\n"
         "fatal: repository 'https://forge.example/ours.git/' not found",
         SourceUnavailableError,
-        "there is no repository at this address, or not for us (The project you were looking for could",
+        "repository not found, or no permission to see it (The project you were looking for could",
         "`git ls-remote https://forge.example/ours.git`",
     ),
     (
         HERE,
         "fatal: '/srv/git/ours.git' does not appear to be a git repository\n" + READ,
         SourceUnavailableError,
-        "there is no repository at this address",
+        "repository not found",
         "`git ls-remote /srv/git/ours.git`",
     ),
     (
         DAEMON,
         "fatal: remote error: access denied or repository not exported: /ours.git",
         SourceUnavailableError,
-        "there is no repository at this address, or not for us",
+        "repository not found, or no permission to see it",
         "`git ls-remote git://forge.example/ours.git`",
     ),
     (
         WEB,
         "fatal: https://forge.example/ours.git/info/refs not valid: is this a git repository?",
         SourceUnavailableError,
-        "what answers there is not a git repository",
+        "this is not a git repository",
         "`git ls-remote https://forge.example/ours.git`",
     ),
     (
         WEB,
         "fatal: transport 'ftp' not allowed",
         SourceError,
-        "its protocol is not one that we let git use",
+        "this protocol is not allowed",
         "use https://, ssh:// or a path",
     ),
     (
         WEB,
         ACCESS + "Could not resolve proxy: proxy.example",
         SourceUnavailableError,
-        "the proxy does not let us through",
+        "the proxy refused the connection",
         "`env | grep -i proxy`",
     ),
     (
         WEB,
         ACCESS + "CONNECT tunnel failed, response 407",
         SourceUnavailableError,
-        "the proxy does not let us through",
+        "the proxy refused the connection",
         "`env | grep -i proxy`",
     ),
     (
         WEB,
         ACCESS + "server certificate verification failed. CAfile: none CRLfile: none",
         SourceUnavailableError,
-        "its certificate is not one that this machine trusts",
+        "this machine does not trust its certificate",
         "GIT_SSL_CAINFO",
     ),
     (
         WEB,
         ACCESS + "SSL certificate problem: self-signed certificate",
         SourceUnavailableError,
-        "its certificate is not one that this machine trusts",
+        "this machine does not trust its certificate",
         "`curl -v https://forge.example/ours.git`",
     ),
     (
         WEB,
         ACCESS + "Could not resolve host: forge.example",
         SourceUnavailableError,
-        "its host has no address",
+        "cannot resolve the host",
         "`getent hosts forge.example`",
     ),
     (
         SSH,
         "ssh: Could not resolve hostname forge.example: Temporary failure in name resolution\n" + READ,
         SourceUnavailableError,
-        "its host has no address",
+        "cannot resolve the host",
         "`getent hosts forge.example`",
     ),
     (
         DAEMON,
         "fatal: unable to connect to forge.example:\nforge.example[0: 192.0.2.1]: errno=Connection refused",
         SourceUnavailableError,
-        "nothing answers there",
+        "cannot connect to the server",
         "`git ls-remote git://forge.example/ours.git`",
     ),
     (
         WEB,
         ACCESS + "Failed to connect to forge.example port 443 after 0 ms: Couldn't connect to server",
         SourceUnavailableError,
-        "nothing answers there",
+        "cannot connect to the server",
         "check that the server runs",
     ),
     (
         WEB,
         ACCESS + "Operation too slow. Less than 1 bytes/sec transferred the last 60 seconds",
         SourceUnavailableError,
-        "it does not answer in time",
+        "timed out",
         "check the server and the network",
     ),
     (
         SSH,
         "ssh: connect to host forge.example port 2222: Connection timed out\n" + READ,
         SourceUnavailableError,
-        "it does not answer in time",
+        "timed out",
         "check the server and the network",
     ),
     (
@@ -212,35 +212,35 @@ ROWS = [
         "error: RPC failed; curl 92 HTTP/2 stream 5 was not closed cleanly: CANCEL (err 8)\n"
         "fatal: early EOF\nfatal: fetch-pack: invalid index-pack output",
         SourceUnavailableError,
-        "the connection broke off, or the server is busy",
-        "wait for the next look",
+        "the connection was lost, or the server is busy",
+        "wait for the next poll",
     ),
     (
         WEB,
         ACCESS + "The requested URL returned error: 503",
         SourceUnavailableError,
-        "the connection broke off, or the server is busy",
-        "wait for the next look",
+        "the connection was lost, or the server is busy",
+        "wait for the next poll",
     ),
     (
         WEB,
         "fatal: remote error: upload-pack: not our ref 0123456789012345678901234567890123456789",
         SourceUnavailableError,
-        "it moved while we looked",
-        "wait for the next look",
+        "a reference moved during the fetch",
+        "wait for the next poll",
     ),
     (
         SSH,
         "error: cannot run ssh: No such file or directory\nfatal: unable to fork",
         SourceError,
-        "a program that git needs for this address is not on this machine",
+        "git needs a program that is missing on this machine",
         "`apt-get install git openssh-client`",
     ),
     (
         HERE,
         "error: invalid path '.git/config'",
         SourceError,
-        "it holds a file whose name git refuses to write",
+        "it contains a file name that git refuses to write",
         "`git mv OLD NEW`",
     ),
     (
@@ -261,9 +261,9 @@ ROWS = [
 def test_a_failure_is_told_with_its_cause_and_its_remedy(
     url: str, says: str, kind: type[SourceError], means: str, remedy: str
 ) -> None:
-    error = Errors(parse(url), STATE).of(GitFailedError(128, says), f"look at {url}")
+    error = Errors(parse(url), STATE).of(GitFailedError(128, says), f"poll {url}")
     assert type(error) is kind
-    assert error.message.startswith(f"cannot look at {url}: {means}")
+    assert error.message.startswith(f"cannot poll {url}: {means}")
     assert remedy in error.hint
     assert "\n" not in error.message
     assert not re.search(r"[{}]", error.hint)
@@ -282,8 +282,8 @@ def test_every_rule_is_the_first_to_match_some_row() -> None:
 def test_a_name_in_the_address_is_no_cause(host: str, address: str) -> None:
     url = address.format(host)
     says = f"fatal: unable to access '{url}/': Failed to connect to {host} port 443: Connection refused"
-    error = Errors(parse(url), STATE).of(GitFailedError(128, says), f"look at {url}")
-    assert "nothing answers there" in error.message
+    error = Errors(parse(url), STATE).of(GitFailedError(128, says), f"poll {url}")
+    assert "cannot connect to the server" in error.message
 
 
 def test_what_a_server_says_is_shown_but_decides_nothing() -> None:
@@ -313,7 +313,7 @@ def test_a_server_cannot_put_a_command_into_a_hint() -> None:
 )
 def test_no_failure_shows_the_credentials(says: str) -> None:
     address = parse("https://tech:s3cret-word@forge.example/ours.git")
-    error = Errors(address, STATE).of(GitFailedError(128, says), f"look at {address.shown}")
+    error = Errors(address, STATE).of(GitFailedError(128, says), f"poll {address.shown}")
     told = f"{error}{error.hint}"
     assert "s3cret" not in told
     assert "dGVjaDpzM2NyZXQtd29yZA" not in told
@@ -341,16 +341,16 @@ def test_a_flood_of_words_is_cut() -> None:
 
 
 def test_a_deadline_that_passed_is_told_in_seconds() -> None:
-    error = Errors(parse(WEB), STATE).of(GitTimeoutError(timedelta(seconds=1.5)), f"look at {WEB}")
+    error = Errors(parse(WEB), STATE).of(GitTimeoutError(timedelta(seconds=1.5)), f"poll {WEB}")
     assert type(error) is SourceUnavailableError
-    assert error.message == f"cannot look at {WEB}: no answer in 1.5 s"
+    assert error.message == f"cannot poll {WEB}: no answer within 1.5 s"
     assert f"`git ls-remote {WEB}`" in error.hint
 
 
 def test_a_lock_that_others_hold_is_named() -> None:
     error = Errors(parse(WEB), STATE).of(LockBusyError("/var/lib/ronron/mirror.lock"), "look")
     assert type(error) is SourceUnavailableError
-    assert "another process has held /var/lib/ronron/mirror.lock" in error.message
+    assert "another process has locked /var/lib/ronron/mirror.lock" in error.message
     assert "`fuser -v /var/lib/ronron/mirror.lock`" in error.hint
 
 

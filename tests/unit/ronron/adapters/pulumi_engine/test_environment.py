@@ -59,10 +59,10 @@ def test_the_program_is_told_what_was_live_before(tmp_path: Path) -> None:
 
 
 def test_the_program_is_told_which_machines_are_left_out(tmp_path: Path) -> None:
-    inherited = {"RONRON_WITHOUT": "theirs"}
-    told = environment(settings(tmp_path), inherited, without=("pica02", "pica03"))
-    assert told["RONRON_WITHOUT"] == "pica02,pica03"
-    assert "RONRON_WITHOUT" not in environment(settings(tmp_path), inherited)
+    inherited = {"RONRON_EXCLUDE": "theirs"}
+    told = environment(settings(tmp_path), inherited, excluded=("pica02", "pica03"))
+    assert told["RONRON_EXCLUDE"] == "pica02,pica03"
+    assert "RONRON_EXCLUDE" not in environment(settings(tmp_path), inherited)
 
 
 def test_what_the_settings_name_is_passed_on(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_home_and_state_are_made_for_us_alone(tmp_path: Path) -> None:
 
 def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("a file in the way")
-    with pytest.raises(EngineError, match="cannot make a place for the engine") as caught:
+    with pytest.raises(EngineError, match="cannot create the engine's directories") as caught:
         prepare(settings(tmp_path))
     assert str(tmp_path / "home") in caught.value.where
     assert "RONRON_STATE" in caught.value.hint

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ronron.adapters.pulumi_engine.locks import Lock, file_locks, free, locked, proven_dead, told_locks
+from ronron.adapters.pulumi_engine.locks import Lock, file_locks, free, locked, named_locks, proven_dead
 from ronron.testing import FakeProcesses
 from ronron.testing.processes import OURS
 
@@ -56,14 +56,14 @@ def test_a_lock_that_cannot_be_read_is_held_by_somebody_unknown(tmp_path: Path, 
 
 
 def test_locks_are_read_out_of_the_engines_words() -> None:
-    assert told_locks(TOLD) == (
+    assert named_locks(TOLD) == (
         Lock(4711, "old01.example", "tech", SINCE),
         Lock(12, "laptop", "alice b", "2026-11-25T03:50:00Z"),
     )
 
 
 def test_words_without_a_lock_name_none() -> None:
-    assert told_locks("error: no stack named 'dev' found") == ()
+    assert named_locks("error: no stack named 'dev' found") == ()
 
 
 def test_an_owner_whose_id_nobody_has_is_dead() -> None:
@@ -99,7 +99,7 @@ def test_only_the_given_locks_are_removed_with_what_belongs_to_them(tmp_path: Pa
 
 
 def test_the_error_names_every_owner_and_the_way_out() -> None:
-    error = locked(told_locks(TOLD), "dev")
+    error = locked(named_locks(TOLD), "dev")
     assert "tech@old01.example (process 4711) since 2026-11-25T03:49:26" in error.message
     assert "alice b@laptop (process 12)" in error.message
     assert "`pulumi cancel --stack dev`" in error.hint

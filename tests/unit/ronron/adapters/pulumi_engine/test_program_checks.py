@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from chatons.schema.checks import Check, told
+from chatons.schema import checks
+from chatons.schema.checks import message
 from chatons.schema.problems import Problem
 from ronron.adapters.pulumi_engine.events import Diagnostic, EventLog
-from ronron.adapters.pulumi_engine.program_checks import findings_in
-from ronron.core.status import Finding
+from ronron.adapters.pulumi_engine.program_checks import results_in
+from ronron.core.status import CheckResult
 
 
 def log(*messages: str, severity: str = "info") -> EventLog:
@@ -15,13 +16,13 @@ def log(*messages: str, severity: str = "info") -> EventLog:
 
 def test_what_our_program_tells_is_understood() -> None:
     problem = Problem(path=("machines", "vm01", "proxmox", "node"), problem="it is away", remedy="wake it")
-    checks = (
-        Check(name="node alice", found="online", version="9.0.10"),
-        Check(name="node bob", problem=problem),
+    results = (
+        checks.CheckResult(name="node alice", found="online", version="9.0.10"),
+        checks.CheckResult(name="node bob", problem=problem),
     )
-    assert findings_in(log(*(told(check) + "\n" for check in checks)), ()) == (
-        Finding(name="node alice", good=True, version="9.0.10", origin="online"),
-        Finding(
+    assert results_in(log(*(message(check) + "\n" for check in results)), ()) == (
+        CheckResult(name="node alice", good=True, version="9.0.10", origin="online"),
+        CheckResult(
             name="node bob",
             good=False,
             origin="it is away",
@@ -31,20 +32,20 @@ def test_what_our_program_tells_is_understood() -> None:
 
 
 def test_what_else_is_said_is_no_finding() -> None:
-    assert findings_in(log("a note about an examination: later"), ()) == ()
-    assert findings_in(log(told(Check(name="node alice")), severity="warning"), ()) == ()
+    assert results_in(log("a note about a ronron check: later"), ()) == ()
+    assert results_in(log(message(checks.CheckResult(name="node alice")), severity="warning"), ()) == ()
 
 
 def test_what_is_no_finding_is_told_and_stops_nothing() -> None:
-    broken = ["examination: {", "examination: []", 'examination: {"name": "a"}',
-              'examination: {"name": "a", "good": "perhaps"}']  # fmt: skip
-    found = findings_in(log(*broken, told(Check(name="node alice"))), ())
-    assert [finding.name for finding in found] == [*["examination"] * 4, "node alice"]
+    broken = ["ronron check: {", "ronron check: []", 'ronron check: {"name": "a"}',
+              'ronron check: {"name": "a", "good": "perhaps"}']  # fmt: skip
+    found = results_in(log(*broken, message(checks.CheckResult(name="node alice"))), ())
+    assert [finding.name for finding in found] == [*["check"] * 4, "node alice"]
     assert [finding.good for finding in found] == [False] * 4 + [True]
 
 
 def test_secrets_and_floods_do_not_get_through() -> None:
     problem = Problem(path=(), problem=f"hunter22 {'x' * 5000}", remedy="ask hunter22")
-    (finding,) = findings_in(log(told(Check(name="hunter22", problem=problem))), ["hunter22"])
+    (finding,) = results_in(log(message(checks.CheckResult(name="hunter22", problem=problem))), ["hunter22"])
     assert "hunter22" not in str(finding)
     assert len(finding.origin) < 1100

@@ -33,14 +33,14 @@ def exported(*half_made: str) -> ExportedState:
 
 
 def test_what_is_whole_or_leaving_is_not_looked_at() -> None:
-    assert exported().half_made() == ()
+    assert exported().init_errors() == ()
 
 
 def test_what_has_errors_is_half_made() -> None:
-    assert exported(VM, PAD).half_made() == (PAD, VM)
-    assert exported(VM).half_made(but_on=("pica02",)) == (VM,)
+    assert exported(VM, PAD).init_errors() == (PAD, VM)
+    assert exported(VM).init_errors(but_on=("pica02",)) == (VM,)
 
 
 @pytest.mark.parametrize("urn", [VM, HOLDER, PAD])
 def test_what_belongs_to_a_machine_that_is_left_out_stays_as_it_is(urn: str) -> None:
-    assert exported(urn).half_made(but_on=("pica02", "pica01")) == ()
+    assert exported(urn).init_errors(but_on=("pica02", "pica01")) == ()

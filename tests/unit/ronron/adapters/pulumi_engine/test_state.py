@@ -32,13 +32,6 @@ def test_a_stack_without_anything_is_there(deployment: object) -> None:
     assert state == StackState(exists=True)
 
 
-def test_resources_are_counted_without_the_engines_own_and_those_that_are_leaving() -> None:
-    state = exported(
-        resource(STACK), resource(PROVIDER), resource(LAMP), resource(LAMP, delete=True), resource(SHELF)
-    ).stack()
-    assert state.resources == 2
-
-
 def test_operations_that_did_not_end_are_told_with_what_they_were() -> None:
     state = exported(
         pending=[
@@ -119,8 +112,8 @@ def test_the_same_resources_are_known_by_their_ids_and_not_by_their_secrets() ->
     one = exported(resource(LAMP, id="lamp-1", modified="2026-11-25", outputs={"key": SECRET}))
     same = exported(resource(LAMP, id="lamp-1", modified="2026-11-26"))
     another = exported(resource(LAMP, id="lamp-2"))
-    assert one.holds() == same.holds()
-    assert one.holds() != another.holds()
+    assert one.identities() == same.identities()
+    assert one.identities() != another.identities()
 
 
 def test_the_way_to_a_machine_is_a_provider_of_its_name() -> None:
@@ -128,6 +121,6 @@ def test_the_way_to_a_machine_is_a_provider_of_its_name() -> None:
     provider = {"urn": host, "type": "pulumi:providers:docker"}
     service = resource("urn:pulumi:dev::tiny::chatons:index:Service::pica02")
     state = exported(resource(STACK), resource(PROVIDER), provider, service, {**provider, "delete": True})
-    assert state.ways_to("pica02") == (host,)
-    assert state.ways_to("laptop") == (PROVIDER,)
-    assert state.ways_to("pica") == ()
+    assert state.providers_of("pica02") == (host,)
+    assert state.providers_of("laptop") == (PROVIDER,)
+    assert state.providers_of("pica") == ()

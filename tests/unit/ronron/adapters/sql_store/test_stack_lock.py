@@ -90,7 +90,7 @@ def test_an_owner_that_has_not_signed_yet_is_an_owner(tmp_path: Path, note: byte
         fcntl.flock(owner, fcntl.LOCK_EX)
         with pytest.raises(StackLockedError) as found, stack_lock(tmp_path, "production", "ronron"):
             pass
-    assert found.value.message == "the stack production is held by another process that has just begun"
+    assert found.value.message == "the stack production is locked by another process that has just started"
     assert path.read_bytes() == note
 
 
@@ -103,6 +103,6 @@ def test_an_owner_on_another_machine_is_not_looked_for_here(tmp_path: Path) -> N
         with pytest.raises(StackLockedError) as found, stack_lock(tmp_path, "production", "ronron"):
             pass
     assert found.value.message == (
-        "the stack production is held by watch (process 12 on pica02) since 2026-11-25 12:00:00 UTC"
+        "the stack production is locked by watch (process 12 on pica02) since 2026-11-25 12:00:00 UTC"
     )
-    assert found.value.hint == "wait until it has ended"
+    assert found.value.hint == "wait until it ends"

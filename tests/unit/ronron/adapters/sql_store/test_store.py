@@ -27,7 +27,7 @@ from ronron.core.errors import RecordCorruptError, StackLockedError, StoreError
 from ronron.core.model import Outcome, OutcomeKind
 from ronron.core.record import Record
 from ronron.testing import NOON
-from tests.support.values import FAILED, FRESH, PLAN, SYNCED, UPDATED, begun
+from tests.support.values import FAILED, FAILURE, FRESH, PLAN, SYNCED, UPDATED, begun
 
 ROOT = Path(__file__).parents[5]
 
@@ -97,7 +97,7 @@ def test_the_state_directory_and_its_files_are_for_their_user_only(tmp_path: Pat
     state = tmp_path / "state"
     before = os.umask(0)
     try:
-        with SqlStore(state) as store, store.hold("production"):
+        with SqlStore(state) as store, store.lock("production"):
             store.save(SYNCED)
             modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in state.rglob("*")}
     finally:
@@ -147,10 +147,10 @@ def test_secrets_that_are_known_are_never_in_the_files(tmp_path: Path) -> None:
     with SqlStore(tmp_path, secrets=["correct horse"]) as store:
         number = store.begin(begun(why="correct horse said no"))
         outcome = Outcome(kind=OutcomeKind.FAILED, message="the passphrase is correct horse")
-        store.finish(number, outcome, NOON, FAILED.with_(failure="correct horse"))
+        store.finish(number, outcome, NOON, FAILED.with_(failed=FAILURE.with_(message="correct horse")))
         store.ask("production", "correct horse", NOON)
         store.approve("production", "c" * 64, "correct horse", NOON)
-        assert store.load("production").failure == "[secret]"
+        assert store.load("production").failed == FAILURE.with_(message="[secret]")
         files = b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
     assert b"[secret]" in files
     assert b"correct horse" not in files
@@ -211,7 +211,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -
 def test_damage_in_the_middle_of_the_file_is_told_when_it_is_met(tmp_path: Path) -> None:
     with SqlStore(tmp_path) as store:
         for number in range(200):
-            store.save(Record(environment=f"environment-{number}", failure="x" * 500))
+            store.save(Record(environment=f"environment-{number}", stalled="x" * 500))
     path = tmp_path / FILE
     whole = path.read_bytes()
     path.write_bytes(whole[:4096] + b"\xee" * (len(whole) - 4096))
@@ -339,7 +339,7 @@ def test_a_lock_that_cannot_be_written_is_told_with_what_to_do(public_place: Pat
     with SqlStore(public_place) as store:
         (public_place / "locks").mkdir(mode=0o555)
         refused = pytest.raises(StoreError, match="cannot lock the stack production: permission denied")
-        with unprivileged(), refused as found, store.hold("production"):
+        with unprivileged(), refused as found, store.lock("production"):
             pass
         assert str(public_place / "locks") in found.value.hint
 
@@ -370,7 +370,7 @@ def test_a_full_disk_is_told_and_writes_neither_the_pass_nor_the_record(tmp_path
         with SqlStore(tmp_path) as store:
             flood = Outcome(kind=OutcomeKind.FAILED, message="x" * 8000, hint="y" * 8000)
             with pytest.raises(StoreError) as found:
-                store.finish(number, flood, NOON, FAILED.with_(failure="z" * 8000))
+                store.finish(number, flood, NOON, FAILED.with_(failed=FAILURE.with_(message="z" * 8000)))
             assert store.load("production") == SYNCED
             assert store.history()[0].outcome is None
     finally:
@@ -507,7 +507,7 @@ import sys
 from pathlib import Path
 from ronron.adapters.sql_store.store import SqlStore
 
-with SqlStore(Path(sys.argv[1]), what="ronron watch") as store, store.hold("org/picasoft/production"):
+with SqlStore(Path(sys.argv[1]), what="ronron watch") as store, store.lock("org/picasoft/production"):
     child = subprocess.Popen(["sleep", "300"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     print(child.pid, flush=True)
     child.wait()
@@ -519,15 +519,15 @@ def test_a_killed_owner_gives_its_stack_back_though_its_children_live(tmp_path: 
     assert holder.stdout is not None
     child = int(holder.stdout.readline())
     with SqlStore(tmp_path) as store:
-        with pytest.raises(StackLockedError) as found, store.hold("org/picasoft/production"):
+        with pytest.raises(StackLockedError) as found, store.lock("org/picasoft/production"):
             pass
-        assert f"is held by ronron watch (process {holder.pid} on " in found.value.message
+        assert f"is locked by ronron watch (process {holder.pid} on " in found.value.message
         assert found.value.hint.endswith(f"ps -fp {holder.pid}")
 
         holder.kill()
         holder.wait(60)
         os.kill(child, 0)
-        with store.hold("org/picasoft/production"):
+        with store.lock("org/picasoft/production"):
             note = json.loads((tmp_path / "locks" / "stack-org%2Fpicasoft%2Fproduction.lock").read_text())
         assert note["pid"] == os.getpid()
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatons import catalogue
 from chatons.declaration.resolved import Declaration, resolve
 from chatons.docker.containers import REPLACED_FOR, go_duration
 from chatons.docker.host import DockerHost, DockerHostArgs
-from chatons.schema.models import KINDS
 from chatons.service.edge import password_hash
 from chatons.service.service import Service, ServiceArgs
 from tests.support.declarations import EVERY_KIND, HOST_KEY, SECRETS, declaration
@@ -54,7 +54,7 @@ def uploads(container: Registered) -> dict[str, str]:
     return {upload["file"]: upload["content"] for upload in container.inputs["uploads"]}
 
 
-def sealed_variables(container: Registered) -> set[str]:
+def secret_variables(container: Registered) -> set[str]:
     if ("envs",) in container.secrets:
         return set(assigned(container))
     return {
@@ -67,7 +67,7 @@ def sealed_variables(container: Registered) -> set[str]:
 
 def test_a_service_of_every_kind_is_made(program: Program) -> None:
     kinds = {service["kind"] for service in EVERY_KIND["services"].values()}
-    assert kinds == set(KINDS)
+    assert kinds == set(catalogue.kinds())
     names = {container.inputs["name"] for container in program.containers}
     assert names == {
         "ronron-local-edge", "ronron-local-job",
@@ -377,7 +377,7 @@ def test_every_secret_is_marked_wherever_it_goes(program: Program) -> None:
             for key in (*SECRETS, "wiki-secret-TOKEN"):
                 if secret(key) in str(value):
                     seen.add(key)
-                    covered = any(path[: len(sealed)] == sealed for sealed in resource.secrets)
+                    covered = any(path[: len(marked)] == marked for marked in resource.secrets)
                     assert covered, f"{key} is in clear in {resource.name} at {path}"
 
     for resource in program.resources:
@@ -397,8 +397,8 @@ def test_a_database_reads_its_password_from_a_file_that_nobody_else_can_read(pro
 
 
 def test_the_catalogue_hands_secrets_to_the_variables_that_take_them(program: Program) -> None:
-    sealed = {name: sealed_variables(program.one(CONTAINER, name)) for name in SERVICES}
-    assert sealed == {
+    marked = {name: secret_variables(program.one(CONTAINER, name)) for name in SERVICES}
+    assert marked == {
         "pad": {"ADMIN_PASSWORD", "DB_PASS"},
         "team": {"MM_SQLSETTINGS_DATASOURCE"},
         "board": {"DATABASE_URL"},
@@ -414,7 +414,7 @@ def test_variables_are_in_order_so_that_a_preview_shows_only_changes(program: Pr
         assert names == sorted(names)
 
 
-def test_old_etherpads_get_their_keys_as_sealed_files_for_their_group() -> None:
+def test_old_etherpads_get_their_keys_as_secret_files_for_their_group() -> None:
     program = run(declaration({("services", "pad", "image"): "etherpad/etherpad:1.8.14"}))
     pad = program.one(CONTAINER, "pad")
     files = uploads(pad)
@@ -426,7 +426,7 @@ def test_old_etherpads_get_their_keys_as_sealed_files_for_their_group() -> None:
     assert pad.inputs["user"].endswith(":0")
 
 
-def test_the_members_password_is_only_a_hash_in_a_sealed_file(program: Program) -> None:
+def test_the_members_password_is_only_a_hash_in_a_secret_file(program: Program) -> None:
     edge = program.one(CONTAINER, "edge-here")
     line = uploads(edge)["/etc/caddy/members"]
     expected = password_hash(secret("members-password"), "ronron-local-edge/members")

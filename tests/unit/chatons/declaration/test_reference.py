@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
-from chatons.declaration import stack_file
+from chatons import catalogue
+from chatons.catalogue.kind import Kind
+from chatons.declaration import editor, reference, stack_file
+from chatons.declaration.configuration import Configuration
 from chatons.declaration.load import load
 from chatons.declaration.secrets import COMMON, ROLES
-from chatons.schema import editor, models, reference
+from chatons.schema import models
 from chatons.schema.values import Strict
 
 PAGE = (Path(__file__).parents[4] / reference.PAGE).read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 MODELS = {
     name: model
-    for name, model in vars(models).items()
+    for name, model in (*vars(models).items(), (Configuration.__name__, Configuration))
     if isinstance(model, type) and issubclass(model, Strict) and model is not Strict and name[0] != "_"
 }
 
 
 def test_the_tables_are_those_of_the_models() -> None:
-    again = "make them anew: python -m chatons.schema.reference --write"
+    again = "write them again: python -m chatons.declaration.reference --write"
     assert reference.filled(PAGE) == PAGE, again
 
 
@@ -46,11 +50,18 @@ def test_every_secret_of_a_service_is_documented(role: str) -> None:
 
 
 def test_every_kind_is_documented() -> None:
-    assert set(re.findall(r"### `kind: (\w+)`", PAGE)) == set(models.KINDS)
+    assert set(re.findall(r"### `kind: (\w+)`", PAGE)) == set(catalogue.kinds())
+
+
+@pytest.mark.parametrize("kind", catalogue.kinds().values(), ids=list(catalogue.kinds()))
+def test_every_key_of_a_kind_says_what_it_means(kind: Kind[Any]) -> None:
+    assert [key for key, declared in kind.model.model_fields.items() if not declared.description] == []
+    for key in set(kind.model.model_fields) - set(models.Service.model_fields):
+        assert f"| `{key}` |" in PAGE
 
 
 def test_a_stale_table_is_seen() -> None:
-    stale = PAGE.replace("what people call the collective", "what it was called once")
+    stale = PAGE.replace("name of the collective, as people know it", "former name of the collective")
     assert stale != PAGE
     assert reference.filled(stale) == PAGE
 

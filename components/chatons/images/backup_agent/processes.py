@@ -1,4 +1,4 @@
-"""Child processes that end with us: deadlines, polite stops, and output that cannot fill the memory."""
+"""Child processes with timeouts that end with this process; their output is bounded in memory."""
 
 from __future__ import annotations
 
@@ -16,52 +16,51 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from .standstill import Watch, work_of
+from .idle import Watch, work_of
 
-POLITE_SECONDS = 5.0
-"""How long a child may take to end after SIGINT: restic removes its lock in that time."""
+INTERRUPT_SECONDS = 5.0
+"""From SIGINT to SIGKILL: restic removes its lock in that time."""
 
 CHUNK = 1024 * 1024
-"""Bytes that are moved at once: the pipe's largest unprivileged size on Linux."""
+"""Bytes moved at once: the largest size of an unprivileged pipe on Linux."""
 
-SAID_BYTES = 64 * 1024
-"""Of what a child writes on its standard error, so much of the end is read."""
+STDERR_BYTES = 64 * 1024
+"""Bytes read from the end of a process's standard error."""
 
 STALLED_SECONDS = 1800.0
-"""A pipe through which nothing moves for so long is given up: a lock in the database, or a dead network."""
+"""Timeout of a pipe through which nothing moves: a lock in the database, or a dead network."""
 
-
-LOOK_SECONDS = 5.0
-"""How often a child is looked at that must not stand still."""
+POLL_SECONDS = 5.0
+"""How often a process that must not be idle is measured."""
 
 
 class StalledError(Exception):
-    """Nothing moved for too long, or the deadline is over."""
+    """Nothing moved for too long, or the timeout is over."""
 
 
-class StandsStillError(StalledError):
-    """A child neither works nor ends."""
+class IdleError(StalledError):
+    """A process neither works nor ends."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a child ended: exit code (negative: by that signal), all of its output, the end of its errors."""
+    """Exit code (negative: killed by that signal), standard output, and the end of standard error."""
 
     code: int
     output: bytes
-    said: str
+    stderr: str
 
 
-class Child:
-    """One child process; used as a context it is dead at the end, whatever happens.
+class Process:
+    """A child process; as a context manager it is dead at the end, whatever happens.
 
     Args:
-        command: program and arguments; no secret in them.
-        environment: the whole of it.
-        folder: for the files that hold what it writes.
-        stdin: a pipe from us, or nothing.
-        stdout: `pipe`, or None: into a file, for `Ended.output`.
-        keep: descriptors that it gets besides, such as the agent's lock.
+        command: program and arguments, without secrets.
+        environment: all environment variables.
+        folder: for the temporary files with its output.
+        stdin: True for a pipe from this process, a descriptor, or False for none.
+        pipe: whether `stdout` is a pipe; otherwise standard output goes into `Ended.output`.
+        inherit: descriptors that it inherits, such as the agent's lock.
     """
 
     def __init__(
@@ -72,7 +71,7 @@ class Child:
         *,
         stdin: bool | int = False,
         pipe: bool = False,
-        keep: Sequence[int] = (),
+        inherit: Sequence[int] = (),
     ) -> None:
         self.name = command[0]
         self._errors = _file(folder)
@@ -81,41 +80,41 @@ class Child:
         if not isinstance(stdin, bool):
             given = stdin
         self._process = subprocess.Popen(
-            _dies_with_us(command),
+            _with_parent_death_signal(command),
             env=dict(environment),
             stdin=given,
             stdout=subprocess.PIPE if pipe else self._output,
             stderr=self._errors,
-            pass_fds=tuple(keep),
-            # A terminal's SIGINT reaches us alone: we say when a child ends.
+            pass_fds=tuple(inherit),
+            # A terminal's SIGINT must reach this process only, which then ends its children.
             start_new_session=True,
         )
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process ID."""
         return self._process.pid
 
     @property
     def stdin(self) -> int:
-        """The pipe to it."""
+        """Descriptor of the pipe to its standard input."""
         assert self._process.stdin is not None  # noqa: S101
         return self._process.stdin.fileno()
 
     @property
     def stdout(self) -> IO[bytes]:
-        """The pipe from it."""
+        """The pipe from its standard output."""
         assert self._process.stdout is not None  # noqa: S101
         return self._process.stdout
 
     def close_stdin(self) -> None:
-        """Say that there is no more; a child that is gone already is no error here."""
+        """Close the pipe to it; it may have ended already."""
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
 
     def close_stdout(self) -> None:
-        """Say that nobody reads any more."""
+        """Close the pipe from it."""
         if self._process.stdout is not None:
             self._process.stdout.close()
 
@@ -123,49 +122,49 @@ class Child:
         self,
         seconds: float,
         *,
-        still: float | None = None,
+        idle_seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> Ended:
         """Wait for its end.
 
         Args:
-            seconds: for so long at most.
-            still: and for so long at most while it does nothing at all.
-            clock: measures `still`, in seconds.
+            seconds: timeout.
+            idle_seconds: timeout while it is idle; None for none.
+            clock: measures `idle_seconds`.
 
         Raises:
-            StalledError: the time is over; it is stopped.
-            StandsStillError: the other one is; it is stopped, too.
+            StalledError: it timed out, and was stopped.
+            IdleError: it was idle for too long, and was stopped.
         """
         begun = time.monotonic()
-        if still is not None:
-            self._see_it_work(begun + seconds, still, clock)
+        if idle_seconds is not None:
+            self._wait_while_busy(begun + seconds, idle_seconds, clock)
         self._sleep_until_end(begun + seconds - time.monotonic())
         try:
             self._process.wait(timeout=max(0.0, seconds - (time.monotonic() - begun)))
         except subprocess.TimeoutExpired as error:
             self.stop()
-            raise StalledError(f"{self.name} did not end within {seconds:.0f} s") from error
+            raise StalledError(f"{self.name} timed out after {seconds:.0f} s") from error
         return self.ended()
 
-    def _see_it_work(self, until: float, still: float, clock: Callable[[], float]) -> None:
-        watch = Watch(work_of(self.pid), clock(), still)
+    def _wait_while_busy(self, until: float, idle_seconds: float, clock: Callable[[], float]) -> None:
+        watch = Watch(work_of(self.pid), clock(), idle_seconds)
         while (now := time.monotonic()) < until:
-            if self._sleep_until_end(min(LOOK_SECONDS, still / 2, until - now)):
+            if self._sleep_until_end(min(POLL_SECONDS, idle_seconds / 2, until - now)):
                 return
-            if watch.stands_still(work_of(self.pid), clock()):
+            if watch.is_idle(work_of(self.pid), clock()):
                 self.stop()
-                raise StandsStillError(f"{self.name} stood still for {still:.0f} s, so it was ended")
+                raise IdleError(f"{self.name} was idle for {idle_seconds:.0f} s, so it was ended")
 
     def _sleep_until_end(self, seconds: float) -> bool:
-        """Be woken by the kernel: subprocess looks but every 50 ms, and a snapshot has several children.
+        """Wait by a pidfd: subprocess polls every 50 ms, and a snapshot has several processes.
 
         Returns:
-            Whether there is nothing more to wait for here.
+            Whether the process has ended, or the kernel has no pidfd.
         """
         try:
             descriptor = os.pidfd_open(self._process.pid)
-        except OSError:  # gone already, or a kernel that cannot: then subprocess waits
+        except OSError:  # it ended, or the kernel has no pidfd: then subprocess waits
             return True
         try:
             poll = select.poll()
@@ -175,22 +174,22 @@ class Child:
             os.close(descriptor)
 
     def ended(self) -> Ended:
-        """How it ended; only once it has."""
+        """How it ended; call it after the end only."""
         output = b""
         if self._output is not None:
             self._output.seek(0)
             output = self._output.read()
-        return Ended(self._process.returncode, output, self.said())
+        return Ended(self._process.returncode, output, self.read_stderr())
 
-    def said(self) -> str:
-        """The end of what it wrote on its standard error until now."""
+    def read_stderr(self) -> str:
+        """The end of its standard error so far."""
         size = self._errors.seek(0, os.SEEK_END)
-        self._errors.seek(max(0, size - SAID_BYTES))
+        self._errors.seek(max(0, size - STDERR_BYTES))
         return self._errors.read().decode(errors="replace").strip()
 
     def stop(self) -> None:
-        """End it: SIGINT, then SIGKILL. Its standard input stays open until it is dead."""
-        for number, seconds in ((signal.SIGINT, POLITE_SECONDS), (signal.SIGKILL, None)):
+        """End it by SIGINT, then by SIGKILL. Its standard input stays open until it is dead."""
+        for number, seconds in ((signal.SIGINT, INTERRUPT_SECONDS), (signal.SIGKILL, None)):
             if self._process.poll() is not None:
                 return
             with contextlib.suppress(ProcessLookupError):
@@ -199,7 +198,7 @@ class Child:
                 self._process.wait(timeout=seconds)
 
     def kill(self) -> None:
-        """End it at once, without a word."""
+        """End it by SIGKILL."""
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
@@ -219,21 +218,21 @@ class Child:
 
 
 def moved(source: int, sink: int, *, stalled: float = STALLED_SECONDS) -> int:
-    """Move everything from one pipe into another through the kernel, until the first one ends.
+    """Move everything from one pipe into another by splice(2), until the source ends.
 
-    Memory stays constant: what the sink does not take yet stays in the pipe, and its writer waits.
+    Memory stays constant: what the sink does not accept yet stays in the pipe, and blocks its writer.
 
     Returns:
         Bytes moved.
 
     Raises:
-        StalledError: nothing moved for so many seconds.
-        BrokenPipeError: nobody reads the sink any more.
+        StalledError: nothing moved for `stalled` seconds.
+        BrokenPipeError: the reader of the sink ended.
     """
     total = 0
     while True:
         _ready(source, select.POLLIN, stalled)
-        # The sink may take a part only, and splice then waits inside the kernel: ask before.
+        # The sink may accept a part only, and splice then blocks in the kernel: poll first.
         _ready(sink, select.POLLOUT, stalled)
         try:
             count = os.splice(source, sink, CHUNK, flags=os.SPLICE_F_NONBLOCK)
@@ -251,8 +250,8 @@ def _ready(descriptor: int, event: int, seconds: float) -> None:
         raise StalledError(f"nothing moved for {seconds:.0f} s")
 
 
-def _dies_with_us(command: Sequence[str]) -> list[str]:
-    """A child of an agent that is killed must not go on writing: the kernel ends it, too."""
+def _with_parent_death_signal(command: Sequence[str]) -> list[str]:
+    """The command such that the kernel kills it when the agent is killed."""
     wrapper = shutil.which("setpriv")
     return [wrapper, "--pdeathsig", "KILL", "--", *command] if wrapper else list(command)
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from chatons.images.backup_agent.children import Child, StandsStillError
 from chatons.images.backup_agent.configuration import Places, Secrets, parsed
 from chatons.images.backup_agent.errors import AgentError
+from chatons.images.backup_agent.idle import LEAST_BYTES, LEAST_CPU, Watch, Work, work_of
+from chatons.images.backup_agent.processes import IdleError, Process
 from chatons.images.backup_agent.restic import Restic
-from chatons.images.backup_agent.standstill import LEAST_BYTES, LEAST_CPU, Watch, Work, work_of
 
 DOCUMENT = {
     "version": 1,
@@ -51,14 +51,14 @@ def test_it_stands_still_who_does_nothing_for_so_long(
     looks: list[tuple[int, float, float]], said: list[bool]
 ) -> None:
     watch = Watch(Work(0, 0.0), 0.0, longest=100.0)
-    assert [watch.stands_still(Work(moved, cpu), at) for moved, cpu, at in looks] == said
+    assert [watch.is_idle(Work(moved, cpu), at) for moved, cpu, at in looks] == said
 
 
 def test_nobody_stands_still_of_whom_the_kernel_tells_nothing() -> None:
     watch = Watch(Work(0, 0.0), 0.0, longest=100.0)
-    assert not watch.stands_still(None, 1000.0)
-    assert not watch.stands_still(Work(0, 0.0), 1000.0)
-    assert watch.stands_still(Work(0, 0.0), 1100.0)
+    assert not watch.is_idle(None, 1000.0)
+    assert not watch.is_idle(Work(0, 0.0), 1000.0)
+    assert watch.is_idle(Work(0, 0.0), 1100.0)
     assert work_of(2**22 + 1) is None
 
 
@@ -101,17 +101,17 @@ def test_a_child_that_works_is_waited_for(
         times.append(clock_of(work) if work else times[-1])
         return times[-1]
 
-    with Child([sys.executable, "-c", does], dict(os.environ), tmp_path) as child:
-        assert child.wait(60.0, still=0.8, clock=clock).code == 0
+    with Process([sys.executable, "-c", does], dict(os.environ), tmp_path) as child:
+        assert child.wait(60.0, idle_seconds=0.8, clock=clock).code == 0
     assert times[-1] > 0.8
 
 
 def test_a_child_that_stands_still_is_ended(tmp_path: Path) -> None:
     with (
-        Child(["sleep", "600"], dict(os.environ), tmp_path) as child,
-        pytest.raises(StandsStillError, match="sleep stood still"),
+        Process(["sleep", "600"], dict(os.environ), tmp_path) as child,
+        pytest.raises(IdleError, match="sleep was idle"),
     ):
-        child.wait(600.0, still=0.5)
+        child.wait(600.0, idle_seconds=0.5)
     assert work_of(child.pid) is None
 
 
@@ -129,7 +129,7 @@ def test_what_restic_stands_still_over_is_told_where_it_can_be_seen(
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     places = Places(state=tmp_path, temporary=tmp_path, memory=tmp_path)
     secrets = Secrets(tmp_path / "repository-password")
-    restic = Restic(parsed(DOCUMENT), secrets, places, repository=repository, still=0.5)
-    with pytest.raises(AgentError, match=r"cannot store the files: .*stood still") as caught:
+    restic = Restic(parsed(DOCUMENT), secrets, places, repository=repository, idle_seconds=0.5)
+    with pytest.raises(AgentError, match=r"cannot store the files: .*was idle") as caught:
         restic.ended("backup", "/data", seconds=600.0, verb="store the files")
     assert caught.value.code == code

@@ -1,6 +1,6 @@
-"""`python -m chatons.schema.editor`: the JSON Schema of stack files, for editors.
+"""`python -m chatons.declaration.editor`: the JSON Schema of stack files, for editors.
 
-It is generated from the models, and `--write` puts it where editors and tests look for it.
+It is generated from the models; `--write` writes it to docs/schemas, where stack files name it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from chatons.schema.models import Configuration
+from chatons.declaration.configuration import Configuration
+from chatons.declaration.secrets import COMMON, ROLES
 from chatons.schema.problems import NAMESPACE
 
 SCHEMA_FILE = Path("docs/schemas/declaration.schema.json")
@@ -31,9 +32,7 @@ def schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of a stack file."""
     models = Configuration.model_json_schema(mode="validation")
     properties = {f"{NAMESPACE}:{key}": value for key, value in models["properties"].items()}
-    secret_keys = (
-        rf"^{NAMESPACE}:([a-z][a-z0-9-]*-(database-password|admin-password|secret-.+)|members-password)$"
-    )
+    secret_keys = rf"^{NAMESPACE}:([a-z][a-z0-9-]*-({'|'.join(ROLES)}|secret-.+)|{'|'.join(COMMON)})$"
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Stack file of Ronron",
@@ -56,13 +55,13 @@ def schema() -> dict[str, Any]:
 
 
 def text() -> str:
-    """The schema as it stands in the file."""
+    """The JSON Schema as the text of its file."""
     return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the schema, or write it to its place."""
-    parser = argparse.ArgumentParser(prog="python -m chatons.schema.editor", description=schema.__doc__)
+    """Print the JSON Schema, or write it to its file."""
+    parser = argparse.ArgumentParser(prog="python -m chatons.declaration.editor", description=schema.__doc__)
     parser.add_argument(
         "--write", action="store_true", help=f"write {SCHEMA_FILE.name} instead of printing it"
     )

@@ -1,0 +1,132 @@
+"""The port to Pulumi, and the program that it is run on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from ronron.core.model import Commit, Preview, ProcessMark, Revision, StackState, Updated, Value
+from ronron.core.status import CheckResult
+
+
+class Program(Value):
+    """A Pulumi project that lies in a checkout, and the stack it is run for.
+
+    Args:
+        directory: where its Pulumi.yaml is.
+        stack: the stack's name.
+        work: a private directory of this pass, for the saved plan, events and the engine's output.
+        revision: what the checkout holds.
+        digest: see `core.digest.digest`; goes into the preview's identity.
+        create_stack: make the stack where the backend has none.
+        running: the commit that is live before this, where anybody knows; the program sees it as
+            `RONRON_REVISION`, so that a snapshot taken before an update can say what it is of.
+        excluded: names of the excluded machines, sorted: nothing is touched that goes through a
+            provider of such a name, and nothing deleted anywhere. The program sees it as `RONRON_EXCLUDE`.
+    """
+
+    directory: Path
+    stack: str
+    work: Path
+    revision: Revision
+    digest: str
+    create_stack: bool = False
+    running: Commit | None = None
+    excluded: tuple[str, ...] = ()
+
+
+class Engine(Protocol):
+    """Pulumi: previews and updates one stack of one checkout.
+
+    Raises, from every method:
+        EngineMissingError, StackLockedError, StackNotFoundError, PassphraseError, ProgramError,
+        EngineTimeoutError, EngineInterruptedError, or a plain EngineError for what nobody recognised;
+        ConfigError for a stack file that cannot be read.
+    """
+
+    def version(self) -> str:
+        """The engine's version, such as `3.274.1`."""
+        ...
+
+    def preview(self, program: Program) -> Preview:
+        """Compute the changes and save the plan; no effect, no lock."""
+        ...
+
+    def refresh_failed(self, program: Program) -> tuple[str, ...]:
+        """Look again at what an update left half-made, so that the next preview has what is still to do.
+
+        Only the state changes. What belongs to a machine that the program does without is not looked at.
+
+        Returns:
+            Names of what was looked at; nothing where nothing is half-made, or there is no such stack.
+
+        Raises:
+            UpdateFailedError: it could not be looked at, and stays as it was.
+        """
+        ...
+
+    def checks(self, program: Program) -> tuple[CheckResult, ...]:
+        """Have the program check what it depends on, such as machines and clusters; no effect.
+
+        Returns:
+            Its results, in order; empty where the program has no such checks, and then it can be previewed
+            at least.
+        """
+        ...
+
+    def update(self, program: Program, preview: Preview, started: Callable[[ProcessMark], None]) -> Updated:
+        """Carry out the plan of `preview`, and nothing else.
+
+        Args:
+            program: the same directory and stack that were previewed.
+            preview: what was judged.
+            started: called with the engine's process before it can have had any effect.
+
+        Raises:
+            PlanViolatedError: it would do something else; nothing of that was done.
+            PendingOperationsError: an earlier update left operations of which nobody knows the end.
+            UpdateFailedError: resources failed; the message holds their own errors first.
+        """
+        ...
+
+    def state(self, program: Program) -> StackState:
+        """What the backend holds of the stack; `exists` is false where there is none."""
+        ...
+
+    def export(self, program: Program) -> str | None:
+        """The whole state as a JSON document of the engine's own; None where there is no such stack.
+
+        Secrets in it are encrypted.
+        """
+        ...
+
+    def import_state(self, program: Program, state: str) -> None:
+        """Put an exported state into a stack that is not there, or is empty; the stack is made for it.
+
+        One that has just the same resources stays as it is.
+
+        Args:
+            program: its stack file has to be the one that the state was made with.
+            state: what `export` gave.
+
+        Raises:
+            ConfigError: the stack has other resources; nothing was changed.
+        """
+        ...
+
+    def recover_from_crash(self, program: Program, left: ProcessMark | None) -> str:
+        """Clean up after an update whose owner died, and say in one sentence what was found.
+
+        A process that is still alive is stopped with one SIGINT and waited for; a lock of the backend is
+        removed only when its owner is proven dead on this host.
+
+        Raises:
+            StackLockedError: a lock is held by an owner that is alive or cannot be proven dead.
+            PendingOperationsError: the dead update left something half-created.
+        """
+        ...
+
+    def interrupt(self) -> None:
+        """Ask whatever runs now to stop cleanly (one SIGINT); returns at once. For signals and drains."""
+        ...

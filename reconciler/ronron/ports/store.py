@@ -1,0 +1,89 @@
+"""The port to what survives a restart: records, history, requests and approvals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from ronron.core.backups import BackupSummary, OwnBackup
+from ronron.core.model import Outcome, Pass, Request
+from ronron.core.record import Record
+
+
+class Store(Protocol):
+    """Records, history, requests and approvals: what survives a restart.
+
+    Calls may come from several threads and processes. Raises, from every method:
+        StoreError: it cannot be read or written. RecordCorruptError: what is there is not ours.
+    """
+
+    def load(self, environment: str) -> Record:
+        """The record of an environment; a fresh one where there is none."""
+        ...
+
+    def environments(self) -> tuple[str, ...]:
+        """Names of all environments with a record, sorted."""
+        ...
+
+    def save(self, record: Record) -> None:
+        """Write a record.
+
+        Of a record that is there, `backups` and `kept` stay as they are, whatever this one says: they are
+        written by `save_backups`, while a pass has its own record in hand. So in `finish`.
+        """
+        ...
+
+    def save_backups(
+        self, environment: str, backups: Mapping[str, BackupSummary], kept: OwnBackup | None
+    ) -> None:
+        """Write what was seen of the backups of an environment into its record, and nothing else."""
+        ...
+
+    def copy(self, place: Path) -> None:
+        """Write everything that is here, as it is at one moment, into a new file for us alone.
+
+        Raises:
+            StoreError: it cannot be written, or the database is a server's, which has its own backups.
+        """
+        ...
+
+    def begin(self, pass_: Pass) -> int:
+        """Write a pass that begins, and give its number."""
+        ...
+
+    def finish(self, pass_id: int, outcome: Outcome, finished: datetime, record: Record) -> None:
+        """Write how a pass ended together with the record after it, both or neither."""
+        ...
+
+    def history(self, environment: str | None = None, limit: int = 20) -> tuple[Pass, ...]:
+        """The newest passes first, of one environment or of all."""
+        ...
+
+    def ask(self, environment: str, by: str, at: datetime) -> Request:
+        """Write a manual ask for a pass; numbers rise."""
+        ...
+
+    def asked(self, environment: str) -> Request | None:
+        """The newest manual ask, served or not."""
+        ...
+
+    def approve(self, environment: str, identity: str, by: str, at: datetime) -> None:
+        """Write a person's yes to one plan identity."""
+        ...
+
+    def approvals(self, environment: str) -> frozenset[str]:
+        """Every identity that was approved."""
+        ...
+
+    def lock(self, stack: str) -> AbstractContextManager[None]:
+        """Keep a stack to ourselves for the block, against other threads and processes.
+
+        It is given up by the system when the process dies, however it dies.
+
+        Raises:
+            StackLockedError: another live process or thread has it; the message says which and since when.
+        """
+        ...
