@@ -30,7 +30,7 @@ def backup_lines(one: BackupSummary, now: datetime) -> list[str]:
     lines = [f"  backup   {name}  {newest}  {drill}  [dim]{escape(about)}[/]"]
     for condition in one.conditions:
         lines.append(f"           [bold red]{condition.kind}[/]: {escape(condition.message)}")
-        lines.append(f"           [cyan]what to do[/]  {escape(condition.hint)}")
+        lines.append(f"           [cyan]hint[/]  {escape(condition.hint)}")
     return lines
 
 

@@ -106,10 +106,10 @@ def test_help_fits_a_terminal_of_80_columns(ronron: Ronron) -> None:
 
 
 def test_every_help_text_starts_with_a_verb() -> None:
-    verbs = {entry.help.split()[0] for entry in Ronron_.entries}
-    assert verbs <= {
-        "Show", "Preview", "Run", "Update", "List", "Explain", "Approve", "Suspend", "Resume", "Take", "Put",
-        "Restore", "Prove", "Bring", "Recover", "Check",
+    verbs = {entry.help.split()[0].strip(",") for entry in Ronron_.entries}
+    assert verbs == {
+        "Show", "Preview", "Run", "Update", "List", "Explain", "Approve", "Suspend", "Resume", "Take",
+        "Restore", "Recover", "Check",
     }  # fmt: skip
 
 

@@ -54,7 +54,7 @@ def test_a_service_is_one_line_and_each_condition_two_more() -> None:
     assert plain(backup_lines(SEEN, NOON)) == [
         "  backup   pad  newest 1 h ago  drill passed 2 h ago  555555555555",
         "           stale lock: a lock was left",
-        "           what to do  ronron backup now",
+        "           hint  ronron backup now",
     ]
 
 
