@@ -26,7 +26,7 @@ demo-env:  ## Print the shell environment of the demo: eval "$(make -s demo-env)
 	@$(VENV)/python -m toolchain env && $(VENV)/python -m demo env
 
 check: lint  ## Check what can be checked in minutes, without engine and Docker: style, types, borders, units, fakes
-	@$(VENV)/python -m pytest -m check tests/unit tests/contract --timeout 5 --timeout-method thread -n auto --dist loadfile $(TESTS)
+	@$(VENV)/python -m pytest -m check tests/unit tests/contract --timeout 5 --timeout-method thread -n auto $(TESTS)
 
 test: lint  ## Check everything: style, types, borders, then all tests on real parts (TESTS="path -k word")
 	@$(VENV)/python -m toolchain ensure tests

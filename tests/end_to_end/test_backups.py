@@ -44,7 +44,7 @@ def test_what_was_written_comes_back_from_a_backup_after_the_volumes_were_destro
         facts = restored.json()["restored"]
         assert facts["counts"] == facts["promised"]
         assert facts["healthy"] is True
-        assert facts["kept"] == lived_in.snapshots(service)[0]["id"], "what was there before is a snapshot"
+        assert facts["kept"] == lived_in.snapshots(service)[0]["id"], "the safety snapshot"
     assert lived_in.read() == written
 
     unchanged = ronron("update", "local")
@@ -83,7 +83,7 @@ def test_a_drill_proves_the_newest_snapshots_and_leaves_the_running_collective_a
     assert status.code == 0, status.said
 
 
-def test_a_snapshot_that_is_older_than_promised_is_a_condition_and_exit_code_1(
+def test_a_snapshot_above_the_max_age_is_a_condition_and_exit_code_1(
     collective: Collective, doubles: Mapping[str, str]
 ) -> None:
     ronron = collective.ronron
@@ -92,7 +92,7 @@ def test_a_snapshot_that_is_older_than_promised_is_a_condition_and_exit_code_1(
     collective.push()
     assert ronron("update", "local").code == 0
     new = ronron("backup", "status", "local")
-    assert new.code == 0, f"the promise counts from the agent's first day\n{new.said}"
+    assert new.code == 0, f"the age counts from the agent's first day\n{new.said}"
 
     site = LivedIn(collective, doubles)
     agent = site.container("notes-backup")

@@ -55,11 +55,11 @@ def test_a_silent_machine_blocks_only_what_is_on_it(collective: Collective, ther
     declare(collective, there, "two")
     commit = collective.push("Change both")
     looked = collective.ronron("preview", "local")
-    assert "there does not answer" in looked.said, looked.said
+    assert "there is unreachable" in looked.said, looked.said
     updated = collective.ronron("watch", "--once")
     assert updated.code == 1, updated.said
-    silent = "there does not answer (no such file or directory)"
-    assert f"main@{commit[:12]} is degraded: {silent}" in updated.said, updated.said
+    unreachable = "there is unreachable (no such file or directory)"
+    assert f"main@{commit[:12]} is degraded: {unreachable}" in updated.said, updated.said
     assert "job waits for it" in updated.said
     assert collective.get("site.localhost").text == "two"
     assert "one" in said_by_job(collective)
@@ -86,7 +86,7 @@ def test_a_silent_machine_blocks_only_what_is_on_it(collective: Collective, ther
     assert "two" in said_by_job(collective)
     assert collective.ronron("status", "local").code == 0
     (made, *_) = collective.ronron("history", "local", "--json").json()["passes"]
-    assert made["decision"]["reason"] == "a machine answers again"
+    assert made["decision"]["reason"] == "a machine is reachable again"
     assert made["outcome"]["kind"] == "updated"
 
 

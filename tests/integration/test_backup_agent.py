@@ -21,7 +21,7 @@ from tests.support.containers import Containers, runs, until
 from tests.support.postgres_server import PASSWORD, PostgresServer
 
 
-def test_a_snapshot_is_taken_verified_listed_and_told_of(
+def test_a_snapshot_is_taken_verified_listed_and_in_the_status(
     here: Containers, agent_image: str, postgres_server: PostgresServer
 ) -> None:
     pad = served(here, agent_image, postgres_server)
@@ -48,7 +48,7 @@ def test_a_snapshot_is_taken_verified_listed_and_told_of(
     assert all(status["next"].values())
 
 
-def test_a_restore_puts_back_what_was_there_with_owners_and_modes(
+def test_a_restore_brings_back_rows_and_files_with_owners_and_modes(
     here: Containers, agent_image: str, postgres_server: PostgresServer
 ) -> None:
     pad = served(here, agent_image, postgres_server, roles=("var", "more"))
@@ -86,7 +86,7 @@ def test_a_restore_puts_back_what_was_there_with_owners_and_modes(
     assert does(pad.agent, "backup", "--reason", "asked")["snapshot"]["counts"] == {"pads": 3}
 
 
-def test_what_a_snapshot_holds_comes_out_as_a_tar(
+def test_a_snapshot_is_exported_as_a_tar(
     here: Containers, agent_image: str, postgres_server: PostgresServer
 ) -> None:
     pad = served(here, agent_image, postgres_server, sqlite=["/data/var/app.sqlite"])
@@ -112,7 +112,7 @@ def test_what_a_snapshot_holds_comes_out_as_a_tar(
     assert refuses(pad.agent, "export", "--snapshot", "0" * 64)["code"] == "no-snapshot"
 
 
-def test_what_two_agents_keep_is_never_taken_for_each_others(
+def test_a_snapshot_of_another_service_or_a_newer_database_is_not_restored(
     here: Containers, agent_image: str, postgres_server: PostgresServer
 ) -> None:
     pad = served(here, agent_image, postgres_server)
@@ -134,7 +134,7 @@ def test_what_two_agents_keep_is_never_taken_for_each_others(
     assert pad.sql("select count(*) from store") == "3"
 
 
-def test_a_wrong_password_is_told_and_nothing_is_touched(
+def test_a_wrong_password_is_an_error_and_changes_nothing(
     here: Containers, agent_image: str, postgres_server: PostgresServer
 ) -> None:
     pad = served(here, agent_image, postgres_server)
@@ -145,14 +145,14 @@ def test_a_wrong_password_is_told_and_nothing_is_touched(
     status = does(pad.agent, "status")
     assert (status["reachable"], status["trouble"]["code"]) == (False, "wrong-password")
     assert status["runs"]["backup"]["error"]["code"] == "wrong-password"
-    # What the journal knows is still told.
+    # The status still has what the journal knows.
     assert status["snapshots"] == [taken]
     pad.secrets["repository-password"] = REPOSITORY_PASSWORD
     pad.start()
     assert does(pad.agent, "list") == {"snapshots": [taken]}
 
 
-def test_a_repository_that_is_gone_is_not_begun_again(here: Containers, agent_image: str) -> None:
+def test_a_repository_that_is_gone_is_not_created_again(here: Containers, agent_image: str) -> None:
     pad = served(here, agent_image, None)
     does(pad.agent, "backup", "--reason", "asked")
     pad.repository = here.volume()
@@ -165,7 +165,7 @@ def test_a_repository_that_is_gone_is_not_begun_again(here: Containers, agent_im
 
 # Restic 0.14 may stand still over the last packs that find no room, until the agent ends it.
 @pytest.mark.timeout(120 + 2 * idle.LONGEST)
-def test_a_full_target_keeps_the_last_snapshot(here: Containers, agent_image: str) -> None:
+def test_a_full_target_does_not_lose_the_last_snapshot(here: Containers, agent_image: str) -> None:
     pad = served(here, agent_image, None)
     pad.repository = here.volume(driver_opts={"type": "tmpfs", "device": "tmpfs", "o": "size=6m"})
     pad.start()
@@ -178,7 +178,7 @@ def test_a_full_target_keeps_the_last_snapshot(here: Containers, agent_image: st
     assert len(does(pad.agent, "backup", "--reason", "asked")["snapshot"]["id"]) == 64
 
 
-def test_a_damaged_pack_is_found_by_a_round_of_checks(here: Containers, agent_image: str) -> None:
+def test_ten_checks_find_a_damaged_pack(here: Containers, agent_image: str) -> None:
     pad = served(here, agent_image, None)
     pad.in_volume("var", "head -c 100000 /dev/urandom > file")
     does(pad.agent, "backup", "--reason", "asked")
@@ -190,12 +190,12 @@ def test_a_damaged_pack_is_found_by_a_round_of_checks(here: Containers, agent_im
     answers = [asks(pad.agent, "check") for _ in range(10)]
     failed = [document["error"] for code, document in answers if code]
     assert {error["code"] for error in failed} == {"corrupt"}
-    # The part is not done before it is well: the same one is read again until somebody has mended it.
+    # A damaged part is read again until the repository is repaired.
     status = does(pad.agent, "status")
     assert status["runs"]["check"]["error"]["code"] == "corrupt"
 
 
-def test_a_database_that_refuses_is_told_and_its_snapshot_does_not_count(
+def test_a_database_that_refuses_is_an_error_and_there_is_no_snapshot(
     here: Containers, agent_image: str, postgres_image: str
 ) -> None:
     pad = served(here, agent_image, postgres_image)
@@ -212,7 +212,7 @@ def test_a_database_that_refuses_is_told_and_its_snapshot_does_not_count(
     assert refuses(pad.agent, "backup", "--reason", "update")["code"] == "database-refused"
 
 
-def test_a_count_that_is_no_number_is_told(
+def test_a_count_that_is_not_a_number_is_an_error(
     here: Containers, agent_image: str, postgres_server: PostgresServer
 ) -> None:
     pad = served(here, agent_image, postgres_server, counts={"pads": "select key from store"})
@@ -225,7 +225,7 @@ def test_a_count_that_is_no_number_is_told(
     assert does(pad.agent, "backup", "--reason", "asked")["snapshot"]["counts"] == {"public.store": 3}
 
 
-def test_prune_takes_what_is_old_or_has_lost_its_other_half_and_frees_the_space(
+def test_prune_removes_old_snapshots_and_lone_halves_and_frees_the_space(
     here: Containers, agent_image: str
 ) -> None:
     pad = served(here, agent_image, None, keep={"daily": 0, "weekly": 0, "monthly": 1})
@@ -255,7 +255,9 @@ def test_prune_takes_what_is_old_or_has_lost_its_other_half_and_frees_the_space(
     assert does(pad.agent, "status")["runs"]["prune"]["ok"] is True
 
 
-def test_sqlite_is_copied_whole_while_it_is_written_to(here: Containers, agent_image: str) -> None:
+def test_a_copy_of_a_sqlite_file_is_consistent_while_the_service_writes(
+    here: Containers, agent_image: str
+) -> None:
     pad = served(here, agent_image, None, sqlite=["/data/var/app.sqlite"])
     missing = refuses(pad.agent, "backup", "--reason", "asked")
     assert missing["code"] == "source-unreadable"
@@ -268,7 +270,7 @@ def test_sqlite_is_copied_whole_while_it_is_written_to(here: Containers, agent_i
     writer = here.start(agent_image, ["python3", "-c", write], volumes=volumes)
     until(lambda: runs(writer, "test", "-e", "/put/begun")[0] == 0, writer)
     taken = does(pad.agent, "backup", "--reason", "asked")["snapshot"]
-    # Killed, so that the log stays and nobody has mended the file: it opens read-only no more.
+    # Killed, so that the log stays: SQLite cannot open the file read-only any more.
     writer.kill()
     pad.in_volume("var", "rm -f app.sqlite-shm; chown 33:33 app.sqlite; chmod 0640 app.sqlite")
     again = does(pad.agent, "backup", "--reason", "asked")["snapshot"]
@@ -281,7 +283,7 @@ def test_sqlite_is_copied_whole_while_it_is_written_to(here: Containers, agent_i
     assert pad.in_volume("var", "stat -c '%u:%g %a' app.sqlite; ls -A") == "33:33 640\napp.sqlite\nbegun\n"
 
 
-def test_a_bundle_is_kept_beside_the_services_and_half_a_tar_is_not(
+def test_a_bundle_is_stored_in_the_repository_reconciler_and_an_incomplete_tar_is_not(
     here: Containers, agent_image: str
 ) -> None:
     pad = served(here, agent_image, None)
@@ -320,15 +322,15 @@ def test_a_probe_judges_an_answer(here: Containers, agent_image: str) -> None:
     assert refuses(pad.agent, "probe", "file:///etc/passwd")["code"] == "failed"
 
 
-def test_a_drill_is_remembered(here: Containers, agent_image: str) -> None:
+def test_a_drill_is_recorded(here: Containers, agent_image: str) -> None:
     pad = served(here, agent_image, None)
     result = {
         "started": "2026-11-25T10:00:00+00:00",
         "finished": "2026-11-25T10:01:00+00:00",
         "passed": False,
     }
-    told = json.dumps({**result, "detail": "its counts fell"})
-    assert does(pad.agent, "record-drill", stdin=told) == {"remembered": True}
+    failed = json.dumps({**result, "detail": "its counts fell"})
+    assert does(pad.agent, "record-drill", stdin=failed) == {"remembered": True}
     run = does(pad.agent, "status")["runs"]["drill"]
     assert (run["ok"], run["error"]["message"]) == (False, "its counts fell")
     assert does(pad.agent, "record-drill", stdin=json.dumps({**result, "passed": True})) == {
@@ -337,7 +339,7 @@ def test_a_drill_is_remembered(here: Containers, agent_image: str) -> None:
     assert does(pad.agent, "status")["runs"]["drill"]["ok"] is True
 
 
-def test_words_that_are_not_understood_end_with_2(here: Containers, agent_image: str) -> None:
+def test_a_command_line_that_is_not_understood_exits_with_2(here: Containers, agent_image: str) -> None:
     pad = served(here, agent_image, None)
     for words in (["nonsense"], ["backup"], ["backup", "--reason", "whim"], ["restore", "--snapshot", "1"]):
         assert runs(pad.agent, "ronron-agent", *words)[0] == 2

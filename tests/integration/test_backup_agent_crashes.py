@@ -149,15 +149,13 @@ def test_a_stop_in_the_middle_of_a_backup_is_clean_and_quick(
     assert pad.agent.attrs["State"]["ExitCode"] == 0
     pad.start()
     assert does(pad.agent, "status")["locks"] == []
-    # What was broken off is begun again by itself.
+    # The interrupted backup runs again by itself.
     running(pad.agent, "backup_agent", " backup --reason schedule")
     until(lambda: len(does(pad.agent, "list")["snapshots"]) == 2, pad.agent)
     assert does(pad.agent, "list")["snapshots"][1] == good
 
 
-def test_a_kill_during_a_restore_of_files_is_mended_by_running_it_again(
-    here: Containers, agent_image: str
-) -> None:
+def test_a_killed_restore_of_files_is_completed_by_another_run(here: Containers, agent_image: str) -> None:
     pad = served(here, agent_image, None)
     pad.in_volume("var", "mkdir d; for n in $(seq 300); do printf $n > d/$n; printf $n > $n; done")
     listed = "find . | sort | xargs stat -c '%n %u:%g %a %F'; find . -type f | sort | xargs md5sum"
@@ -174,7 +172,7 @@ def test_a_kill_during_a_restore_of_files_is_mended_by_running_it_again(
     assert pad.in_volume("var", listed) == before
 
 
-def test_who_comes_second_waits_and_both_are_done(here: Containers, agent_image: str) -> None:
+def test_a_second_backup_waits_and_both_succeed(here: Containers, agent_image: str) -> None:
     pad = served(here, agent_image, None)
     pad.in_volume("var", "head -c 50000000 /dev/urandom > big")
     first = begun(pad.agent, "backup", "--reason", "asked")

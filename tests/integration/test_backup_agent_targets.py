@@ -30,7 +30,7 @@ def with_sftp(pad: Served, here: Containers, image: str) -> Served:
     return pad
 
 
-def test_a_repository_behind_ssh_is_made_used_and_restored_from(
+def test_a_repository_on_sftp_is_created_used_and_restored_from(
     here: Containers, agent_image: str, server_image: str
 ) -> None:
     pad = with_sftp(served(here, agent_image, None), here, server_image)
@@ -48,7 +48,7 @@ def test_a_repository_behind_ssh_is_made_used_and_restored_from(
     assert runs(pad.agent, "sh", "-c", "tar c /etc/hostname | ronron-agent backup-bundle ronron.tar")[0] == 0
 
 
-def test_another_host_key_is_not_accepted(here: Containers, agent_image: str, server_image: str) -> None:
+def test_an_unknown_host_key_is_refused(here: Containers, agent_image: str, server_image: str) -> None:
     pad = with_sftp(served(here, agent_image, None), here, server_image)
     kind, key = pad.document["ssh"]["host_key"].split()
     pad.document["ssh"]["host_key"] = f"{kind} {key[:-4]}AAAA"
@@ -57,7 +57,7 @@ def test_another_host_key_is_not_accepted(here: Containers, agent_image: str, se
     assert does(pad.agent, "status")["trouble"]["code"] == "unreachable"
 
 
-def test_a_repository_behind_http_takes_a_login_that_nobody_sees(
+def test_the_login_of_a_rest_server_is_in_no_output(
     here: Containers, agent_image: str, server_image: str
 ) -> None:
     pad = served(here, agent_image, None, secrets_given={"repository-login": "agent:pass/word"})
@@ -85,7 +85,7 @@ def test_a_repository_behind_http_takes_a_login_that_nobody_sees(
     assert "wrong/word" not in said(pad.agent)
 
 
-def test_a_repository_in_a_bucket_is_made_used_and_restored_from(
+def test_a_repository_in_a_bucket_is_created_used_and_restored_from(
     here: Containers, agent_image: str, server_image: str
 ) -> None:
     pad = served(here, agent_image, None, secrets_given={"repository-login": "keyid:secret/key"})
@@ -106,7 +106,7 @@ def test_a_repository_in_a_bucket_is_made_used_and_restored_from(
     assert "wrong/key" not in str(error)
 
 
-def test_a_repository_that_only_takes_is_never_asked_to_forget(
+def test_an_append_only_repository_gets_no_forget(
     here: Containers, agent_image: str, server_image: str
 ) -> None:
     pad = served(here, agent_image, None, secrets_given={"repository-login": "agent:pass/word"}, forget=False)
@@ -122,7 +122,7 @@ def test_a_repository_that_only_takes_is_never_asked_to_forget(
     assert (status["forget"], status["locks"], status["next"]["prune"]) == (False, [], None)
 
 
-def test_the_schedule_outlives_the_container_and_what_was_missed_is_made_up_for(
+def test_the_schedule_outlives_the_container_and_makes_up_for_a_missed_backup(
     here: Containers, agent_image: str
 ) -> None:
     pad = served(here, agent_image, None)
@@ -152,7 +152,7 @@ def test_the_schedule_outlives_the_container_and_what_was_missed_is_made_up_for(
     until(lambda: does(pad.agent, "status")["next"]["backup"] > "2027", pad.agent)
 
 
-def test_nobody_serves_in_a_container_that_only_restores(here: Containers, agent_image: str) -> None:
+def test_a_clone_does_not_serve(here: Containers, agent_image: str) -> None:
     pad = served(here, agent_image, None)
     restorer = pad.restorer()
     assert restorer.put_archive("/etc", packed({"nothing": b""}))

@@ -25,12 +25,12 @@ MEMORY = 64
 
 
 def snapshot_of(text: str) -> str:
-    """The short id of a snapshot that was taken while the site answered with a text."""
+    """The short id of a snapshot of the site that answers with a text."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def said_of(text: str) -> str:
-    """What the engine shows of it."""
+    """The line that the engine prints about it."""
     return f"snapshot {snapshot_of(text)} of site was taken before it changes"
 
 
@@ -42,7 +42,7 @@ class BackedUp:
         self.collective = stack.collective
         self.declared: Document = {}
         self.made: Document | None = None
-        """What was declared when the last update went well; None where nobody knows what is there."""
+        """What the last successful update declared; None after a failure."""
 
     def site(self, text: str, **more: object) -> Document:
         """The site that answers with a text."""
@@ -69,36 +69,37 @@ class BackedUp:
         self.collective.declare(services, *(SECRETS if services else ()), **more)
 
     def up(self, *, preview: bool = False) -> Ran:
-        """Update, and expect that it goes well."""
+        """Update, and expect success."""
         ran = self.try_up(preview=preview)
         assert ran.code == 0, ran.said
         self.made = self.declared
         return ran
 
     def try_up(self, *, preview: bool = False) -> Ran:
-        """Update, whatever comes of it."""
+        """Update; it may fail."""
         self.made = None
         return self.stack.up(preview=preview)
 
     def ids(self) -> dict[str, str]:
-        """The containers of the site, by what they are."""
+        """IDs of the site's containers, by role."""
         return {name: id_ for name, id_ in self.collective.containers().items() if "site" in name}
 
     def answers(self) -> str:
-        """What the site says."""
+        """The body of the site's answer."""
         return self.collective.get("site.localhost").text
 
     def asked(self) -> list[str]:
-        """What the agent was asked so far."""
-        return self.stack.inside("site-backup", "cat", "/var/lib/ronron-agent/asked").splitlines()
+        """The backups that the agent was asked for so far, by their options."""
+        asked = "/var/lib/ronron-agent/asked"
+        return self.stack.inside("site-backup", "sh", "-c", f"touch {asked}; cat {asked}").splitlines()
 
     def fail(self, fails: bool) -> None:
-        """Let snapshots fail, or not any more."""
+        """Let snapshots fail or succeed."""
         words = ("touch",) if fails else ("rm", "-f")
         self.stack.inside("site-backup", *words, "/var/lib/ronron-agent/fail")
 
     def unprotect(self) -> None:
-        """Let go of the volumes, as a person does who means it."""
+        """Unprotect the volumes, as a person does before deleting them."""
         assert self.stack.pulumi("state", "unprotect", "--all", "--yes", "--stack", "local").code == 0
 
 
@@ -122,7 +123,7 @@ def founded(
 
 
 def remove_agent_images(collective: Collective) -> None:
-    """Remove what was built from the stand-in, which the engine leaves on the machine."""
+    """Remove the images built from the stand-in, which the engine leaves on the machine."""
     ran = PlainStack(collective).pulumi("stack", "export", "--stack", "local")
     names = {
         word.split('"')[0] for word in ran.out.split('"name": "')[1:] if word.startswith("ronron-backup-")
@@ -134,7 +135,7 @@ def remove_agent_images(collective: Collective) -> None:
 
 @pytest.fixture
 def live(founded: BackedUp) -> Iterator[BackedUp]:
-    """The site that answers `one`, whatever a test before has left."""
+    """The site that answers `one`, whatever an earlier test changed."""
     yield founded
     home = founded.site("one")
     if founded.declared != home:
@@ -190,17 +191,17 @@ def test_secrets_reach_the_agent_as_files_for_root_alone(live: BackedUp) -> None
     assert clear not in shown
 
 
-def test_no_other_checkout_shows_a_change(live: BackedUp, tmp_path: Path) -> None:
+def test_another_checkout_shows_no_change(live: BackedUp, tmp_path: Path) -> None:
     assert live.stack.changes() == set()
     elsewhere = tmp_path / "deeper" / "checkout"
-    shutil.copytree(live.collective.tree, elsewhere)
+    shutil.copytree(live.collective.tree, elsewhere, symlinks=True)
     cache = elsewhere / "components" / "chatons" / "images" / "backup_agent" / "__pycache__"
     cache.mkdir()
     (cache / "x.pyc").write_bytes(b"x")
     assert replace(live.stack, checkout=elsewhere).changes() == set()
 
 
-def test_another_agent_replaces_itself_and_nothing_else(live: BackedUp) -> None:
+def test_a_changed_agent_replaces_itself_and_nothing_else(live: BackedUp) -> None:
     program = live.collective.tree / "components" / "chatons" / "images" / "backup_agent" / "ronron-agent"
     before, was = live.ids(), program.read_text()
     program.write_text(was + "# changed\n")
@@ -211,6 +212,28 @@ def test_another_agent_replaces_itself_and_nothing_else(live: BackedUp) -> None:
         assert {name for name in before if before[name] != after[name]} == {AGENT}
     finally:
         program.write_text(was)
+        live.made = None
+
+
+def test_an_agent_of_interface_1_takes_the_snapshot_before_the_update_that_replaces_it(
+    live: BackedUp,
+) -> None:
+    program = live.collective.tree / "components" / "chatons" / "images" / "backup_agent" / "ronron-agent"
+    present = program.read_text()
+    program.write_text(present.replace("  backup)\n", "  now)\n"))
+    try:
+        live.up()
+        old = live.ids()[AGENT]
+        program.write_text(present)
+        live.declare(live.site("two"))
+        asked = len(live.asked())
+        ran = live.up()
+        assert said_of("one") in ran.said
+        assert live.answers() == "two"
+        assert live.ids()[AGENT] != old
+        assert len(live.asked()) == asked + 1
+    finally:
+        program.write_text(present)
         live.made = None
 
 
@@ -245,7 +268,7 @@ def test_without_a_snapshot_the_old_version_stays(live: BackedUp) -> None:
     assert live.answers() == "two"
 
 
-def test_a_change_in_place_is_preceded_by_a_snapshot_too(live: BackedUp) -> None:
+def test_a_snapshot_is_taken_before_a_change_in_place(live: BackedUp) -> None:
     before = live.ids()
     live.declare(live.site("one", memory_mib=MEMORY + 8))
     ran = live.up()
@@ -265,7 +288,7 @@ def test_one_snapshot_serves_all_containers_of_a_service(live: BackedUp) -> None
     assert len(live.asked()) == asked + 1
 
 
-def test_where_nothing_changes_no_snapshot_is_taken(live: BackedUp) -> None:
+def test_no_snapshot_is_taken_of_an_unchanged_service(live: BackedUp) -> None:
     asked = live.asked()
     live.declare({**live.site("one"), "other": web(live.collective.images, "other")})
     ran = live.up()
@@ -280,7 +303,7 @@ def test_a_preview_takes_no_snapshot(live: BackedUp) -> None:
     assert live.asked() == asked
 
 
-def test_a_plan_that_was_judged_is_preceded_by_a_snapshot(live: BackedUp, tmp_path: Path) -> None:
+def test_a_snapshot_is_taken_before_an_update_with_a_plan(live: BackedUp, tmp_path: Path) -> None:
     live.declare(live.site("two"))
     plan = str(tmp_path / "plan.json")
     previewed = live.stack.pulumi("preview", "--save-plan", plan, "--stack", "local")
@@ -302,7 +325,7 @@ def test_the_revision_is_passed_on(live: BackedUp, monkeypatch: pytest.MonkeyPat
 # -- what stands in the way -----------------------------------------------------------------------------
 
 
-def test_an_agent_that_is_gone_is_said_and_nothing_changes(
+def test_a_missing_agent_is_an_error_and_nothing_changes(
     live: BackedUp, missing_agent: Callable[[], None]
 ) -> None:
     missing_agent()
@@ -313,13 +336,13 @@ def test_an_agent_that_is_gone_is_said_and_nothing_changes(
     assert f"there is no container {live.collective.name}-{AGENT} on here" in ran.said
     assert "first make an update that only adds the backup" in ran.said
     assert live.ids() == before
-    # As the remedy for what somebody removed by hand: look, then update.
+    # The fix for a container that was deleted by hand: refresh, then update.
     refreshed = live.stack.pulumi("refresh", "--yes", "--stack", "local")
     assert refreshed.code == 0, refreshed.said
     assert said_of("one") in live.up().said
 
 
-def test_a_broken_service_can_be_changed_without_a_snapshot_on_request(live: BackedUp) -> None:
+def test_snapshot_before_update_false_changes_a_broken_service(live: BackedUp) -> None:
     live.fail(True)
     live.declare(live.site("two", snapshot_before_update=False))
     ran = live.up()
@@ -331,7 +354,7 @@ def test_a_broken_service_can_be_changed_without_a_snapshot_on_request(live: Bac
 # -- what goes -------------------------------------------------------------------------------------------
 
 
-def test_a_service_that_is_declared_no_more_goes_after_a_snapshot_and_its_volumes_stay(
+def test_a_service_that_is_no_longer_declared_is_deleted_after_a_snapshot_and_its_volumes_stay(
     live: BackedUp,
 ) -> None:
     volumes = live.stack.volumes()
@@ -348,9 +371,9 @@ def test_a_service_that_is_declared_no_more_goes_after_a_snapshot_and_its_volume
     assert live.stack.volumes() == volumes
 
 
-def test_a_stack_that_is_destroyed_is_in_a_snapshot_first(live: BackedUp) -> None:
+def test_a_snapshot_is_taken_before_a_stack_is_destroyed(live: BackedUp) -> None:
     volumes = live.stack.volumes()
-    # Without the program there is nobody to take it, and nothing is destroyed.
+    # Without the program the hook cannot run, and nothing is destroyed.
     blind = live.stack.pulumi("destroy", "--yes", "--exclude-protected", "--stack", "local")
     assert blind.code != 0
     assert "--run-program" in blind.said
@@ -364,7 +387,7 @@ def test_a_stack_that_is_destroyed_is_in_a_snapshot_first(live: BackedUp) -> Non
     assert live.stack.volumes() == volumes
 
 
-def test_a_service_that_is_taken_out_of_the_backups_changes_without_one(live: BackedUp) -> None:
+def test_a_service_that_is_excluded_from_backups_changes_without_a_snapshot(live: BackedUp) -> None:
     live.declare(live.site("two", backup=False))
     # What the agent remembers is a volume too, and goes when a person lets it.
     refused = live.try_up()

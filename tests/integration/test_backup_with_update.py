@@ -42,7 +42,7 @@ def declare(stack: PlainStack, text: str) -> None:
     )
 
 
-def test_the_snapshot_that_an_update_shows_is_in_the_repository_and_a_broken_one_stops_it(
+def test_an_update_shows_its_snapshot_and_stops_where_the_agent_can_take_none(
     stack: PlainStack,
 ) -> None:
     collective = stack.collective

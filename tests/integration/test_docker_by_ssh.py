@@ -77,7 +77,7 @@ def reached(board: BackedUp, address: str, host_key: str | None) -> Inventory:
     return Inventory.model_validate(document)
 
 
-def test_everything_goes_through_ssh(board: BackedUp, machine: Sshd, let_in: None, tmp_path: Path) -> None:
+def test_every_call_works_by_ssh(board: BackedUp, machine: Sshd, let_in: None, tmp_path: Path) -> None:
     inventory, backups = reached(board, machine.address, machine.host_key), DockerBackups()
     taken = backups.snapshot(inventory, NAME, "asked", None)
     assert taken.counts["tasks"] == len(board.titles())
@@ -110,16 +110,16 @@ def test_a_connection_leaves_nothing_behind(
     assert set(Path(tempfile.gettempdir()).glob("ronron-*")) == before
 
 
-def test_another_host_key_than_the_pinned_one_is_refused(
+def test_another_host_key_than_the_declared_one_is_refused(
     board: BackedUp, machine: Sshd, let_in: None, place: Path
 ) -> None:
     other = new_key(place / "other").with_suffix(".pub").read_text().split()
     with pytest.raises(AgentUnreachableError, match="its host key differs from the declared one") as refused:
         DockerBackups().status(reached(board, machine.address, " ".join(other[:2])), NAME)
-    assert "declare the new `host_key`" in refused.value.hint
+    assert "declare it as `host_key`" in refused.value.hint
 
 
-def test_a_machine_that_lets_nobody_in_is_told_in_sshs_own_words(
+def test_a_refused_login_is_reported_in_the_words_of_ssh(
     board: BackedUp, machine: Sshd, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ssh_agent(place) as socket:
@@ -128,13 +128,13 @@ def test_a_machine_that_lets_nobody_in_is_told_in_sshs_own_words(
             DockerBackups().status(reached(board, machine.address, machine.host_key), NAME)
 
 
-def test_a_machine_that_does_not_listen_is_told_in_sshs_own_words(board: BackedUp, machine: Sshd) -> None:
+def test_a_refused_connection_is_reported_in_the_words_of_ssh(board: BackedUp, machine: Sshd) -> None:
     nowhere = machine.address.replace(":2222", ":2223")
     with pytest.raises(AgentUnreachableError, match="Connection refused"):
         DockerBackups().status(reached(board, nowhere, machine.host_key), NAME)
 
 
-def test_a_user_who_may_not_use_docker_is_told_what_is_missing(
+def test_a_user_who_may_not_use_docker_gets_the_command_that_allows_it(
     board: BackedUp, machine: Sshd, let_in: None
 ) -> None:
     inventory = reached(board, machine.address, machine.host_key)
@@ -149,7 +149,7 @@ def test_a_user_who_may_not_use_docker_is_told_what_is_missing(
 
 
 @pytest.mark.parametrize("address", ["tcp://192.0.2.1:2375", "ssh://192.0.2.1", "ssh://tech@192.0.2.1"])
-def test_a_way_that_is_not_safe_is_no_way(board: BackedUp, address: str) -> None:
+def test_an_unsafe_address_is_refused(board: BackedUp, address: str) -> None:
     with pytest.raises(BackupError, match="neither unix:///path nor ssh://user@host with a host key"):
         DockerBackups().status(reached(board, address, None), NAME)
 

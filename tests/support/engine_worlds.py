@@ -79,7 +79,7 @@ class FakeWorld:
         self.engine.declare(COMMIT, *things, inventory=inventory, raises=raises)
 
     def find(self, *findings: CheckResult) -> None:
-        self.engine.find(COMMIT, *findings)
+        self.engine.set_checks(COMMIT, *findings)
 
     def program(
         self, *, create_stack: bool = False, commit: str = COMMIT, excluded: tuple[str, ...] = ()

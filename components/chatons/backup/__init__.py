@@ -1,1 +1,1 @@
-"""The backup agent of a service, and the snapshot before a change."""
+"""The backup agent of a service, and the hook that takes a snapshot before a change."""

@@ -1,4 +1,4 @@
-"""The backups of one service: an agent beside it that takes, keeps, checks and restores snapshots."""
+"""The backups of one service: a container with the agent that takes, checks and restores snapshots."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _FILES = {
     "ssh-key": "ssh_key",
     "database-password": "database",
 }
-"""The agent's files of secrets, and what `BackupArgs.secrets` calls what is in them."""
+"""The agent's secret files, and their keys in `BackupArgs.secrets`."""
 
 _GRACE_SECONDS = 60
-"""A snapshot under way is given up cleanly in this time, and leaves no lock behind."""
+"""Time for a running backup to stop and to remove its locks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,24 +42,24 @@ class BackupArgs:
 
     resolved: ResolvedBackup
     document: str
-    """The agent's configuration, in clear."""
+    """The agent's configuration, in plain text."""
     secrets: Mapping[str, pulumi.Output[str]]
-    """`password`, and as far as they are needed `login`, `ssh_key` and `database`."""
+    """`password`, and where needed `login`, `ssh_key` and `database`."""
     volumes: Mapping[str, pulumi.Input[str]]
     """Names of the service's volumes, by role."""
     network: pulumi.Input[str]
     """The private network of the service."""
     database: pulumi.Resource | None
-    """What the agent waits for: the container of the service's database."""
+    """The container of the service's database, which starts before the agent."""
     database_image: pulumi.Resource | None
-    """What the agent's image is built from; None where the service has no database."""
+    """The base of the agent's image; None where the service has no database."""
     built_before: pulumi.Resource | None
-    """Another agent's image from the same base: Docker then builds all but nothing a second time."""
+    """Another agent's image on the same base, built before this one, so that Docker uses its cache."""
     labels: Mapping[str, str]
 
 
 class Backup(pulumi.ComponentResource):
-    """The agent of one service. It has no part in Docker, and sees the service's files read-only."""
+    """The agent of one service. It has no access to Docker, and sees the service's files read-only."""
 
     container: docker.Container
     image: docker.RemoteImage
@@ -72,7 +72,7 @@ class Backup(pulumi.ComponentResource):
         self.image = built_image(
             name,
             agent_files.image_name(resolved.base),
-            # Relative to where the engine runs the program and its plugins: the same in every checkout.
+            # Relative to the working directory of the engine and its plugins: the same in every checkout.
             os.path.relpath(agent_files.CONTEXT),
             {"BASE": str(resolved.base)},
             parent=self,
@@ -84,7 +84,7 @@ class Backup(pulumi.ComponentResource):
             ContainerArgs(
                 name=resolved.container,
                 hostname=resolved.container,
-                # A command that was asked for and killed leaves its restic to the first process.
+                # Init reaps the restic of a command that was killed.
                 init=True,
                 image=self.image.image_id,
                 labels={**args.labels, "ronron.role": BACKUP},
@@ -98,11 +98,11 @@ class Backup(pulumi.ComponentResource):
                     ),
                     *(HostDirectory(path, inside) for inside, path in sorted(resolved.directories.items())),
                 ],
-                # Root reads every file of the service, whoever owns it, and changes none.
+                # Root with this capability alone reads every file, whoever owns it, and changes none.
                 user="0:0",
                 capabilities=("CAP_DAC_READ_SEARCH",),
-                # Its root is not read-only: Docker writes no file into a container whose root is. Where the
-                # base has its databases is covered, or each agent would have an unnamed volume.
+                # The root file system is writable: Docker uploads no file into a read-only one. The tmpfs
+                # covers the base image's data folder, or each agent would have an anonymous volume.
                 tmpfs={data_path(_major(resolved)): "rw,noexec,nosuid,nodev,size=1m"},
                 memory_mib=resolved.declared.memory_mib,
                 cpus=resolved.declared.cpus,

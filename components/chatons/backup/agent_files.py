@@ -1,6 +1,6 @@
-"""What a backup agent is told: its document, its secrets, and what its image is called.
+"""The configuration of a backup agent, the paths of its files, and the name of its image.
 
-The document is that of docs/backup-agent.md, the contract with the agent; nothing here makes anything.
+The configuration is that of docs/backup-agent.md, the contract with the agent.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ DATA = "/data"
 STATE = "/var/lib/ronron-agent"
 
 CONTEXT = Path(__file__).resolve().parents[1] / "images" / "backup_agent"
-"""What the image of an agent is built from, with the build argument BASE."""
+"""Build context of the agent's image; its build argument BASE is the image of the database."""
 
 _REPOSITORY = "ronron-backup-agent"
 _NOT_BUILT = {"__pycache__"}
 
 
 def running(service: ResolvedService) -> dict[str, str | None]:
-    """Which version of a service runs, as its snapshots tell it."""
+    """Version, image and digest of a service, as its snapshots record them."""
     image = service.declared.image
     return {"version": image.version, "image": str(image), "image_digest": image.digest}
 
 
 def document(declaration: Declaration, service: ResolvedService, backup: ResolvedBackup) -> str:
-    """The agent's configuration; no secret is in it."""
+    """The agent's configuration as JSON; it contains no secret."""
     declared, database = backup.declared, service.database
     sftp = declared.repository.sftp
     content: dict[str, Any] = {
@@ -75,7 +75,7 @@ def document(declaration: Declaration, service: ResolvedService, backup: Resolve
 
 
 def image_name(base: ImageReference, context: Path = CONTEXT) -> str:
-    """What the image of an agent is called: another name whenever something else would be built."""
+    """The name of an agent's image; it changes with the base and with every file of the build context."""
     digest = hashlib.sha256()
     for name, content in sorted(_files(context).items()):
         digest.update(f"{name}\0{len(content)}\0".encode())
@@ -85,7 +85,7 @@ def image_name(base: ImageReference, context: Path = CONTEXT) -> str:
 
 
 def _files(context: Path) -> Mapping[str, bytes]:
-    """Every file of a directory by its path in it, without what Python leaves there."""
+    """Content of every file of a directory by relative path, without Python's caches."""
     return {
         path.relative_to(context).as_posix(): path.read_bytes()
         for path in context.rglob("*")

@@ -1,1 +1,1 @@
-"""The outside world, one thing a file; each implements a port and imports no other adapter."""
+"""Adapters to the outside world; each implements a port and imports no other adapter."""

@@ -1,4 +1,4 @@
-"""Asks a service through its public URL, over HTTP. The only module that imports httpx for probes."""
+"""Probes a service through its public URL, over HTTP."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from ronron.core.inventory import Probe
 from ronron.core.model import ProbeResult
 
 LONGEST_SECONDS = 10.0
-"""After this a probe has failed, whatever the service or the resolver still does."""
+"""Timeout of a probe, whatever the service or the resolver still does."""
 
 CONNECT_SECONDS = 3.0
-"""A machine that is there accepts a connection within milliseconds; three tries of TCP fit in."""
+"""Timeout of a connection. A reachable machine needs milliseconds; three tries of TCP fit in."""
 
 LARGEST_BODY = 256 * 1024
-"""Bytes that are read of an answer: the promised text has to stand in them."""
+"""Bytes that are read of an answer; the expected text must be in them."""
 
 
 class HttpProber:
     """See ports.Prober.
 
     One GET, straight to the service: no redirect is followed, no proxy and no `.netrc` is used, so
-    that what is seen is the service's own answer. Names below `localhost` mean this machine whatever
-    its resolver says (RFC 6761, 6.3).
+    the answer is the service's own. Names below `localhost` mean this machine, whatever the resolver
+    answers (RFC 6761, 6.3).
 
     Args:
-        verify: whether certificates are checked, or a file with the certificates that are trusted
-            besides the usual ones: an edge that signs its own (`tls internal`) has such a file.
-        seconds: how long one probe may take; at most ten.
+        verify: whether certificates are checked, or a file with certificates to trust besides the usual ones,
+            such as that of an edge with `tls internal`.
+        seconds: timeout of one probe; at most ten.
 
     Raises:
         ConfigError: the file with certificates cannot be read.
@@ -50,8 +50,8 @@ class HttpProber:
     def probe(self, service: str, probe: Probe) -> ProbeResult:
         """See ports.Prober."""
         answer: SimpleQueue[ProbeResult] = SimpleQueue()
-        # A resolver cannot be given a deadline and a service may send its headers byte by byte, so the
-        # asking itself gets a thread that can be left behind. It ends by its own timeouts.
+        # A resolver has no deadline, and a service may send its headers byte by byte, so the request runs
+        # in a thread that can be abandoned. It ends by its own timeouts.
         Thread(
             target=lambda: answer.put(self._ask(service, probe)), name=f"probe {service}", daemon=True
         ).start()
@@ -94,7 +94,7 @@ def _request(client: httpx.Client, address: str) -> httpx.Request:
     headers = {
         "User-Agent": f"ronron/{metadata.version('ronron')}",
         "Accept": "*/*",
-        # What is not packed cannot unpack into more than was read.
+        # Without compression, the text cannot be longer than what was read.
         "Accept-Encoding": "identity",
         "Connection": "close",
     }
@@ -107,7 +107,7 @@ def _request(client: httpx.Client, address: str) -> httpx.Request:
 
 
 def _read(response: httpx.Response, deadline: float) -> str:
-    """The answer's text up to the limits; what is cut inside a character ends in a replacement."""
+    """The answer's text up to the limits; a character that is cut becomes U+FFFD."""
     read = bytearray()
     for chunk in response.iter_raw():
         read += chunk[: LARGEST_BODY - len(read)]
@@ -118,12 +118,12 @@ def _read(response: httpx.Response, deadline: float) -> str:
     try:
         return read.decode(response.encoding or "utf-8", errors="replace")
     except LookupError:
-        # Some names, such as `hex`, are codecs and no text.
+        # Some names, such as `hex`, are codecs but not of text.
         return read.decode("utf-8", errors="replace")
 
 
 def _context(verify: bool | Path) -> ssl.SSLContext:
-    """What is trusted: the usual authorities of httpx, those of this machine, and the given file."""
+    """Trusted certificates: those of httpx, of this machine, and of the given file."""
     context = httpx.create_ssl_context(verify=verify is not False)
     if verify is not False:
         context.load_default_certs()
@@ -134,13 +134,13 @@ def _context(verify: bool | Path) -> ssl.SSLContext:
             raise ConfigError(
                 f"cannot read the certificates to trust: {error.strerror or error}",
                 where=str(verify),
-                hint=f"put certificates in PEM form there: openssl x509 -in {verify} -noout -subject",
+                hint=f"write certificates in PEM format there: openssl x509 -in {verify} -noout -subject",
             ) from error
     return context
 
 
 def _no_answer(error: BaseException) -> str:
-    """What is wrong, from the first cause in the chain that says it plainly."""
+    """The cause of a failure, from the first exception in the chain that names it."""
     for cause in _causes(error):
         match cause:
             case ssl.SSLCertVerificationError():

@@ -20,8 +20,8 @@ class LinuxProcesses:
     Host names tell machines apart, so two containers that share state must not share a host name.
 
     Args:
-        proc: where the kernel shows processes.
-        host: this machine's name; asked for where it is not given.
+        proc: mount point of procfs.
+        host: this machine's name; by default its host name.
     """
 
     def __init__(self, proc: Path = Path("/proc"), host: str | None = None) -> None:
@@ -36,7 +36,7 @@ class LinuxProcesses:
         """See ports.Processes."""
         mark = self.mark_of(os.getpid())
         if mark is None:
-            raise ProcessLookupError(f"{self._proc} does not show this very process")
+            raise ProcessLookupError(f"{self._proc} does not show this process")
         return mark
 
     def mark_of(self, pid: int) -> ProcessMark | None:
@@ -70,7 +70,7 @@ class LinuxProcesses:
             raw = (self._proc / str(pid) / "stat").read_bytes()
         except (FileNotFoundError, ProcessLookupError):
             return None
-        # The name stands in brackets and may itself hold brackets and blanks.
+        # The name is in brackets and may itself contain brackets and blanks.
         before, _, after = raw.rpartition(b")")
         fields = after.split()
         name = before.partition(b"(")[2].decode(errors="replace")

@@ -15,7 +15,7 @@ class SystemClock:
         return datetime.now(UTC)
 
     def wait(self, seconds: float, until: Event | None = None) -> bool:
-        """See ports.Clock; what is less than nothing is nothing."""
+        """See ports.Clock; a negative time is no time."""
         left = max(0.0, seconds)
         if until is not None:
             return until.wait(left)

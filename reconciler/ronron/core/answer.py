@@ -1,4 +1,4 @@
-"""Whether a web answer is the one that an inventory promises. Pure."""
+"""Whether a web answer is the one that an inventory declares. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def assess(
 
     Args:
         service: its name in the inventory.
-        probe: what was asked, and what is promised.
+        probe: what was asked, and the answer that it declares.
         status: HTTP status of the answer.
         body: its text, or as much of it as was read.
         seconds: from the question to the end of what was read.
@@ -37,6 +37,6 @@ def assess(
 
 
 def sick(service: str, probe: Probe, why: str) -> ProbeResult:
-    """A service that does not answer as it should, and why in one line."""
+    """An unhealthy service, and why in one line."""
     line = " ".join(redact(why).split())
     return ProbeResult(service=service, url=redact(probe.url), healthy=False, detail=shorten(line, LONGEST))

@@ -53,7 +53,7 @@ def decide(observed: Observed) -> Decision:
     if record.suspended is not None:
         return _because(Reason.SUSPENDED, f"suspended by {record.suspended.by}", record.suspended.why)
     if asked and request is not None:
-        return _because(Reason.REQUESTED, f"asked for by {request.by}")
+        return _because(Reason.REQUESTED, f"requested by {request.by}")
     # Only of the same revision: another one has not been promoted, nor let in by the window, yet.
     if again and record.interrupted and record.failures < policy.retry.limit:
         return _because(Reason.INTERRUPTED, "the last pass did not end")
@@ -71,7 +71,9 @@ def decide(observed: Observed) -> Decision:
         if record.waiting.identity in observed.approvals and not record.waiting.forbidden:
             return _because(Reason.APPROVED, f"plan {record.waiting.identity[:12]} was approved")
         return _because(
-            Reason.WAITING_FOR_APPROVAL, f"plan {record.waiting.identity[:12]} waits", record.waiting.why
+            Reason.WAITING_FOR_APPROVAL,
+            f"plan {record.waiting.identity[:12]} waits for approval",
+            record.waiting.why,
         )
     failed = record.failed if again else None
     if failed is not None and failed.times >= policy.retry.limit:
@@ -103,7 +105,7 @@ def decide(observed: Observed) -> Decision:
         return _because(Reason.RETRY, f"trying {desired.short} again after {_times(failed.times)}")
     if degraded is not None:
         back = ", ".join(name for name in degraded.excluded.names if name not in unreachable)
-        return _because(Reason.MACHINE_ANSWERS, f"{desired.short} is wanted on {back}, too")
+        return _because(Reason.MACHINE_REACHABLE, f"{desired.short} is wanted on {back}, too")
     return _because(Reason.NEW_REVISION, f"{desired.short} is wanted, {_last(record)}")
 
 

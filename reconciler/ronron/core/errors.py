@@ -10,7 +10,7 @@
     + RevisionNotFoundError      it answered, and it is not there
   x EngineError
     + EngineMissingError         no engine, language host or plugin on this machine
-    + StackLockedError           retryable: another live process holds the stack
+    + StackLockedError           retryable: another live process works on the stack
     + StackNotFoundError
     + PassphraseError            wrong or missing: nothing can be decrypted
     + ProgramError               the user's program raised or refused its declaration
@@ -22,7 +22,7 @@
   x StoreError
     + RecordCorruptError
   x BackupError                  an agent, its repository, a restore or a drill failed
-    + AgentUnreachableError           retryable: its container or its Docker does not answer
+    + AgentUnreachableError      retryable: its container or its Docker does not answer
     + SnapshotUnfitError         of another service, or of a newer version than the one that runs
 ```
 
@@ -40,7 +40,7 @@ PROBLEMS_SHOWN = 12
 
 
 class ReconcilerError(Exception):
-    """Something went wrong that a person can be told about in one screen.
+    """An error whose report fits on one screen.
 
     Args:
         message: what is wrong: lower case, "cannot <verb> <object>", no final period.
@@ -101,7 +101,7 @@ class ConfigProblemsError(ConfigError):
         if more:
             shown.append(f"  … and {more} more")
         lines = "\n".join([f"cannot use {subject}: {len(self.problems)} problems", *shown])
-        super().__init__(lines, hint="mend each of them as its line says, then run the command again")
+        super().__init__(lines, hint="fix each of them as its line says, then run the command again")
 
 
 class SourceError(ReconcilerError):
@@ -109,7 +109,7 @@ class SourceError(ReconcilerError):
 
 
 class SourceUnavailableError(SourceError):
-    """The repository does not answer now: no route, timeout, busy."""
+    """The repository is unreachable now: no route, timeout, busy."""
 
     retryable = True
 
@@ -123,7 +123,7 @@ class RevisionNotFoundError(SourceError):
 
 
 class EngineError(ReconcilerError):
-    """Pulumi did not do what it was asked to; also the class of failures that nobody recognised."""
+    """Pulumi did not do what it was asked to; also the class of failures of no known kind."""
 
 
 class EngineMissingError(EngineError):
@@ -131,7 +131,7 @@ class EngineMissingError(EngineError):
 
 
 class StackLockedError(EngineError):
-    """Another live process holds the stack; nothing was started."""
+    """Another live process works on the stack; nothing was started."""
 
     retryable = True
 
@@ -149,13 +149,13 @@ class ProgramError(EngineError):
 
 
 class PlanViolatedError(EngineError):
-    """The update would do something that the judged plan does not hold; nothing of it was done."""
+    """The update would do something that is not in the judged plan; it did none of that."""
 
     retryable = True
 
 
 class PendingOperationsError(EngineError):
-    """An earlier update died while it created something, so nobody knows whether that exists.
+    """An earlier update died while it created something, so it is unknown whether that exists.
 
     An update now would create it a second time and exit 0 (measured with Pulumi 3.274.1).
     """
@@ -186,14 +186,14 @@ class RecordCorruptError(StoreError):
 
 
 class BackupError(ReconcilerError):
-    """A backup agent, its repository, a restore or a drill failed; it says how the service stands."""
+    """A backup agent, its repository, a restore or a drill failed; the message has the service's state."""
 
 
 class AgentUnreachableError(BackupError):
-    """A backup agent's container, or the Docker that runs it, does not answer."""
+    """A backup agent's container, or the Docker that runs it, is unreachable."""
 
     retryable = True
 
 
 class SnapshotUnfitError(BackupError):
-    """A snapshot is another service's, or of a newer version than the one that runs; nothing was touched."""
+    """A snapshot is another service's, or of a newer version than the one that runs; nothing was changed."""

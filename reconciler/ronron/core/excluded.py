@@ -1,4 +1,4 @@
-"""What an update did without: machines that do not answer, and the services on them. A value."""
+"""The machines that an update skipped because they are unreachable, and the services on them. A value."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from ronron.core.value import Value
 
 
 class Excluded(Value):
-    """Machines that did not answer, so that an update went on without what is on them.
+    """Unreachable machines that an update skipped.
 
     Args:
-        machines: why each is silent, by its name; at least one.
-        services: names of the services on them, sorted; they stay as they are.
+        machines: why each is unreachable, by its name; at least one.
+        services: names of the services on them, sorted; the update left them as they are.
     """
 
     machines: Mapping[str, str]
@@ -25,9 +25,11 @@ class Excluded(Value):
 
     @property
     def why(self) -> str:
-        """One sentence: `pica02 does not answer (connection refused); pad, team wait for it`."""
-        silent = " and ".join(f"{name} does not answer ({self.machines[name]})" for name in self.names)
+        """One sentence: `pica02 is unreachable (connection refused); pad, team wait for it`."""
+        unreachable = " and ".join(f"{name} is unreachable ({self.machines[name]})" for name in self.names)
         if not self.services:
-            return silent
+            return unreachable
         wait = "waits" if len(self.services) == 1 else "wait"
-        return f"{silent}; {', '.join(self.services)} {wait} for {'it' if len(self.names) == 1 else 'them'}"
+        return (
+            f"{unreachable}; {', '.join(self.services)} {wait} for {'it' if len(self.names) == 1 else 'them'}"
+        )

@@ -16,7 +16,7 @@ from ronron.core.value import Instant as Instant
 from ronron.core.value import Value as Value
 
 SHORT = 12
-"""How many characters of a hash are shown on a screen; values always hold all of them."""
+"""How many characters of a hash a screen shows; values always have all of them."""
 
 
 class Revision(Value):
@@ -159,7 +159,7 @@ class ProcessMark(Value):
 
 
 class StackState(Value):
-    """What the backend holds of a stack.
+    """The state of a stack in the backend.
 
     Args:
         exists: whether the stack is there at all.
@@ -201,7 +201,7 @@ class Step(StrEnum):
     """What a decision asks the pass to do."""
 
     WAIT = "wait"
-    """Nothing now; the decision says when to look again."""
+    """Do nothing now; the decision says when to poll again."""
     ADOPT = "adopt"
     """Record the revision as current without starting the engine."""
     PREVIEW = "preview"
@@ -225,7 +225,7 @@ class Reason(StrEnum):
     RETRY = "retry"
     NEW_REVISION = "new revision"
     DEGRADED = "degraded"
-    MACHINE_ANSWERS = "a machine answers again"
+    MACHINE_REACHABLE = "a machine is reachable again"
     NOTHING_RELEVANT = "nothing relevant changed"
     UP_TO_DATE = "up to date"
 
@@ -237,6 +237,7 @@ class Reason(StrEnum):
 _FORMER_REASONS: dict[object, Reason] = {
     "partly live": Reason.DEGRADED,
     "cooling down": Reason.BACKING_OFF,
+    "a machine answers again": Reason.MACHINE_REACHABLE,
 }
 """Words of earlier releases, as stored records and passes have them."""
 
@@ -256,7 +257,7 @@ STEP_OF: dict[Reason, Step] = {
     Reason.RETRY: Step.PREVIEW,
     Reason.NEW_REVISION: Step.PREVIEW,
     Reason.DEGRADED: Step.WAIT,
-    Reason.MACHINE_ANSWERS: Step.PREVIEW,
+    Reason.MACHINE_REACHABLE: Step.PREVIEW,
     Reason.NOTHING_RELEVANT: Step.ADOPT,
     Reason.UP_TO_DATE: Step.WAIT,
 }
@@ -266,9 +267,9 @@ class Decision(Value):
     """The output of `decide`.
 
     Args:
-        reason: which rule held.
-        why: the same as a sentence for people, with the facts that made it hold.
-        poll_again_at: not before this time is another look worth it; None means at the next poll.
+        reason: the rule that applied.
+        why: the reason in one sentence, with its facts.
+        poll_again_at: when time alone can change the decision; None means at the next poll.
     """
 
     reason: Reason
@@ -289,7 +290,7 @@ class OutcomeKind(StrEnum):
     UNCHANGED = "unchanged"
     UPDATED = "updated"
     DEGRADED = "degraded"
-    """Everything was done but for what is on machines that do not answer."""
+    """Updated, except on unreachable machines."""
     WAITING = "waiting"
     """For a person: for an approval, or for another revision where the plan is forbidden."""
     FAILED = "failed"
@@ -314,7 +315,7 @@ class ProbeResult(Value):
     Args:
         service: its name in the inventory.
         url: what was asked.
-        healthy: whether the answer was as the inventory promises.
+        healthy: whether the answer was the one that the inventory declares.
         detail: status and time, or what was wrong; one line.
     """
 
@@ -347,7 +348,7 @@ class Outcome(Value):
         adopted: the engine was not started: the revision changes nothing the environment depends on.
         restored: the revision that a rollback went back to.
         snapshots: of the touched services, taken before anything was changed.
-        excluded: machines that did not answer and what is on them, which stayed as it was; None for none.
+        excluded: unreachable machines that the update skipped, and their services; None for none.
     """
 
     kind: OutcomeKind

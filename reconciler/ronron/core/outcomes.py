@@ -45,11 +45,11 @@ def seen(
     sick = [probe for probe in probes if not probe.healthy]
     if not sick:
         return Outcome(kind=kind, message=message, verdict=verdict, identity=preview.identity, probes=probes)
-    words = "; ".join(f"{probe.service} does not answer as it should: {probe.detail}" for probe in sick)
+    words = "; ".join(f"{probe.service} is unhealthy: {probe.detail}" for probe in sick)
     return Outcome(
         kind=OutcomeKind.FAILED,
         message=f"{words} ({sick[0].url})",
-        hint=f"read its log: docker logs of the containers of {sick[0].service}; then push a mended revision",
+        hint=f"read its log: docker logs of the containers of {sick[0].service}; then push a fix",
         verdict=verdict,
         identity=preview.identity,
         changes=preview.touching,
@@ -59,7 +59,7 @@ def seen(
 
 
 def in_part(outcome: Outcome, revision: Revision, excluded: Excluded | None) -> Outcome:
-    """The same outcome where some machines were left out: what went well is then degraded.
+    """The outcome where machines were excluded: a success becomes degraded.
 
     Args:
         outcome: of what answers.
@@ -79,19 +79,19 @@ def in_part(outcome: Outcome, revision: Revision, excluded: Excluded | None) -> 
 
 
 def hint_for(excluded: Excluded) -> str:
-    """What a person does about machines that do not answer."""
+    """What a person does about unreachable machines."""
     names = " and ".join(excluded.names)
     them = "it" if len(excluded.names) == 1 else "one of them"
-    return f"bring {names} back: once {them} answers, ronron watch goes on by itself, and ronron update does"
+    return f"bring {names} back: once {them} is reachable, ronron watch updates it, and so does ronron update"
 
 
 def waiting(environment: str, preview: Preview, verdict: Verdict) -> Outcome:
     """The outcome of a preview that waits for a person, or is refused for good."""
     if verdict.kind is VerdictKind.FORBIDDEN:
-        hint = "push a revision that keeps something, or destroy the stack by hand with pulumi destroy"
+        hint = "push a revision that leaves some resources, or destroy the stack by hand with pulumi destroy"
     else:
         yes = f"ronron approve {environment} {preview.identity[:SHORT]}"
-        hint = f"look at it with ronron preview {environment}, then say yes with {yes}"
+        hint = f"review it with ronron preview {environment}, then approve it with {yes}"
     return Outcome(
         kind=OutcomeKind.WAITING,
         message=verdict.why,

@@ -88,7 +88,7 @@ _FORMER_FAILURE = frozenset({"failures", "failed_at", "failure"})
 class Record(Value):
     """What is remembered of one environment.
 
-    Attempted is not updated: both are kept, and only a finished update moves the second.
+    Attempted is not updated: the record has both, and only a finished update moves the second.
 
     Args:
         version: of this document; another one is refused.

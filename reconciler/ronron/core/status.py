@@ -197,15 +197,17 @@ def _state(record: Record) -> tuple[State, str]:
     if record.decision is not None and record.decision.reason in waiting:
         return State.WAITING, record.decision.why
     if record.updated is None:
-        return State.NEW, "no pass has brought anything there yet"
-    return State.LIVE, "the last pass went well"
+        return State.NEW, "no pass has updated it yet"
+    return State.LIVE, "the last pass succeeded"
 
 
 def _hint(record: Record, state: State, last: Pass | None) -> str:
     name = record.environment
     match state:
         case State.WAITING_FOR_APPROVAL if record.waiting is not None and record.waiting.forbidden:
-            return "push a revision that keeps something, or destroy the stack by hand with pulumi destroy"
+            return (
+                "push a revision that leaves some resources, or destroy the stack by hand with pulumi destroy"
+            )
         case State.WAITING_FOR_APPROVAL if record.waiting is not None:
             return f"ronron preview {name}, then ronron approve {name} {record.waiting.identity[:12]}"
         case State.SUSPENDED:
@@ -216,7 +218,7 @@ def _hint(record: Record, state: State, last: Pass | None) -> str:
             return hint_for(record.degraded.excluded)
         case State.STALLED | State.FAILING:
             hint = last.outcome.hint if last is not None and last.outcome is not None else ""
-            return hint or f"push a mended revision, or try again with ronron update {name}"
+            return hint or f"push a fix, or try again with ronron update {name}"
         case _:
             return ""
 
@@ -244,9 +246,9 @@ def _services(
     if inventory is None:
         return ()
     probes = _last_probes(passes)
-    silent = record.degraded.excluded.machines if record.degraded is not None else {}
-    # What was seen before its machine fell silent says nothing of now.
-    unseen = {name: one.machine for name, one in inventory.services.items() if one.machine in silent}
+    unreachable = record.degraded.excluded.machines if record.degraded is not None else {}
+    # Probes from before its machine became unreachable say nothing about now.
+    unseen = {name: one.machine for name, one in inventory.services.items() if one.machine in unreachable}
     probes = {name: probe for name, probe in probes.items() if name not in unseen}
     return tuple(
         ServiceStatus(
@@ -262,7 +264,7 @@ def _services(
 
 
 def _unseen(machine: str | None) -> str:
-    return f"{machine} does not answer" if machine is not None else ""
+    return f"{machine} is unreachable" if machine is not None else ""
 
 
 def _last_probes(passes: Sequence[Pass]) -> dict[str, ProbeResult]:

@@ -37,6 +37,9 @@ from ronron.ports import Clock, Prober, Program
 PROBE_EVERY = 1.0
 """Seconds between two tries of a probe: a container that has just started answers within a few."""
 
+CAUSES_LOGGED = 10
+"""How many of the changes that need a person are logged by name."""
+
 _NOT_PREVIEWED = Preview(changes=(), identity="")
 _NOT_JUDGED = Verdict(kind=VerdictKind.FORBIDDEN, why="nothing was previewed yet")
 
@@ -159,6 +162,10 @@ def judge(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
     attempt = replace(attempt, verdict=verdict)
     if verdict.kind in {VerdictKind.UNCHANGED, VerdictKind.ALLOWED}:
         return attempt
+    for change in verdict.causes[:CAUSES_LOGGED]:
+        begun.log(f"cause: {change.operation} {change.name}")
+    if len(verdict.causes) > CAUSES_LOGGED:
+        begun.log(f"cause: and {len(verdict.causes) - CAUSES_LOGGED} more")
     return replace(attempt, outcome=waiting(begun.target.name, attempt.preview, verdict))
 
 

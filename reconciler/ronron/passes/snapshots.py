@@ -40,8 +40,8 @@ def taken_before(
 ) -> tuple[TakenSnapshot, ...]:
     """The snapshots that were taken because of an update, the newest of each service.
 
-    An agent that does not answer is told and no failure: it may have been changed by that very update, and
-    the update would not have been made without its snapshot.
+    An unreachable agent is logged and no failure: that very update may have replaced it, and the update would
+    not have been made without its snapshot.
 
     Args:
         environment: its name.
@@ -49,7 +49,7 @@ def taken_before(
         document: the stack output `inventory` as it is now.
         since: when the pass began.
         backups: the agents.
-        progress: is told of each.
+        progress: gets a line for each.
     """
     inventory = readable(document)
     known = inventory.services if inventory is not None else {}

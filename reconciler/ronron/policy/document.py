@@ -38,12 +38,12 @@ DEFAULT_REFERENCE = "HEAD"
 """The repository's default branch."""
 
 NOT_YET = {
-    "drift": "nobody would look for drift",
-    "signatures": "commits would be taken whoever signed them",
+    "drift": "no drift check would run",
+    "signatures": "unsigned commits would be accepted",
 }
-"""Keys of an environment that this version knows and does not act on, and what ignoring them would mean.
+"""Keys of an environment that this version knows and does not implement, and the effect of ignoring them.
 
-They are refused: a control that is written down and does nothing is worse than none.
+They are refused: a declared control without an effect is worse than none.
 """
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -54,9 +54,9 @@ def _one_of(choices: type[Choice]) -> Callable[[object], Choice]:
 
 
 def _default(text: str | None = None) -> Callable[[JsonDict], None]:
-    """Show a default in the schema as a person would write it; none where absence has its own meaning.
+    """Show a default in the schema as a person would write it; None where an absent key has its own meaning.
 
-    `null` is no value of the document (a key without a value is refused), so it is no type of the schema.
+    `null` is no value of the document (a key without a value is refused), so the schema does not have it.
     """
 
     def show(schema: JsonDict) -> None:
@@ -72,7 +72,7 @@ def _default(text: str | None = None) -> Callable[[JsonDict], None]:
 
 
 def _closing(value: object) -> str:
-    # The text is kept: 24:00 and 00:00 are the same time of day, and only one of them ends this day.
+    # It stays text: 24:00 and 00:00 are the same time of day, and only one of them ends this day.
     read_clock(value, end=True)
     return str(value)
 
@@ -131,34 +131,38 @@ StackName = Annotated[str, Field(pattern=STACK, examples=["staging"])]
 
 
 class Entry(BaseModel):
-    """A mapping of the document: only the keys that are named here, only the types that are meant."""
+    """A mapping of the document: refuses unknown keys and converts no types."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
 
 class PromotionEntry(Entry):
-    """Take only a commit that other environments have run healthily for a while."""
+    """Promotion: update only to commits that other environments have run healthily for some time."""
 
     environments: Annotated[list[EnvironmentName], Field(min_length=1)] = Field(
-        description="The environments that must run the commit first.", examples=[["staging"]]
+        description="Environments that must run a commit healthily before this one is updated to it.",
+        examples=[["staging"]],
     )
     healthy_for: Duration = Field(
         default=Promotion.model_fields["healthy_for"].default,
         alias="for",
-        description="For how long each of them must have run it healthily.",
+        description="How long each environment under `environments` must have run the commit healthily.",
         json_schema_extra=_default("0s"),
     )
 
 
 class WindowEntry(Entry):
-    """Change only at these times; what comes at other times waits for the next opening."""
+    """Maintenance window: Ronron updates the environment only in it; other updates wait for its opening."""
 
-    days: Days = Field(description="Days on which it opens: a day, a range, a list of them, or `daily`.")
-    opens: Opening = Field(alias="from", description="Time of day at which it opens.")
-    closes: Closing = Field(
-        alias="to", description="Time of day at which it closes; before `from` means on the next day."
+    days: Days = Field(
+        description="Days on which the window opens: a day, a range, a list of days and ranges, or `daily`."
     )
-    timezone: Timezone = Field(description="The zone in which days and times are meant, by its IANA name.")
+    opens: Opening = Field(alias="from", description="Time of day at which the window opens.")
+    closes: Closing = Field(
+        alias="to",
+        description="Time of day at which the window closes; a time before `from` is on the next day.",
+    )
+    timezone: Timezone = Field(description="Time zone of the window's days and times, by its IANA name.")
 
     @property
     def closing_time(self) -> time:
@@ -169,45 +173,45 @@ class WindowEntry(Entry):
     def _some_time(self) -> Self:
         if self.closing_time == self.opens and self.closes != MIDNIGHT:
             raise NotationError(
-                f"cannot tell whether a window from {self.closes} to {self.closes} is always or never open",
+                f"cannot use a window from {self.closes} to {self.closes}: it may be always open or never",
                 f"write two different times, or 00:00 to {MIDNIGHT} for whole days, or remove `window`",
             )
         return self
 
 
 class GuardEntry(Entry):
-    """More than this needs a person. Data and machines always do, whatever stands here."""
+    """Limits above which an update needs an approval. Losing data or a machine always needs one."""
 
     deletes: Annotated[int, Field(ge=0)] | None = Field(
         default=None,
-        description="Resources that one update may delete by itself; no limit where it is left out.",
+        description="How many resources an update may delete without an approval; no limit by default.",
         json_schema_extra=_default(),
     )
     replaces: Annotated[int, Field(ge=0)] | None = Field(
         default=None,
-        description="Resources that one update may replace by itself; no limit where it is left out.",
+        description="How many resources an update may replace without an approval; no limit by default.",
         json_schema_extra=_default(),
     )
 
 
 class RetryEntry(Entry):
-    """How a failed update is tried again."""
+    """How Ronron retries a failed update."""
 
     after: Pause = Field(
         default=Retry.model_fields["after"].default,
-        description="The wait after the first failure; it triples with each further one.",
+        description="Back-off after the first failure; each further failure triples it.",
         json_schema_extra=_default("30s"),
     )
     ceiling: Pause = Field(
         default=Retry.model_fields["ceiling"].default,
-        description="The longest wait.",
+        description="The longest back-off between two tries.",
         json_schema_extra=_default("1h"),
     )
     limit: int = Field(
         default=Retry.model_fields["limit"].default,
         ge=1,
         le=100,
-        description="Failures in a row after which only a new commit or a person helps.",
+        description="Failures in a row after which Ronron waits for a new commit or a request.",
     )
 
     @model_validator(mode="after")
@@ -221,49 +225,49 @@ class RetryEntry(Entry):
 
 
 class EnvironmentEntry(Entry):
-    """One stack under one policy."""
+    """An environment: one Pulumi stack, the reference that it follows, and when it may change."""
 
     stack: StackName | None = Field(
         default=None,
-        description="The Pulumi stack; the environment's own name where it is left out.",
+        description="Name of the Pulumi stack; the environment's own name by default.",
         json_schema_extra=_default(),
     )
     reference: Reference = Field(
         default=DEFAULT_REFERENCE,
-        description="The branch or tag pattern that it follows; `HEAD` is the repository's default branch.",
+        description="Branch or tag pattern that the environment follows; `HEAD` is the default branch.",
     )
     update: Annotated[UpdateMode, BeforeValidator(_one_of(UpdateMode))] = Field(
         default=Policy.model_fields["update"].default,
-        description="Whether what the policy allows happens by itself, or everything waits for a person.",
+        description="`automatic`: within the limits of `guard`; `approval`: a person approves each plan.",
     )
     after: PromotionEntry | None = Field(default=None, json_schema_extra=_default())
     window: WindowEntry | None = Field(default=None, json_schema_extra=_default())
     guard: GuardEntry | None = Field(default=None, json_schema_extra=_default())
     on_failure: Annotated[OnFailure, BeforeValidator(_one_of(OnFailure))] = Field(
         default=Policy.model_fields["on_failure"].default,
-        description="After an update that failed: go back to the last healthy commit, or leave it as it is.",
+        description="After a failed update: `rollback` to the last healthy commit, or `hold` it as it is.",
     )
     retry: RetryEntry | None = Field(default=None, json_schema_extra=_default())
     probe_for: ProbeTime = Field(
         default=Policy.model_fields["probe_for"].default,
-        description="How long a service that was touched may take until it answers.",
+        description="How long a service may take to become healthy after an update.",
         json_schema_extra=_default("60s"),
     )
     create_stack: bool = Field(
         default=Policy.model_fields["create_stack"].default,
-        description="Make the stack where there is none; otherwise a missing stack is an error.",
+        description="Create the stack where the backend has none; without it, a missing stack is an error.",
     )
 
 
 class PolicyDocument(Entry):
-    """Which environments there are, what each follows, and when it may change."""
+    """The environments of a repository: the stack and the reference of each, and when it may change."""
 
     project: Directory = Field(
-        default=".", description="The directory of the Pulumi project, from the repository's top."
+        default=".", description="Directory of the Pulumi project, relative to the top of the repository."
     )
     environments: dict[EnvironmentName, EnvironmentEntry] = Field(
         min_length=1,
-        description="By name.",
+        description="The environments, by name.",
         examples=[{"staging": {"reference": "main"}}],
         json_schema_extra={"additionalProperties": False},
     )

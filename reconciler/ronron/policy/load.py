@@ -1,6 +1,6 @@
 """The text of `environments.yaml` -> the policy of each environment. Pure: no file, clock or network.
 
-Everything that is wrong is found here, when the file is read, and told at once: no environment starts
+Everything that is wrong is found here, when the file is read, and reported at once: no environment starts
 on a policy of which a part is not understood.
 """
 

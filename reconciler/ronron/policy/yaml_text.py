@@ -98,7 +98,7 @@ def read_yaml(text: str, *, file: str) -> YamlText:
         message = " ".join(str(error.problem or error.context or "it is broken").split())
         raise ConfigError(
             f"cannot read the YAML: {message}",
-            hint="mend that line; indent with spaces, and put text with `: ` or ` #` in it into quotes",
+            hint="fix that line; indent with spaces, and put text with `: ` or ` #` in it into quotes",
             where=f"{file}:{line}:{column}",
         ) from None
     except YAMLError as error:

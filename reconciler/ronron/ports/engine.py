@@ -17,7 +17,7 @@ class Program(Value):
         directory: where its Pulumi.yaml is.
         stack: the stack's name.
         work: a private directory of this pass, for the saved plan, events and the engine's output.
-        revision: what the checkout holds.
+        revision: of the checkout.
         digest: see `core.digest.digest`; goes into the preview's identity.
         create_stack: make the stack where the backend has none.
         running: the commit that is live before this, where anybody knows; the program sees it as
@@ -41,7 +41,7 @@ class Engine(Protocol):
 
     Raises, from every method:
         EngineMissingError, StackLockedError, StackNotFoundError, PassphraseError, ProgramError,
-        EngineTimeoutError, EngineInterruptedError, or a plain EngineError for what nobody recognised;
+        EngineTimeoutError, EngineInterruptedError, or a plain EngineError for an error of no known kind;
         ConfigError for a stack file that cannot be read.
     """
 
@@ -54,15 +54,15 @@ class Engine(Protocol):
         ...
 
     def refresh_failed(self, program: Program) -> tuple[str, ...]:
-        """Look again at what an update left half-made, so that the next preview has what is still to do.
+        """Refresh the resources with init errors, so that the next preview has what is still to do.
 
-        Only the state changes. What belongs to a machine that the program does without is not looked at.
+        Only the state changes. Resources on excluded machines are not refreshed.
 
         Returns:
-            Names of what was looked at; nothing where nothing is half-made, or there is no such stack.
+            Names of the refreshed resources; empty where none has init errors, or there is no such stack.
 
         Raises:
-            UpdateFailedError: it could not be looked at, and stays as it was.
+            UpdateFailedError: they could not be refreshed, and the state stays as it was.
         """
         ...
 
@@ -84,14 +84,14 @@ class Engine(Protocol):
             started: called with the engine's process before it can have had any effect.
 
         Raises:
-            PlanViolatedError: it would do something else; nothing of that was done.
-            PendingOperationsError: an earlier update left operations of which nobody knows the end.
-            UpdateFailedError: resources failed; the message holds their own errors first.
+            PlanViolatedError: it would do something else; it did none of that.
+            PendingOperationsError: an earlier update left operations whose end is unknown.
+            UpdateFailedError: resources failed; the message has their own errors first.
         """
         ...
 
     def state(self, program: Program) -> StackState:
-        """What the backend holds of the stack; `exists` is false where there is none."""
+        """The state of the stack in the backend; `exists` is false where there is none."""
         ...
 
     def export(self, program: Program) -> str | None:
@@ -102,9 +102,9 @@ class Engine(Protocol):
         ...
 
     def import_state(self, program: Program, state: str) -> None:
-        """Put an exported state into a stack that is not there, or is empty; the stack is made for it.
+        """Import an exported state into a stack that does not exist, or is empty; creates the stack.
 
-        One that has just the same resources stays as it is.
+        A stack that has exactly the same resources stays as it is.
 
         Args:
             program: its stack file has to be the one that the state was made with.
@@ -116,13 +116,13 @@ class Engine(Protocol):
         ...
 
     def recover_from_crash(self, program: Program, left: ProcessMark | None) -> str:
-        """Clean up after an update whose owner died, and say in one sentence what was found.
+        """Clean up after an update whose owner died, and return in one sentence what it had left.
 
         A process that is still alive is stopped with one SIGINT and waited for; a lock of the backend is
         removed only when its owner is proven dead on this host.
 
         Raises:
-            StackLockedError: a lock is held by an owner that is alive or cannot be proven dead.
+            StackLockedError: the owner of a lock is alive or cannot be proven dead.
             PendingOperationsError: the dead update left something half-created.
         """
         ...

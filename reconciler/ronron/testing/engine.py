@@ -1,4 +1,4 @@
-"""An engine in memory, with the behaviour of the real one: what a program makes is told to it."""
+"""An engine in memory that behaves as the real one; tests set what its programs make."""
 
 from __future__ import annotations
 
@@ -65,15 +65,15 @@ class FakeEngine:
         self.processes = processes if processes is not None else FakeProcesses()
         self.stacks = stacks if stacks is not None else {}
         self.calls: list[str] = []
-        """What was asked for, in order: the method and the stack, such as `preview staging`."""
+        """Every call in order: the method and the stack, such as `preview staging`."""
         self.running: list[str | None] = []
-        """The commit that was live before each preview and update, as the program is told it."""
+        """The commit that was live before each preview and update, as the program gets it."""
         self.excluded: list[tuple[str, ...]] = []
-        """The machines that were left out of each preview and update, as the program is told them."""
+        """The excluded machines of each preview and update, as the program gets them."""
         self._passphrase = passphrase
         self._version = engine_version
         self._programs: dict[str, FakeProgram] = {}
-        self._findings: dict[str, tuple[CheckResult, ...]] = {}
+        self._checks: dict[str, tuple[CheckResult, ...]] = {}
         self._plans: dict[str, FakeProgram] = {}
         self._failures: list[tuple[str, EngineError]] = []
         self._at: dict[str, Callable[[], None]] = {}
@@ -88,12 +88,12 @@ class FakeEngine:
         messages: tuple[str, ...] = (),
         raises: str = "",
     ) -> None:
-        """Say what the program of a commit does. One that was never told about makes nothing."""
+        """Set what the program of a commit does; any other commit's program makes nothing."""
         self._programs[commit] = FakeProgram(things, inventory, messages, raises)
 
-    def find(self, commit: str, *findings: CheckResult) -> None:
-        """Say what the program of a commit finds of its surroundings."""
-        self._findings[commit] = findings
+    def set_checks(self, commit: str, *results: CheckResult) -> None:
+        """Set the results of the checks that the program of a commit makes."""
+        self._checks[commit] = results
 
     def fail_next(self, failure: EngineError, method: str = "") -> None:
         """Let the next call fail, or the next of one method, before it does anything."""
@@ -121,7 +121,7 @@ class FakeEngine:
             raise ProgramError(
                 f"cannot run the program: {wanted.raises}",
                 where=program.stack,
-                hint="mend the program, and try it with `pulumi preview`",
+                hint="fix the program, and try it with `pulumi preview`",
             )
         for machine in program.excluded:
             if all(thing.machine != machine for thing in stack.things.values()):
@@ -151,7 +151,7 @@ class FakeEngine:
 
     def checks(self, program: Program) -> tuple[CheckResult, ...]:
         """See ports.Engine."""
-        found = self._findings.get(program.revision.commit, ())
+        found = self._checks.get(program.revision.commit, ())
         if not found:
             self.preview(program)
             return ()

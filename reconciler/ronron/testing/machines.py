@@ -1,4 +1,4 @@
-"""Machines that all answer, but for those that a test has made silent."""
+"""Machines that are all reachable, except those that a test makes unreachable."""
 
 from __future__ import annotations
 

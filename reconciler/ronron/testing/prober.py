@@ -1,4 +1,4 @@
-"""A prober whose web is a table: by default every service answers as its inventory promises."""
+"""A prober whose web is a table: by default every service answers as its inventory declares."""
 
 from __future__ import annotations
 

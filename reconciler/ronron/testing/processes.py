@@ -24,7 +24,7 @@ class FakeProcesses:
         self.spawn("python3", pid=OURS)
 
     def spawn(self, name: str, *, pid: int | None = None, session: int | None = None) -> ProcessMark:
-        """Begin a process: of its own session, unless one is given; under the next free id likewise."""
+        """Begin a process: in a session of its own and with the next free id, unless these are given."""
         self._ticks += 1
         number = max(self._live, default=OURS) + 1 if pid is None else pid
         mark = ProcessMark(host=self.host, boot=self.boot, pid=number, started=self._ticks)

@@ -1,4 +1,4 @@
-"""Remembers what passes told."""
+"""Remembers the lines that passes log."""
 
 from __future__ import annotations
 

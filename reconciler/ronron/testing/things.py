@@ -45,7 +45,7 @@ class FakeProgram:
 
 @dataclass
 class FakeStack:
-    """A stack as the fake backend holds it; a lock is the process that holds it.
+    """A stack in the fake backend; its lock is the process that has locked it.
 
     Attributes:
         half_made: names of things whose last update failed half-way; a test says which.
@@ -60,11 +60,11 @@ class FakeStack:
 
 
 def but_for(machines: Collection[str], there: FakeStack, wanted: FakeProgram) -> FakeProgram:
-    """What a program makes where some machines are left out: as the real engine, it then deletes nothing.
+    """What a program makes where machines are excluded: as with the real engine, it then deletes nothing.
 
     Args:
         machines: by name; what is on them stays as it is, and what would be new there is not made.
-        there: what the stack holds.
+        there: the stack before.
         wanted: what the program would make.
     """
     if not machines:

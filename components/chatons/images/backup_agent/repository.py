@@ -195,7 +195,7 @@ class Repository:
         if host != self._configuration.host:
             raise AgentError(
                 "other-service",
-                f"cannot restore the snapshot {identity[:8]}: {host} made it, not {self._configuration.host}",
+                f"cannot restore the snapshot {identity[:8]}: {host} took it, not {self._configuration.host}",
                 "choose a snapshot of this service: ronron backup list",
             )
         return half, dump, document

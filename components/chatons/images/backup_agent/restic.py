@@ -166,7 +166,7 @@ def environment(secrets: Secrets, *, repository: str, temporary: Path) -> dict[s
         "LC_ALL": "C.UTF-8",
         "RESTIC_REPOSITORY": with_login(repository, login),
         "RESTIC_PASSWORD_FILE": str(secrets.repository_password),
-        # One status line a minute: nobody reads them.
+        # One status line a minute: they are not read.
         "RESTIC_PROGRESS_FPS": "0.016",
         # The agent has little memory, and the machine has other work.
         "GOGC": "20",

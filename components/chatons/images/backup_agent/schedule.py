@@ -43,7 +43,7 @@ def next_run(expression: str, after: datetime) -> datetime:
     minute, hour, day, month, weekday = fields
     alternatives = [(day, weekday)]
     if "*" not in alternatives[0]:
-        # One after the other: croniter gives up on both where no such month has that day.
+        # Each alone: croniter finds no run of both where no such month has the day.
         alternatives = [(day, "*"), ("*", weekday)]
     moment = after.astimezone(UTC)
     try:

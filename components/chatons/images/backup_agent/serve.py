@@ -51,7 +51,7 @@ class Serving:
         Raises:
             AgentError: `failed`: the schedule or the journal cannot be used.
         """
-        # Blocked, so that they wait for sigtimedwait. Jobs inherit that, and unblock them.
+        # Blocked signals wait for sigtimedwait. Jobs inherit the mask and reset it.
         signal.pthread_sigmask(signal.SIG_BLOCK, _WAKES)
         self._timetable.plan(now(), first=self._first)
         times = sorted(self._timetable.times().items())
@@ -93,7 +93,7 @@ def serve(configuration: Configuration, places: Places, journal: Journal) -> Non
 
 
 def alive(places: Places) -> bool:
-    """Whether a process serves: it holds the lock."""
+    """Whether a process serves: it has the lock."""
     return not is_free(places.state / "serve.lock")
 
 

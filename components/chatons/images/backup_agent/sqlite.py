@@ -77,7 +77,7 @@ def _backup(original: Path, copy: Path) -> None:
 
 
 def _recovered(original: Path, copy: Path) -> None:
-    """Copy a file and its journal while nobody writes, and let SQLite recover the copy."""
+    """Copy a file and its journal while they do not change, and let SQLite recover the copy."""
     raw = copy.with_name(copy.name + ".raw")
     for _ in range(TRIES):
         _remove(raw)

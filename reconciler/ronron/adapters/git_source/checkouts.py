@@ -1,4 +1,4 @@
-"""Throw-away directories: one for each checkout, gone when its block ends or its owner is dead."""
+"""Throw-away directories: one for each checkout, removed when its block ends or its owner is dead."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ from ronron.ports import Processes
 
 _OURS = re.compile(r"[0-9a-f]{32}")
 _PATIENCE = timedelta(seconds=10)
-"""For the lock under which directories are made and swept, which takes milliseconds."""
+"""For the lock under which directories are created and swept, which takes milliseconds."""
 
 
 class Checkouts:
     """The directories under one root.
 
-    Each has a lock beside it, held as long as its block runs: proof for everybody else that its owner
-    lives. Making and sweeping go one at a time, so that no lock is swept between its making and its
-    holding.
+    Each has a lock file beside it, locked while its block runs, which proves that its owner lives. Only one
+    process at a time creates or sweeps, so that no lock file is removed before it is locked.
 
     Args:
-        root: where they are made; several processes may share it.
-        processes: the proof of who is dead.
+        root: where they are created; several processes may share it.
+        processes: proves which owners are dead.
     """
 
     def __init__(self, root: Path, processes: Processes) -> None:
@@ -36,15 +35,15 @@ class Checkouts:
         self._processes = processes
 
     @contextmanager
-    def room(self) -> Iterator[tuple[Path, Path]]:
-        """An empty directory for the block, and the path of a file beside it that goes with it.
+    def directory(self) -> Iterator[tuple[Path, Path]]:
+        """An empty directory for the block, and the path of a file beside it that is removed with it.
 
         A directory that cannot be removed at the end (a container left files of root in it) is left for
-        the next sweep: what was done in the block is done.
+        the next sweep; the block does not fail.
         """
         token = uuid4().hex
         directory, lock, beside = self._paths(token)
-        with self._making():
+        with self._creating():
             descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try_lock(descriptor)
         try:
@@ -55,20 +54,20 @@ class Checkouts:
             os.close(descriptor)
 
     def sweep(self) -> None:
-        """Remove what dead owners left; what somebody works in stays, whoever that is.
+        """Remove the directories of dead owners, unless any process works in them.
 
-        What cannot be removed (another user's) stays too: it hinders nobody but the disk.
+        Directories that cannot be removed (another user's) stay; they only take disk space.
         """
         if not self._root.is_dir():
             return
         claims: dict[str, int] = {}
         try:
-            with self._making():
+            with self._creating():
                 names = {entry.name.partition(".")[0] for entry in self._root.iterdir()}
                 for token in sorted(name for name in names if _OURS.fullmatch(name)):
                     with suppress(OSError):
                         self._claim(token, claims)
-            # What was claimed nobody else touches, and a large tree takes a while.
+            # Claimed directories are ours, and a large tree takes a while.
             for token in claims:
                 if not in_use(self._root / token):
                     self._clear(token)
@@ -84,7 +83,7 @@ class Checkouts:
             os.close(descriptor)
 
     def _clear(self, token: str) -> None:
-        """Remove a directory and what belongs to it; its lock last, and only when it is gone."""
+        """Remove a directory and its files; its lock file last, and only after the directory is removed."""
         directory, lock, beside = self._paths(token)
         _remove(directory)
         _forget(beside, Path(f"{beside}.lock"))
@@ -92,7 +91,7 @@ class Checkouts:
             _forget(lock)
 
     @contextmanager
-    def _making(self) -> Iterator[None]:
+    def _creating(self) -> Iterator[None]:
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
         with locked(self._root / "making.lock", _PATIENCE, self._processes):
             yield
@@ -102,7 +101,7 @@ class Checkouts:
 
 
 def in_use(directory: Path) -> bool:
-    """Whether a process works in a directory: the engine outlives a reconciler that was killed."""
+    """Whether a process has its working directory there: the engine outlives a killed reconciler."""
     inside = (str(directory.resolve()), f"{directory.resolve()}/")
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -113,7 +112,7 @@ def in_use(directory: Path) -> bool:
 
 
 def _remove(directory: Path) -> None:
-    """Remove a tree without following links out of it, directories that may not be written included."""
+    """Remove a tree, read-only directories included, without following links out of it."""
     if directory.is_symlink():
         _forget(directory)
     if not directory.exists():

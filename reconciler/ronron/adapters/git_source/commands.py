@@ -39,13 +39,13 @@ INHERITED = frozenset(
         *("SSL_CERT_DIR", "SSL_CERT_FILE"),
     }
 )
-"""The variables of ours that git sees: where the network and its certificates are, and the ssh agent."""
+"""The variables of ours that git sees: paths, proxies, certificates and the ssh agent."""
 
 CONFIG_PLACES = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_SYSTEM", "XDG_CONFIG_HOME")
-"""Where the user's own configuration is; looked at only for what is taken over from it."""
+"""The variables that name the user's configuration; it is read only for `USER_HTTP` and safe.directory."""
 
-KEPT_HTTP = frozenset({"proxy", "proxysslcainfo", "sslcainfo", "sslcapath", "sslcert", "sslkey"})
-"""What is taken over from the user's `http.*` configuration: it names files and a proxy, no command."""
+USER_HTTP = frozenset({"proxy", "proxysslcainfo", "sslcainfo", "sslcapath", "sslcert", "sslkey"})
+"""What is used of the user's `http.*` configuration: files and a proxy, no command."""
 
 CONFIG = {
     "core.attributesFile": os.devnull,
@@ -55,7 +55,7 @@ CONFIG = {
     "credential.helper": "",
     "fetch.recurseSubmodules": "false",
     "fetch.writeCommitGraph": "false",
-    # Objects of a running checkout stay, and no process outlives the command that was waited for.
+    # Objects of a running checkout stay, and no background process outlives a command.
     "gc.auto": "0",
     "gc.autoDetach": "false",
     "maintenance.auto": "false",
@@ -64,7 +64,7 @@ CONFIG = {
 
 
 class GitFailedError(Exception):
-    """Git ended with a status that is not 0; `errors` is what it wrote, not redacted."""
+    """Git ended with a status that is not 0; `errors` is its standard error, not redacted."""
 
     def __init__(self, status: int, errors: str) -> None:
         super().__init__(f"git ended with status {status}")
@@ -73,7 +73,7 @@ class GitFailedError(Exception):
 
 
 class GitTimeoutError(Exception):
-    """Git did not end before its deadline, and was killed with all its children."""
+    """Git timed out, and was stopped with all its children."""
 
     def __init__(self, timeout: timedelta) -> None:
         super().__init__(f"git was stopped after {timeout.total_seconds():g} s")
@@ -211,7 +211,7 @@ class GitCommands:
         self._is_checked = True
 
     def _user_config(self) -> tuple[dict[str, str], list[str]]:
-        """What is taken over from the user's and the system's configuration: `http.*` and safe.directory."""
+        """What is used of the user's and the system's configuration: `http.*` and safe.directory."""
         where = {name: os.environ[name] for name in CONFIG_PLACES if name in os.environ}
         plain = {"GIT_CEILING_DIRECTORIES": str(self._home.resolve().parent), **where, **self._extra}
 
@@ -219,7 +219,7 @@ class GitCommands:
             try:
                 answer = self._execute(["config", "--null", *arguments], plain, self._timeout)
             except GitFailedError:
-                # Status 1 is "not set"; a configuration that git cannot read holds nothing for us either.
+                # Status 1 is "not set"; a configuration that git cannot read counts as empty.
                 return []
             return [entry for entry in os.fsdecode(answer).split("\0") if entry]
 
@@ -227,22 +227,22 @@ class GitCommands:
         if self._address.origin:
             for entry in ask("--get-urlmatch", "http", self._address.url):
                 name, _, value = entry.partition("\n")
-                if name.partition(".")[2].lower() in KEPT_HTTP:
+                if name.partition(".")[2].lower() in USER_HTTP:
                     http[name] = value
         trusted = ask("--get-all", "safe.directory") if self._address.path else []
         return http, trusted
 
 
 def locked_down(timeout: timedelta) -> dict[str, str]:
-    """The variables that keep git from asking, from running what others configured, and from waiting.
+    """The variables that prevent prompts, configured commands and endless waiting.
 
     Args:
-        timeout: after which a connection that says nothing is given up.
+        timeout: of a connection without data.
     """
     seconds = max(1, int(timeout.total_seconds()))
     ssh = [
         *("ssh", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={seconds}"),
-        # A master that stays behind would keep our pipes open.
+        # A master in the background would keep our pipes open.
         *("-o", "ControlMaster=no", "-o", "ControlPersist=no"),
         *("-o", f"ServerAliveInterval={max(1, seconds // 3)}", "-o", "ServerAliveCountMax=2"),
     ]
@@ -264,10 +264,10 @@ def locked_down(timeout: timedelta) -> dict[str, str]:
 
 
 def http_config(address: Address, timeout: timedelta) -> dict[str, str]:
-    """Git configuration for an HTTP address: its credentials as a header, and an end to silence.
+    """Git configuration for an HTTP address: its credentials as a header, and a timeout without data.
 
     A header is not an argument, which every user of the machine could read. With one, redirects are not
-    followed: git would send it to wherever the first answer points.
+    followed: git would send it to the address of the redirect.
     """
     if not address.origin:
         return {}
@@ -293,7 +293,7 @@ def _quoted(value: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Put a small file in place, whole: other processes may read it right now."""
+    """Replace a small file in one step: another process may read it at this moment."""
     staged = path.with_name(f"{path.name}.{uuid4().hex}")
     staged.write_text(text)
     staged.replace(path)

@@ -1,7 +1,7 @@
-"""What git says when it fails, as our errors, with what to do about it.
+"""Turns the messages of a failed git into our errors, each with a fix.
 
-Git has no codes for this: every failure of a transport is status 128 and a sentence. The sentences are
-those of git 2.39 and 2.47, curl 7.88 and OpenSSH 9.2 under LC_ALL=C.
+Git has no error codes: every failure of a transport has status 128 and a sentence. The sentences are those of
+git 2.39 and 2.47, curl 7.88 and OpenSSH 9.2 with LC_ALL=C.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from ronron.core.errors import AuthenticationError, RevisionNotFoundError, Sourc
 from ronron.core.redact import redact, shorten
 
 LONGEST = 400
-"""Characters of git's own words in a message."""
+"""Characters of git's own message in ours."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One way to fail: what git says (a regular expression), what it means, and what to do.
+    """One kind of failure: git's message (a regular expression), its meaning, and the fix.
 
-    Hints may hold {address}, {host}, {server}, {path} and {state}, {port} as an option of ssh, and {there}
+    Hints may contain {address}, {host}, {server}, {path} and {state}, {port} as an option of ssh, and {there}
     for the directory that git complains about.
     """
 
@@ -169,7 +169,7 @@ RULES = (
         "check it by hand: `git ls-remote {address}`",
     ),
 )
-"""First rule that matches wins: causes before the sentences that follow them."""
+"""The first matching rule counts: causes come before the sentences that git adds to them."""
 
 
 class Errors:
@@ -191,7 +191,7 @@ class Errors:
 
         Args:
             failure: what was raised.
-            doing: what could not be done, as it follows "cannot".
+            doing: what failed, as it follows "cannot".
         """
         if isinstance(failure, GitTimeoutError):
             return SourceUnavailableError(
@@ -208,7 +208,7 @@ class Errors:
             errors = f"{what}: {failure.filename or self._state}"
         else:
             errors = failure.errors
-        # A server may say anything behind `remote:`; only git's own words tell what it is.
+        # A server may send anything after `remote:`; only git's own lines name the cause.
         own = "\n".join(line for line in errors.splitlines() if not line.startswith("remote:")) or errors
         without = self._without_address(own)
         rule = next((rule for rule in RULES if re.search(rule.says, without)), None)
@@ -221,14 +221,14 @@ class Errors:
         return rule.kind(f"cannot {doing}: {rule.means} ({words})", hint=self._fill(rule.hint, own))
 
     def empty(self) -> RevisionNotFoundError:
-        """The repository answers, and has no branch and no tag."""
+        """The error for a repository without branches and tags."""
         return RevisionNotFoundError(
             f"cannot follow {self._address.shown}: it is empty",
             hint="push a first commit: `git push origin main`",
         )
 
     def _words(self, errors: str) -> str:
-        """The lines of git that say most: errors and what the server adds, without advice."""
+        """The most telling lines of git: errors and what the server adds, without advice."""
         lines = [line.strip() for line in errors.splitlines()]
         telling = [
             line for line in lines if re.match(r"(fatal|error|remote|ssh|.*: Permission denied)\b", line)
@@ -242,7 +242,7 @@ class Errors:
         )
 
     def _without_address(self, errors: str) -> str:
-        """Git's words without the address: a host that is called `ssl` is no trouble with certificates."""
+        """Git's message without the address: a host named `ssl` is not a certificate error."""
         address = self._address
         names = [address.url, str(address.path or ""), address.host, address.host.rpartition("@")[2]]
         for name in filter(None, names):
@@ -251,7 +251,7 @@ class Errors:
 
     def _fill(self, hint: str, errors: str = "") -> str:
         address = self._address
-        # Of a path only: over ssh the words may be the server's.
+        # For a path only: over ssh the message may be the server's.
         there = re.search(r"repository at '(.+)'", errors) if address.path else None
         return hint.format(
             address=address.shown,

@@ -1,4 +1,4 @@
-"""Locks that die with their owner, and the git process that a dead owner may have left running."""
+"""Locks that end with their owner, and the git process that a dead owner may have left running."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from pydantic import ValidationError
 from ronron.core.model import ProcessMark, Value
 from ronron.ports import Processes
 
-LOOK_AGAIN = 0.02
-"""Seconds between two looks at a lock that somebody else holds."""
+RETRY_AFTER = 0.02
+"""Seconds between two tries of a lock that another process has."""
 
 
 class LockBusyError(Exception):
-    """Somebody who lives holds the lock, and did so until our patience ended."""
+    """Another live process has the lock, and kept it until we timed out."""
 
 
 class _Work(Value):
-    """What is written into a lock while git works under it."""
+    """The content of a lock file while git works under the lock."""
 
     owner: ProcessMark
     git: ProcessMark
 
 
 @dataclass(frozen=True)
-class Held:
-    """A lock that is ours.
+class Lock:
+    """A lock that we have.
 
     Args:
-        descriptor: to be inherited by git: while it lives the lock is held, even when we do not.
+        descriptor: to be inherited by git, which then has the lock as long as it lives, even if we die.
         unclean: git was killed under this lock, by us or with its owner.
-        processes: tells who is who.
+        processes: finds processes by their ID.
     """
 
     descriptor: int
@@ -47,7 +47,7 @@ class Held:
     processes: Processes
 
     def working(self, git: int) -> None:
-        """Write down that git now works under the lock, so that others can tell when it is orphaned."""
+        """Record that git now works under the lock, so that other processes can tell when it is orphaned."""
         child = self.processes.mark_of(git)
         if child is not None:
             work = _Work(owner=self.processes.mark(), git=child)
@@ -55,21 +55,21 @@ class Held:
             os.pwrite(self.descriptor, work.model_dump_json().encode(), 0)
 
     def clean(self) -> None:
-        """Git ended in its own time."""
+        """Record that git ended by itself."""
         os.ftruncate(self.descriptor, 0)
 
 
 @contextmanager
-def locked(path: Path, patience: timedelta, processes: Processes) -> Iterator[Held]:
-    """Hold a lock file against other threads and processes; the system gives it up when all die.
+def locked(path: Path, patience: timedelta, processes: Processes) -> Iterator[Lock]:
+    """Lock a file against other threads and processes; the system unlocks it when all owners died.
 
-    A git process whose owner is proven dead (`Held.working`) is killed instead of waited for, and so are
-    the helpers that it left behind: they hold the lock too.
+    A git process whose owner is proven dead (`Lock.working`) is killed, and so are the helpers that it left:
+    they have the lock too. A signal from the kernel at the owner's death would not reach the helpers.
 
     Args:
-        path: of the lock file; made when needed.
-        patience: how long to wait for a holder that lives.
-        processes: the proof of who is dead.
+        path: of the lock file; created when needed.
+        patience: how long to wait for a live owner.
+        processes: proves which owners are dead.
 
     Raises:
         LockBusyError: see there.
@@ -81,14 +81,14 @@ def locked(path: Path, patience: timedelta, processes: Processes) -> Iterator[He
             _end_orphan(descriptor, processes)
             if time.monotonic() >= deadline:
                 raise LockBusyError(str(path))
-            time.sleep(LOOK_AGAIN)
-        yield Held(descriptor, os.fstat(descriptor).st_size > 0, processes)
+            time.sleep(RETRY_AFTER)
+        yield Lock(descriptor, os.fstat(descriptor).st_size > 0, processes)
     finally:
         os.close(descriptor)
 
 
 def try_lock(descriptor: int) -> bool:
-    """Take the lock on an open file, or say that another open file has it (flock(2))."""
+    """Lock an open file; false where another open file has the lock (flock(2))."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

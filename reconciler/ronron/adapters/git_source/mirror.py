@@ -1,9 +1,9 @@
-"""A bare mirror of one repository: fetched aside, published at once, made anew when it is broken.
+"""A bare mirror of one repository: fetched into, published in one step, replaced when it is broken.
 
-What was seen is one file inside the mirror (`ronron.json`), replaced in one rename after its objects are
-all there; the mirror's own references only tell git what need not be fetched again. So a fetch may die
-at any point: what is published stays true. The mirror itself is reached through a link, so that a whole
-new one takes the place of a broken one in one rename as well.
+What was fetched is recorded in one file inside the mirror (`ronron.json`), which is replaced in one rename
+after all objects are there; the mirror's own references only tell git what need not be fetched again. So a
+fetch may die at any point, and what is published stays true. The mirror itself is reached through a link, so
+that a new mirror replaces a broken one in one rename as well.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from pydantic import ValidationError
 
 from ronron.adapters.git_source.address import Address
 from ronron.adapters.git_source.commands import GitCommands, GitFailedError, GitTimeoutError
-from ronron.adapters.git_source.locks import Held, locked
+from ronron.adapters.git_source.locks import Lock, locked
 from ronron.core.model import Commit, Value
 from ronron.core.references import BRANCHES, HEAD, TAGS, References
 from ronron.ports import Processes
 
 REFSPECS = (f"+{BRANCHES}*:{BRANCHES}*", f"+{TAGS}*:{TAGS}*")
-"""Branches and tags; never refs/pull or refs/merge-requests, where forges keep code of strangers."""
+"""Branches and tags; never refs/pull or refs/merge-requests, where forges store code of strangers."""
 
 PUBLISHED = "ronron.json"
 MOST_PACKS = 50
 MOST_LOOSE = 2000
 """How many packs and loose objects a mirror may have before they are packed into one.
 
-`gc.autoPackLimit` is 50 too; git waits for 6700 loose objects (git-config(1), 2.39), which a repository
-that is only ever fetched from reaches more slowly.
+`gc.autoPackLimit` is 50 too; git waits for 6700 loose objects (git-config(1), 2.39), which a mirror
+reaches later.
 """
 
 _BROKEN = re.compile(
@@ -50,7 +50,7 @@ _BROKEN = re.compile(
 
 
 class Advertised(Value):
-    """What a repository says of itself: every branch and tag, and its default branch.
+    """The references that a repository advertises: branches, tags and the default branch.
 
     Args:
         head: the full name of the default branch; empty where it is unknown.
@@ -62,13 +62,13 @@ class Advertised(Value):
 
 
 class Published(Value):
-    """What a mirror holds, all of it.
+    """The record of what a mirror contains.
 
     Args:
         version: of this record.
-        source: a fingerprint of the address: another repository's references are not ours.
-        objects: as advertised, to see what moves.
-        references: what they stand for.
+        source: hash of the address; a record of another repository is not used.
+        objects: as advertised, to see what moved.
+        references: their commits.
     """
 
     version: Literal[1] = 1
@@ -77,16 +77,16 @@ class Published(Value):
     references: References
 
     def shows(self, advertised: Advertised) -> bool:
-        """Whether nothing moved."""
+        """Whether no reference moved."""
         return self.objects == advertised.objects and self.references.head == advertised.head
 
 
 def parse_advertised(answer: bytes) -> Advertised:
-    """Understand `git ls-remote --symref`.
+    """Parse the output of `git ls-remote --symref`.
 
-    Its lines are `<object> TAB <name>`, and `ref: <name> TAB HEAD`; those with `^{}` say what an annotated
-    tag stands for, which is looked up in the mirror instead. Where HEAD is given without its name
-    (detached, or a server before git 1.8.5), the branch that stands at the same commit is taken.
+    Its lines are `<object> TAB <name>`, and `ref: <name> TAB HEAD`; those with `^{}` name the object
+    of an annotated tag, which is read from the mirror instead. Where HEAD is given without its name
+    (detached, or a server before git 1.8.5), a branch at the same commit is taken.
     """
     head, at = "", ""
     objects: dict[str, str] = {}
@@ -109,12 +109,12 @@ class Mirror:
     """The mirror of one repository under one directory, which several processes may share.
 
     Args:
-        root: of everything that is kept.
+        root: directory of the mirror and its lock.
         address: of the repository.
         git: runs the commands.
         patience: how long to wait for another process that fetches.
         transfer: how long a fetch may take.
-        processes: the proof of who is dead.
+        processes: proves which owners are dead.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class Mirror:
         self._processes = processes
 
     def path(self) -> Path | None:
-        """Where the mirror is now; None before the first fetch or when it was taken away."""
+        """Where the mirror is now; None before the first fetch, or when it was removed."""
         try:
             path = self._all / self._link.readlink().name
         except OSError:
@@ -145,22 +145,22 @@ class Mirror:
         return path if (path / "objects").is_dir() else None
 
     def published(self) -> Published | None:
-        """What the last fetch brought; None where there was none, or it was of another repository."""
+        """The result of the last fetch; None where there was none, or it was of another repository."""
         path = self.path()
         if path is None:
             return None
         try:
             published = Published.model_validate_json((path / PUBLISHED).read_bytes())
         except (OSError, ValidationError):
-            # Not one of ours, or of a newer version: fetched again, which costs little.
+            # Unreadable, or of a newer version: fetched again, which costs little.
             return None
         return published if published.source == self._source else None
 
     def update(self, advertised: Advertised) -> Published:
-        """Bring the mirror to what is advertised, or newer.
+        """Fetch what is advertised, or newer.
 
         Raises:
-            GitFailedError, GitTimeoutError: of the fetch.
+            GitFailedError, GitTimeoutError: the fetch failed.
             LockBusyError: another process fetches.
         """
         with self._locked() as lock:
@@ -180,19 +180,19 @@ class Mirror:
             return self._make(advertised, lock)
 
     def repair(self, broken: Path | None, advertised: Advertised) -> Published:
-        """Make a new mirror in place of one that cannot be read, unless somebody else did already."""
+        """Replace a mirror that cannot be read, unless another process did already."""
         with self._locked() as lock:
             published = self.published()
             if self.path() != broken and published is not None:
                 return published
             return self._make(advertised, lock)
 
-    def _locked(self) -> AbstractContextManager[Held]:
+    def _locked(self) -> AbstractContextManager[Lock]:
         self._all.mkdir(parents=True, exist_ok=True, mode=0o700)
         return locked(self._root / "mirror.lock", self._patience, self._processes)
 
-    def _make(self, advertised: Advertised, lock: Held) -> Published:
-        """Fetch everything into a new place, and let it be the mirror."""
+    def _make(self, advertised: Advertised, lock: Lock) -> Published:
+        """Fetch everything into a new mirror, and publish it."""
         path = self._all / uuid4().hex
         try:
             longest = max(map(len, advertised.objects.values()), default=40)
@@ -213,31 +213,31 @@ class Mirror:
                     other.unlink()
         return published
 
-    def _fetch_into(self, path: Path, advertised: Advertised, lock: Held) -> Published:
+    def _fetch_into(self, path: Path, advertised: Advertised, lock: Lock) -> Published:
         try:
             self._fetch(path, lock)
         except GitFailedError as error:
             if ".lock': File exists" not in error.errors:
                 raise
-            # Whoever made that lock is dead, or was never one of us: this mirror is ours, and we hold it.
+            # The owner of that lock file is dead, or is not ours: this mirror is ours, and we have its lock.
             _tidy(path)
             self._fetch(path, lock)
         published = self._publish(path, advertised)
         self._pack(path, lock)
         return published
 
-    def _fetch(self, path: Path, lock: Held) -> None:
+    def _fetch(self, path: Path, lock: Lock) -> None:
         self._change(
             path,
             lock,
             *("fetch", "--quiet", "--force", "--prune", "--no-tags", "--no-write-fetch-head"),
-            # Without it, references of a shallow clone are left out, with a warning and status 0.
+            # Without it, references of a shallow clone are skipped, with a warning and status 0.
             *("--update-shallow", "--no-auto-maintenance", "--no-recurse-submodules"),
             *("--", self._address.url, *REFSPECS),
         )
 
-    def _change(self, path: Path, lock: Held, *arguments: str) -> None:
-        """Run a command that writes into the mirror; it holds the lock as long as it lives."""
+    def _change(self, path: Path, lock: Lock, *arguments: str) -> None:
+        """Run a command that writes into the mirror; it has the lock as long as it lives."""
         self._git.run(
             f"--git-dir={path}",
             *arguments,
@@ -248,7 +248,7 @@ class Mirror:
         lock.clean()
 
     def _publish(self, path: Path, advertised: Advertised) -> Published:
-        """Write down what was fetched, which may be newer than what was advertised before."""
+        """Record what was fetched, which may be newer than what was advertised before."""
         form = "%(refname)%00%(objectname)%00%(objecttype)%00%(*objectname)%00%(*objecttype)"
         answer = self._git.run(f"--git-dir={path}", "for-each-ref", f"--format={form}", BRANCHES, TAGS)
         objects, commits = {}, {}
@@ -271,32 +271,32 @@ class Mirror:
         _write_through(path / PUBLISHED, published.model_dump_json().encode())
         return published
 
-    def _pack(self, path: Path, lock: Held) -> None:
-        """Keep a mirror fast that was fetched into a thousand times; nothing is ever dropped from it.
+    def _pack(self, path: Path, lock: Lock) -> None:
+        """Pack a mirror with many packs or loose objects; no object is dropped.
 
-        A commit that a force-push took away may still be what an environment runs, or goes back to.
+        An environment may still run, or roll back to, a commit that a force-push removed.
         """
         packs = sum(1 for _ in (path / "objects" / "pack").glob("*.pack"))
         sample = path / "objects" / "17"
         loose = 256 * sum(1 for _ in sample.iterdir()) if sample.is_dir() else 0
         if packs <= MOST_PACKS and loose <= MOST_LOOSE:
             return
-        # Only speed is lost when this fails; what was fetched is published and whole.
+        # Only speed is lost when this fails; what was fetched is published.
         with suppress(GitFailedError, GitTimeoutError):
             self._change(path, lock, "repack", "-a", "-d", "--keep-unreachable", "--quiet")
             self._change(path, lock, "pack-refs", "--all", "--prune")
 
 
 def is_broken(errors: str) -> bool:
-    """Whether git complains about our own mirror, not about the other side."""
+    """Whether git reports damage of our own mirror, not of the remote."""
     ours = "\n".join(line for line in errors.splitlines() if not line.startswith("remote:"))
     return bool(_BROKEN.search(ours)) and not re.search(r"early EOF|hung up|disconnect", ours)
 
 
 def _lines(answer: bytes) -> list[str]:
-    """Lines about references; those whose names are no text in UTF-8 are left out: no policy can name them.
+    """Lines about references, without those whose names are not UTF-8: no policy can name them.
 
-    Only a line feed ends a line: names may hold what Unicode calls a line separator.
+    Only a line feed ends a line: names may contain other line separators of Unicode.
     """
     lines = []
     for line in answer.split(b"\n"):
@@ -306,9 +306,9 @@ def _lines(answer: bytes) -> list[str]:
 
 
 def _tidy(path: Path) -> None:
-    """Take away what killed git processes leave: locks, and half-written packs and objects.
+    """Remove what killed git processes leave: lock files, temporary packs and objects.
 
-    Only while the lock of the mirror is held: every git that writes there holds it too, so none lives.
+    Only while we have the mirror's lock: every git that writes there has it too, so none is alive.
     """
     objects = path / "objects"
     for pattern in ("pack/tmp_*", "pack/.tmp-*", "pack/*.keep", "??/tmp_obj_*"):
@@ -321,7 +321,7 @@ def _tidy(path: Path) -> None:
 
 
 def _write_through(path: Path, content: bytes) -> None:
-    """Replace a file in one step that survives a loss of power."""
+    """Replace a file in one step that survives a power cut."""
     staged = path.with_suffix(".new")
     with staged.open("wb") as file:
         file.write(content)

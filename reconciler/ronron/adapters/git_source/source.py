@@ -1,12 +1,11 @@
-"""Git as a source: looks at a repository, keeps a mirror of it, and gives out throw-away checkouts.
+"""Git as a source: polls a repository, mirrors it, and makes throw-away checkouts.
 
-A look is one `git ls-remote`; a fetch follows only when something moved. See `git_mirror` for how it is
-kept, `git_checkouts` for the directories, `git_commands` for how git is run.
+A poll is one `git ls-remote`; a fetch follows only when a reference moved. See `mirror`, `checkouts` and
+`commands` for the parts.
 
-What a checkout holds is what git would write: links as links, wherever they point to (the program that
-runs there could read those files anyway); line ends as `.gitattributes` says. Filters (Git LFS) are not
-run, so their files hold what is committed: a pointer. There is no `.git` in it, and nothing that is
-written into it finds its way back.
+A checkout has what git would write: links as links, wherever they point to (the program that runs there could
+read those files anyway); line ends as in `.gitattributes`. Filters (Git LFS) do not run, so their files
+contain the committed pointer. There is no `.git`, and nothing written into a checkout goes back.
 """
 
 from __future__ import annotations
@@ -57,19 +56,19 @@ class GitSource:
     Several processes and threads may use the same state directory: fetches go one at a time, reading
     needs no lock. Beyond the port, `refresh` raises a plain SourceError where this machine is at fault
     (no git, a full disk), and `entries` and `read` raise what `refresh` raises when the mirror has to be
-    made anew for them.
+    fetched again for them.
 
     Args:
         url: a path, `file://`, `https://`, `http://`, `git://`, `ssh://`, or scp-like `user@host:path`.
             Credentials in an HTTP address are sent as a header; they are neither shown nor written down.
-        state: a directory of its own, made when needed: `mirror` and `checkouts` are below.
-        processes: the proof that the owner of something left behind is dead.
-        timeout: for one look, and for each command on this machine.
+        state: a directory of its own, created when needed: `mirror` and `checkouts` are below.
+        processes: proves that the owner of a lock is dead.
+        timeout: for one poll, and for each local command.
         transfer: for one fetch; the first one brings the whole history.
         environment: more variables for git, such as GIT_SSL_CAINFO.
 
     Raises:
-        ConfigError: the address is not one, or could run something.
+        ConfigError: the address is invalid, or could run a command.
     """
 
     def __init__(
@@ -91,7 +90,7 @@ class GitSource:
         self._transfer = transfer
         self._lock = Lock()
         self._seen: Published | None = None
-        # A commit never changes, so what was read of it once is true for ever.
+        # A commit never changes, so what was read of it can be cached.
         self._entries = lru_cache(maxsize=256)(self._list)
         self._texts = lru_cache(maxsize=64)(self._read)
 
@@ -107,19 +106,19 @@ class GitSource:
         """See ports.Source."""
         with self._translated(f"poll {self.address}"):
             self._checkouts.sweep()
-            advertised = self._look()
+            advertised = self._advertised()
             published = self._mirror.published()
             if published is None or not published.shows(advertised):
                 published = self._mirror.update(advertised)
         with self._lock:
-            # Another thread or process may have fetched meanwhile; what is seen never goes back.
+            # Another thread or process may have fetched meanwhile; references never go back in time.
             published = self._mirror.published() or published
             moved = published != self._seen
             self._seen = published
         return moved
 
     def resolve(self, reference: str) -> Revision:
-        """See ports.Source; before the first `refresh`, what an earlier process saw."""
+        """See ports.Source; before the first `refresh`, by the last fetch of an earlier process."""
         with self._lock:
             seen = self._seen
         if seen is None:
@@ -137,7 +136,7 @@ class GitSource:
         return MappingProxyType({}) if path is None else self._entries(revision.commit, path)
 
     def read(self, revision: Revision, path: str) -> str | None:
-        """See ports.Source; a symbolic link is refused, since what it points to may be outside."""
+        """See ports.Source; a symbolic link is refused: its target may be outside the repository."""
         inside = _inside(path)
         return self._texts(revision.commit, inside) if inside else None
 
@@ -147,13 +146,13 @@ class GitSource:
         with ExitStack() as stack:
             with self._translated(f"check out {revision.short}"):
                 self._checkouts.sweep()
-                directory, index = stack.enter_context(self._checkouts.room())
+                directory, index = stack.enter_context(self._checkouts.directory())
                 self._reading(revision.commit, lambda mirror: self._write(mirror, revision, directory, index))
             yield directory
 
-    # -- looking -----------------------------------------------------------------------------------
+    # -- polling -----------------------------------------------------------------------------------
 
-    def _look(self) -> Advertised:
+    def _advertised(self) -> Advertised:
         advertised = parse_advertised(self._git.run("ls-remote", "--symref", "--", self._address.url))
         if not advertised.objects:
             raise self._errors.empty()
@@ -184,7 +183,7 @@ class GitSource:
             if entry.size > READ_LIMIT:
                 raise SourceError(
                     f"cannot {doing}: it is larger than {READ_LIMIT >> 20} MiB",
-                    hint="split it, or take out what does not belong there",
+                    hint="split it, or remove what does not belong there",
                 )
             content = self._reading(
                 commit, lambda mirror: self._git.run(f"--git-dir={mirror}", "cat-file", "blob", entry.object)
@@ -218,7 +217,7 @@ class GitSource:
                 revision.commit,
             ),
             timeout=self._transfer,
-            # Of its own, so that checkouts do not wait for each other, and the mirror is not written to.
+            # An index of its own: checkouts do not wait for each other, and the mirror is not written to.
             environment={"GIT_INDEX_FILE": str(index)},
         )
 
@@ -235,7 +234,7 @@ class GitSource:
         return entries
 
     def _reading(self, commit: str, work: Callable[[Path], T]) -> T:
-        """Read from the mirror, and from a new one where the mirror turns out to be broken."""
+        """Read from the mirror; where it is broken, fetch a new one and read from that."""
         path = self._mirror.path()
         if path is not None:
             try:
@@ -245,21 +244,21 @@ class GitSource:
                     raise
                 if self._is_absent(path, commit):
                     raise self._gone(commit) from None
-        self._mirror.repair(path, self._look())
+        self._mirror.repair(path, self._advertised())
         path = self._mirror.path()
         if path is None or self._is_absent(path, commit):
             raise self._gone(commit)
         return work(path)
 
     def _is_absent(self, mirror: Path, commit: str) -> bool:
-        """Whether a commit is cleanly not there: a mirror that lost one which it published is broken."""
+        """Whether a commit does not exist. A mirror without a commit that it published is broken instead."""
         published = self._mirror.published()
         if published is not None and commit in published.references.commits.values():
             return False
         try:
             self._git.run(f"--git-dir={mirror}", "cat-file", "-e", commit)
         except GitFailedError as error:
-            # With -e, status 1 and no word is the answer; anything else is trouble.
+            # With -e, status 1 without a message means absent; anything else is an error.
             return error.status == 1 and not error.errors.strip()
         return False
 
@@ -283,7 +282,7 @@ def _shown(path: str) -> str:
 
 
 def _inside(path: str) -> str | None:
-    """A path below the top of the repository, without `.` and `/` at its ends; None for one outside."""
+    """A path relative to the top of the repository, without `.` and `/` at its ends; None for one outside."""
     parts = PurePosixPath(path).parts
     if path.startswith("/") or ".." in parts or "\0" in path:
         return None

@@ -1,1 +1,1 @@
-"""SQL as a store of records and history."""
+"""The store of records and history, in SQL."""

@@ -1,4 +1,4 @@
-"""How the store is connected to: SQLite set up so that what was written stays written, and a private file."""
+"""Connections to the database: a private SQLite file whose writes survive a power cut, or a server."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ronron.core.errors import StoreError
 from ronron.core.redact import redact
 
 BUSY_SECONDS = 30
-"""How long a write waits for those of other threads and processes; each of them takes milliseconds."""
+"""How long a write waits for writes of other threads and processes, each of which takes milliseconds."""
 
 _WRITES = "writes"
-"""Execution option of connections whose transaction is going to write."""
+"""Execution option of connections for transactions that write."""
 
 
 def file_engine(path: Path) -> Engine:
-    """Connections to an SQLite file, which is made for its own user only.
+    """Connections to an SQLite file, which is created for its user only.
 
     Raises:
-        StoreError: the system refuses the file or its directory.
+        StoreError: the file or its directory cannot be created or opened.
     """
     _make_private(path)
     engine = create_engine(
@@ -37,13 +37,13 @@ def file_engine(path: Path) -> Engine:
 
 
 def server_engine(url: str) -> tuple[str, Engine]:
-    """Connections to a database server; one that went away meanwhile is noticed before it is used.
+    """Connections to a database server; a closed connection is replaced before it is used.
 
     Returns:
-        Where it is, for messages, without its password; and the connections.
+        The URL without its password, for messages; and the connections.
 
     Raises:
-        StoreError: it is no URL of a database, or its driver is not installed.
+        StoreError: the URL is invalid, or the driver is not installed.
     """
     try:
         place = make_url(url).render_as_string(hide_password=True)
@@ -57,17 +57,17 @@ def server_engine(url: str) -> tuple[str, Engine]:
 
 
 def writing(engine: Engine) -> Engine:
-    """The same connections, for transactions that are going to write."""
+    """These connections, for transactions that write."""
     return engine.execution_options(**{_WRITES: True})
 
 
 def _set_up(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
     del entry
-    # The driver's own way of beginning transactions is off; `_begin` does it.
+    # The driver must not begin transactions itself; `_begin` does.
     connection.isolation_level = None
     cursor = connection.cursor()
-    # FULL: what is written before an effect must still be there after a power cut; with WAL, NORMAL may
-    # lose the last transactions. Source: https://www.sqlite.org/pragma.html#pragma_synchronous.
+    # FULL: what is written before an effect must survive a power cut; with WAL, NORMAL may lose the last
+    # transactions. Source: https://www.sqlite.org/pragma.html#pragma_synchronous.
     for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         cursor.execute(f"PRAGMA {setting}")
     cursor.close()
@@ -75,13 +75,13 @@ def _set_up(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
 
 def _begin(connection: Connection) -> None:
     # A transaction that reads first and writes later cannot wait for another writer: it fails at once.
-    # One that is going to write therefore says so when it begins.
+    # So a transaction that writes locks the database when it begins.
     writes = connection.get_execution_options().get(_WRITES, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def _make_private(path: Path) -> None:
-    """Make the file for its own user only; SQLite gives its companions the same mode."""
+    """Create the file for its user only; SQLite gives `-wal` and `-shm` the same mode."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

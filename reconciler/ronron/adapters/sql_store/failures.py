@@ -1,4 +1,4 @@
-"""What a database says when it cannot, as the errors of the store: what is wrong and what helps."""
+"""Turns errors of the database into errors of the store, each with a fix."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 def store_error(error: SQLAlchemyError, doing: str, place: str) -> StoreError:
-    """The error that a person is told about.
+    """Our error for an error of SQLAlchemy.
 
     Args:
         error: as SQLAlchemy raised it.
-        doing: what was being done, such as `write the record of local`.
+        doing: what failed, as it follows "cannot", such as `write the record of local`.
         place: of the store: a path, or a URL without its credentials.
     """
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
@@ -35,7 +35,7 @@ def store_error(error: SQLAlchemyError, doing: str, place: str) -> StoreError:
     said = shorten(redact(str(cause)).strip().partition("\n")[0], _LONGEST)
     if primary in _CORRUPT:
         return RecordCorruptError(
-            f"cannot {doing}: the database is damaged or is none ({said})",
+            f"cannot {doing}: the database is damaged, or is not a database ({said})",
             where=place,
             hint=f"restore it from its backup, or start a new history: mv {place} {place}.broken",
         )
@@ -43,23 +43,23 @@ def store_error(error: SQLAlchemyError, doing: str, place: str) -> StoreError:
 
 
 def another_opens(error: BaseException) -> bool:
-    """Whether opening failed only because another process was making the same database just then."""
+    """Whether opening failed because another process was creating the same database."""
     if isinstance(error, IntegrityError):
         return True
     return isinstance(error, DBAPIError) and _primary(error.orig) in _BUSY
 
 
 def file_error(error: OSError, doing: str, place: str) -> StoreError:
-    """The same for what the operating system refuses before a database is asked."""
+    """Our error for a file that the operating system refuses, before the database is opened."""
     said = error.strerror or str(error)
     return StoreError(f"cannot {doing}: {said.lower()}", where=place, hint=_ALLOW.format(place=place))
 
 
-_ALLOW = "let the user of this process write there: ls -ld {place}"
+_ALLOW = "allow this user to write there: ls -ld {place}"
 
 
 def _primary(error: BaseException | None) -> int | None:
-    """SQLite's primary result code; None where another database speaks."""
+    """SQLite's primary result code; None for another database."""
     code = getattr(error, "sqlite_errorcode", None)
     return code & 0xFF if isinstance(code, int) else None
 
@@ -70,9 +70,9 @@ def _remedy(primary: int | None, place: str) -> str:
     if primary in _NOT_ALLOWED:
         return _ALLOW.format(place=place)
     if primary in _BUSY:
-        return f"end the process that keeps it locked, then try again: fuser -v {place}"
+        return f"end the process that has it locked, then try again: fuser -v {place}"
     if primary == sqlite3.SQLITE_IOERR:
-        return f"see that its disk is healthy and has room: df -h {place} && dmesg | tail"
+        return f"check that its disk is healthy and has room: df -h {place} && dmesg | tail"
     if primary is None:
-        return "see that it answers, and that user and password in its URL are right: ronron doctor"
-    return "try again; if it stays, run the command with --debug and report what it shows"
+        return "check that the server is reachable and its URL has the right user and password: ronron doctor"
+    return "try again; if it persists, run the command with --debug and report its output"

@@ -1,7 +1,7 @@
-"""The tables of the store, and the way forward from older ones.
+"""The tables of the store, and their migrations.
 
-Whatever the core may change is kept as one JSON document a row, with the few columns that rows are
-found by. A record is therefore moved on by its own version, the tables by the one kept here.
+What the core may change is stored as one JSON document a row, with a few columns for queries. So a record has
+a version of its own, and the tables have another one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _Number = BigInteger().with_variant(Integer(), "sqlite")
 SCHEMA = Table(
     "ronron_schema",
     METADATA,
-    # Always 1: of two processes that make the tables at once, the second is stopped by this key.
+    # Always 1: where two processes create the tables at once, this key stops the second.
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("version", Integer, nullable=False),
 )
@@ -51,7 +51,7 @@ PASSES = Table(
     Column("id", _Number, primary_key=True),
     Column("environment", Text, nullable=False),
     Column("document", Text, nullable=False),
-    # Numbers are also names of directories, so the number of a removed row is never given again.
+    # Numbers are also names of directories, so the number of a removed row is never used again.
     sqlite_autoincrement=True,
 )
 Index("ronron_passes_of", PASSES.c.environment, PASSES.c.id)
@@ -84,27 +84,27 @@ def _first_tables(connection: Connection) -> None:
 
 Step = Callable[[Connection], None]
 MIGRATIONS: tuple[Step, ...] = (_first_tables,)
-"""Each brings the tables from the version that is its index to the next one; added to, never edited.
+"""Each migrates the tables from the version that is its index to the next one. Add to it, never edit it.
 
-Whoever adds the second one copies the definitions above into the first, as they are now.
+Before adding the second one, copy the definitions above into the first one as they are now.
 """
 
 
 def migrate(connection: Connection, place: str, steps: Sequence[Step] = MIGRATIONS) -> None:
-    """Bring the tables to the newest version, within the caller's transaction.
+    """Migrate the tables to the newest version, within the caller's transaction.
 
     Args:
         connection: in a transaction that writes.
         place: of the store, for messages.
-        steps: all there are, the first one first.
+        steps: all migrations, in order.
 
     Raises:
-        RecordCorruptError: a newer release made them, or they are not ours.
+        RecordCorruptError: a newer release created the tables, or they are not ours.
     """
     found, newest = _version(connection, place), len(steps)
     if found > newest:
         raise RecordCorruptError(
-            f"cannot read the store: its tables are of version {found}, this release knows {newest}",
+            f"cannot read the store: its tables have version {found}, this release knows {newest}",
             where=place,
             hint="use the release of Ronron that wrote it, or a newer one: ronron --version",
         )
@@ -115,7 +115,7 @@ def migrate(connection: Connection, place: str, steps: Sequence[Step] = MIGRATIO
 
 
 def _version(connection: Connection, place: str) -> int:
-    """The version of the tables that are there; 0 where there are none."""
+    """The version of the existing tables; 0 where there are none."""
     tables = set(inspect(connection).get_table_names())
     if SCHEMA.name not in tables:
         strange = sorted(tables & set(METADATA.tables))
@@ -124,7 +124,7 @@ def _version(connection: Connection, place: str) -> int:
         return 0
     rows = connection.execute(select(SCHEMA.c.version)).scalars().all()
     if len(rows) != 1 or not isinstance(rows[0], int) or rows[0] < 1:
-        raise _not_ours(place, f"{SCHEMA.name} holds {list(rows)!r} where one version is expected")
+        raise _not_ours(place, f"{SCHEMA.name} contains {list(rows)!r} instead of one version")
     return rows[0]
 
 

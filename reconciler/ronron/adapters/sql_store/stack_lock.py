@@ -1,4 +1,4 @@
-"""One stack, one owner on this machine: a lock that the kernel gives back however its owner ends."""
+"""The lock of a stack on this machine; the kernel releases it however its owner ends."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ from ronron.core.errors import StackLockedError
 from ronron.core.redact import redact, shorten
 
 _LONGEST_NAME = 200
-"""File names end at 255 bytes; this leaves room for the ending and a hash."""
+"""File names have at most 255 bytes; this leaves room for the ending and a hash."""
 
 _LONGEST_NOTE = 4096
 
 
 @contextmanager
 def stack_lock(directory: Path, stack: str, what: str) -> Iterator[None]:
-    """Keep a stack for the block, against other threads and processes of this machine.
+    """Lock a stack for the block, against other threads and processes of this machine.
 
-    The lock belongs to the open file, so it also keeps out the same process, and it ends with the
-    process. Children do not inherit it. The note in the file says who has it; it is believed only
-    while the lock is held, since a killed owner leaves its note behind. The file is never removed: a
-    process that waits on a removed file and one that makes a new one would both believe to have it.
+    The lock belongs to the open file, so it also excludes other threads of the same process, and it ends
+    with the process. Children do not inherit it. The note in the file names the owner; it counts only while
+    the file is locked, since a killed owner leaves its note. The file is never removed: a process that waits
+    on a removed file and one that creates a new file would both have a lock.
 
     Args:
-        directory: of the locks; made where it is not there.
+        directory: of the locks; created when needed.
         stack: any name.
-        what: what the owner is, for the note, such as `ronron watch`.
+        what: the owner's command, for the note, such as `ronron watch`.
 
     Raises:
-        StackLockedError: somebody has it; the message says who and since when.
+        StackLockedError: another owner has it; the message names it and since when.
         StoreError: the lock file cannot be written.
     """
     path = directory / f"{_file_name(stack)}.lock"
-    with _held(path, stack, what):
+    with _locked_file(path, stack, what):
         yield
 
 
 @contextmanager
-def _held(path: Path, stack: str, what: str) -> Iterator[None]:
+def _locked_file(path: Path, stack: str, what: str) -> Iterator[None]:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -85,7 +85,7 @@ def _write_note(file: int, path: Path, stack: str, what: str) -> None:
 
 
 def _locked(stack: str, written: bytes) -> StackLockedError:
-    """Who has it, as far as the note says; an owner that has just come may not have written it yet."""
+    """The error that names the owner, by its note; an owner that has just started may have none yet."""
     try:
         note = json.loads(written)
         what, pid, host = str(note["what"]), int(note["pid"]), str(note["host"])

@@ -1,7 +1,7 @@
-"""The store on SQL: SQLite in one file by default, PostgreSQL by its URL.
+"""The store in SQL: one SQLite file.
 
-Only it and its neighbours `sql_*` import SQLAlchemy. Everything that is kept goes through `core.kept`
-here. Locks of stacks are files: they hold on one machine.
+Only this package imports SQLAlchemy. Everything that is stored goes through `core.storable`. Locks of stacks
+are files, so they work on one machine.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ from ronron.core.redact import redact
 from ronron.core.storable import as_kept
 
 FILE = "store.db"
-"""The database's name below the state directory; SQLite puts `-wal` and `-shm` beside it."""
+"""The database's file in the state directory; SQLite creates `-wal` and `-shm` beside it."""
 
 KEPT = 1000
-"""How many passes and requests of one environment are kept: weeks of a busy one, a few megabytes."""
+"""How many passes and requests of one environment are stored: weeks of a busy one, a few megabytes."""
 
 V = TypeVar("V", bound=Value)
 
@@ -52,15 +52,16 @@ class SqlStore:
     """See ports.Store. Close it, or use it as a context.
 
     Args:
-        state: the reconciler's state directory; it and its files are for its own user only.
-        url: of another database than the file there, as SQLAlchemy writes it.
-        what: what this process is, for those who find a stack held, such as `ronron watch`.
-        kept: how many passes and requests of one environment are kept.
-        secrets: values that never may be kept.
+        state: the reconciler's state directory; only its user can read it.
+        url: of a database server instead of the file, as SQLAlchemy writes it. No setting leads here yet: see
+            decision 13.
+        what: our command, for a process that finds a stack locked, such as `ronron watch`.
+        kept: how many passes and requests of one environment are stored.
+        secrets: values that must never be stored.
 
     Raises:
         StoreError: it cannot be opened.
-        RecordCorruptError: what is there is damaged, of a newer release, or not ours.
+        RecordCorruptError: the database is damaged, of a newer release, or not ours.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class SqlStore:
             raise
 
     def close(self) -> None:
-        """Give back every connection."""
+        """Close every connection."""
         self._reading.dispose()
 
     def __enter__(self) -> Self:
@@ -134,15 +135,15 @@ class SqlStore:
             self._write(connection, before.with_(backups=dict(backups), kept=kept))
 
     def copy(self, place: Path) -> None:
-        """See ports.Store; by SQLite's backup API, which leaves nothing of a write under way behind."""
+        """See ports.Store; by SQLite's backup API, so that no half-finished write is copied."""
         if self._reading.dialect.name != "sqlite":
             raise StoreError(
                 "cannot copy the store: it is in a database server",
                 where=self._place,
-                hint="back that server up by its own means, such as pg_dump",
+                hint="back up that server with its own tools, such as pg_dump",
             )
         try:
-            # Made here, so that it never is readable by others.
+            # Created first, so that others can never read it.
             place.touch(mode=0o600, exist_ok=False)
             with (
                 closing(sqlite3.connect(self._place, timeout=BUSY_SECONDS)) as source,
@@ -153,7 +154,7 @@ class SqlStore:
             raise StoreError(
                 f"cannot copy the store: {getattr(error, 'strerror', None) or error}",
                 where=str(place),
-                hint="see that there is room on the disk, and no such file yet",
+                hint="check that there is room on the disk, and that the file does not exist yet",
             ) from error
 
     # -- history ---------------------------------------------------------------------------------------
@@ -229,7 +230,7 @@ class SqlStore:
             APPROVALS.c.environment == environment, APPROVALS.c.identity == identity
         )
         with self._transaction(self._writing, f"write an approval for {environment}") as connection:
-            # Whoever said yes first is remembered; saying it again changes nothing.
+            # The first approval is stored; a second one changes nothing.
             if connection.scalar(said) is None:
                 connection.execute(row)
 
@@ -240,14 +241,14 @@ class SqlStore:
             return frozenset(connection.scalars(rows))
 
     def lock(self, stack: str) -> AbstractContextManager[None]:
-        """See ports.Store; between machines it keeps nobody out."""
+        """See ports.Store; it does not exclude other machines."""
         return stack_lock(self._locks, stack, self._what)
 
     # -- inside ----------------------------------------------------------------------------------------
 
     def _open(self) -> None:
-        # Two processes that make the same database meet at its very first bytes, where SQLite does not
-        # wait, and PostgreSQL lets one of them fail.
+        # Where two processes create the same database, SQLite does not wait at the first bytes, and
+        # PostgreSQL lets one of them fail.
         attempts = Retrying(
             retry=retry_if_exception(another_opens),
             stop=stop_after_delay(BUSY_SECONDS),
@@ -265,7 +266,7 @@ class SqlStore:
 
     @contextmanager
     def _transaction(self, engine: Engine, doing: str) -> Iterator[Connection]:
-        """A connection of its own from the pool; all of the block or nothing of it."""
+        """A connection from the pool, in one transaction for the block."""
         try:
             with engine.begin() as connection:
                 yield connection
@@ -273,7 +274,7 @@ class SqlStore:
             raise store_error(error, doing, self._place) from error
 
     def _there(self, connection: Connection, environment: str) -> Record | None:
-        """The record as it is now, kept from others until the transaction ends."""
+        """The record as it is now, locked until the transaction ends."""
         document = connection.scalar(
             select(RECORDS.c.document).where(RECORDS.c.environment == environment).with_for_update()
         )

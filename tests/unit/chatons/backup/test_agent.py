@@ -1,4 +1,4 @@
-"""The agent of each service, as the engine is asked to make it."""
+"""The resources and the configuration of each service's agent."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def uploads(container: Registered) -> dict[str, dict[str, Any]]:
     return {upload["file"]: upload for upload in container.inputs["uploads"]}
 
 
-def told(program: Program, service: str) -> dict[str, Any]:
-    """The document of an agent."""
+def document_of(program: Program, service: str) -> dict[str, Any]:
+    """The configuration of an agent."""
     document: dict[str, Any] = json.loads(
         uploads(program.one(CONTAINER, f"{service}-backup"))["/etc/ronron-agent.json"]["content"]
     )
@@ -54,7 +54,7 @@ def changed(edits: Edits) -> Program:
 # -- which agents there are ----------------------------------------------------------------------------
 
 
-def test_every_service_with_something_to_keep_has_an_agent(program: Program) -> None:
+def test_every_service_with_data_has_an_agent(program: Program) -> None:
     agents = {each.name for each in program.containers if each.name.endswith("-backup")}
     assert agents == {f"{name}-backup" for name in (*SERVICES, "files")}
 
@@ -66,7 +66,7 @@ def test_without_a_repository_there_is_no_agent_and_no_snapshot_before_a_change(
         assert not container.request.hooks.before_delete
 
 
-def test_a_service_that_is_taken_out_has_neither() -> None:
+def test_a_service_that_is_excluded_from_backups_has_neither() -> None:
     program = changed({("services", "pad", "backup"): False})
     assert "pad-backup" not in {each.name for each in program.containers}
     for name in ("pad", "pad-database"):
@@ -77,14 +77,14 @@ def test_a_service_that_is_taken_out_has_neither() -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_the_agent_stands_between_the_database_and_the_service(program: Program, name: str) -> None:
+def test_the_agent_starts_after_the_database_and_before_the_service(program: Program, name: str) -> None:
     agent = program.one(CONTAINER, f"{name}-backup")
     assert program.one(CONTAINER, f"{name}-database").urn in agent.request.dependencies
     assert agent.urn in program.one(CONTAINER, name).request.dependencies
     assert program.one(CONTAINER, name).urn not in agent.request.dependencies
 
 
-def test_a_snapshot_comes_before_every_change_of_a_container_with_data(program: Program) -> None:
+def test_every_container_with_data_has_the_hook(program: Program) -> None:
     hooked = set()
     for container in program.containers:
         hooks = container.request.hooks
@@ -95,11 +95,11 @@ def test_a_snapshot_comes_before_every_change_of_a_container_with_data(program: 
     assert hooked == {"files", *SERVICES, *(f"{name}-database" for name in SERVICES)}
 
 
-def test_the_name_of_the_hook_is_kept_in_states_and_never_changes() -> None:
+def test_the_name_of_the_hook_is_in_states_and_never_changes() -> None:
     assert hook.NAME == "ronron-snapshot-before-change"
 
 
-def test_labels_tell_the_hook_what_it_needs(program: Program) -> None:
+def test_labels_have_what_the_hook_needs(program: Program) -> None:
     def labels(name: str) -> dict[str, str]:
         return {each["label"]: each["value"] for each in program.one(CONTAINER, name).inputs["labels"]}
 
@@ -112,7 +112,7 @@ def test_labels_tell_the_hook_what_it_needs(program: Program) -> None:
     assert set(labels("pad-database")) == set(labels("pad")) - {"ronron.version", "ronron.image"}
 
 
-def test_to_add_or_remove_backups_changes_nothing_of_a_service(program: Program) -> None:
+def test_adding_or_removing_backups_changes_no_service(program: Program) -> None:
     without = run()
     for name in (*SERVICES, *(f"{name}-database" for name in SERVICES)):
         assert program.one(CONTAINER, name).inputs == without.one(CONTAINER, name).inputs
@@ -146,13 +146,13 @@ def test_a_service_without_a_database_has_an_agent_from_the_common_image(program
     assert other.one(IMAGE, "pad-backup").inputs["build"]["buildArgs"] == {"BASE": "postgres:15.14"}
 
 
-def test_what_is_the_same_is_built_one_after_the_other(program: Program) -> None:
+def test_images_with_the_same_base_are_built_one_after_the_other(program: Program) -> None:
     images = [program.one(IMAGE, f"{name}-backup") for name in ("board", "files", "pad", "team", "wiki")]
     for before, after in itertools.pairwise(images):
         assert before.urn in after.request.dependencies
 
 
-def test_an_image_is_called_after_what_is_in_it(tmp_path: Path) -> None:
+def test_the_name_of_an_image_depends_on_its_content(tmp_path: Path) -> None:
     base = ImageReference.parse("postgres:15.14")
     (tmp_path / "Dockerfile").write_text("ARG BASE\nFROM ${BASE}\n")
     first = agent_files.image_name(base, tmp_path)
@@ -170,7 +170,7 @@ def test_an_image_is_called_after_what_is_in_it(tmp_path: Path) -> None:
 # -- what an agent may ---------------------------------------------------------------------------------
 
 
-def test_an_agent_reads_everything_of_its_service_and_changes_nothing(program: Program) -> None:
+def test_an_agent_can_read_all_files_of_its_service_and_change_none(program: Program) -> None:
     for name in SERVICES:
         inputs = program.one(CONTAINER, f"{name}-backup").inputs
         assert inputs["capabilities"] == {"drops": ["ALL"], "adds": ["CAP_DAC_READ_SEARCH"]}
@@ -183,7 +183,7 @@ def test_an_agent_reads_everything_of_its_service_and_changes_nothing(program: P
         assert "ports" not in inputs
 
 
-def test_an_agent_has_its_own_part_of_a_local_repository_and_no_other(program: Program) -> None:
+def test_an_agent_mounts_only_its_own_part_of_a_local_repository(program: Program) -> None:
     for name in SERVICES:
         mounts = program.one(CONTAINER, f"{name}-backup").inputs["volumes"]
         assert {each["containerPath"]: each["hostPath"] for each in mounts if "hostPath" in each} == {
@@ -192,14 +192,14 @@ def test_an_agent_has_its_own_part_of_a_local_repository_and_no_other(program: P
         }
 
 
-def test_an_agent_of_a_repository_elsewhere_has_no_part_in_the_machine() -> None:
+def test_an_agent_of_a_remote_repository_mounts_no_host_directory() -> None:
     program = changed({("backup",): OFF_SITE})
     for name in SERVICES:
         mounts = program.one(CONTAINER, f"{name}-backup").inputs["volumes"]
         assert not [each for each in mounts if "hostPath" in each]
 
 
-def test_what_an_agent_must_remember_outlives_it(program: Program) -> None:
+def test_the_state_of_an_agent_is_on_a_protected_volume(program: Program) -> None:
     volume = program.one(VOLUME, "pad-backup")
     assert volume.inputs == {"name": "ronron-local-pad-backup"}
     assert volume.request.protect
@@ -208,8 +208,8 @@ def test_what_an_agent_must_remember_outlives_it(program: Program) -> None:
     assert {"volumeName": "ronron-local-pad-backup", "containerPath": "/var/lib/ronron-agent"} in mounts
 
 
-def test_files_that_are_made_anew_are_in_no_snapshot(program: Program) -> None:
-    roles = {name: set(told(program, name)["volumes"]) for name in (*SERVICES, "files")}
+def test_volumes_that_can_be_recreated_are_not_mounted(program: Program) -> None:
+    roles = {name: set(document_of(program, name)["volumes"]) for name in (*SERVICES, "files")}
     assert roles == {
         "pad": {"var", "plugins"}, "team": {"config", "data", "plugins", "client-plugins"},
         "board": {"data", "plugins"}, "wiki": {"pages"}, "files": {"kept"},
@@ -220,23 +220,23 @@ def test_files_that_are_made_anew_are_in_no_snapshot(program: Program) -> None:
         assert seen == {f"/data/{role}" for role in kept}
 
 
-# -- what an agent is told -----------------------------------------------------------------------------
+# -- the configuration of an agent ---------------------------------------------------------------------
 
 
-def test_the_document_is_that_of_the_contract(program: Program) -> None:
+def test_the_configuration_has_the_documented_keys(program: Program) -> None:
     page = (Path(__file__).parents[4] / "docs" / "backup-agent.md").read_text()
     example = json.loads(page.split("```json\n", 1)[1].split("```", 1)[0])
     for name in (*SERVICES, "files"):
-        document = told(program, name)
+        document = document_of(program, name)
         assert set(document) == set(example)
         assert set(document["running"]) == set(example["running"])
         assert document["database"] is None or set(document["database"]) == set(example["database"])
-    elsewhere = told(changed({("backup",): OFF_SITE}), "pad")
+    elsewhere = document_of(changed({("backup",): OFF_SITE}), "pad")
     assert set(elsewhere["ssh"]) == set(example["ssh"])
 
 
-def test_an_agent_is_told_all_about_its_service(program: Program) -> None:
-    document = told(program, "pad")
+def test_the_configuration_describes_the_service(program: Program) -> None:
+    document = document_of(program, "pad")
     assert document["repository"] == "/repository"
     assert document["ssh"] is None
     assert document["host"] == "ronron-local-pad"
@@ -249,14 +249,14 @@ def test_an_agent_is_told_all_about_its_service(program: Program) -> None:
     assert set(document["counts"]) == {"pads", "authors"}
     assert document["max_age_hours"] is None
     assert document["forget"] is True
-    files = told(program, "files")
+    files = document_of(program, "files")
     assert files["database"] is None
     assert files["counts"] == {}
     assert files["sqlite"] == ["/data/kept/app.sqlite", "/data/kept/db/more.sqlite"]
 
 
-def test_an_agent_is_told_where_a_repository_elsewhere_is() -> None:
-    document = told(changed({("backup",): OFF_SITE}), "pad")
+def test_the_configuration_has_the_address_of_a_remote_repository() -> None:
+    document = document_of(changed({("backup",): OFF_SITE}), "pad")
     assert document["repository"] == "sftp://backup@vault.test.example:2222//srv/backups/ronron-local/pad"
     assert (document["ssh"]["user"], document["ssh"]["host"], document["ssh"]["port"]) == (
         "backup", "vault.test.example", 2222,
@@ -266,7 +266,9 @@ def test_an_agent_is_told_where_a_repository_elsewhere_is() -> None:
 
 
 @pytest.mark.parametrize(("backup", "roles"), [(BACKUP, ()), (OFF_SITE, ("ssh_key",))])
-def test_secrets_are_sealed_files_for_root_alone(backup: dict[str, Any], roles: tuple[str, ...]) -> None:
+def test_secrets_are_files_for_root_only_and_encrypted_in_the_state(
+    backup: dict[str, Any], roles: tuple[str, ...]
+) -> None:
     agent = changed({("backup",): backup}).one(CONTAINER, "pad-backup")
     files = {path: each for path, each in uploads(agent).items() if path.startswith("/run/ronron-agent/")}
     expected = {
@@ -283,7 +285,7 @@ def test_secrets_are_sealed_files_for_root_alone(backup: dict[str, Any], roles: 
     assert "open-sesame" not in uploads(agent)["/etc/ronron-agent.json"]["content"]
 
 
-def test_every_count_is_one_question_that_only_reads(declared: Declaration) -> None:
+def test_every_count_is_one_read_only_query(declared: Declaration) -> None:
     for service in resolve(declared):
         for question in service.description.counts.values():
             assert question.startswith("select count(*) from ")

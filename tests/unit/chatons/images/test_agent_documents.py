@@ -1,4 +1,4 @@
-"""The agent's configuration, manifests, answers and measures."""
+"""The agent's configuration, manifests, journal, probes and file counts."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def configuration() -> Configuration:
     return parsed(DOCUMENT)
 
 
-def test_the_document_of_the_contract_is_read() -> None:
+def test_the_documented_configuration_is_read() -> None:
     found = configuration()
     assert found.keep == Retention(7, 4, 6)
     assert found.database is not None
@@ -116,7 +116,7 @@ def test_the_maximum_age_is_read_from_a_configuration_of_either_interface(
         ({"host": "a\nb"}, "'host'"),
     ],
 )
-def test_a_document_that_cannot_be_used_is_told(change: dict[str, Any], why: str) -> None:
+def test_a_wrong_configuration_is_an_error_with_a_hint(change: dict[str, Any], why: str) -> None:
     with pytest.raises(AgentError, match=why) as caught:
         parsed({**DOCUMENT, **change})
     assert caught.value.code == "failed"
@@ -135,7 +135,7 @@ def test_secrets_are_read_from_their_files(tmp_path: Path) -> None:
     assert (found.database_password, found.ssh_key) == (None, None)
 
 
-def test_a_manifest_reads_back_as_the_snapshot_of_the_contract() -> None:
+def test_a_manifest_reads_back_as_the_documented_snapshot() -> None:
     document = manifests.read(manifests.written(MANIFEST))
     assert manifests.snapshot("f" * 64, document) == {
         "id": "f" * 64,
@@ -157,7 +157,7 @@ def test_a_manifest_reads_back_as_the_snapshot_of_the_contract() -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"{}", b'{"format": 9}', b'{"format": 1}'])
-def test_what_is_no_manifest_is_told(text: bytes) -> None:
+def test_a_document_that_is_not_a_manifest_is_corrupt(text: bytes) -> None:
     with pytest.raises(AgentError) as caught:
         manifests.read(text)
     assert caught.value.code == "corrupt"
@@ -172,7 +172,7 @@ def test_a_snapshot_of_another_service_is_refused(change: dict[str, str]) -> Non
 
 
 @pytest.mark.parametrize("major", [14, 15])
-def test_a_dump_of_an_older_server_is_taken(major: int) -> None:
+def test_a_dump_of_an_older_server_is_accepted(major: int) -> None:
     dumped = replace(MANIFEST, database=Dumped(major, "x", "pad", 1))
     manifests.refuse_foreign(manifests.read(manifests.written(dumped)), configuration())
 
@@ -184,7 +184,7 @@ def test_a_dump_of_a_newer_server_is_refused() -> None:
     assert caught.value.code == "newer-database"
 
 
-def test_live_sqlite_files_and_what_a_restore_has_begun_are_not_read() -> None:
+def test_live_sqlite_files_and_folders_of_unfinished_restores_are_excluded() -> None:
     found = exclusions(configuration())
     app = "/data/files/app.sqlite"
     assert found == [
@@ -198,7 +198,7 @@ def test_live_sqlite_files_and_what_a_restore_has_begun_are_not_read() -> None:
     assert literal("/a[1]*?\\b") == "/a\\[1]\\*\\?\\\\b"
 
 
-def test_files_are_measured_without_what_is_excluded(tmp_path: Path) -> None:
+def test_excluded_files_are_not_counted(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     (tmp_path / "logs").mkdir()
     for name, size in (("one", 1), ("deep/two", 20), ("logs/three", 300), ("four.tmp", 4000)):
@@ -214,7 +214,7 @@ def test_an_answer_is_judged_by_status_and_text() -> None:
     assert judged(200, "hello", 1, status=[200], contains="bye")["detail"] == "200 without the text 'bye'"
 
 
-def test_a_sqlite_file_is_copied_with_what_is_only_in_its_log(tmp_path: Path) -> None:
+def test_a_copy_of_a_sqlite_file_includes_its_write_ahead_log(tmp_path: Path) -> None:
     original = tmp_path / "app.sqlite"
     with closing(sqlite3.connect(original)) as writer:
         writer.execute("pragma journal_mode = wal")
@@ -229,7 +229,7 @@ def test_a_sqlite_file_is_copied_with_what_is_only_in_its_log(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("content", [None, b"no database at all, but long enough to be looked at" * 50])
-def test_what_is_no_sqlite_file_is_told(tmp_path: Path, content: bytes | None) -> None:
+def test_a_file_that_is_not_a_database_is_unreadable(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "app.sqlite").write_bytes(content)
     with pytest.raises(AgentError) as caught:
@@ -237,7 +237,7 @@ def test_what_is_no_sqlite_file_is_told(tmp_path: Path, content: bytes | None) -
     assert caught.value.code == "source-unreadable"
 
 
-def test_the_journal_remembers_runs_facts_and_the_ten_newest_snapshots(tmp_path: Path) -> None:
+def test_the_journal_stores_runs_facts_and_the_ten_newest_snapshots(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     since, first = journal.since()
     assert first is True
@@ -256,7 +256,7 @@ def test_the_journal_remembers_runs_facts_and_the_ten_newest_snapshots(tmp_path:
     assert journal.runs()["prune"] is None
 
 
-def test_a_command_without_a_configuration_answers_with_a_document() -> None:
+def test_a_command_without_a_configuration_prints_an_error_document() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "chatons.images.backup_agent", "list"],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""A child of the agent that neither works nor ends is ended; one that works in any way is left alone."""
+"""The agent ends an idle child process, and waits for a busy one."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ DOCUMENT = {
         ([(LEAST_BYTES, 0.0, 50.0), (LEAST_BYTES, 0.0, 150.0)], [False, True]),
     ],
 )  # fmt: skip
-def test_it_stands_still_who_does_nothing_for_so_long(
+def test_a_process_without_work_for_too_long_is_idle(
     looks: list[tuple[int, float, float]], said: list[bool]
 ) -> None:
     watch = Watch(Work(0, 0.0), 0.0, longest=100.0)
     assert [watch.is_idle(Work(moved, cpu), at) for moved, cpu, at in looks] == said
 
 
-def test_nobody_stands_still_of_whom_the_kernel_tells_nothing() -> None:
+def test_a_process_that_the_kernel_does_not_show_is_not_idle() -> None:
     watch = Watch(Work(0, 0.0), 0.0, longest=100.0)
     assert not watch.is_idle(None, 1000.0)
     assert not watch.is_idle(Work(0, 0.0), 1000.0)
@@ -62,7 +62,7 @@ def test_nobody_stands_still_of_whom_the_kernel_tells_nothing() -> None:
     assert work_of(2**22 + 1) is None
 
 
-def test_the_work_of_a_process_is_what_it_has_moved_and_computed() -> None:
+def test_the_work_of_a_process_is_its_bytes_and_its_cpu_time() -> None:
     before = work_of(os.getpid())
     with Path("/dev/zero").open("rb") as zeros:
         zeros.read(LEAST_BYTES)
@@ -90,9 +90,7 @@ with open("/dev/zero", "rb", buffering=0) as zeros:
         pytest.param(READS, lambda work: work.bytes / 9000 * 0.05, id="reads"),
     ],
 )
-def test_a_child_that_works_is_waited_for(
-    tmp_path: Path, does: str, clock_of: Callable[[Work], float]
-) -> None:
+def test_a_busy_process_is_not_ended(tmp_path: Path, does: str, clock_of: Callable[[Work], float]) -> None:
     """Its own work is the clock, so that a busy machine on which it gets no CPU changes nothing."""
     times = [0.0]
 
@@ -106,7 +104,7 @@ def test_a_child_that_works_is_waited_for(
     assert times[-1] > 0.8
 
 
-def test_a_child_that_stands_still_is_ended(tmp_path: Path) -> None:
+def test_an_idle_process_is_ended(tmp_path: Path) -> None:
     with (
         Process(["sleep", "600"], dict(os.environ), tmp_path) as child,
         pytest.raises(IdleError, match="sleep was idle"),
@@ -120,7 +118,7 @@ def test_a_child_that_stands_still_is_ended(tmp_path: Path) -> None:
     # Of the kernel's own places all have no room at all.
     [("/proc", "full"), ("/", "unreachable"), ("rest:http://backup.example/", "unreachable")],
 )
-def test_what_restic_stands_still_over_is_told_where_it_can_be_seen(
+def test_an_idle_restic_is_full_where_a_local_repository_has_no_space(
     tmp_path: Path, repository: str, code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in = tmp_path / "restic"

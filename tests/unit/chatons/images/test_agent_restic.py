@@ -1,4 +1,4 @@
-"""What restic's ends and words mean, and what it is given."""
+"""Error codes of restic's failures, and its environment and options."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ OPEN = (
         (2, "panic: something", "failed"),
     ],
 )  # fmt: skip
-def test_every_end_has_a_meaning(code: int, said: str, found: str | None) -> None:
+def test_every_failure_of_restic_has_an_error_code(code: int, said: str, found: str | None) -> None:
     assert meaning(code, said) == found
 
 
-def test_an_error_says_what_why_and_what_to_do_without_secrets() -> None:
+def test_an_error_has_cause_and_hint_and_no_secret() -> None:
     error = failure("store the files", 1, "Fatal: wrong password or no key found for hun/ter2", ["hun/ter2"])
     assert error.code == "wrong-password"
     assert error.message.startswith("cannot store the files: wrong repository password")
@@ -64,7 +64,7 @@ def test_an_error_says_what_why_and_what_to_do_without_secrets() -> None:
     assert "pulumi config set --secret" in error.hint
 
 
-def test_no_repository_is_told_as_one_that_is_gone() -> None:
+def test_a_repository_that_does_not_exist_is_unreachable() -> None:
     error = failure(
         "read the snapshots", 1, OPEN.format("stat /repository/config: no such file or directory"), []
     )
@@ -72,25 +72,25 @@ def test_no_repository_is_told_as_one_that_is_gone() -> None:
     assert "the repository does not exist" in error.message
 
 
-def test_a_code_that_nobody_knows_is_a_mistake_of_ours() -> None:
+def test_an_undocumented_error_code_is_refused() -> None:
     with pytest.raises(AssertionError):
         AgentError("odd", "cannot", "do")
 
 
-def test_secrets_are_redacted_also_as_a_url_has_them() -> None:
+def test_secrets_are_redacted_plain_and_percent_encoded() -> None:
     assert redacted("rest:https://u:a%2Fb%40c@host a/b@c", ["a/b@c"]) == "rest:https://u:***@host ***"
     assert redacted("of a cat", ["a"]) == "of a cat"
     assert redacted("pass password", ["pass", "password"]) == "*** ***"
 
 
-def test_long_texts_keep_both_ends() -> None:
+def test_long_texts_are_shortened_in_the_middle() -> None:
     text = shortened("begin " + "x" * 1000 + " end", 50)
     assert len(text) <= 50
     assert text.startswith("begin ")
     assert text.endswith(" end")
 
 
-def test_the_login_of_a_rest_server_goes_into_the_address_and_of_s3_into_the_environment() -> None:
+def test_a_rest_login_is_in_the_address_and_an_s3_login_in_the_environment() -> None:
     secrets = Secrets(Path("/run/p"), repository_login=("u@x", "p/w:d"))
     rest = environment(secrets, repository="rest:https://host/a/pad/", temporary=Path("/t"))
     assert rest["RESTIC_REPOSITORY"] == "rest:https://u%40x:p%2Fw%3Ad@host/a/pad/"
@@ -102,7 +102,7 @@ def test_the_login_of_a_rest_server_goes_into_the_address_and_of_s3_into_the_env
     assert with_login("rest:https://host/", None) == "rest:https://host/"
 
 
-def test_ssh_takes_one_host_key_and_asks_nobody() -> None:
+def test_ssh_accepts_one_host_key_and_never_prompts() -> None:
     (flag, option) = options(
         "sftp:backup@backup.example:/x", SSH, Path("/run/ssh-key"), Path("/t/known_hosts")
     )
@@ -118,14 +118,14 @@ def test_ssh_takes_one_host_key_and_asks_nobody() -> None:
     assert "-i" not in shlex.split(options("sftp:a@b:/c", SSH, None, Path("/t"))[1])
 
 
-def test_the_neighbour_takes_the_place_of_the_last_part() -> None:
+def test_the_neighbour_replaces_the_last_part_of_the_path() -> None:
     assert neighbour("/repository") == "/reconciler"
     assert neighbour("sftp:u@h:/backups/ronron-local/pad") == "sftp:u@h:/backups/ronron-local/reconciler"
     assert neighbour("rest:https://h/ronron-local/pad/") == "rest:https://h/ronron-local/reconciler/"
     assert neighbour("s3:https://h/bucket/ronron-local/pad") == "s3:https://h/bucket/ronron-local/reconciler"
 
 
-def test_the_summary_is_the_last_of_its_sort() -> None:
+def test_the_summary_is_the_last_one() -> None:
     assert summary(b'{"message_type":"status"}\n{"message_type":"summary","snapshot_id":"1"}\nnoise\n') == {
         "message_type": "summary",
         "snapshot_id": "1",
@@ -141,10 +141,10 @@ def test_the_summary_is_the_last_of_its_sort() -> None:
         ("2026-11-25T13:32:43.5+01:00", "2026-11-25T12:32:43.500000+00:00"),
     ],
 )
-def test_moments_are_read_as_go_writes_them(text: str, found: str) -> None:
+def test_times_are_read_as_go_writes_them(text: str, found: str) -> None:
     assert instant(text).isoformat() == found
 
 
-def test_what_is_no_moment_is_refused() -> None:
-    with pytest.raises(ValueError, match="no moment"):
+def test_a_text_that_is_not_a_time_is_refused() -> None:
+    with pytest.raises(ValueError, match="not a time"):
         instant("yesterday")

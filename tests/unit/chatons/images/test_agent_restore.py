@@ -1,4 +1,4 @@
-"""Files take the place of others, from whichever phase a killed run had reached."""
+"""Restored files replace the old ones, from any phase that a killed run had reached."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def at(root: Path, reached: str, moved: int) -> Path:
-    """A volume as a run leaves it that is killed in a phase, when so many entries were moved in it."""
+    """A volume after a run that was killed in a phase, when it had moved `moved` entries."""
     root.mkdir()
     fresh = root / RESTORED / str(root).lstrip("/")
     write(fresh, NEW)
@@ -44,7 +44,7 @@ def at(root: Path, reached: str, moved: int) -> Path:
 
 @pytest.mark.parametrize("reached", ["replacing", "placing"])
 @pytest.mark.parametrize("moved", range(4))
-def test_the_same_restore_ends_from_any_moment(tmp_path: Path, reached: str, moved: int) -> None:
+def test_the_same_restore_completes_from_any_phase(tmp_path: Path, reached: str, moved: int) -> None:
     root = tmp_path / "volume"
     fresh = at(root, reached, moved)
     recover(root, "one")
@@ -56,7 +56,7 @@ def test_the_same_restore_ends_from_any_moment(tmp_path: Path, reached: str, mov
 
 @pytest.mark.parametrize(("reached", "left"), [("restoring", OLD), ("replacing", OLD), ("placing", NEW)])
 @pytest.mark.parametrize("moved", range(4))
-def test_a_restore_of_another_snapshot_undoes_what_had_not_begun_to_be_placed(
+def test_a_restore_of_another_snapshot_undoes_one_that_had_not_begun_to_place_files(
     tmp_path: Path, reached: str, left: dict[str, str], moved: int
 ) -> None:
     root = tmp_path / "volume"
@@ -70,7 +70,7 @@ def test_a_restore_of_another_snapshot_undoes_what_had_not_begun_to_be_placed(
     assert phase(root) is None
 
 
-def test_what_is_left_of_cleaning_is_cleaned(tmp_path: Path) -> None:
+def test_interrupted_cleaning_is_completed(tmp_path: Path) -> None:
     root = tmp_path / "volume"
     at(root, "placing", 3)
     (root / PROGRESS).write_text(json.dumps({"snapshot": "one", "phase": "cleaning"}))
@@ -79,7 +79,7 @@ def test_what_is_left_of_cleaning_is_cleaned(tmp_path: Path) -> None:
     assert contents(root) == NEW
 
 
-def test_the_volume_itself_gets_its_mode_back(tmp_path: Path) -> None:
+def test_the_mode_of_the_volume_is_restored(tmp_path: Path) -> None:
     root = tmp_path / "volume"
     fresh = at(root, "replacing", 1)
     fresh.chmod(0o711)
@@ -87,7 +87,7 @@ def test_the_volume_itself_gets_its_mode_back(tmp_path: Path) -> None:
     assert root.stat().st_mode & 0o7777 == 0o711
 
 
-def test_a_progress_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_a_phase_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     (tmp_path / PROGRESS).write_text("{")
     with pytest.raises(AgentError, match="cannot read the phase"):
         phase(tmp_path)

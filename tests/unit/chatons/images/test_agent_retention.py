@@ -1,4 +1,4 @@
-"""What the agent's retention takes and leaves."""
+"""Which halves of snapshots the agent's retention removes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ START = datetime(2026, 11, 1, 3, tzinfo=UTC)
 
 @st.composite
 def repositories(draw: st.DrawFn) -> list[Half]:
-    """Halves of some runs: whole ones, ones that lost a half, ones of others, in any order."""
+    """Halves of some runs in any order: pairs, lone halves, and halves without a run."""
     found = []
     for number in range(draw(st.integers(0, 12))):
         run = draw(st.sampled_from(["", f"run{number}"]))
@@ -30,7 +30,7 @@ def repositories(draw: st.DrawFn) -> list[Half]:
 
 
 @given(repositories())
-def test_no_half_goes_whose_partner_stays(halves: list[Half]) -> None:
+def test_no_half_is_removed_whose_other_half_stays(halves: list[Half]) -> None:
     gone = alone(halves)
     left = [half for half in halves if half not in gone]
     for half in gone:
@@ -40,18 +40,18 @@ def test_no_half_goes_whose_partner_stays(halves: list[Half]) -> None:
 
 
 @given(repositories(), st.data())
-def test_nothing_of_the_run_in_progress_goes(halves: list[Half], data: st.DataObject) -> None:
+def test_no_half_of_the_running_backup_is_removed(halves: list[Half], data: st.DataObject) -> None:
     run = data.draw(st.sampled_from([half.run for half in halves] or ["none"]))
     assert not [half for half in alone(halves, in_progress=run) if half.run == run]
 
 
 @given(repositories())
-def test_what_carries_no_run_is_somebody_elses(halves: list[Half]) -> None:
+def test_a_half_without_a_run_is_not_the_agents(halves: list[Half]) -> None:
     assert not [half for half in alone(halves) if not half.run]
 
 
 @given(repositories())
-def test_a_snapshot_counts_exactly_when_none_of_its_halves_would_go(halves: list[Half]) -> None:
+def test_a_snapshot_counts_exactly_when_no_half_of_it_would_be_removed(halves: list[Half]) -> None:
     gone = alone(halves)
     counted = {files.id for files, _ in whole(halves)}
     assert counted == {half.id for half in halves if half.files and half.run and half not in gone}
@@ -60,12 +60,12 @@ def test_a_snapshot_counts_exactly_when_none_of_its_halves_would_go(halves: list
 
 
 @given(repositories())
-def test_whole_snapshots_come_newest_first(halves: list[Half]) -> None:
+def test_complete_snapshots_are_listed_newest_first(halves: list[Half]) -> None:
     taken = [files.taken for files, _ in whole(halves)]
     assert taken == sorted(taken, reverse=True)
 
 
-def test_the_policy_looks_at_the_halves_with_files_in_one_group_and_always_keeps_the_newest() -> None:
+def test_the_policy_selects_halves_with_files_in_one_group_and_retains_the_newest() -> None:
     assert policy(Retention(daily=7, weekly=4, monthly=6), "host") == [
         "--host", "host", "--tag", "files", "--group-by", "host", "--keep-last", "1", "--keep-within", "2d",
         "--keep-daily", "7", "--keep-weekly", "4", "--keep-monthly", "6",
@@ -74,7 +74,7 @@ def test_the_policy_looks_at_the_halves_with_files_in_one_group_and_always_keeps
     assert nothing[-4:] == ["--keep-last", "1", "--keep-within", "2d"]
 
 
-def test_restic_is_asked_only_when_something_is_older_than_what_always_stays() -> None:
+def test_restic_is_called_only_when_a_snapshot_is_old_enough_to_be_removed() -> None:
     def half(hours: int) -> Half:
         return Half(
             id=str(hours), run=str(hours), files=True, paired=False, taken=START - timedelta(hours=hours)

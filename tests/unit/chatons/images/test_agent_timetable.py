@@ -38,24 +38,24 @@ def journal(tmp_path: Path) -> Journal:
 
 def planned(journal: Journal, now: datetime = NOW, *, first: bool = False, **changes: object) -> Timetable:
     """The timetable after a start of the agent."""
-    made = Timetable(replace(CONFIGURATION, **changes), journal)  # type: ignore[arg-type]
-    made.plan(now, first=first)
-    return made
+    timetable = Timetable(replace(CONFIGURATION, **changes), journal)  # type: ignore[arg-type]
+    timetable.plan(now, first=first)
+    return timetable
 
 
 def test_prune_and_check_follow_the_first_backup(journal: Journal) -> None:
-    made = planned(journal)
-    assert made.times() == PLANNED
-    assert made.due(TOMORROW - timedelta(seconds=1)) is None
-    assert made.due(TOMORROW) == "backup"
+    timetable = planned(journal)
+    assert timetable.times() == PLANNED
+    assert timetable.due(TOMORROW - timedelta(seconds=1)) is None
+    assert timetable.due(TOMORROW) == "backup"
 
 
 def test_the_first_start_ever_is_followed_by_a_backup_in_15_minutes(journal: Journal) -> None:
-    made = planned(journal, first=True)
-    assert made.times() == {**PLANNED, "backup": NOW + HOUR / 4}
-    made.begin("backup", NOW + HOUR / 4)
-    made.end("backup", NOW + HOUR, done=True)
-    assert made.times() == PLANNED
+    timetable = planned(journal, first=True)
+    assert timetable.times() == {**PLANNED, "backup": NOW + HOUR / 4}
+    timetable.begin("backup", NOW + HOUR / 4)
+    timetable.end("backup", NOW + HOUR, done=True)
+    assert timetable.times() == PLANNED
 
 
 def test_the_next_runs_outlive_a_restart(journal: Journal) -> None:
@@ -66,14 +66,14 @@ def test_the_next_runs_outlive_a_restart(journal: Journal) -> None:
 def test_missed_runs_are_made_up_for_once_at_the_next_start(journal: Journal) -> None:
     planned(journal)
     late = TOMORROW + 20 * DAY + HOUR / 2
-    made = planned(journal, late)
+    timetable = planned(journal, late)
     ran = []
-    while (job := made.due(late)) is not None:
-        made.begin(job, late)
-        made.end(job, late, done=True)
+    while (job := timetable.due(late)) is not None:
+        timetable.begin(job, late)
+        timetable.end(job, late, done=True)
         ran.append(job)
     assert ran == ["backup", "prune", "check"]
-    assert made.times() == {
+    assert timetable.times() == {
         "backup": TOMORROW + 21 * DAY,
         "prune": TOMORROW + 21 * DAY + HOUR,
         "check": TOMORROW + 21 * DAY + 2 * HOUR,
@@ -82,69 +82,69 @@ def test_missed_runs_are_made_up_for_once_at_the_next_start(journal: Journal) ->
 
 def test_another_schedule_moves_the_backup_alone(journal: Journal) -> None:
     planned(journal)
-    made = planned(journal, NOW + HOUR, schedule="0 4 * * 0")
+    timetable = planned(journal, NOW + HOUR, schedule="0 4 * * 0")
     sunday = datetime(2026, 11, 29, 4, tzinfo=UTC)
-    assert made.times() == {**PLANNED, "backup": sunday}
-    made.begin("backup", sunday)
-    assert made.times()["backup"] == sunday + 7 * DAY
+    assert timetable.times() == {**PLANNED, "backup": sunday}
+    timetable.begin("backup", sunday)
+    assert timetable.times()["backup"] == sunday + 7 * DAY
 
 
 def test_another_period_of_the_check_moves_the_check_alone(journal: Journal) -> None:
     planned(journal)
-    made = planned(journal, NOW + 2 * DAY, check="daily")
-    assert made.times() == {**PLANNED, "check": TOMORROW + 2 * DAY + 2 * HOUR}
-    made.begin("check", TOMORROW + 3 * DAY)
-    assert made.times()["check"] == TOMORROW + 3 * DAY + 2 * HOUR
+    timetable = planned(journal, NOW + 2 * DAY, check="daily")
+    assert timetable.times() == {**PLANNED, "check": TOMORROW + 2 * DAY + 2 * HOUR}
+    timetable.begin("check", TOMORROW + 3 * DAY)
+    assert timetable.times()["check"] == TOMORROW + 3 * DAY + 2 * HOUR
 
 
 def test_an_append_only_repository_is_never_pruned(journal: Journal) -> None:
     planned(journal)
-    made = planned(journal, forget=False)
-    assert set(made.times()) == {"backup", "check"}
+    timetable = planned(journal, forget=False)
+    assert set(timetable.times()) == {"backup", "check"}
     assert journal.fact("next prune") == ""
     assert planned(journal, NOW + DAY).times()["prune"] == TOMORROW + DAY + HOUR
 
 
 def test_a_failed_backup_is_retried_until_one_succeeds(journal: Journal) -> None:
-    made = planned(journal)
+    timetable = planned(journal)
     at = TOMORROW
     for _ in range(3):
-        assert made.times()["backup"] == at
-        made.begin("backup", at)
-        made.end("backup", at + timedelta(minutes=1), done=False)
-        assert made.times()["backup"] == at + timedelta(minutes=31)
+        assert timetable.times()["backup"] == at
+        timetable.begin("backup", at)
+        timetable.end("backup", at + timedelta(minutes=1), done=False)
+        assert timetable.times()["backup"] == at + timedelta(minutes=31)
         at += timedelta(minutes=31)
-    made.begin("backup", at)
-    made.end("backup", at, done=True)
-    assert made.times()["backup"] == TOMORROW + DAY
+    timetable.begin("backup", at)
+    timetable.end("backup", at, done=True)
+    assert timetable.times()["backup"] == TOMORROW + DAY
 
 
 def test_a_retry_outlives_a_restart_and_gives_way_to_a_regular_run(journal: Journal) -> None:
-    made = planned(journal)
-    made.begin("backup", TOMORROW)
-    made.end("backup", TOMORROW, done=False)
-    made = planned(journal, TOMORROW + DAY, schedule="0 4 * * *")
-    assert made.times()["backup"] == TOMORROW + HOUR / 2
-    made.begin("backup", TOMORROW + DAY)
-    made.end("backup", TOMORROW + DAY, done=True)
-    assert made.times()["backup"] == TOMORROW + DAY + HOUR
+    timetable = planned(journal)
+    timetable.begin("backup", TOMORROW)
+    timetable.end("backup", TOMORROW, done=False)
+    timetable = planned(journal, TOMORROW + DAY, schedule="0 4 * * *")
+    assert timetable.times()["backup"] == TOMORROW + HOUR / 2
+    timetable.begin("backup", TOMORROW + DAY)
+    timetable.end("backup", TOMORROW + DAY, done=True)
+    assert timetable.times()["backup"] == TOMORROW + DAY + HOUR
 
 
 @pytest.mark.parametrize("job", ["prune", "check"])
 def test_a_failed_prune_or_check_waits_for_its_next_regular_run(journal: Journal, job: str) -> None:
-    made = planned(journal)
+    timetable = planned(journal)
     at = PLANNED[job]
-    made.begin(job, at)
-    made.end(job, at, done=False)
-    assert made.times()[job] == at + 7 * DAY
+    timetable.begin(job, at)
+    timetable.end(job, at, done=False)
+    assert timetable.times()[job] == at + 7 * DAY
 
 
 @pytest.mark.parametrize("job", ["backup", "prune", "check"])
 def test_a_job_that_the_agents_own_stop_ended_runs_at_the_next_start(journal: Journal, job: str) -> None:
-    made = planned(journal)
+    timetable = planned(journal)
     at = PLANNED[job]
-    made.begin(job, at)
-    made.end(job, at, done=False, stopped=True)
+    timetable.begin(job, at)
+    timetable.end(job, at, done=False, stopped=True)
     assert planned(journal, at + timedelta(seconds=3)).times()[job] == at
 
 
@@ -157,11 +157,11 @@ def test_the_next_runs_of_an_agent_with_apscheduler_are_taken_over(journal: Jour
     journal.remember("next backup", "2026-11-25T03:00:00+00:00")
     journal.remember("next check", "2026-11-27T05:00:00+00:00")
     journal.remember("next prune", "")
-    made = planned(journal, forget=False)
-    assert made.due(NOW) == "backup"
-    assert made.times()["check"] == datetime(2026, 11, 27, 5, tzinfo=UTC)
-    made.begin("backup", NOW)
-    assert made.times()["backup"] == TOMORROW
+    timetable = planned(journal, forget=False)
+    assert timetable.due(NOW) == "backup"
+    assert timetable.times()["check"] == datetime(2026, 11, 27, 5, tzinfo=UTC)
+    timetable.begin("backup", NOW)
+    assert timetable.times()["backup"] == TOMORROW
 
 
 def test_a_schedule_that_never_runs_ends_the_start(journal: Journal) -> None:

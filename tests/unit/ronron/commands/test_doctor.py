@@ -200,7 +200,7 @@ def test_the_checks_of_a_project_follow_the_environment_s_revision(world: World,
     commit = world.source.commit(PROJECT)
     world.source.refresh()
     node = CheckResult(name="node alice", good=False, origin="offline", remedy="bring it back")
-    world.engine.find(commit, node)
+    world.engine.set_checks(commit, node)
     first, *rest = check_environment(Target(world.policy), world.ports, tmp_path)
     assert first == CheckResult(
         name="environment production",

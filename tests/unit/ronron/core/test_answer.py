@@ -1,4 +1,4 @@
-"""Whether a web answer is the one that an inventory promises."""
+"""Whether a web answer is the one that an inventory declares."""
 
 from __future__ import annotations
 

@@ -251,8 +251,8 @@ ROWS: dict[str, Row] = {
         IN_PART.with_(degraded=DEGRADED.with_(revision=OLD), waiting=WAITING_PLAN),
         unreachable=UNREACHABLE,
     ),
-    "every machine answers again": Row(Reason.MACHINE_ANSWERS, IN_PART),
-    "one of two machines answers again": Row(Reason.MACHINE_ANSWERS, IN_PART, unreachable={"pica02"}),
+    "every machine answers again": Row(Reason.MACHINE_REACHABLE, IN_PART),
+    "one of two machines answers again": Row(Reason.MACHINE_REACHABLE, IN_PART, unreachable={"pica02"}),
     "a machine answers again outside the window": Row(Reason.OUTSIDE_WINDOW, IN_PART, policy=WINDOWED),
     # -- promotion
     "not promoted: degraded there": Row(
@@ -321,18 +321,18 @@ def test_every_reason_is_reached_and_belongs_to_one_step() -> None:
     ("row", "why"),
     [
         ("suspended", "suspended by ada: moving house"),
-        ("asked for", "asked for by grace"),
+        ("asked for", "requested by grace"),
         ("interrupted", "the last pass did not end"),
         ("stalled", "stalled at main@2e3000000000: the passphrase is wrong"),
         ("up to date", "main@01d000000000 is live"),
         ("nothing relevant", "main@2e3000000000 changes nothing that production depends on"),
-        ("waiting", "plan cccccccccccc waits: it would delete 1 resource"),
+        ("waiting", "plan cccccccccccc waits for approval: it would delete 1 resource"),
         ("waiting and approved", "plan cccccccccccc was approved"),
         ("failures at the limit", "gave up after 5 failures: the pad is down"),
         (
             "degraded",
-            "main@2e3000000000 is degraded: pica02 does not answer (connection refused) and pica03 does"
-            " not answer (no answer within 15 s); pad, team wait for them",
+            "main@2e3000000000 is degraded: pica02 is unreachable (connection refused) and pica03 is"
+            " unreachable (no answer within 15 s); pad, team wait for them",
         ),
         ("one of two machines answers again", "main@2e3000000000 is wanted on pica03, too"),
         ("backing off just begun", "backing off until 12:00:30 UTC after one failure: the pad is down"),

@@ -89,8 +89,7 @@ def test_what_was_seen_sick_has_failed_whatever_the_engine_said(kind: OutcomeKin
     outcome = seen(kind, "it is live", PREVIEW, ALLOWED, (HEALTHY, SICK, SICK_TOO))
     assert outcome.kind is OutcomeKind.FAILED
     assert outcome.message == (
-        "wiki does not answer as it should: 502 instead of 200; "
-        "team does not answer as it should: no answer (https://wiki.example/)"
+        "wiki is unhealthy: 502 instead of 200; team is unhealthy: no answer (https://wiki.example/)"
     )
     assert "containers of wiki" in outcome.hint
     assert (outcome.identity, outcome.probes) == (PLAN, (HEALTHY, SICK, SICK_TOO))
@@ -115,7 +114,7 @@ def test_what_is_forbidden_offers_no_approval() -> None:
     outcome = waiting("production", PREVIEW, forbidden)
     assert outcome.kind is OutcomeKind.WAITING
     assert "approve" not in outcome.hint
-    assert "push a revision that keeps something" in outcome.hint
+    assert "push a revision that leaves some resources" in outcome.hint
 
 
 # -- failed ------------------------------------------------------------------------------------------------

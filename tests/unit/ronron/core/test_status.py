@@ -141,11 +141,11 @@ def test_what_is_degraded_says_what_waits_for_what() -> None:
     excluded = DEGRADED.excluded.with_(machines={"here": "connection refused"}, services=("pad",))
     record = IN_PART.with_(degraded=DEGRADED.with_(excluded=excluded), inventory=inventory())
     how = status(record, (begun().with_(outcome=UPDATED),))
-    assert how.why == "here does not answer (connection refused); pad waits for it"
+    assert how.why == "here is unreachable (connection refused); pad waits for it"
     assert how.hint.startswith("bring here back")
     assert (how.live, how.wanted) == (OLD, NEW)
     # What a probe saw before the machine fell silent says nothing of now.
-    assert [(one.healthy, one.detail) for one in how.services] == [(None, "here does not answer")]
+    assert [(one.healthy, one.detail) for one in how.services] == [(None, "here is unreachable")]
 
 
 def test_an_inventory_that_cannot_be_read_hides_the_services_and_nothing_else() -> None:

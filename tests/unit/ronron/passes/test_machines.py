@@ -80,13 +80,13 @@ def test_what_is_on_the_others_is_updated_and_the_outcome_says_what_waits(world:
     done = outcome(world.go())
     assert done.kind is OutcomeKind.DEGRADED
     assert done.message == (
-        f"{wanted.short} is degraded: there does not answer (connection refused); team waits for it"
+        f"{wanted.short} is degraded: there is unreachable (connection refused); team waits for it"
     )
-    assert done.hint.startswith("bring there back: once it answers, ronron watch goes on by itself")
+    assert done.hint.startswith("bring there back: once it is reachable, ronron watch updates it")
     assert done.excluded == Excluded(machines={"there": "connection refused"}, services=("team",))
     assert titles(world) == ("two", "one")
     assert world.engine.excluded[-2:] == [("there",), ("there",)]
-    assert "machines: there does not answer (connection refused); team waits for it" in world.told()
+    assert "machines: there is unreachable (connection refused); team waits for it" in world.told()
 
 
 def test_only_services_that_can_answer_are_probed(world: World) -> None:
@@ -121,7 +121,7 @@ def test_while_it_stays_silent_nothing_is_started(world: World) -> None:
     for _ in range(3):
         made = world.go()
         assert (made.decision.reason, made.outcome) == (Reason.DEGRADED, None)
-        assert made.decision.why.startswith(f"{wanted.short} is degraded: there does not answer")
+        assert made.decision.why.startswith(f"{wanted.short} is degraded: there is unreachable")
     assert world.engine.calls == []
 
 
@@ -130,7 +130,7 @@ def test_when_it_answers_again_it_is_made_whole_without_a_new_revision(world: Wo
     world.go()
     world.machines.bring_back("there")
     made = world.go()
-    assert made.decision.reason is Reason.MACHINE_ANSWERS
+    assert made.decision.reason is Reason.MACHINE_REACHABLE
     assert made.decision.why == f"{wanted.short} is wanted on there, too"
     assert outcome(made).kind is OutcomeKind.UPDATED
     assert titles(world) == ("two", "two")
@@ -296,7 +296,7 @@ def test_a_rollback_leaves_out_the_same_machine_and_says_so(world: World) -> Non
     done = outcome(world.go())
     assert done.kind is OutcomeKind.ROLLED_BACK
     assert done.restored == healthy
-    assert "except on unreachable machines: there does not answer" in done.message
+    assert "except on unreachable machines: there is unreachable" in done.message
     assert titles(world) == ("one", "one")
     assert set(world.engine.excluded[-4:]) == {("there",)}
 

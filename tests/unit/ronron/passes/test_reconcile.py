@@ -173,7 +173,7 @@ def test_look_shows_a_verdict_and_changes_nothing(world: World, tmp_path: Path) 
 # -- what waits for a person -----------------------------------------------------------------------
 
 
-def test_a_held_plan_is_carried_out_once_it_is_approved(world: World) -> None:
+def test_a_waiting_plan_is_carried_out_once_it_is_approved(world: World) -> None:
     brought_up(world)
     world.policy = world.policy.with_(update=UpdateMode.APPROVAL)
     wanted = world.push("two")
@@ -203,7 +203,7 @@ def test_an_approval_of_one_plan_is_none_of_another(world: World) -> None:
     assert world.go().outcome.kind is OutcomeKind.WAITING  # type: ignore[union-attr]
 
 
-def test_a_guard_holds_what_replaces_too_much(world: World) -> None:
+def test_a_plan_that_replaces_more_than_the_guard_allows_waits(world: World) -> None:
     brought_up(world)
     world.policy = world.policy.with_(guard=Guard(replaces=0))
     world.push("two")
@@ -212,6 +212,20 @@ def test_a_guard_holds_what_replaces_too_much(world: World) -> None:
     assert made.outcome.kind is OutcomeKind.WAITING
     assert "replace 1" in made.outcome.message
     assert "ronron approve production" in made.outcome.hint
+    causes = [line for line in world.progress.of("production") if line.startswith("cause: ")]
+    assert causes == ["cause: delete-replaced pad-app"]
+
+
+@pytest.mark.parametrize(
+    ("things", "more"), [(10, []), (11, ["cause: and 1 more"]), (12, ["cause: and 2 more"])]
+)
+def test_no_more_than_ten_causes_are_logged_by_name(world: World, things: int, more: list[str]) -> None:
+    world.policy = world.policy.with_(update=UpdateMode.APPROVAL)
+    made = tuple(Thing(f"thing-{number:02}") for number in range(things))
+    world.engine.declare(world.push("one").commit, *made)
+    assert world.go().outcome.kind is OutcomeKind.WAITING  # type: ignore[union-attr]
+    causes = [line for line in world.progress.of("production") if line.startswith("cause: ")]
+    assert causes == [f"cause: create thing-{number:02}" for number in range(10)] + more
 
 
 def test_going_back_to_what_is_live_ends_the_holding(world: World) -> None:
@@ -407,7 +421,7 @@ def test_a_sick_service_is_not_forgotten_for_the_update_of_another(world: World)
     made = world.go()
     assert made.outcome is not None
     assert made.outcome.kind is OutcomeKind.FAILED
-    assert "pad does not answer as it should" in made.outcome.message
+    assert "pad is unhealthy" in made.outcome.message
     assert world.record.healthy == healthy
 
 

@@ -35,7 +35,7 @@ def loads(text: str) -> bool:
 def test_the_schema_file_is_up_to_date() -> None:
     text = (ROOT / "docs" / "schemas" / "environments.schema.json").read_text(encoding="utf-8")
     assert json.loads(text) == schema(), (
-        "write it anew: python -m ronron.policy.document > docs/schemas/environments.schema.json"
+        "write it again: python -m ronron.policy.document > docs/schemas/environments.schema.json"
     )
 
 

@@ -53,7 +53,7 @@ def test_another_database_is_said_to_be_looked_at() -> None:
         OperationalError("SELECT 1", {}, cause), "open the store", "postgresql://pg.example/r"
     )
     assert error.message == "cannot open the store: connection to server at pg.example failed"
-    assert "see that it answers" in error.hint
+    assert "check that the server is reachable" in error.hint
 
 
 def test_what_has_no_cause_of_its_own_is_told_too() -> None:
@@ -72,7 +72,7 @@ def test_neither_credentials_nor_floods_are_passed_on() -> None:
 def test_a_refusal_of_the_system_says_what_to_look_at() -> None:
     error = file_error(PermissionError(13, "Permission denied"), "open the store", "/s/store.db")
     assert str(error) == "/s/store.db: cannot open the store: permission denied"
-    assert error.hint == "let the user of this process write there: ls -ld /s/store.db"
+    assert error.hint == "allow this user to write there: ls -ld /s/store.db"
     assert file_error(OSError("odd"), "open the store", "/s").message == "cannot open the store: odd"
 
 

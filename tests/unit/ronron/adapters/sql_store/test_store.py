@@ -173,7 +173,7 @@ def test_tables_of_a_newer_release_are_refused(tmp_path: Path) -> None:
     newer = len(MIGRATIONS) + 1
     sql(tmp_path, ("UPDATE ronron_schema SET version = ?", newer))
     error = refused(tmp_path)
-    assert f"its tables are of version {newer}, this release knows {len(MIGRATIONS)}" in error.message
+    assert f"its tables have version {newer}, this release knows {len(MIGRATIONS)}" in error.message
     assert "newer" in error.hint
 
 
@@ -204,7 +204,7 @@ def test_tables_of_somebody_else_are_left_alone(tmp_path: Path) -> None:
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE).write_bytes(content)
     error = refused(tmp_path)
-    assert "the database is damaged or is none" in error.message
+    assert "the database is damaged, or is not a database" in error.message
     assert f"mv {tmp_path / FILE} {tmp_path / FILE}.broken" in error.hint
 
 
@@ -332,7 +332,7 @@ def test_a_directory_that_cannot_be_written_is_told_with_what_to_do(public_place
         SqlStore(public_place)
     path = public_place / FILE
     assert str(found.value) == f"{path}: cannot open the store: permission denied"
-    assert found.value.hint == f"let the user of this process write there: ls -ld {path}"
+    assert found.value.hint == f"allow this user to write there: ls -ld {path}"
 
 
 def test_a_lock_that_cannot_be_written_is_told_with_what_to_do(public_place: Path) -> None:
