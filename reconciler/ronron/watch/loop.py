@@ -283,7 +283,7 @@ class Loop:
         self._logged[key] = error
         self._log(name, f"cannot {about}: {error}" if about else f"{_word(error)}: {error}")
         if error.hint:
-            self._log(name, f"what to do: {error.hint}")
+            self._log(name, f"hint: {error.hint}")
 
     def _log_recovery(self, name: str, about: str = "") -> None:
         error = self._logged.pop((name, about), None)
