@@ -89,9 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--json", action="store_true", help="print a line for each file: a JSON object with its problems"
     )
-    parser.add_argument(
-        "--without-secrets", action="store_true", help="accept secrets that are not set yet"
-    )
+    parser.add_argument("--without-secrets", action="store_true", help="accept secrets that are not set yet")
     return parser
 
 
