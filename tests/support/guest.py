@@ -1,7 +1,7 @@
-"""The inside of a virtual machine: a container of Debian with systemd, sshd and later a Docker of its own.
+"""A guest for tests: a container of Debian with systemd, sshd and, after the setup, its own Docker.
 
-All of it is real but for two things: cloud-init is a double that says what a test tells it to, and the data
-disk is a file behind a loop device, under the name that udev would give to a disk with its serial.
+Everything is real except two things: a fake cloud-init prints what a test configures, and the data disk is a
+file behind a loop device with the name that udev would give to a disk with that serial.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ _CAPABILITIES = [
     "SYSLOG", "SYS_ADMIN", "SYS_BOOT", "SYS_CHROOT", "SYS_NICE", "SYS_PACCT", "SYS_PTRACE", "SYS_RAWIO",
     "SYS_TIME", "SYS_TTY_CONFIG",
 ]  # fmt: skip
-"""As good as all. `privileged` asks for every one, and is refused where the engine itself lacks one."""
+"""Almost all. `privileged` requests every capability and fails where the engine itself lacks one."""
 
 
 @dataclass
@@ -98,11 +98,12 @@ class Guest:
     """A machine that has started, without Docker at first.
 
     Attributes:
-        address: its own, on a bridge of this machine.
-        gateway: of that bridge.
-        prefix: bits of its network.
-        key: file with the private key that lets `user` in.
-        container: that it is.
+        address: IP address on a bridge of this machine.
+        gateway: IP address of the bridge.
+        prefix: prefix length of the network, in bits.
+        key: file with the private key for a login as `user` or root.
+        container: the container that simulates the machine.
+        place: directory for sockets.
     """
 
     address: str
@@ -117,22 +118,22 @@ class Guest:
 
     @property
     def host_key(self) -> str:
-        """The public one that it shows now."""
+        """The current public host key."""
         return " ".join(self.runs("cat", "/etc/ssh/ssh_host_ed25519_key.pub").split()[:2])
 
     @property
     def public_key(self) -> str:
-        """As it is declared among the `keys` of a machine."""
+        """The public key of `user`, as in the `keys` of a declaration."""
         return " ".join(self.key.with_suffix(".pub").read_text().split()[:2])
 
     def runs(self, *words: str) -> str:
-        """Run a program inside, as root; what it said."""
+        """Run a program inside as root; its output."""
         code, output = runs(self.container, *words)
         assert code == 0, output
         return output
 
     def shell(self, text: str) -> str:
-        """Run some lines of shell inside, as root; what they said."""
+        """Run shell code inside as root; its output."""
         return self.runs("sh", "-euc", text)
 
     def put(self, path: str, content: str) -> None:
@@ -140,20 +141,20 @@ class Guest:
         put(self.container, path, content)
 
     def new_host_key(self) -> None:
-        """Have it show another one, as a machine does that was made anew."""
+        """Replace the host key, as on a replaced machine."""
         self.shell(
             "rm -f /etc/ssh/ssh_host_ed25519_key*; ssh-keygen -q -t ed25519 -N '' -f"
             " /etc/ssh/ssh_host_ed25519_key; systemctl restart ssh"
         )
 
     def data_disk(self, serial: str, mib: int = 2000) -> str:
-        """Attach an empty disk that takes no space before it is used; its device.
+        """Attach an empty sparse disk; its device.
 
-        Again after a restart: the name goes with it.
+        Call it again after a restart, which removes the name.
         """
         image = f"/disk-{serial}.img"
         return self.shell(
-            # A machine that has just been started makes its devices first.
+            # After a start, the machine creates its devices first.
             f"until [ -e /dev/loop31 ]; do sleep 0.1; done; [ -e {image} ] || truncate -s {mib}M {image};"
             f" disk=$(losetup --noheadings --output NAME --associated {image});"
             f' [ -n "$disk" ] || disk=$(losetup --find --show {image});'
@@ -162,12 +163,12 @@ class Guest:
         ).strip()
 
     def restart(self) -> None:
-        """Stop and start it, as by its power button."""
+        """Stop and start the machine, as with its power button."""
         self.disconnect()
         self.container.restart(timeout=30)
 
     def docker_client(self) -> docker.DockerClient:
-        """Its Docker, once there is one; not through what is tested."""
+        """A client of its Docker, over a tunnel of its own and not through the code under test."""
         if self._client is None:
             self.disconnect()
             end = self.place / "docker.sock"
@@ -177,7 +178,7 @@ class Guest:
 
     @contextmanager
     def on_loopback(self, port: int) -> Iterator[None]:
-        """Have a port of this machine's loopback address lead to the same one of the guest."""
+        """Forward a port of this machine's loopback address to the same port of the guest."""
 
         def open_() -> bool:
             with socket.socket() as visitor:
@@ -190,29 +191,29 @@ class Guest:
             tunnel.terminate()
             tunnel.wait(30)
 
-    def _forward(self, ways: str, there: Callable[[], bool]) -> subprocess.Popen[bytes]:
+    def _forward(self, route: str, is_open: Callable[[], bool]) -> subprocess.Popen[bytes]:
         tunnel = subprocess.Popen(
             ["ssh", "-N", "-i", str(self.key), "-o", "StrictHostKeyChecking=no", "-o", "BatchMode=yes",
              "-o", "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes", "-o", "LogLevel=ERROR",
-             "-o", "ControlPath=none", "-o", "ExitOnForwardFailure=yes", "-L", ways, f"root@{self.address}"],
+             "-o", "ControlPath=none", "-o", "ExitOnForwardFailure=yes", "-L", route, f"root@{self.address}"],
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
         end = time.monotonic() + 30
-        while not there():
-            assert tunnel.poll() is None, f"no way for {ways}"
+        while not is_open():
+            assert tunnel.poll() is None, f"cannot forward {route}"
             assert time.monotonic() < end
             time.sleep(0.05)
         return tunnel
 
     def load(self, images: Sequence[str]) -> None:
-        """Give it images that the Docker of this machine has."""
+        """Load images of this machine's Docker into its Docker."""
         outside = self.container.client
         assert outside is not None
         for image in images:
             self.docker_client().images.load(outside.images.get(image).save(named=True))  # type: ignore[arg-type]
 
     def disconnect(self) -> None:
-        """Let go of what connects to its Docker."""
+        """Close the connection to its Docker."""
         if self._client is not None:
             self._client.close()
         if self._tunnel is not None:
@@ -222,7 +223,7 @@ class Guest:
         self._client = self._tunnel = None
 
     def close(self) -> None:
-        """Let go of everything that is not its own: its disks are of the kernel that all share."""
+        """Close the connection and detach its disks: loop devices belong to the shared kernel."""
         self.disconnect()
         runs(self.container, "systemctl", "stop", "docker.socket", "docker")
         runs(
@@ -235,10 +236,10 @@ class Guest:
 
 @contextmanager
 def guest(here: Containers, place: Path) -> Iterator[Guest]:
-    """Start one; it goes with what the test makes.
+    """Start a guest; it is removed with the other containers of the test.
 
     Args:
-        here: what the test makes.
+        here: the containers of the test.
         place: a directory with a short path, for keys and sockets.
     """
     image = build_guest()
@@ -278,7 +279,7 @@ def guest(here: Containers, place: Path) -> Iterator[Guest]:
 
 
 def build_guest() -> str:
-    """Build what it is made of; packages of Docker wait in it as apt has downloaded them."""
+    """Build the image of the guest; it has the packages of Docker in the cache of apt."""
     ensure_debian()
     files = {"Dockerfile": _DOCKERFILE, "boot": _BOOT, "cloud-init": _CLOUD_INIT}
     archive = packed({name: text.encode() for name, text in files.items()}, mode=0o755)

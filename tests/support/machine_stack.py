@@ -1,4 +1,4 @@
-"""Virtual machines alone, on the real engine and a cluster of the test's own: no guest is ever asked."""
+"""Stacks with virtual machines only, on the real engine and a fake cluster; nothing connects to a guest."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.saved_stack import SavedStack
 
 PASSPHRASE = "correct horse battery"
 PATIENCE = 120
-"""Seconds after which a call of the engine hangs; it takes a tenth of it."""
+"""Timeout of a run of the engine, in seconds; a run takes a tenth of it."""
 
 PROGRAM = f"""
 import json, pathlib, sys
@@ -52,14 +52,14 @@ HALF_WAY: list[tuple[Document, FAULTS, Document, str]] = [
 
 
 def declared(**changes: Any) -> Document:
-    """One machine with its data disk, and what differs."""
+    """A declaration of one machine with its data disk, with some changes."""
     image = {"url": IMAGE, "checksum": IMAGE_CHECKSUM}
     return proxmox_document({NAME: {"image": image, "data": DATA, **changes}})
 
 
 @dataclass(frozen=True)
 class Step:
-    """What the engine would do, or did, with one resource."""
+    """An operation of the engine on one resource, previewed or done."""
 
     op: str
     type: str
@@ -72,8 +72,8 @@ class MachineStack:
 
     Attributes:
         root: an empty directory.
-        cluster: where they are made.
-        plugin: which one makes them.
+        cluster: the cluster of the machines.
+        plugin: the plugin that creates them.
     """
 
     root: Path
@@ -100,7 +100,7 @@ class MachineStack:
         assert ran.code == 0, ran.said
 
     def declare(self, document: Document) -> None:
-        """Say what there is to be; the cluster's address is filled in."""
+        """Write the declaration, with the address of the cluster."""
         whole = {**document, "proxmox": {**document["proxmox"], "endpoint": self.cluster.endpoint}}
         given = {"document": whole, "secrets": {"proxmox-token": self.cluster.token}}
         (self.root / "checkout" / "declared.json").write_text(json.dumps(given))
@@ -120,7 +120,7 @@ class MachineStack:
         return Ran(done.returncode, done.stdout, done.stderr)
 
     def preview(self, *more: str) -> list[Step]:
-        """What an update would change; with `--refresh` after a look at the cluster."""
+        """The steps of a preview without unchanged resources; `--refresh` reads the cluster first."""
         ran = self.pulumi("preview", "--json", *more)
         assert ran.code == 0, ran.said
         return [
@@ -130,11 +130,11 @@ class MachineStack:
         ]
 
     def up(self) -> Ran:
-        """Make it so; whatever comes of it. Previews are asked for by themselves."""
+        """Run an update without a preview; it may fail."""
         return self.pulumi("up", "--yes", "--skip-preview")
 
     def state(self) -> list[dict[str, Any]]:
-        """Every resource that the engine knows."""
+        """Every resource of the state."""
         ran = self.pulumi("stack", "export")
         assert ran.code == 0, ran.said
         resources: list[dict[str, Any]] = json.loads(ran.out)["deployment"]["resources"]
@@ -147,12 +147,12 @@ class MachineStack:
 
 @dataclass(frozen=True)
 class Machines:
-    """One stack for many tests, that begins again for each.
+    """One stack for many tests, restored for each test.
 
     Attributes:
-        stack: on the stand-in for the plugin, which makes machines in a tenth of the time.
-        nothing: saved before anything was made.
-        one: saved when the machine of `declared` was there.
+        stack: uses the stand-in for the plugin, which creates machines in a tenth of the time.
+        nothing: saved before the first update.
+        one: saved with the machine of `declared`.
     """
 
     stack: MachineStack
@@ -160,12 +160,12 @@ class Machines:
     one: SavedStack
 
     def empty(self) -> MachineStack:
-        """The stack with nothing in it."""
+        """The stack without resources."""
         self.nothing.put_back()
         return self.stack
 
     def live(self) -> MachineStack:
-        """The stack with the machine of `declared` in it."""
+        """The stack with the machine of `declared`."""
         self.one.put_back()
         self.stack.declare(declared())
         return self.stack
@@ -173,7 +173,7 @@ class Machines:
 
 @contextmanager
 def machines_for_tests(root: Path) -> Iterator[Machines]:
-    """Bring one machine up once.
+    """Create one machine once and save the stack before and after.
 
     Args:
         root: an empty directory.
