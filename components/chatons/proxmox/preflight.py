@@ -162,8 +162,8 @@ def _too_old(version: str) -> Problem | None:
 
 
 def _quorum(status: list[Any]) -> Problem | None:
-    whole = next((entry for entry in status if entry.get("type") == "cluster"), None)
-    if whole is None or whole.get("quorate"):
+    cluster = next((entry for entry in status if entry.get("type") == "cluster"), None)
+    if cluster is None or cluster.get("quorate"):
         # A single node has no such entry and needs no quorum.
         return None
     offline = [

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from chatons.declaration.machine_rules import virtual
 from chatons.declaration.resolved import Declaration
+from chatons.proxmox.answers import owned_ids
 from chatons.proxmox.api import TOKEN
 from chatons.schema.problems import Problem
 
@@ -64,8 +65,7 @@ def needed(declaration: Declaration, major: int) -> Iterator[Need]:
     for privilege in ("Sys.Audit", "Sys.Modify"):
         yield Need(privilege=privilege, paths=("/",), grant="/", role=CLUSTER)
     for _, machine in virtual(declaration):
-        owned = [machine.vm_id, *([machine.data.vm_id] if machine.data is not None else [])]
-        for vm_id in owned:
+        for vm_id in owned_ids(machine):
             pool = (f"/pool/{machine.pool}",) if machine.pool else ()
             for privilege in (*MACHINE, AGENT[9 if major >= 9 else 8]):
                 yield Need(privilege=privilege, paths=(f"/vms/{vm_id}", *pool), grant="/vms", role=MACHINES)
