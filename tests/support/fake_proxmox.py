@@ -1,18 +1,19 @@
-"""A Proxmox VE for tests: fakepve behind real TLS on a loopback port of its own, with faults on demand.
+"""A fake Proxmox VE for tests: fakepve behind real TLS on a loopback port, with faults on demand.
 
     with fake_proxmox(tmp_path) as proxmox:
         proxmox.endpoint                   # "https://127.0.0.1:41231/"
-        proxmox.token                      # "ronron@pve!ronron=..."; holds PRIVILEGES on /
-        proxmox.ca                         # PEM; trusted by SSL_CERT_FILE=..., by nothing else
-        proxmox.agent_addresses(101, ["192.0.2.11"])    # before or after that guest is made
+        proxmox.token                      # "ronron@pve!ronron=..."; has PRIVILEGES on /
+        proxmox.ca                         # PEM; trusted only through SSL_CERT_FILE=...
+        proxmox.agent_addresses(101, ["192.0.2.11"])    # before or after the guest is created
         with proxmox.fault("full storage", storage="local-lvm"):
             ...                            # see FAULTS
-        proxmox.vm(101).config["cores"]    # a copy of the guest as it is now, None when there is none
+        proxmox.vm(101).config["cores"]    # a copy of the current guest; None without a guest
         proxmox.requests                   # [("POST", "/nodes/alice/qemu", {"vmid": "101", ...}), ...]
 
 Nodes `alice` and `bob` have the bridges `vmbr0` and `vmbr1`, and the storages `local` (import, snippets),
-`local-lvm` (images) and `vault` (backup). `IMAGE` can be downloaded with the checksum `IMAGE_CHECKSUM`; more
-with `image()`. Tasks are over when they are answered. An untrusted certificate is had by not trusting `ca`.
+`local-lvm` (images) and `vault` (backup). `IMAGE` can be downloaded with the checksum `IMAGE_CHECKSUM`;
+`image()` adds more. A task is finished when its request is answered. Clients that do not trust `ca` see an
+untrusted certificate.
 """
 
 from __future__ import annotations
@@ -53,25 +54,25 @@ FAULTS = Literal[
     "no such token",  # 401 no such token 'ronron' for user 'ronron@pve'
     "expired token",  # 401 token expired
     "missing privilege",  # privilege=: 403 Permission check failed (/..., VM.Allocate)
-    "taken",  # vm_id=, name="other", node="alice": a guest of somebody else has the id
+    "taken",  # vm_id=, name="other", node="alice": a foreign guest has the id
     "no content type",  # storage=, content=
     "full storage",  # storage=
-    "locked",  # vm_id=, lock="backup"; where there is no such guest yet its lock file is held
+    "locked",  # vm_id=, lock="backup"; without such a guest, its lock file is locked
     "no quorum",  # 500 cluster not ready - no quorum?
     "offline",  # node=: 595 No route to host
     "slow",  # seconds= before each answer
-    "task",  # method=, path= (how it ends), text=, times=1: the task of the request fails
+    "task",  # method=, path= (its end), text=, times=1: the task of the request fails
     "answer",  # method=, path=, text=, status=500, times=1: the request itself fails
 ]
 
 
 @dataclass(frozen=True)
 class Guest:
-    """A guest at one moment.
+    """The state of a guest.
 
     Attributes:
-        config: as it is kept, what waits for a start left out.
-        pending: what waits for a start.
+        config: the active configuration.
+        pending: changes that take effect at the next start.
     """
 
     vm_id: int
@@ -85,7 +86,7 @@ class Guest:
 
 
 class FakeProxmox:
-    """The fake from a test's side: all of it may be used from any thread."""
+    """The interface of the fake for tests; safe for use from any thread."""
 
     nodes = NODES
 
@@ -105,22 +106,22 @@ class FakeProxmox:
 
     @property
     def endpoint(self) -> str:
-        """Where the API is, as the declaration has it."""
+        """The endpoint, as in a declaration."""
         return f"https://127.0.0.1:{self._cluster.port}/"
 
     @property
     def token(self) -> str:
-        """A token that holds `PRIVILEGES`."""
+        """A token with `PRIVILEGES`."""
         return f"{self.token_id}={self._secret}"
 
     @property
     def requests(self) -> list[tuple[str, str, dict[str, Any]]]:
-        """All that was asked with a good token: method, path below /api2/json, parameters."""
+        """All requests with a valid token: method, path below /api2/json, parameters."""
         return self.do(lambda cluster: copy.deepcopy(cluster.asked))
 
     @property
     def changes(self) -> list[tuple[str, str, dict[str, Any]]]:
-        """Those of `requests` that are to change something."""
+        """The requests that change something."""
         return [each for each in self.requests if each[0] != "GET"]
 
     @property
@@ -138,24 +139,24 @@ class FakeProxmox:
         return next((guest for guest in self.guests if guest.vm_id == vm_id), None)
 
     def storage(self, name: str) -> dict[str, Any] | None:
-        """What is kept of a storage, or None: options, and `volumes` by name."""
+        """A storage, or None: its options, and its `volumes` by name."""
         return self.do(lambda cluster: dict(cluster.storages[name]) if name in cluster.storages else None)
 
     def image(self, url: str, content: bytes) -> str:
-        """Let something be downloaded by the cluster; gives `sha512:<hex>`."""
+        """Offer a file for download; its checksum as `sha512:<hex>`."""
         self.do(lambda cluster: cluster.images.update({url: content}))
         return f"sha512:{hashlib.sha512(content).hexdigest()}"
 
     def agent_addresses(self, vm_id: int, addresses: list[str]) -> None:
-        """Let the agent of a guest that runs answer with these."""
+        """Set the addresses that the agent of a running guest reports."""
         self.do(lambda cluster: cluster.addresses.update({vm_id: list(addresses)}))
 
     def add_vm(self, vm_id: int, name: str, node: str = "alice", **config: Any) -> None:
-        """A guest that is there already."""
+        """Add an existing guest."""
         self.do(lambda cluster: cluster.add_vm(vm_id, name, node=node, status="running", config=config))
 
     def set(self, vm_id: int, **config: Any) -> None:
-        """Change a guest past everything, as somebody at the console would; None takes a key away."""
+        """Change a guest directly, without the API; None removes a key."""
 
         def change(cluster: Any) -> None:
             vm = cluster.vm(vm_id)
@@ -165,7 +166,7 @@ class FakeProxmox:
         self.do(change)
 
     def stop(self, vm_id: int) -> None:
-        """Let a guest be off."""
+        """Power a guest off."""
 
         def change(cluster: Any) -> None:
             vm = cluster.vm(vm_id)
@@ -174,29 +175,29 @@ class FakeProxmox:
         self.do(change)
 
     def forget_requests(self) -> None:
-        """Let `requests` begin anew."""
+        """Clear `requests`."""
         self.do(lambda cluster: cluster.asked.clear())
 
     @contextmanager
     def fault(self, kind: FAULTS, **where: Any) -> Iterator[None]:
-        """Let something be wrong for as long as this lasts. See FAULTS."""
-        mend = self.do(lambda cluster: _break(cluster, kind, self.token_id, where))
+        """Inject a fault inside the `with` block; see FAULTS."""
+        repair = self.do(lambda cluster: _break(cluster, kind, self.token_id, where))
         try:
             yield
         finally:
-            self.do(lambda _: mend())
+            self.do(lambda _: repair())
 
     def save(self) -> Saved:
-        """All that the cluster has and is; its address and its certificates stay the same."""
+        """The state of the cluster, without its address and its certificates."""
         return self.do(lambda cluster: copy.deepcopy(_what_changes(cluster)))
 
     def put_back(self, saved: Saved) -> None:
-        """Make the cluster what it was when `save` gave this."""
-        # One that is put back once more must not have changed since.
+        """Restore a state of `save`."""
+        # A copy: the saved state may be restored again.
         self.do(lambda cluster: vars(cluster).update(copy.deepcopy(saved)))
 
     def do(self, act: Callable[[Any], T]) -> T:
-        """Do something with the cluster between two requests."""
+        """Run a function on the cluster between two requests."""
 
         async def inside() -> T:
             return act(self._cluster)
@@ -217,7 +218,7 @@ class FakeProxmox:
 
 @contextmanager
 def fake_proxmox(place: Path) -> Iterator[FakeProxmox]:
-    """A cluster for as long as this lasts; its certificates are put below `place`."""
+    """A cluster inside the `with` block; its certificates are files in `place`."""
     fake = FakeProxmox(place)
     try:
         yield fake
@@ -259,7 +260,7 @@ def _guest(vm: Any) -> Guest:
 
 
 def _break(cluster: Any, kind: FAULTS, token_id: str, where: dict[str, Any]) -> Callable[[], Any]:
-    """Break something; gives what mends it."""
+    """Inject a fault; the function that removes it."""
     if kind in ("wrong token", "no such token"):
         secret = cluster.apitokens.pop(token_id)
         if kind == "wrong token":
@@ -302,7 +303,7 @@ def _lock(cluster: Any, vm_id: int, lock: str) -> Callable[[], Any]:
 
 
 def _put(target: Any, key: str, value: Any) -> Callable[[], Any]:
-    """Set an entry or an attribute; gives what puts the old one back."""
+    """Set an entry or an attribute; the function that restores the old value."""
     if isinstance(target, dict):
         before = target[key]
         target[key] = value

@@ -1,8 +1,7 @@
-"""What `fake_proxmox.py` adds to fakepve, so that it answers as a node does where this project looks.
+"""Answers of `fake_proxmox.py` that fakepve lacks or simplifies, as a real node gives them.
 
-fakepve keeps the state and holds each request against the schema of the real API; here are the answers that
-it makes up or leaves out. Texts and rules are those of Proxmox VE 9, of the file that a docstring names
-(https://git.proxmox.com).
+fakepve stores the state and validates each request with the schema of the real API. Texts and rules here come
+from Proxmox VE 9, from the file that a docstring names (https://git.proxmox.com).
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ class Cluster(Jobs, FakePve):  # type: ignore[misc]  # fakepve has no types
         ]
 
     def _register_stateful(self, router: Any, prefixes: Any) -> None:
-        """Takes a path with a slash at its end for the same, as a node does."""
+        """Ignore a slash at the end of a path, as a node does."""
         super()._register_stateful(router, prefixes)
         tables = [getattr(self, name)() for name in sorted(dir(self)) if name.startswith("_routes_")]
         for method, template, handler in (row for table in tables for row in table):
@@ -77,7 +76,7 @@ class Cluster(Jobs, FakePve):  # type: ignore[misc]  # fakepve has no types
         return super()._authenticate(request)
 
     async def _answer(self, request: Request, handler: Any, generic: Any, path_node: Any) -> Any:
-        """Write the request down, and let what a test asked for go wrong."""
+        """Record the request, and fail it if a test has injected a fault."""
         path = request.path.removeprefix("/api2/json")
         form = await params(request)
         self.asked.append((request.method, path.rstrip("/"), form))
@@ -165,7 +164,7 @@ class Cluster(Jobs, FakePve):  # type: ignore[misc]  # fakepve has no types
         return await super()._qm_create(v, user)
 
     async def _qm_destroy(self, v: Form, user: str) -> Any:
-        """Frees what the guest owns, and no disk that it borrowed: PVE::QemuServer::destroy_vm."""
+        """Delete the disks that the guest owns and no others: PVE::QemuServer::destroy_vm."""
         vm = self.find(v["node"], v["vmid"])
         own = str(vm.vmid)
         borrowed = {key: vm.config[key] for key, volume, _ in drives_of(vm.config) if _owner(volume) != own}
@@ -181,7 +180,7 @@ class Cluster(Jobs, FakePve):  # type: ignore[misc]  # fakepve has no types
         return upid
 
     def _qm_new_drive(self, vmid: int, key: str, value: str, default: str | None) -> Any:
-        """A disk with its content: imported, the cloud-init drive under its own name, or as fakepve does."""
+        """Create a disk: imported, the cloud-init drive with its own name, or as fakepve does."""
         volume, options = split_drive(value)
         source = options.pop("import-from", None)
         if volume.endswith(":cloudinit"):
@@ -222,7 +221,7 @@ class Cluster(Jobs, FakePve):  # type: ignore[misc]  # fakepve has no types
         return super()._config_priv(key)
 
     async def _apply_config(self, vm: Any, user: str, p: Form) -> None:
-        """With the types of the schema, disks that are made, and no disk taken from what is protected."""
+        """Add types of the schema and creation of disks; refuse to detach a disk of a protected guest."""
         typed, _ = pve_schema.validate(pve_schema.load().paths[QEMU + "/config"]["PUT"]["parameters"], p)
         self._check_bridges(typed, user)
         for key in str(typed.get("delete") or "").split(","):
@@ -247,13 +246,13 @@ class Cluster(Jobs, FakePve):  # type: ignore[misc]  # fakepve has no types
         known = {**vm.config, **vm.pending}
         deleted = [key for key in str(typed.pop("delete", "")).split(",") if key in known]
         await super()._apply_config(vm, user, {**typed, **({"delete": ",".join(deleted)} if deleted else {})})
-        # What is as it was waits for nothing: PVE::QemuConfig->cleanup_pending.
+        # An unchanged value is not pending: PVE::QemuConfig->cleanup_pending.
         vm.pending = {
             key: value for key, value in vm.pending.items() if str(value) != str(vm.config.get(key))
         }
 
     async def _config_get(self, request: Request) -> Any:
-        """With what waits for a start, unless `current` is asked for; the types are those of the schema."""
+        """Include pending changes unless the request has `current`; values have the types of the schema."""
         vm = self._vm(request, "VM.Audit")
         config = dict(vm.config)
         if not int(request.query.get("current", "0")):
@@ -291,7 +290,7 @@ class Cluster(Jobs, FakePve):  # type: ignore[misc]  # fakepve has no types
         return await self.task(vm.node, "resize", vm.vmid, user, body, vm=vm)
 
     async def _agent_call(self, match: Any, values: Form) -> Any:
-        """The guest answers with the addresses that a test gave it, beside those that each guest has."""
+        """The agent reports the addresses of the test, besides those that each guest has."""
         vm = self.find(values["node"], values["vmid"])
         if vm.vmid in self.addresses and str(vm.config.get("agent", "0")).split(",")[0] in ("1", "enabled=1"):
             mac = re.search(r"=([0-9A-F:]{17})", str(vm.config.get("net0", "")))
@@ -306,7 +305,7 @@ class Cluster(Jobs, FakePve):  # type: ignore[misc]  # fakepve has no types
 
 
 class Rule:
-    """What goes wrong with some requests.
+    """A fault for some requests.
 
     Args:
         method: of the request.
@@ -320,7 +319,7 @@ class Rule:
         self.method, self.path, self.text, self.status, self.times = method, path, text, status, times
 
     def meets(self, method: str, path: str) -> bool:
-        """Whether this request is one of them."""
+        """Whether the fault applies to this request."""
         if self.times < 1 or method != self.method or not path.endswith(self.path):
             return False
         self.times -= 1
@@ -328,7 +327,7 @@ class Rule:
 
 
 def _owner(volume: str) -> str | None:
-    """The id of the guest whose disk it is, by the name of the volume."""
+    """The id of the guest that owns a volume, from the name of the volume."""
     found = re.search(r"(?:vm|base)-(\d+)-", volume)
     return found.group(1) if found else None
 

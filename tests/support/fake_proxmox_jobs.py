@@ -68,7 +68,7 @@ class Jobs:
         ]
 
     def purge(self, vm_id: int) -> None:
-        """Take a guest out of all jobs; one that is left without guests goes: PVE::VZDump."""
+        """Remove a guest from all jobs, and delete a job without guests: PVE::VZDump."""
         for id_, job in list(self.jobs.items()):
             held = [each for each in str(job.get("vmid", "")).split(",") if each]
             if str(vm_id) in held:

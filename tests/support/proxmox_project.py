@@ -1,4 +1,4 @@
-"""A tiny Pulumi project whose resources are on a Proxmox VE: what is to be there is said as data.
+"""A small Pulumi project with resources on Proxmox VE, declared as data.
 
 project = ProxmoxProject(root, environment, proxmox)
 project.declare(Wanted(VM, "pica01", {...}, {"protect": True}))
@@ -21,7 +21,7 @@ from tests.support.saved_stack import SavedStack
 
 PASSPHRASE = "correct horse battery"
 PATIENCE = 90.0
-"""Seconds for one run of the engine."""
+"""Timeout of one run of the engine, in seconds."""
 
 _PROGRAM = """
 import json, pathlib
@@ -58,7 +58,7 @@ _DIFF = re.compile(r"^\s*[+~=-]+\s+proxmoxve:\S+ (\S+) .*\[diff: ([^\]]+)\]", re
 
 @dataclass(frozen=True)
 class Wanted:
-    """One resource.
+    """A declared resource.
 
     Attributes:
         inputs: in camelCase; `{"secret": value}` is written as a secret, and an `importFrom` that is the name
@@ -77,9 +77,9 @@ class Ran:
     """A run of the engine.
 
     Attributes:
-        steps: what was done, by the name of the resource.
+        steps: the operation, by the name of the resource.
         differences: the inputs that differed, by the name of the resource.
-        said: all that was printed.
+        said: the output.
     """
 
     ok: bool
@@ -93,8 +93,8 @@ class ProxmoxProject:
 
     Args:
         root: an empty directory.
-        environment: with the plugin; see `tests.providers.place`.
-        proxmox: what the resources are on.
+        environment: variables that provide the plugin; see `tests.providers.place`.
+        proxmox: the cluster of the resources.
     """
 
     def __init__(self, root: Path, environment: Mapping[str, str], proxmox: FakeProxmox) -> None:
@@ -107,7 +107,7 @@ class ProxmoxProject:
         self._run("stack", "init", "dev")
 
     def declare(self, *resources: Wanted, **provider: Any) -> None:
-        """Say what is to be there, and what of the provider's inputs is other than usual."""
+        """Write the declared resources, and inputs of the provider that differ from the defaults."""
         document = {
             "provider": {
                 "endpoint": self._proxmox.endpoint,
@@ -123,27 +123,27 @@ class ProxmoxProject:
         (self._root / "declared.json").write_text(json.dumps(document))
 
     def up(self, *words: str) -> Ran:
-        """Update."""
+        """Run an update."""
         return self._run("up", "--yes", "--skip-preview", *words)
 
     def preview(self, *words: str) -> Ran:
-        """What an update would do."""
+        """Run a preview."""
         return self._run("preview", *words)
 
     def destroy(self) -> Ran:
-        """Take all away."""
+        """Destroy every resource."""
         return self._run("destroy", "--yes", "--skip-preview")
 
     def refresh(self) -> Ran:
-        """Read all back."""
+        """Refresh the state."""
         return self._run("refresh", "--yes", "--skip-preview")
 
     def saved(self, place: Path) -> SavedStack:
-        """A copy of stack and cluster as they are now."""
+        """A copy of stack and cluster."""
         return SavedStack(self._root / "state", self._proxmox, place)
 
     def forget(self, name: str) -> Ran:
-        """Take a resource out of the state, and leave it where it is."""
+        """Remove a resource from the state but not from the cluster."""
         exported = json.loads(self.kept())
         urn = next(
             each["urn"] for each in exported["deployment"]["resources"] if each["urn"].endswith(f"::{name}")
@@ -151,11 +151,11 @@ class ProxmoxProject:
         return self._run("state", "delete", urn, "--yes")
 
     def kept(self) -> str:
-        """The state as it is kept: what is secret in it is sealed."""
+        """The stored state, with encrypted secrets."""
         return self._run("stack", "export").said
 
     def outputs(self, name: str) -> dict[str, Any]:
-        """What the state has of a resource; a secret is `{sign: ..., "ciphertext": ...}`."""
+        """Id and outputs of a resource in the state; a secret is `{sign: ..., "ciphertext": ...}`."""
         exported = json.loads(self.kept())
         found = [
             each
@@ -191,7 +191,7 @@ class ProxmoxProject:
             differences.setdefault(name, set()).update(key.lstrip("+~-") for key in keys.split(","))
         steps: dict[str, str] = {}
         for name, step in _STEP.findall(done.stdout):
-            # What is replaced is also created and deleted.
+            # A replaced resource is also listed as created and deleted.
             if not steps.get(name, "").startswith("replace"):
                 steps[name] = step
         return Ran(done.returncode == 0, done.stdout, steps, differences)

@@ -1,4 +1,4 @@
-"""What tests of the plugin for Proxmox VE want to be there: image, machine, backup job and its storage."""
+"""Resources for tests of the plugin for Proxmox VE: image, machine, backup job and its storage."""
 
 from __future__ import annotations
 
