@@ -77,11 +77,9 @@ def installed(wheels: Mapping[str, Path], tmp_path_factory: pytest.TempPathFacto
     environment = base / "environment"
     venv.create(environment, symlinks=True, with_pip=False)
     python = environment / "bin" / "python"
-    run(
-        *(sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", python),
-        *("install", "--quiet", "--no-index", "--no-deps", "--no-compile", *wheels.values()),
-        cwd=base,
-    )
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(python)]
+    options = ["--quiet", "--no-index", "--no-deps", "--no-compile"]
+    run(*pip, "install", *options, *wheels.values(), cwd=base)
     paths = sysconfig.get_paths(vars={"base": str(environment), "platbase": str(environment)})
     site = Path(paths["purelib"])
     # The dependencies come from this environment. Python does not read the .pth files of a folder that is
