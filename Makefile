@@ -1,4 +1,4 @@
-# Each target sets up what it needs, says what it does, and may be run again.
+# Each target sets up what it needs, prints what it does, and may be run again.
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-down demo-env check test lint bench setup venv images format lock clean
 MAKEFLAGS += --no-print-directory
@@ -12,10 +12,10 @@ TESTS ?=
 # Tests run side by side: they wait for containers and the engine for more than half of their time.
 WORKERS ?= 4
 
-help:  ## Say what there is
+help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
-demo: setup  ## Bring up a pad on this machine, push a change, see it live; the services go on
+demo: setup  ## Bring up a pad on this machine, push a change, see it live; the services keep running
 	@$(WITH_TOOLCHAIN) && $(VENV)/python -m demo up
 
 demo-down: venv  ## Remove what the demo made, and nothing else
@@ -32,13 +32,13 @@ test: lint  ## Check everything: style, types, borders, then all tests on real p
 	@$(VENV)/python -m toolchain ensure tests
 	@$(WITH_TOOLCHAIN) && $(VENV)/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
 
-lint: venv  ## Check style, types and the borders between the parts
+lint: venv  ## Check style, types and the import contracts
 	@$(VENV)/ruff check .
 	@$(VENV)/ruff format --check .
 	@$(VENV)/mypy
 	@$(VENV)/lint-imports
 
-bench: setup  ## Measure the speed claims, as ratios in one run
+bench: setup  ## Measure the claimed speed, as ratios in one run
 	@$(WITH_TOOLCHAIN) && $(VENV)/python -m pytest tests/benchmarks --timeout 900 $(TESTS)
 
 setup: venv  ## Make .venv, get the engine, the language host, the Docker plugin, and images if need be
@@ -50,7 +50,7 @@ venv:
 images: venv  ## Build the images of the local stack here, from Debian and npm packages
 	@$(VENV)/python -m toolchain images
 
-format: venv  ## Put the code in order
+format: venv  ## Format the code
 	@$(VENV)/ruff check --fix .
 	@$(VENV)/ruff format .
 

@@ -16,7 +16,7 @@ from ronron.core.errors import ReconcilerError
 
 
 def main(words: list[str]) -> int:
-    """Run one word of the demo; returns the exit code."""
+    """Run one command of the demo; returns the exit code."""
     console = Console(soft_wrap=True)
     places = Places.default()
     try:
@@ -35,13 +35,13 @@ def main(words: list[str]) -> int:
                 console.print("usage: python -m demo up | down | env")
                 return 2
     except (DemoError, NotOursError, PadError, ReconcilerError, WatcherError) as error:
-        Console(stderr=True).print(f"[bold red]the demo stopped:[/] {error}", highlight=False)
+        Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False)
         return 1
     return 0
 
 
 def _has_begun(places: Places) -> bool:
-    """Whether an earlier run may have started the edge, even if it failed later on."""
+    """Whether an earlier run may have started the edge, even if it failed later."""
     if not (places.state / FILE).exists():
         return False
     with SqlStore(places.state) as store:

@@ -21,7 +21,7 @@ Document = dict[str, Any]
 def make_repository(places: Places) -> str:
     """Bring the demo's repository to what the clone has committed; returns the clone's commit.
 
-    Earlier commits of the demo are dropped: each run tells the same story from the clone's newest commit.
+    Earlier commits of the demo are dropped: each run starts from the clone's newest commit.
     """
     with Repo(CLONE) as clone:
         commit = clone.head.commit.hexsha
@@ -38,7 +38,7 @@ def make_repository(places: Places) -> str:
 
 
 def edit(file: Path, change: Callable[[Document], None]) -> None:
-    """Change a YAML file and keep its comments."""
+    """Change a YAML file; its comments stay."""
     yaml = YAML()
     yaml.width = 4096
     document = yaml.load(file.read_text())
@@ -60,29 +60,29 @@ def push(places: Places) -> None:
         collective.git.push("--quiet", "--force", "origin", f"HEAD:refs/heads/{BRANCH}")
 
 
-def kept_secrets(places: Places) -> Document:
-    """The encrypted values and the salt that an earlier run has written; empty at the first."""
+def encrypted_secrets(places: Places) -> Document:
+    """The encrypted values and the salt that an earlier run wrote; empty at the first run."""
     if not places.stack_file.exists():
         return {}
     document = YAML(typ="safe").load(places.stack_file.read_text()) or {}
     salt = document.get("encryptionsalt")
-    return {"config": _sealed(document.get("config") or {}), "encryptionsalt": salt} if salt else {}
+    return {"config": _encrypted(document.get("config") or {}), "encryptionsalt": salt} if salt else {}
 
 
-def _sealed(config: Document) -> Document:
-    """The secrets of a configuration and no more: those inside of a value stay where they are in it."""
+def _encrypted(config: Document) -> Document:
+    """The secrets of a configuration alone; a secret inside of a value stays at its path."""
     kept: Document = {}
     for key, value in config.items():
         if not isinstance(value, dict):
             continue
-        inside = value if set(value) == {"secure"} else _sealed(value)
+        inside = value if set(value) == {"secure"} else _encrypted(value)
         if inside:
             kept[key] = inside
     return kept
 
 
 def restore_secrets(document: Document, kept: Document) -> None:
-    """Put back what `kept_secrets` found."""
+    """Write back what `encrypted_secrets` returned."""
     if kept:
         document["encryptionsalt"] = kept["encryptionsalt"]
         _put_back(document["config"], kept["config"])
@@ -104,7 +104,7 @@ def set_missing_secrets(places: Places, names: tuple[str, ...], environment: Map
         names: config keys below `ronron:`; a dot leads into a value.
         environment: in which `pulumi` finds itself, its backend and the passphrase.
     """
-    there = kept_secrets(places).get("config", {})
+    there = encrypted_secrets(places).get("config", {})
     missing = [name for name in names if not _is_there(there, f"ronron:{name}".split("."))]
     workspace = automation.LocalWorkspace(work_dir=str(places.collective), env_vars=dict(environment))
     try:
@@ -127,6 +127,6 @@ def clean_environment(extra: Mapping[str, str]) -> dict[str, str]:
 
 
 def is_committed(clone: Path = CLONE) -> bool:
-    """Whether the clone has nothing uncommitted, which the demo would not show."""
+    """Whether the clone has no uncommitted changes, which the demo would not show."""
     with Repo(clone) as repo:
         return not repo.is_dirty()

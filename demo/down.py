@@ -1,4 +1,4 @@
-"""Takes away what the demo made, and nothing else: what its own Pulumi state names, and its own directory."""
+"""Removes what the demo made, and nothing else: what its own Pulumi state names, and its own directory."""
 
 from __future__ import annotations
 
@@ -27,20 +27,22 @@ LEFT_BY = ("ronron.drill", "ronron.restore")
 
 
 class NotOursError(Exception):
-    """A directory is not the demo's, or something else uses what is."""
+    """The demo did not make the directory, or something else uses what the demo made."""
 
 
 def take_down(places: Places, note: Callable[[str], None]) -> None:
-    """Stop the watcher, remove containers, networks, volumes and files; a second call finds nothing.
+    """Stop the watcher; remove containers, networks, volumes and files. A second call removes nothing.
 
     Raises:
-        NotOursError: the demo's directory holds something else, or its things are used by others.
+        NotOursError: the directory is not the demo's, or something else uses what the demo made.
     """
     if not places.root.exists():
-        note("nothing of the demo is here")
+        note("nothing to remove: there is no demo")
         return
     if not (places.root / MARK).exists():
-        raise NotOursError(f"{places.root} was not made by the demo; remove it by hand if that is meant")
+        raise NotOursError(
+            f"{places.root} was not made by the demo\nhint: remove it by hand if you no longer need it"
+        )
     stop_left_over(places)
     things = made(places)
     things = [*left(things), *things]
@@ -52,14 +54,14 @@ def take_down(places: Places, note: Callable[[str], None]) -> None:
     try:
         shutil.rmtree(places.root)
     except PermissionError as error:
-        raise NotOursError(f"cannot remove {error.filename}; remove {places.root} as root") from error
+        raise NotOursError(f"cannot remove {error.filename}\nhint: remove {places.root} as root") from error
     note(f"removed {places.root}")
 
 
 def made(places: Places) -> list[tuple[str, str]]:
     """Kind and name of every container, network and volume of the demo's Pulumi state, in order of removal.
 
-    What an update had begun to create when it died counts too.
+    Includes what a killed update had begun to create.
     """
     if not places.collective.exists():
         return []
@@ -86,7 +88,7 @@ def named(resources: list[Mapping[str, object]]) -> list[tuple[str, str]]:
 
 
 def left(things: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Kind and name of what a drill or a restore that was killed has left beside these things, in order."""
+    """Kind and name of what a killed drill or restore left beside these, in order of removal."""
     found: list[tuple[str, str]] = []
     with closing(docker.from_env()) as engine:
         for label in (f"{word}={name}" for word in LEFT_BY for kind, name in things if kind == "container"):
@@ -101,7 +103,7 @@ def left(things: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def _image_of(things: list[tuple[str, str]]) -> str | None:
-    """The image of one of the demo's containers that are there; None where there is none."""
+    """The image of one of the demo's containers; None where no container exists."""
     with closing(docker.from_env()) as engine:
         for kind, name in things:
             if kind == "container":
@@ -113,11 +115,11 @@ def _image_of(things: list[tuple[str, str]]) -> str | None:
 
 
 def _empty(snapshots: Path, image: str | None) -> None:
-    """Take the snapshots away: their files are root's, as the agents are, and whoever runs this may not be.
+    """Remove the snapshots, in a container: their files belong to root, as the agents run as root.
 
     Args:
         snapshots: the directory; it stays.
-        image: what is run for it; None to leave them to whoever owns them.
+        image: of the container; None to leave the snapshots.
     """
     if image is None or not snapshots.exists():
         return

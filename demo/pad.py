@@ -1,4 +1,4 @@
-"""A visitor of the pad: asks it through the edge, as a browser would, and through Etherpad's HTTP API."""
+"""A visitor of the pad: requests it through the edge, as a browser would, and through Etherpad's HTTP API."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ API = "/api/1"
 
 
 class PadError(Exception):
-    """The pad does not do what a visitor expects."""
+    """The pad does not respond as a visitor expects."""
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Pad:
         return f"http://{self.hostname}:{self.port}"
 
     def title(self) -> str | None:
-        """The title of the front page; None while nobody answers as a pad."""
+        """The title of the front page; None while the pad is unreachable."""
         try:
             answer = self._ask("GET", "/")
         except httpx.HTTPError:
@@ -51,7 +51,7 @@ class Pad:
         """Wait until the front page has a title.
 
         Raises:
-            PadError: it did not come in time.
+            PadError: the title did not appear in time.
         """
         until = time.monotonic() + seconds
         seen = None
@@ -63,19 +63,19 @@ class Pad:
         raise PadError(f"{self.url} has the title {seen!r} and not {wanted!r} after {seconds:.0f} s")
 
     def write(self, name: str, text: str) -> None:
-        """Write a pad's whole text, making the pad where it is not there."""
+        """Replace the text of a pad; creates the pad where it does not exist."""
         if self._call("getText", padID=name) is None:
             self._call("createPad", padID=name)
         self._call("setText", padID=name, text=text)
 
     def text(self, name: str) -> str:
-        """A pad's text, as its export gives it to everybody."""
+        """The text of a pad, as its public export has it."""
         answer = self._ask("GET", f"/p/{name}/export/txt")
         answer.raise_for_status()
         return answer.text
 
     def create(self, name: str) -> None:
-        """Make a pad with the default text, afresh."""
+        """Create a pad with the default text; deletes an existing one."""
         if self._call("getText", padID=name) is not None:
             self._call("deletePad", padID=name)
         self._call("createPad", padID=name)
@@ -87,7 +87,7 @@ class Pad:
         if document.get("code") == 1 and document.get("message") == "padID does not exist":
             return None
         if document.get("code") != 0:
-            raise PadError(f"the pad's API answers {answer.status_code}: {document.get('message')}")
+            raise PadError(f"the pad's API returns {answer.status_code}: {document.get('message')}")
         return document.get("data") or {}
 
     def _key(self) -> str:
@@ -97,7 +97,7 @@ class Pad:
                 done = container.exec_run(["cat", file])
                 if done.exit_code == 0 and isinstance(done.output, bytes):
                     return done.output.decode().strip()
-        raise PadError(f"no API key in {self.container}: looked at {', '.join(KEY_FILES)}")
+        raise PadError(f"no API key in {self.container}: searched {', '.join(KEY_FILES)}")
 
     def _ask(self, method: str, path: str, form: dict[str, str] | None = None) -> httpx.Response:
         # Names below .localhost are loopback (RFC 6761), and not every resolver knows it.

@@ -1,4 +1,4 @@
-"""Where the demo keeps what it makes: one directory outside the clone, removed by `down`."""
+"""The files of the demo: one directory outside the clone, removed by `down`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CLONE = Path(__file__).resolve().parent.parent
-"""The clone that this demo was started from; it is only read."""
+"""The clone that this demo was started from; the demo only reads it."""
 
 NAME = "ronron"
 """Of the project in the clone's Pulumi.yaml."""
 STACK = "local"
 BRANCH = "main"
 MARK = "ronron-demo"
-"""Name of the file that says that a directory is the demo's: `down` removes no other."""
+"""Name of the file that marks the demo's directory: `down` removes no other."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Places:
 
     root: Path
     name: str = NAME
-    """With which everything that the demo makes in Docker begins."""
+    """Prefix of everything that the demo makes in Docker."""
 
     @classmethod
     def default(cls) -> Places:
@@ -50,12 +50,12 @@ class Places:
 
     @property
     def snapshots(self) -> Path:
-        """Where the backups of the demo's services go. What is in it belongs to the agents: to root."""
+        """The repositories of the backups. Their files belong to root, as the agents run as root."""
         return self.root / "snapshots"
 
     @property
     def pulumi_state(self) -> Path:
-        """Where Pulumi keeps the stack's state: where `ronron` looks for it by default."""
+        """The directory of the Pulumi state, where `ronron` has it by default."""
         return self.state / "pulumi-state"
 
     @property
@@ -65,12 +65,12 @@ class Places:
 
     @property
     def watch_log(self) -> Path:
-        """What the watcher said."""
+        """The output of the watcher."""
         return self.root / "watch.log"
 
     @property
     def watch_process(self) -> Path:
-        """Which process the watcher is."""
+        """The PID and start time of the watcher."""
         return self.root / "watch.json"
 
     @property
@@ -87,7 +87,7 @@ class Places:
         """Make the directory and the passphrase, once."""
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self.root / MARK).touch()
-        # A backend in files wants its directory to be there.
+        # Pulumi does not create the directory of a file backend.
         self.pulumi_state.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self.passphrase.exists():
             descriptor = os.open(self.passphrase, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -95,7 +95,7 @@ class Places:
                 opened.write(secrets.token_urlsafe(24))
 
     def ronron_environment(self) -> dict[str, str]:
-        """What `ronron` needs to know to be about the demo."""
+        """The variables with which `ronron` uses the demo."""
         return {
             "RONRON_REPOSITORY": str(self.repository),
             "RONRON_STATE": str(self.state),
@@ -103,7 +103,7 @@ class Places:
         }
 
     def pulumi_environment(self) -> dict[str, str]:
-        """What `pulumi` needs to know, in the clone, to be about the demo: backend, stack and stack file."""
+        """The variables with which `pulumi`, in the clone, uses the demo: backend, stack and stack file."""
         return {
             "PULUMI_HOME": str(self.state / "pulumi-home"),
             "PULUMI_BACKEND_URL": f"file://{self.pulumi_state}",

@@ -1,4 +1,4 @@
-"""The story that the demo tells, from an empty directory to a pushed change that is live."""
+"""The steps of the demo, from an empty directory to a pushed change that is live."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ DEFAULT_PORT = 8080
 
 
 class DemoError(Exception):
-    """The demo cannot go on; the text says why and what to do."""
+    """The demo cannot continue; the text has the cause and a hint."""
 
 
 @dataclass
@@ -50,15 +50,15 @@ class Story:
     port: int
 
     def run(self) -> None:
-        """Tell it all.
+        """Run every step.
 
         Raises:
-            DemoError, PadError, WatcherError: it stopped, with the reason.
+            DemoError, PadError, WatcherError: a step failed.
         """
         begun = time.monotonic()
-        self._say("1  A repository, as a collective would have it")
+        self._say("1  Make the repository of a collective")
         self.places.prepare()
-        kept = collective.kept_secrets(self.places)
+        kept = collective.encrypted_secrets(self.places)
         commit = collective.make_repository(self.places)
         self._note(f"{self.places.repository}, made from this clone at {commit[:12]}")
         if not collective.is_committed():
@@ -69,29 +69,29 @@ class Story:
 
         pad = Pad("pad.localhost", self.port, f"{self.places.name}-{STACK}-pad")
         with watching(self.places) as watcher:
-            self._say("2  ronron watch brings it up: preview, verdict, update, probe")
+            self._say("2  Run ronron watch: preview, verdict, update, probe")
             self._follow(watcher, first, pad, FIRST_TITLE, FIRST_PASS_SECONDS)
-            self._say("3  Somebody writes a pad")
+            self._say("3  Write a pad")
             pad.write(KEEPSAKE, WRITTEN)
             self._note(f"{pad.url}/p/{KEEPSAKE}: {WRITTEN}")
 
-            self._say("4  A commit changes the title and the default text, and is pushed")
+            self._say("4  Push a commit that changes the title and the default text")
             collective.edit(self.places.stack_file, lambda document: _name(document, NEW_TITLE, NEW_TEXT))
-            second = collective.commit(self.places, "Greet our visitors anew")
+            second = collective.commit(self.places, "Change the title and the default text")
             collective.push(self.places)
             self._note(f"pushed {second[:12]}")
             self._follow(watcher, second, pad, NEW_TITLE, NEXT_PASS_SECONDS)
 
-            self._say("5  What a visitor sees")
+            self._say("5  Read the pads as a visitor")
             self._check(pad)
-        self._say("6  A backup, and the proof that it can be restored")
+        self._say("6  Take a backup and prove that it can be restored")
         self._ronron("backup", "now", STACK, seconds=BACKUP_SECONDS)
         self._ronron("drill", STACK, seconds=BACKUP_SECONDS)
         self._ronron("backup", "status", STACK)
-        self._say("7  What the next volunteer sees")
+        self._say("7  Show the status and the history")
         self._ronron("status")
         self._ronron("history", "--limit", "2")
-        self._say(f"Done in {time.monotonic() - begun:.0f} s; the services go on running")
+        self._say(f"Done in {time.monotonic() - begun:.0f} s; the services keep running")
         self._addresses(pad)
 
     # -- the declaration ---------------------------------------------------------------------------
@@ -99,7 +99,7 @@ class Story:
     def _describe(self, kept: collective.Document) -> None:
         images = local_images()
         if images:
-            self._note("no registry of images answers, so the images are the ones that were built here:")
+            self._note("no image registry is reachable; using the images that were built here:")
             for image in images.values():
                 self._note(f"  {image}")
 
@@ -107,7 +107,7 @@ class Story:
             _name(document, FIRST_TITLE, FIRST_TEXT)
             config = document["config"]
             config["ronron:edge"]["http_port"] = self.port
-            # The demo writes a pad by Etherpad's API, which wants a login from version 2 on, unless told so.
+            # The demo writes a pad by Etherpad's API, which requires a login since version 2 by default.
             config["ronron:services"]["pad"]["environment"] = {"AUTHENTICATION_METHOD": "apikey"}
             config.setdefault("ronron:backup", {})["repository"] = str(self.places.snapshots)
             if images:
@@ -129,21 +129,21 @@ class Story:
     # -- watching ----------------------------------------------------------------------------------
 
     def _follow(self, watcher: Watcher, commit: str, pad: Pad, title: str, seconds: float) -> None:
-        """Show what the watcher says until a commit is live and the pad has its title."""
+        """Print the watcher's output until a commit is live and the pad has its title."""
         until = time.monotonic() + seconds
         with SqlStore(self.places.state) as store:
             while True:
-                for line in watcher.said():
+                for line in watcher.new_lines():
                     self.console.print(f"   [dim]│[/] {line}", highlight=False, markup=True)
                 record = store.load(STACK)
-                settled = record.running is None
-                if settled and record.current and record.current.commit == commit and pad.title() == title:
+                idle = record.running is None
+                if idle and record.current and record.current.commit == commit and pad.title() == title:
                     return
-                if settled and record.attempted and record.attempted.commit == commit and record.failed:
-                    raise DemoError(f"{record.failed.message}\nwhat to do: ronron explain {STACK}")
+                if idle and record.attempted and record.attempted.commit == commit and record.failed:
+                    raise DemoError(f"{record.failed.message}\nhint: ronron explain {STACK}")
                 if time.monotonic() > until:
                     raise DemoError(
-                        f"{commit[:12]} is not live after {seconds:.0f} s; see {self.places.watch_log}"
+                        f"{commit[:12]} is not live after {seconds:.0f} s\nhint: read {self.places.watch_log}"
                     )
                 time.sleep(0.2)
 
@@ -162,7 +162,7 @@ class Story:
     # -- showing -----------------------------------------------------------------------------------
 
     def _ronron(self, *words: str, seconds: float = 60) -> None:
-        """Show what a command says.
+        """Run a command and print its output.
 
         Raises:
             DemoError: it did not end with 0.
@@ -177,15 +177,15 @@ class Story:
             timeout=seconds,
         )
         if done.returncode != 0:
-            raise DemoError(f"`{command}` ended with {done.returncode}\nwhat to do: ronron explain {STACK}")
+            raise DemoError(f"`{command}` ended with {done.returncode}\nhint: ronron explain {STACK}")
 
     def _addresses(self, pad: Pad) -> None:
         self._note(f"the pad          {pad.url}/p/{KEEPSAKE}")
         self._note(f"the repository   git clone {self.places.repository}")
         self._note("the snapshots    ronron backup list local     (in the shell environment below)")
-        self._note("go on watching   ronron watch                 (likewise)")
-        self._note("by hand          pulumi preview               (likewise, in this clone: no change)")
-        self._note("take it down     make demo-down")
+        self._note("watch            ronron watch                 (in the shell environment below)")
+        self._note("preview          pulumi preview               (in it and in this clone: no change)")
+        self._note("remove it        make demo-down")
         self.console.print('\nThe shell environment:\n\n    eval "$(make -s demo-env)"\n')
 
     def _say(self, line: str) -> None:
@@ -196,32 +196,32 @@ class Story:
 
 
 def require_engine() -> None:
-    """Find out that there is no Pulumi engine before anything is made.
+    """Refuse to start without a Pulumi engine.
 
     Raises:
         DemoError: none is on PATH.
     """
     if shutil.which("pulumi") is None:
-        raise DemoError("no Pulumi engine is on PATH\nwhat to do: make demo (it gets one, then runs this)")
+        raise DemoError("no Pulumi engine is on PATH\nhint: run make demo, which gets one")
 
 
 def choose_port(environment: Mapping[str, str] = os.environ) -> int:
     """The port of the demo's edge: RONRON_DEMO_PORT or 8080.
 
     Raises:
-        DemoError: it is no port.
+        DemoError: it is not a port.
     """
     text = environment.get("RONRON_DEMO_PORT", str(DEFAULT_PORT))
     if not text.isdigit() or not 1024 <= int(text) <= 65535:
-        raise DemoError(f"RONRON_DEMO_PORT is {text!r}\nwhat to do: use a number from 1024 to 65535")
+        raise DemoError(f"RONRON_DEMO_PORT is {text!r}\nhint: use a number from 1024 to 65535")
     return int(text)
 
 
 def refuse_taken_port(port: int, ours: bool) -> None:
-    """Find out that a port is taken before anything is started.
+    """Refuse to start on a port that another program uses.
 
     Raises:
-        DemoError: somebody else listens on it.
+        DemoError: another program listens on it.
     """
     if ours:
         return
@@ -231,12 +231,12 @@ def refuse_taken_port(port: int, ours: bool) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError:
             raise DemoError(
-                f"port {port} is taken by another program\nwhat to do: RONRON_DEMO_PORT={port + 1} make demo"
+                f"port {port} is in use by another program\nhint: run RONRON_DEMO_PORT={port + 1} make demo"
             ) from None
 
 
 def shell_environment(places: Places) -> str:
-    """Lines of `export` for a shell in the clone: then `ronron` and `pulumi` are about the demo."""
+    """Lines of `export` for a shell in the clone: then `ronron` and `pulumi` use the demo."""
     variables = {**places.ronron_environment(), **places.pulumi_environment()}
     return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in sorted(variables.items()))
 

@@ -1,4 +1,4 @@
-"""A container that does one thing and leaves nothing, not even the unnamed volumes of its image."""
+"""Runs a program in a container and removes it, with the unnamed volumes of its image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def run(engine: docker.DockerClient, image: str, entrypoint: Sequence[str], **op
         options: further ones of docker-py, such as `mounts`.
 
     Raises:
-        ContainerError: it ended with another code than 0; holds what it said.
+        ContainerError: it ended with another code than 0; has its output.
     """
     # docker-py's own `run(remove=True)` keeps unnamed volumes, and the edge's image has two.
     made = engine.containers.create(

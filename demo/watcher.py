@@ -1,4 +1,4 @@
-"""The watcher of the demo: `ronron watch` as a process of its own, started, listened to and stopped."""
+"""The watcher of the demo: starts and stops `ronron watch`, and reads its output."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ronron.adapters.processes import LinuxProcesses
 from ronron.core.model import ProcessMark
 
 POLL = 2
-"""Seconds between two looks: short, so that nobody waits in front of a demo."""
+"""Poll interval in seconds: short, so that nobody waits in front of a demo."""
 
 GRACE = 120
-"""Seconds for an update under way to end after the watcher was asked to stop."""
+"""Seconds for a running update to end after SIGTERM."""
 
 
 class WatcherError(Exception):
@@ -28,7 +28,7 @@ class WatcherError(Exception):
 
 @contextmanager
 def watching(places: Places) -> Iterator[Watcher]:
-    """`ronron watch` for the block; asked to stop at its end, and waited for."""
+    """Run `ronron watch` for the block; stopped and waited for at its end."""
     stop_left_over(places)
     with places.watch_log.open("wb") as log:
         process = subprocess.Popen(
@@ -52,15 +52,15 @@ def watching(places: Places) -> Iterator[Watcher]:
 
 
 class Watcher:
-    """A running watcher and what it says."""
+    """A running watcher and its output."""
 
     def __init__(self, places: Places, process: subprocess.Popen[bytes]) -> None:
         self._places = places
         self._process = process
         self._read = 0
 
-    def said(self) -> list[str]:
-        """The lines that are new since the last call.
+    def new_lines(self) -> list[str]:
+        """The lines of output since the last call.
 
         Raises:
             WatcherError: it has ended.
@@ -72,13 +72,13 @@ class Watcher:
         self._read += len(whole)
         if not whole and self._process.poll() is not None:
             raise WatcherError(
-                f"ronron watch ended with {self._process.returncode}; see {self._places.watch_log}"
+                f"ronron watch ended with {self._process.returncode}\nhint: read {self._places.watch_log}"
             )
         return whole.decode(errors="replace").splitlines()
 
 
 def stop_left_over(places: Places) -> None:
-    """Stop the watcher of a run that was killed, if it is still that very process."""
+    """Stop the watcher of a killed run, if that process still runs."""
     try:
         mark = ProcessMark.model_validate_json(places.watch_process.read_text())
     except FileNotFoundError:

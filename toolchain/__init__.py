@@ -1,1 +1,1 @@
-"""Gets or builds what Ronron stands on: the engine, its plugin, a Docker engine and, if need be, images."""
+"""Gets or builds what Ronron needs: the engine, its plugins, a Docker engine and, if need be, images."""

@@ -32,7 +32,7 @@ from toolchain import (
     s3_gateway,
     versions,
 )
-from toolchain.cache import Cache, Say, cache_root
+from toolchain.cache import Cache, Progress, cache_root
 from toolchain.errors import NotThisWay, ToolchainError
 from toolchain.piece import Piece
 from toolchain.report import report as all_pieces
@@ -45,24 +45,24 @@ def ensure(
     what: Annotated[
         str,
         typer.Argument(
-            help="`pieces`; `proxmox` for that plugin, `images` for images, too; `tests` for all."
+            help="`pieces`; `proxmox`: also that plugin; `images`: also images; `tests`: everything."
         ),
     ] = "pieces",
 ) -> None:
-    """Get or build what is missing; says what it does, and does nothing the second time."""
+    """Get or build what is missing; a second run does nothing."""
     if what not in {"pieces", "proxmox", "images", "tests"}:
-        raise typer.BadParameter("say `pieces`, `proxmox`, `images` or `tests`")
-    cache, say = Cache(cache_root()), _teller()
+        raise typer.BadParameter("choose `pieces`, `proxmox`, `images` or `tests`")
+    cache, progress = Cache(cache_root()), _progress_printer()
     # Building the engine keeps the processors busy, images mostly wait for packages: side by side is quicker.
     steps = [_ensure_pieces, _ensure_images] if what in {"images", "tests"} else [_ensure_pieces]
-    errors = _side_by_side([partial(step, cache, say) for step in steps])
-    later: list[Callable[[Cache, Say], object]] = []
+    errors = _side_by_side([partial(step, cache, progress) for step in steps])
+    later: list[Callable[[Cache, Progress], object]] = []
     if what in {"proxmox", "tests"}:
         later.append(_ensure_proxmox)
     if what == "tests":
         later.append(s3_gateway.ensure)
     if later and not errors:
-        errors = _side_by_side([partial(step, cache, say) for step in later])
+        errors = _side_by_side([partial(step, cache, progress) for step in later])
     for error in errors:
         _show(error)
     if errors:
@@ -71,22 +71,24 @@ def ensure(
 
 @app.command("images")
 def build_images(
-    fresh: Annotated[bool, typer.Option(help="Build them again, with the packages of today.")] = False,
+    fresh: Annotated[bool, typer.Option(help="Build them again with the newest packages.")] = False,
 ) -> None:
-    """Build the images of the local stack here, also where a registry of images answers."""
-    cache, say = Cache(cache_root()), _teller()
-    images.ensure_images(cache, docker_engine.ensure(cache, say).host, say, always=True, fresh=fresh)
+    """Build the images of the local stack here, even where an image registry is reachable."""
+    cache, progress = Cache(cache_root()), _progress_printer()
+    images.ensure_images(
+        cache, docker_engine.ensure(cache, progress).host, progress, always=True, fresh=fresh
+    )
 
 
 @app.command()
 def env() -> None:
-    """Print lines for `eval`: the environment in which the pieces find each other."""
+    """Print the environment for the tools, as lines for `eval`."""
     sys.stdout.write(environment.exports(environment.variables(Cache(cache_root()))))
 
 
 @app.command()
-def report(as_json: Annotated[bool, typer.Option("--json", help="Facts for programs.")] = False) -> None:
-    """Say what is there, where it came from, and the remedy for the rest; exit 1 if something is missing."""
+def report(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
+    """Report what is installed, from where, and the remedy for the rest; exit 1 if something is missing."""
     pieces = all_pieces()
     if as_json:
         sys.stdout.write(json.dumps([piece.model_dump() for piece in pieces], indent=2) + "\n")
@@ -96,55 +98,55 @@ def report(as_json: Annotated[bool, typer.Option("--json", help="Facts for progr
         raise typer.Exit(1)
 
 
-def _ensure_pieces(cache: Cache, say: Say) -> None:
-    places = _download_places(cache, say)
+def _ensure_pieces(cache: Cache, progress: Progress) -> None:
+    places = _download_places(cache, progress)
     if places:
-        found = engine.ensure(cache, say, places=places)
-        docker_plugin.PLUGIN.ensure(cache, say, downloader=found.engine.path)
-        # The engine would get it before its first preview: the SDK is there, so it thinks that it is needed.
+        found = engine.ensure(cache, progress, places=places)
+        docker_plugin.PLUGIN.ensure(cache, progress, downloader=found.engine.path)
+        # The engine would download it before its first preview, as its SDK is installed.
         with contextlib.suppress(NotThisWay):
-            proxmoxve_plugin.PLUGIN.ensure(cache, say, downloader=found.engine.path, may_build=False)
-        plugin.join(cache, environment.PLUGINS, say)
+            proxmoxve_plugin.PLUGIN.ensure(cache, progress, downloader=found.engine.path, may_build=False)
+        plugin.join(cache, environment.PLUGINS, progress)
         return
     errors = _side_by_side(
         [
-            partial(engine.ensure, cache, say, places=()),
-            partial(docker_plugin.PLUGIN.ensure, cache, say, downloader=None),
+            partial(engine.ensure, cache, progress, places=()),
+            partial(docker_plugin.PLUGIN.ensure, cache, progress, downloader=None),
         ]
     )
     if not errors:
-        plugin.join(cache, environment.PLUGINS, say)
+        plugin.join(cache, environment.PLUGINS, progress)
     for error in errors[1:]:
         _show(error)
     for error in errors:
         raise error
 
 
-def _download_places(cache: Cache, say: Say) -> tuple[str, ...]:
+def _download_places(cache: Cache, progress: Progress) -> tuple[str, ...]:
     if engine.find(cache) and docker_plugin.PLUGIN.find(cache):
         return ()
-    return _answering(say)
+    return _answering(progress)
 
 
-def _answering(say: Say) -> tuple[str, ...]:
+def _answering(progress: Progress) -> tuple[str, ...]:
     wanted = downloads.sites(versions.ENGINE)
     places = downloads.answering(versions.ENGINE, wanted)
     if not places:
-        why = f"no answer from {', '.join(wanted)}" if wanted else f"{downloads.SITE_VARIABLE} says so"
-        say(f"no downloads ({why}): what is missing is built from Go modules, once; minutes")
+        why = f"no answer from {', '.join(wanted)}" if wanted else f"{downloads.SITE_VARIABLE} is `none`"
+        progress(f"no downloads ({why}): building what is missing from Go modules, once; this takes minutes")
     return places
 
 
-def _ensure_proxmox(cache: Cache, say: Say) -> None:
+def _ensure_proxmox(cache: Cache, progress: Progress) -> None:
     found = engine.find(cache)
     missing = proxmoxve_plugin.PLUGIN.find(cache) is None
-    downloader = found.engine.path if found and missing and _answering(say) else None
-    proxmoxve_plugin.PLUGIN.ensure(cache, say, downloader=downloader)
-    plugin.join(cache, environment.PLUGINS, say)
+    downloader = found.engine.path if found and missing and _answering(progress) else None
+    proxmoxve_plugin.PLUGIN.ensure(cache, progress, downloader=downloader)
+    plugin.join(cache, environment.PLUGINS, progress)
 
 
-def _ensure_images(cache: Cache, say: Say) -> None:
-    images.ensure_images(cache, docker_engine.ensure(cache, say).host, say)
+def _ensure_images(cache: Cache, progress: Progress) -> None:
+    images.ensure_images(cache, docker_engine.ensure(cache, progress).host, progress)
 
 
 def _side_by_side(steps: Sequence[Callable[[], object]]) -> list[ToolchainError]:
@@ -167,16 +169,16 @@ def _table(pieces: list[Piece]) -> Table:
     return table
 
 
-def _teller() -> Say:
+def _progress_printer() -> Progress:
     begun = time.monotonic()
     one_at_a_time = threading.Lock()
 
-    def say(line: str) -> None:
+    def progress(line: str) -> None:
         with one_at_a_time:
             sys.stdout.write(f"[{time.monotonic() - begun:5.1f} s] {line}\n")
             sys.stdout.flush()
 
-    return say
+    return progress
 
 
 def _show(error: BaseException) -> None:
@@ -184,7 +186,7 @@ def _show(error: BaseException) -> None:
 
 
 def main() -> None:
-    """Entry point: errors of the toolchain are a message; anything else is a bug and shows its traceback."""
+    """Entry point: an error of the toolchain is a message; anything else is a bug, with a traceback."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave)
     try:
@@ -195,10 +197,10 @@ def main() -> None:
 
 
 def _leave(number: int, _: FrameType | None) -> NoReturn:
-    # Other threads may be in the middle of a call that nothing interrupts. What is half made was made aside,
-    # and the next run clears it away.
+    # Other threads may be in a call that nothing interrupts. Unfinished pieces lie in folders of their own,
+    # which the next run removes.
     commands.stop_all()
-    os.write(sys.stderr.fileno(), b"stopped; run it again, what is done already is kept\n")
+    os.write(sys.stderr.fileno(), b"stopped; run it again, finished pieces are reused\n")
     os._exit(128 + number)
 
 

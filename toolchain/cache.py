@@ -1,7 +1,7 @@
 """The cache outside the clone: one folder per piece and version, complete or absent.
 
 A piece is made in a folder of its own and renamed into place, under a lock, so that neither a killed run nor
-two runs at once leave half of one. Nothing but the standard library is imported here.
+two runs at once leave an incomplete one. Nothing but the standard library is imported here.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pathlib import Path
 
 from toolchain.errors import ToolchainError
 
-Say = Callable[[str], None]
-"""Takes one plain line for the person who waits."""
+Progress = Callable[[str], None]
+"""Prints one plain line for the person who waits."""
 
 ORIGIN = "origin.json"
 
@@ -99,16 +99,16 @@ class Cache:
         make: Callable[[Path], tuple[str, str]],
         *,
         piece: str,
-        say: Say,
+        progress: Progress,
     ) -> Path:
         """The folder of a piece; made now if it is not there.
 
         Args:
             key: name of the folder, with the version in it.
             files: what has to be in it, relative.
-            make: fills an empty folder and returns version and origin; on an exception nothing is kept.
+            make: fills an empty folder and returns version and origin; an exception leaves nothing behind.
             piece: the piece's name, for the record and for people.
-            say: told when another run is being waited for.
+            progress: prints a line while another run is being waited for.
 
         Raises:
             ToolchainError: the cache cannot be written to, or `make` gave not all of the files.
@@ -116,7 +116,7 @@ class Cache:
         found = self.find(key, files)
         if found:
             return found
-        with self.lock(key, say=say):
+        with self.lock(key, progress=progress):
             found = self.find(key, files)
             if found:
                 return found
@@ -127,7 +127,7 @@ class Cache:
                 (folder / ORIGIN).write_text(json.dumps(record) + "\n")
                 missing = [file for file in files if not (folder / file).is_file()]
                 if missing:
-                    raise ToolchainError(f"making {key} gave no {', '.join(missing)}", "Run it again.")
+                    raise ToolchainError(f"making {key} gave no {', '.join(missing)}", "run it again")
                 final = self.root / key
                 if final.exists():  # incomplete: somebody removed files by hand
                     final.rename(folder.with_name(folder.name + ".old"))
@@ -147,13 +147,13 @@ class Cache:
             _remove_all(making, f"{key}.making.")
 
     @contextmanager
-    def lock(self, key: str, *, say: Say) -> Iterator[None]:
-        """Keep other runs away from a piece; the lock goes with the process, however that ends."""
+    def lock(self, key: str, *, progress: Progress) -> Iterator[None]:
+        """Lock a piece against other runs; the kernel unlocks it when the process ends."""
         with (self._folder(".locks") / key).open("w") as opened:
             try:
                 fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                say(f"{key}: another run is making it; waiting")
+                progress(f"{key}: another run is making it; waiting")
                 fcntl.flock(opened, fcntl.LOCK_EX)
             yield
 
@@ -162,10 +162,10 @@ class Cache:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            hint = "Set RONRON_CACHE to a folder that you may write to, and run it again."
+            hint = "set RONRON_CACHE to a folder that you may write to, and run it again"
             raise ToolchainError(f"cannot make {folder}: {error.strerror}", hint) from error
         if not os.access(folder, os.W_OK):
-            owner = "Make it yours (sudo chown -R), or set RONRON_CACHE to another folder."
+            owner = "take ownership (sudo chown -R), or set RONRON_CACHE to another folder"
             raise ToolchainError(f"cannot write to {folder}", owner)
         return folder
 

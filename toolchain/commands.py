@@ -37,7 +37,7 @@ def run(
         arguments: program and arguments; no shell reads them.
         log: where the output goes; replaced if it exists.
         deadline: seconds after which the program and its children are killed.
-        hint: what a person is told to do when it fails.
+        hint: what a person does when it fails.
         environment: variables set on top of this process's own.
         directory: where it runs.
 
@@ -66,7 +66,7 @@ def run(
 
 
 def stop_all() -> None:
-    """End what `run` has under way in any thread, and let it begin nothing more: somebody wants to leave."""
+    """Kill what `run` runs in any thread, and let it start nothing more: the process is about to exit."""
     with _one_at_a_time:
         _stopping.set()
         for process in tuple(_running):
@@ -100,7 +100,7 @@ def _begin(
 ) -> subprocess.Popen[bytes]:
     with _one_at_a_time:
         if _stopping.is_set():
-            raise ToolchainError("stopped", "Run it again; what is done already is kept.")
+            raise ToolchainError("stopped", "run it again; finished pieces are reused")
         try:
             process = subprocess.Popen(
                 words,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain import commands
-from toolchain.cache import Cache, Say
+from toolchain.cache import Cache, Progress
 
 SUITE = "bookworm"
 """Debian 12: the suite of the images that are built here."""
@@ -43,16 +43,16 @@ def can_install() -> bool:
     return os.geteuid() == 0 and release.is_file() and is_debian_like(release.read_text())
 
 
-def install(packages: Sequence[str], *, cache: Cache, say: Say) -> None:
-    """Install packages, with fresh lists, without recommended ones. `can_install` has to hold.
+def install(packages: Sequence[str], *, cache: Cache, progress: Progress) -> None:
+    """Install packages, with fresh lists, without recommended ones. `can_install` has to be true.
 
     Raises:
         ToolchainError: apt cannot.
     """
-    say(f"installing Debian packages: {' '.join(packages)}")
+    progress(f"installing Debian packages: {' '.join(packages)}")
     environment = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l", "LC_ALL": "C"}
-    hint = "Look at what apt says, mend /etc/apt/sources.list, and run it again."
-    with cache.lock("apt", say=say):
+    hint = "read the output of apt, fix /etc/apt/sources.list, and run it again"
+    with cache.lock("apt", progress=progress):
         steps: dict[str, list[str]] = {
             "dpkg": ["dpkg", "--configure", "-a"],  # where an earlier run was stopped half-way
             "apt-update": ["apt-get", *_WAIT_FOR_LOCK, "update"],

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolchain import commands, debian, image_build
-from toolchain.cache import Cache, Say
+from toolchain.cache import Cache, Progress
 from toolchain.errors import ToolchainError
 from toolchain.image_recipes import DEBIAN, DEBIAN_UPSTREAM, RECIPE_LABEL
 
@@ -31,7 +31,7 @@ _KEPT_FOLDERS = (
 )
 
 
-def pull_and_adapt(api: APIClient, cache: Cache, say: Say) -> None:
+def pull_and_adapt(api: APIClient, cache: Cache, progress: Progress) -> None:
     """Make the base image from upstream's Debian, where a registry of images answers."""
     dockerfile = (
         f"{DEBIAN_UPSTREAM.parameters}\n"
@@ -40,11 +40,11 @@ def pull_and_adapt(api: APIClient, cache: Cache, say: Say) -> None:
         'CMD ["bash"]\n'
     )
     image_build.build(
-        api, DEBIAN_UPSTREAM, cache=cache, say=say, more_files={"Dockerfile": dockerfile.encode()}
+        api, DEBIAN_UPSTREAM, cache=cache, progress=progress, more_files={"Dockerfile": dockerfile.encode()}
     )
 
 
-def bootstrap(api: APIClient, cache: Cache, say: Say) -> None:
+def bootstrap(api: APIClient, cache: Cache, progress: Progress) -> None:
     """Make the base image with debootstrap, from the Debian mirror that this machine uses.
 
     Raises:
@@ -54,7 +54,7 @@ def bootstrap(api: APIClient, cache: Cache, say: Say) -> None:
         raise ToolchainError(
             f"cannot build {DEBIAN.tag}: no registry of images answers, "
             "and debootstrap needs root on Debian or Ubuntu",
-            "Run `sudo make images` once, or give the Docker engine a registry that it can reach.",
+            "run `sudo make images` once, or give the Docker engine a registry that it can reach",
         )
     needed = {
         "debootstrap": Path("/usr/sbin/debootstrap"),
@@ -62,8 +62,8 @@ def bootstrap(api: APIClient, cache: Cache, say: Say) -> None:
     }
     missing = [package for package, file in needed.items() if not file.exists()]
     if missing:
-        debian.install(missing, cache=cache, say=say)
-    say(f"image {DEBIAN.tag}: building with debootstrap")
+        debian.install(missing, cache=cache, progress=progress)
+    progress(f"image {DEBIAN.tag}: building with debootstrap")
     begun = time.monotonic()
     with cache.workspace("image-debian") as folder:
         root = folder / "root"
@@ -76,7 +76,7 @@ def bootstrap(api: APIClient, cache: Cache, say: Say) -> None:
              "--exclude=./dev/*", "--exclude=./proc/*", "--exclude=./sys/*", "--exclude=./run/*", "."],
             log=cache.logs / "image-debian-tar.log",
             deadline=300,
-            hint="Free some disk space and run it again.",
+            hint="free some disk space and run it again",
         )  # fmt: skip
         repository, _, tag = DEBIAN.tag.rpartition(":")
         labels = {
@@ -92,10 +92,10 @@ def bootstrap(api: APIClient, cache: Cache, say: Say) -> None:
         if not image_build.is_current(api, DEBIAN):
             raise ToolchainError(
                 f"cannot build {DEBIAN.tag}: the Docker engine says {str(answer).strip()[:300]}",
-                "Free some disk space, and run it again.",
+                "free some disk space and run it again",
             )
         image_build.forget_replaced(api, replaced, DEBIAN.tag)
-    say(f"image {DEBIAN.tag}: built in {time.monotonic() - begun:.0f} s")
+    progress(f"image {DEBIAN.tag}: built in {time.monotonic() - begun:.0f} s")
 
 
 def _debootstrap(root: Path, cache: Cache) -> None:
@@ -109,7 +109,7 @@ def _debootstrap(root: Path, cache: Cache) -> None:
         log=cache.logs / "image-debian.log",
         deadline=DEBOOTSTRAP_SECONDS,
         environment={"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"},
-        hint="Check that the Debian mirror in /etc/apt answers, and run it again.",
+        hint="check that the Debian mirror in /etc/apt is reachable, and run it again",
     )  # fmt: skip
 
 

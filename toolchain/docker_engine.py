@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolchain import commands, debian, versions
-from toolchain.cache import Cache, Say
+from toolchain.cache import Cache, Progress
 from toolchain.errors import ToolchainError
 
 if TYPE_CHECKING:
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 ANSWER_SECONDS = 3
-"""How long an engine may take to say its version."""
+"""How long an engine may take to send its version."""
 
 START_SECONDS = 90.0
 """How long a started engine may take to answer; on a slow disk the first start takes half a minute."""
 
 INSTALL_REMEDY = (
-    "Install Docker Engine (https://docs.docker.com/engine/install) and start it, or set DOCKER_HOST."
+    "install Docker Engine (https://docs.docker.com/engine/install) and start it, or set DOCKER_HOST"
 )
-GROUP_REMEDY = "Run `sudo usermod -aG docker $USER`, log out and in again, and run it again."
+GROUP_REMEDY = "run `sudo usermod -aG docker $USER`, log in again, and run it again"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An engine that answers."""
+    """A reachable engine."""
 
     host: str
     """As DOCKER_HOST has it: `unix:///var/run/docker.sock`."""
@@ -46,18 +46,18 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Silence:
-    """No engine answers."""
+class NoAnswer:
+    """No engine is reachable."""
 
     reason: str
     """What was tried and what happened; lower case, without a full stop."""
     remedy: str
 
 
-def find(environ: Mapping[str, str] | None = None) -> Answer | Silence:
+def find(environ: Mapping[str, str] | None = None) -> Answer | NoAnswer:
     """The engine that the settings name: DOCKER_HOST, else the Docker context, else the usual sockets."""
     environ = os.environ if environ is None else environ
-    silence = Silence("no Docker engine answers", INSTALL_REMEDY)
+    silence = NoAnswer("no Docker engine answers", INSTALL_REMEDY)
     for host in hosts(environ):
         answer = ask(host)
         if isinstance(answer, Answer):
@@ -76,7 +76,7 @@ def hosts(environ: Mapping[str, str]) -> tuple[str, ...]:
     return (DEFAULT_HOST, *([f"unix://{rootless}/docker.sock"] if rootless else []))
 
 
-def ask(host: str) -> Answer | Silence:
+def ask(host: str) -> Answer | NoAnswer:
     """Ask one engine for its version."""
     import docker
     import requests
@@ -93,21 +93,21 @@ def ask(host: str) -> Answer | Silence:
             api.close()
     except (docker.errors.DockerException, requests.RequestException, OSError) as error:
         first_line = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        return Silence(f"no Docker engine answers at {host}: {first_line}", INSTALL_REMEDY)
+        return NoAnswer(f"no Docker engine answers at {host}: {first_line}", INSTALL_REMEDY)
     return Answer(host, str(version["Version"]), str(version["ApiVersion"]))
 
 
-def _knock(address: Path) -> Silence | None:
+def _knock(address: Path) -> NoAnswer | None:
     try:
         with socket.socket(socket.AF_UNIX) as made:
             made.settimeout(ANSWER_SECONDS)
             made.connect(str(address))
     except FileNotFoundError:
-        return Silence(f"no Docker engine answers: {address} does not exist", INSTALL_REMEDY)
+        return NoAnswer(f"no Docker engine answers: {address} does not exist", INSTALL_REMEDY)
     except PermissionError:
-        return Silence(f"the Docker engine at {address} refuses this user", GROUP_REMEDY)
+        return NoAnswer(f"permission denied: the Docker engine at {address}", GROUP_REMEDY)
     except OSError as error:
-        return Silence(f"no Docker engine answers at unix://{address}: {error}", INSTALL_REMEDY)
+        return NoAnswer(f"no Docker engine answers at unix://{address}: {error}", INSTALL_REMEDY)
     return None
 
 
@@ -126,48 +126,48 @@ def client(host: str, *, timeout: int) -> APIClient:
     settings["base_url"] = host
     if host.startswith("ssh://"):
         settings["use_ssh_client"] = True
-    # Negotiated here and not by the library, whose half-made client keeps its connection where that fails.
+    # Negotiated here and not by the library, whose client leaves its connection open where that fails.
     with closing(docker.APIClient(**settings, version=MINIMUM_DOCKER_API_VERSION, timeout=timeout)) as asking:
         served = str(asking.version(api_version=False)["ApiVersion"])
     common = min(served, DEFAULT_DOCKER_API_VERSION, key=versions.parsed)
     return docker.APIClient(**settings, version=common, timeout=timeout)
 
 
-def ensure(cache: Cache, say: Say, environ: Mapping[str, str] | None = None) -> Answer:
+def ensure(cache: Cache, progress: Progress, environ: Mapping[str, str] | None = None) -> Answer:
     """An engine that answers; as root on Debian or Ubuntu one is installed and started if need be.
 
     Raises:
         ToolchainError: none answers and none can be started here, with what a person has to do.
     """
     found = find(environ)
-    if isinstance(found, Silence):
+    if isinstance(found, NoAnswer):
         environ = os.environ if environ is None else environ
         chosen_elsewhere = hosts(environ)[0] != DEFAULT_HOST
         if chosen_elsewhere or found.remedy == GROUP_REMEDY or not debian.can_install():
             raise ToolchainError(f"cannot use Docker: {found.reason}", found.remedy)
-        with cache.lock("docker-engine", say=say):  # two runs at once start one
+        with cache.lock("docker-engine", progress=progress):  # two runs at once start one
             if shutil.which("dockerd") is None:
-                debian.install(["docker.io"], cache=cache, say=say)
-            found = _started(cache, say)
-    say(f"docker engine: {found.version} (API {found.api}), {found.host}")
+                debian.install(["docker.io"], cache=cache, progress=progress)
+            found = _started(cache, progress)
+    progress(f"docker engine: {found.version} (API {found.api}), {found.host}")
     return found
 
 
-def _started(cache: Cache, say: Say) -> Answer:
+def _started(cache: Cache, progress: Progress) -> Answer:
     found = ask(DEFAULT_HOST)  # Debian's package starts it where systemd runs
     if isinstance(found, Answer):
         return found
     if Path("/run/systemd/system").is_dir():
-        say("docker engine: starting it (systemctl enable --now docker)")
+        progress("docker engine: starting it (systemctl enable --now docker)")
         commands.run(
             ["systemctl", "enable", "--now", "docker"],
             log=cache.logs / "systemctl-docker.log",
             deadline=START_SECONDS,
-            hint="Look at `journalctl -u docker` and start it again.",
+            hint="read `journalctl -u docker` and start it again",
         )
         return wait_for(DEFAULT_HOST, process=None, log=cache.logs / "systemctl-docker.log")
     log = cache.logs / "dockerd.log"
-    say(f"docker engine: starting dockerd; it goes on running, its log is {log}")
+    progress(f"docker engine: starting dockerd in the background, with its log in {log}")
     return start(["dockerd"], DEFAULT_HOST, log=log)
 
 
@@ -216,11 +216,11 @@ def wait_for(
             return found
         if process is not None and process.poll() is not None:
             text = f"dockerd ended at once (exit code {process.returncode})\n{commands.tail(log)}"
-            raise ToolchainError(text, "Mend what its log says, or install Docker Engine another way.")
+            raise ToolchainError(text, "fix what its log names, or install Docker Engine another way")
         time.sleep(0.2)
     raise ToolchainError(
         f"dockerd does not answer at {host} after {seconds:.0f} s\n{commands.tail(log)}",
-        "Mend what its log says and run it again.",
+        "fix what its log names and run it again",
     )
 
 

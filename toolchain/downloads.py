@@ -24,7 +24,7 @@ SITES = (
     "https://get.pulumi.com/releases/sdk",
     "https://github.com/pulumi/pulumi/releases/download/v{version}",
 )
-"""Where the engine's releases are published; each holds the archives and a file of their SHA-256 sums."""
+"""Where the engine's releases are published; each has the archives and a file of their SHA-256 sums."""
 
 SITE_VARIABLE = "RONRON_PULUMI_DOWNLOADS"
 """Environment variable: another place with the same files (a mirror in one's own network), or `none`."""
@@ -113,7 +113,7 @@ def fetch_engine(version: str, folder: Path, places: Sequence[str]) -> None:
         places: where to look, in order.
 
     Raises:
-        NotThisWay: no place answers, or what it gives is not the published archive.
+        NotThisWay: no site is reachable, or its archive is not the published one.
     """
     name = archive_name(version)
     reasons = []
@@ -124,7 +124,7 @@ def fetch_engine(version: str, folder: Path, places: Sequence[str]) -> None:
             reasons.append(str(reason))
         else:
             return
-    raise NotThisWay("; ".join(reasons) or "no site answers")
+    raise NotThisWay("; ".join(reasons) or "no site is reachable")
 
 
 def _fetch_from(site: str, version: str, name: str, folder: Path) -> None:
@@ -153,7 +153,7 @@ def _reading(site: str, read: Callable[[httpx.Client], Found], *, timeout: float
         raise NotThisWay(f"{site} is no address") from error
     except httpx.HTTPStatusError as error:
         status, path = error.response.status_code, error.request.url.path
-        raise NotThisWay(f"{httpx.URL(site).host} answers {status} for {path}") from error
+        raise NotThisWay(f"{httpx.URL(site).host} returns {status} for {path}") from error
     except httpx.TimeoutException as error:
         raise NotThisWay(f"{httpx.URL(site).host} does not answer in time") from error
     except (httpx.ConnectError, httpx.UnsupportedProtocol) as error:

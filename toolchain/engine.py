@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain import commands, downloads, go_build, versions
-from toolchain.cache import Cache, Say
+from toolchain.cache import Cache, Progress
 from toolchain.errors import NotThisWay
 from toolchain.piece import Piece, Where
 
@@ -25,7 +25,7 @@ _ENGINE_PACKAGE = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
 _HOST_MODULE = "github.com/pulumi/pulumi/sdk/v3"
 _HOST_FOLDER = "python/cmd"
 _VERSION_VARIABLE = "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version"
-REMEDY = "Run `make setup` in the clone, or install the engine (https://www.pulumi.com/docs/install)."
+REMEDY = "run `make setup` in the clone, or install the engine (https://www.pulumi.com/docs/install)"
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ def find(cache: Cache, environ: Mapping[str, str] | None = None) -> Engine | Non
 
 
 def ensure(
-    cache: Cache, say: Say, *, places: Sequence[str], environ: Mapping[str, str] | None = None
+    cache: Cache, progress: Progress, *, places: Sequence[str], environ: Mapping[str, str] | None = None
 ) -> Engine:
     """Engine and language host; obtained now if they are missing.
 
     Args:
         cache: where they are kept.
-        say: told what is done.
+        progress: prints what is done.
         places: where to download from, in order; where there is none they are built.
         environ: where the machine's own engine is looked for.
 
@@ -64,29 +64,29 @@ def ensure(
     found = find(cache, environ)
     if found:
         engine = found.engine
-        say(f"engine: {engine.version} ({engine.origin}), {engine.path}")
+        progress(f"engine: {engine.version} ({engine.origin}), {engine.path}")
         return found
     cache.obtain(
         _engine_key(),
         [ENGINE],
-        lambda folder: _make_engine(cache, folder, say, places),
+        lambda folder: _make_engine(cache, folder, progress, places),
         piece="engine",
-        say=say,
+        progress=progress,
     )
     if _in_cache(cache) is None:  # the official archive holds all that is beside it, too
         built = cache.obtain(
             _host_key(),
             [HOST, HOST_SCRIPT],
-            lambda folder: _build_host(cache, folder, say),
+            lambda folder: _build_host(cache, folder, progress),
             piece="language host",
-            say=say,
+            progress=progress,
         )
-        _put_beside(cache, built, say)
+        _put_beside(cache, built, progress)
     made = _in_cache(cache)
     if made is None:
         raise AssertionError("the cache has no engine although it was just made")
     for piece in (made.engine, made.language_host):
-        say(f"{piece.name}: {piece.version} ({piece.origin}), {piece.path}")
+        progress(f"{piece.name}: {piece.version} ({piece.origin}), {piece.path}")
     return made
 
 
@@ -125,12 +125,12 @@ def _in_cache(cache: Cache) -> Engine | None:
     )  # fmt: skip
 
 
-def _put_beside(cache: Cache, built: Path, say: Say) -> None:
+def _put_beside(cache: Cache, built: Path, progress: Progress) -> None:
     """Put the language host and what runs dynamic resources where the engine looks first.
 
     Taken from PATH, each command would warn of it.
     """
-    with cache.lock(_engine_key(), say=say):
+    with cache.lock(_engine_key(), progress=progress):
         for name in (HOST_SCRIPT, HOST):
             place = cache.root / _engine_key() / name
             if not place.exists():
@@ -168,15 +168,15 @@ def _host_key() -> str:
     return f"language-host-{versions.LANGUAGE_HOST}-{go_build.module_key('language_host')}"
 
 
-def _make_engine(cache: Cache, folder: Path, say: Say, places: Sequence[str]) -> tuple[str, str]:
+def _make_engine(cache: Cache, folder: Path, progress: Progress, places: Sequence[str]) -> tuple[str, str]:
     if places:
-        say(f"engine: downloading {versions.ENGINE}")
+        progress(f"engine: downloading {versions.ENGINE}")
         try:
             downloads.fetch_engine(versions.ENGINE, folder, places)
         except NotThisWay as reason:
-            say(f"engine: no download ({reason})")
+            progress(f"engine: no download ({reason})")
         else:
-            say(f"engine: {versions.ENGINE} downloaded, its published sum is right")
+            progress(f"engine: {versions.ENGINE} downloaded, checksum verified")
             return versions.ENGINE, "download"
     go_build.build(
         "engine",
@@ -184,12 +184,12 @@ def _make_engine(cache: Cache, folder: Path, say: Say, places: Sequence[str]) ->
         folder / ENGINE,
         stamp={_VERSION_VARIABLE: f"v{versions.ENGINE}"},
         log=cache.logs / "engine.log",
-        say=say,
+        progress=progress,
     )
     return versions.ENGINE, "built"
 
 
-def _build_host(cache: Cache, folder: Path, say: Say) -> tuple[str, str]:
+def _build_host(cache: Cache, folder: Path, progress: Progress) -> tuple[str, str]:
     log = cache.logs / "language-host.log"
     go_build.build(
         "language_host",
@@ -197,7 +197,7 @@ def _build_host(cache: Cache, folder: Path, say: Say) -> tuple[str, str]:
         folder / HOST,
         stamp={_VERSION_VARIABLE: f"v{versions.LANGUAGE_HOST}"},
         log=log,
-        say=say,
+        progress=progress,
     )
     source = go_build.module_folder("language_host", _HOST_MODULE, log=log)
     shutil.copyfile(source / _HOST_FOLDER / HOST_SCRIPT, folder / HOST_SCRIPT)

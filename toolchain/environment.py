@@ -12,7 +12,7 @@ from toolchain import docker_engine, docker_plugin, engine, plugin, proxmoxve_pl
 from toolchain.cache import Cache
 from toolchain.errors import ToolchainError
 
-NOT_SET_UP = "Run `make setup` in the clone."
+NOT_SET_UP = "run `make setup` in the clone"
 
 PLUGINS = (docker_plugin.PLUGIN, proxmoxve_plugin.PLUGIN)
 """In this order: the first is needed, the others are taken along where they are there."""

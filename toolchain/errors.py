@@ -8,7 +8,7 @@ class ToolchainError(Exception):
 
     Attributes:
         message: what is wrong and where; lower case, without a full stop.
-        hint: what to do about it; one imperative sentence.
+        hint: the command or edit that helps; lower case, without a full stop.
     """
 
     def __init__(self, message: str, hint: str) -> None:
@@ -17,5 +17,5 @@ class ToolchainError(Exception):
         self.hint = hint
 
 
-class NotThisWay(Exception):  # noqa: N818 -- an answer, not an error: the next way is tried
+class NotThisWay(Exception):  # noqa: N818 -- not an error: the next way is tried
     """One way to obtain a piece does not work on this machine; the reason is the text."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from toolchain import commands, versions
-from toolchain.cache import Say, recipe_hash
+from toolchain.cache import Progress, recipe_hash
 from toolchain.errors import ToolchainError
 
 MODULES = Path(__file__).resolve().parent / "go"
@@ -17,10 +17,10 @@ MODULES = Path(__file__).resolve().parent / "go"
 BUILD_SECONDS = 1800.0
 """The engine takes 3 to 4 minutes on two cores; a small machine may need several times as long."""
 
-INSTALL_GO = f"Install Go {versions.GO_MINIMUM} or newer (https://go.dev/dl) and put its bin folder on PATH."
+INSTALL_GO = f"install Go {versions.GO_MINIMUM} or newer (https://go.dev/dl) and put its bin folder on PATH"
 
 ENVIRONMENT: Mapping[str, str] = {
-    "CGO_ENABLED": "0",  # no C compiler is asked of the machine
+    "CGO_ENABLED": "0",  # needs no C compiler
     "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false",
     "GOWORK": "off",
     "GO111MODULE": "on",
@@ -51,7 +51,7 @@ def go_remedy(version: str | None, toolchain: str | None = None) -> str | None:
     if numbers >= versions.parsed(versions.GO_MINIMUM):
         return None
     fetches = numbers >= versions.parsed(versions.GO_FETCHES_NEWER) and (toolchain or "auto") == "auto"
-    return None if fetches else f"This is Go {version}. {INSTALL_GO}"
+    return None if fetches else f"this is Go {version}: {INSTALL_GO}"
 
 
 def build(
@@ -61,7 +61,7 @@ def build(
     *,
     stamp: Mapping[str, str],
     log: Path,
-    say: Say,
+    progress: Progress,
     niceness: int = 0,
 ) -> None:
     """Build one program.
@@ -72,7 +72,7 @@ def build(
         output: where the program goes.
         stamp: variables that the linker sets, by full name.
         log: where Go's output goes.
-        say: told which step begins and how long it took.
+        progress: prints which step begins and how long it took.
         niceness: how far it steps back for others (0 to 19, as `nice` has it).
 
     Raises:
@@ -84,9 +84,9 @@ def build(
     remedy = go_remedy(version, commands.output_of(["go", "env", "GOTOOLCHAIN"]))
     if remedy:
         raise ToolchainError(f"cannot build {output.name} with Go {version}", remedy)
-    say(f"{output.name}: building from Go modules with Go {version}")
+    progress(f"{output.name}: building from Go modules with Go {version}")
     settings = " ".join(["-s", "-w", *(f"-X {name}={value}" for name, value in sorted(stamp.items()))])
-    # The shell's Go settings (experiments, GOFLAGS) are no part of this build, except where it downloads.
+    # The shell's Go settings (experiments, GOFLAGS) do not affect this build, except for downloads.
     unset = {name: "" for name in ("GOEXPERIMENT", "GOOS", "GOARCH") if name in os.environ}
     begun = time.monotonic()
     step_back = ["nice", "-n", str(niceness)] if niceness else []
@@ -96,9 +96,9 @@ def build(
         environment={**ENVIRONMENT, **unset},
         log=log,
         deadline=BUILD_SECONDS,
-        hint="Check that the Go module proxy answers (go env GOPROXY) and that 6 GB of disk are free.",
+        hint="check that the Go module proxy is reachable (go env GOPROXY) and that 6 GB of disk are free",
     )
-    say(f"{output.name}: built in {time.monotonic() - begun:.0f} s")
+    progress(f"{output.name}: built in {time.monotonic() - begun:.0f} s")
 
 
 def module_folder(module: str, path: str, *, log: Path) -> Path:
@@ -113,7 +113,7 @@ def module_folder(module: str, path: str, *, log: Path) -> Path:
         environment=ENVIRONMENT,
         log=log,
         deadline=BUILD_SECONDS,
-        hint="Check that the Go module proxy answers (go env GOPROXY) and run it again.",
+        hint="check that the Go module proxy is reachable (go env GOPROXY) and run it again",
     )
     commands.run(
         ["go", "list", "-m", "-f", "{{.Dir}}", path],
@@ -121,6 +121,6 @@ def module_folder(module: str, path: str, *, log: Path) -> Path:
         environment=ENVIRONMENT,
         log=log,
         deadline=60,
-        hint="Run it again.",
+        hint="run it again",
     )
     return Path(log.read_text().strip())

@@ -1,4 +1,4 @@
-"""Builds one image on the Docker engine from a context of ours, and says whether it is there already."""
+"""Builds one image on the Docker engine from a context of ours, and finds whether it is there already."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolchain import commands
-from toolchain.cache import Cache, Say
+from toolchain.cache import Cache, Progress
 from toolchain.errors import ToolchainError
 from toolchain.image_recipes import RECIPE_LABEL, STAGE_LABEL, Recipe
 
@@ -48,7 +48,7 @@ def forget_replaced(api: APIClient, replaced: str | None, tag: str) -> None:
 
     if replaced is None or replaced == id_of(api, tag):
         return
-    # A container or another tag holds on to it: then it is not ours to remove.
+    # A container or another tag uses it: then it is not ours to remove.
     with contextlib.suppress(docker.errors.APIError):
         api.remove_image(replaced)
 
@@ -74,7 +74,7 @@ def build(
     recipe: Recipe,
     *,
     cache: Cache,
-    say: Say,
+    progress: Progress,
     more_files: Mapping[str, bytes] | None = None,
     fresh: bool = False,
 ) -> None:
@@ -84,7 +84,7 @@ def build(
         api: the engine.
         recipe: what to build.
         cache: where the log goes.
-        say: told what is done.
+        progress: prints what is done.
         more_files: further files of the context, by name.
         fresh: build every step again, for the packages of today.
 
@@ -94,7 +94,7 @@ def build(
     import docker
     import requests
 
-    say(f"image {recipe.tag}: building")
+    progress(f"image {recipe.tag}: building")
     begun = time.monotonic()
     files = dict(more_files or {})
     if recipe.certificates:
@@ -118,18 +118,18 @@ def build(
     except (docker.errors.DockerException, requests.RequestException) as error:
         raise ToolchainError(
             f"cannot build {recipe.tag}: the Docker engine broke off ({error})",
-            "Run `docker info` to see whether the engine answers, and run it again.",
+            "run `docker info` to see whether the engine is running, and run it again",
         ) from error
     if failure:
         raise ToolchainError(
             f"cannot build {recipe.tag}: {failure}\n{commands.tail(log)}",
-            "Check that the package mirrors answer from inside a container, and run it again.",
+            "check that the package mirrors are reachable from inside a container, and run it again",
         )
     # The stages that only fetched packages are of no more use, nor is the image before this one.
     of_stage = {"dangling": True, "label": [f"{STAGE_LABEL}={recipe.context}-packages"]}
     api.prune_images(filters=of_stage)  # type: ignore[no-untyped-call]
     forget_replaced(api, replaced, recipe.tag)
-    say(f"image {recipe.tag}: built in {time.monotonic() - begun:.0f} s")
+    progress(f"image {recipe.tag}: built in {time.monotonic() - begun:.0f} s")
 
 
 def _follow(messages: Iterable[dict[str, Any]], log: Path) -> str | None:
@@ -156,7 +156,7 @@ def context_archive(folder: Path, more_files: Mapping[str, bytes]) -> bytes:
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes, mode: int) -> None:
     member = tarfile.TarInfo(name)
-    # Owner 0 and time 0 by default: the same files are the same context, so Docker's cache holds.
+    # Owner 0 and time 0 by default: the same files are the same context, so Docker's cache is used.
     member.size, member.mode = len(content), mode
     archive.addfile(member, io.BytesIO(content))
 

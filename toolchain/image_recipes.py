@@ -1,4 +1,4 @@
-"""What the images that are built here are made of. Names say what they are, never what they are not."""
+"""What the images that are built here are made of. Their names do not pretend to be upstream's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The images of the local stack: upstream's where a registry answers, else built here from packages."""
+"""The images of the local stack: upstream's where a registry is reachable, else built here from packages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from toolchain import debian_base, docker_engine, image_build
-from toolchain.cache import Cache, Say, cache_root
+from toolchain.cache import Cache, Progress, cache_root
 from toolchain.errors import ToolchainError
 from toolchain.image_recipes import CADDY, DEBIAN, DEBIAN_UPSTREAM, ETHERPAD, LOCAL, POSTGRES, Recipe
 
@@ -24,7 +24,7 @@ _PROBED_IMAGE = "debian:12-slim"
 
 
 def registry_answers(host: str) -> bool:
-    """Whether the registry that the engine pulls from answers it: asked is the engine, not this machine.
+    """Whether the engine reaches the registry that it pulls from; this machine is not asked.
 
     Args:
         host: address of the engine.
@@ -51,7 +51,7 @@ def local_images() -> dict[str, str]:
     """
     tags = {part: recipe.tag for part, recipe in LOCAL.items()}
     answer = docker_engine.find()
-    if isinstance(answer, docker_engine.Silence):
+    if isinstance(answer, docker_engine.NoAnswer):
         return {}
     with closing(docker_engine.client(answer.host, timeout=BUILD_SECONDS)) as api:
         built_before = _built_before(api)
@@ -59,15 +59,15 @@ def local_images() -> dict[str, str]:
 
 
 def ensure_images(
-    cache: Cache, host: str, say: Say, *, always: bool = False, fresh: bool = False
+    cache: Cache, host: str, progress: Progress, *, always: bool = False, fresh: bool = False
 ) -> dict[str, str]:
     """Make sure that the engine has the images of the local stack, or can pull upstream's.
 
     Args:
         cache: for the logs and the locks.
         host: address of the engine.
-        say: told what is done.
-        always: build them also where a registry answers.
+        progress: prints what is done.
+        always: build them even where a registry is reachable.
         fresh: build them again although they are there, for the packages of today.
 
     Returns:
@@ -78,17 +78,19 @@ def ensure_images(
     """
     with closing(docker_engine.client(host, timeout=BUILD_SECONDS)) as api:
         if not (always or fresh or _built_before(api)) and registry_answers(host):
-            say("images: a registry of images answers; the engine pulls the upstream images")
+            progress("images: an image registry is reachable; the engine pulls the upstream images")
             return {}
-        _ensure_base(api, cache, host, say, fresh=fresh)
+        _ensure_base(api, cache, host, progress, fresh=fresh)
     # They wait for packages most of the time, each in its turn.
     on_base = (ETHERPAD, POSTGRES, CADDY)
     with ThreadPoolExecutor(max_workers=len(on_base)) as pool:
-        builds = [pool.submit(_ensure_built, host, cache, say, recipe, fresh=fresh) for recipe in on_base]
+        builds = [
+            pool.submit(_ensure_built, host, cache, progress, recipe, fresh=fresh) for recipe in on_base
+        ]
         for build in builds:
             build.result()
     tags = {part: recipe.tag for part, recipe in LOCAL.items()}
-    say(f"images: built here from packages, they are not the upstream ones: {', '.join(tags.values())}")
+    progress(f"images: built here from packages, not the upstream ones: {', '.join(tags.values())}")
     return tags
 
 
@@ -103,38 +105,38 @@ def present(api: APIClient) -> dict[str, bool]:
     }
 
 
-def ensure_debian(cache: Cache | None = None, say: Say = print) -> str:
+def ensure_debian(cache: Cache | None = None, progress: Progress = print) -> str:
     """The tag of a Debian 12 image, made now if it is missing: upstream's, else by debootstrap.
 
     Raises:
         ToolchainError: no Docker engine answers, or the image cannot be made here.
     """
     answer = docker_engine.find()
-    if isinstance(answer, docker_engine.Silence):
+    if isinstance(answer, docker_engine.NoAnswer):
         raise ToolchainError(f"cannot use Docker: {answer.reason}", answer.remedy)
     with closing(docker_engine.client(answer.host, timeout=BUILD_SECONDS)) as api:
-        _ensure_base(api, cache or Cache(cache_root()), answer.host, say, fresh=False)
+        _ensure_base(api, cache or Cache(cache_root()), answer.host, progress, fresh=False)
     return DEBIAN.tag
 
 
-def _ensure_built(host: str, cache: Cache, say: Say, recipe: Recipe, *, fresh: bool) -> None:
+def _ensure_built(host: str, cache: Cache, progress: Progress, recipe: Recipe, *, fresh: bool) -> None:
     # A connection is for one thread.
     with (
-        cache.lock(f"image-{recipe.context}", say=say),
+        cache.lock(f"image-{recipe.context}", progress=progress),
         closing(docker_engine.client(host, timeout=BUILD_SECONDS)) as api,
     ):
         if fresh or not image_build.is_current(api, recipe):
-            image_build.build(api, recipe, cache=cache, say=say, fresh=fresh)
+            image_build.build(api, recipe, cache=cache, progress=progress, fresh=fresh)
 
 
-def _ensure_base(api: APIClient, cache: Cache, host: str, say: Say, *, fresh: bool) -> None:
-    with cache.lock("image-debian", say=say):
+def _ensure_base(api: APIClient, cache: Cache, host: str, progress: Progress, *, fresh: bool) -> None:
+    with cache.lock("image-debian", progress=progress):
         if not fresh and image_build.is_current(api, DEBIAN, DEBIAN_UPSTREAM):
             return
         if registry_answers(host):
-            debian_base.pull_and_adapt(api, cache, say)
+            debian_base.pull_and_adapt(api, cache, progress)
         else:
-            debian_base.bootstrap(api, cache, say)
+            debian_base.bootstrap(api, cache, progress)
 
 
 def _built_before(api: APIClient) -> bool:

@@ -1,4 +1,4 @@
-"""What is known of one piece of the toolchain."""
+"""One piece of the toolchain, as the report shows it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Where = Literal["machine", "download", "built"]
 
 
 class Piece(BaseModel):
-    """One piece: is it there, which one, where from, and what to do if it is missing."""
+    """One piece: whether it is installed, which version, from where, and the remedy if it is missing."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -23,4 +23,4 @@ class Piece(BaseModel):
     path: str | None = None
     """File, folder or address; None where it is missing."""
     remedy: str | None = None
-    """One imperative sentence; None where nothing has to be done."""
+    """A command or an edit, lower case, without a full stop; None where nothing has to be done."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain import commands, go_build
-from toolchain.cache import Cache, Say
+from toolchain.cache import Cache, Progress
 from toolchain.errors import NotThisWay, ToolchainError
 from toolchain.piece import Piece, Where
 
@@ -57,7 +57,7 @@ class Plugin:
     def ensure(
         self,
         cache: Cache,
-        say: Say,
+        progress: Progress,
         *,
         downloader: str | None,
         may_build: bool = True,
@@ -67,7 +67,7 @@ class Plugin:
 
         Args:
             cache: where it is kept.
-            say: told what is done.
+            progress: prints what is done.
             downloader: the engine, which downloads plugins; None where that is not worth a try.
             may_build: whether minutes of building are worth it where no download answers.
             environ: where the machine's plugins are looked for.
@@ -81,14 +81,14 @@ class Plugin:
             cache.obtain(
                 self._key,
                 [self.file],
-                lambda folder: self._make(cache, folder, say, downloader, may_build=may_build),
+                lambda folder: self._make(cache, folder, progress, downloader, may_build=may_build),
                 piece=self.called,
-                say=say,
+                progress=progress,
             )
             found = self.find(cache, environ)
         if found is None:
             raise AssertionError(f"the cache has no {self.called} although it was just made")
-        say(f"{self.called}: {found.version} ({found.origin}), {found.path}")
+        progress(f"{self.called}: {found.version} ({found.origin}), {found.path}")
         return found
 
     @property
@@ -108,19 +108,19 @@ class Plugin:
         return f"plugins-{self.package}-{self.version}-{go_build.module_key(self._module)}"
 
     def _make(
-        self, cache: Cache, folder: Path, say: Say, downloader: str | None, *, may_build: bool
+        self, cache: Cache, folder: Path, progress: Progress, downloader: str | None, *, may_build: bool
     ) -> tuple[str, str]:
         log = cache.logs / f"{self.package}-plugin.log"
         if downloader:
-            say(f"{self.called}: downloading {self.version}")
+            progress(f"{self.called}: downloading {self.version}")
             try:
                 self._install(folder, downloader, log)
             except NotThisWay as reason:
-                say(f"{self.called}: no download ({reason})")
+                progress(f"{self.called}: no download ({reason})")
             else:
                 return self.version, "download"
         if not may_build:
-            raise NotThisWay("no download answers")
+            raise NotThisWay("no download site is reachable")
         (folder / self._folder).mkdir()
         go_build.build(
             self._module,
@@ -128,7 +128,7 @@ class Plugin:
             folder / self.file,
             stamp={"main.version": self.version},
             log=log,
-            say=say,
+            progress=progress,
             niceness=NICENESS,
         )
         return self.version, "built"
@@ -172,7 +172,7 @@ def together(cache: Cache, plugins: Sequence[Plugin], environ: Mapping[str, str]
 
 
 def join(
-    cache: Cache, plugins: Sequence[Plugin], say: Say, environ: Mapping[str, str] | None = None
+    cache: Cache, plugins: Sequence[Plugin], progress: Progress, environ: Mapping[str, str] | None = None
 ) -> str | None:
     """Put those of these plugins that are there into one folder: the engine looks into one only.
 
@@ -185,7 +185,11 @@ def join(
     files = _files(cache, plugins, environ)
     if len(files) == len(plugins) and len(set(files.values())) > 1:
         cache.obtain(
-            _joined_key(files), list(files), lambda made: _link(made, files), piece="plugins", say=say
+            _joined_key(files),
+            list(files),
+            lambda made: _link(made, files),
+            piece="plugins",
+            progress=progress,
         )
     return together(cache, plugins, environ)
 

@@ -13,6 +13,6 @@ PLUGIN = Plugin(
 )
 
 REMEDY = (
-    "Run `python -m toolchain ensure proxmox` in the clone before you declare a machine on Proxmox VE "
-    "(where the engine may download plugins, it gets this one by itself)."
+    "run `python -m toolchain ensure proxmox` in the clone before you declare a machine on Proxmox VE "
+    "(where the engine may download plugins, it gets this one by itself)"
 )

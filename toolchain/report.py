@@ -1,4 +1,4 @@
-"""What of the toolchain is there, which version, where from, and what to do about the rest. Makes nothing."""
+"""Reports which pieces are installed, in which version, from where, and the remedy for the rest."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def report(environ: Mapping[str, str] | None = None) -> list[Piece]:
 def _python() -> Piece:
     ok = sys.version_info[:2] >= PYTHON_MINIMUM
     wanted = ".".join(str(number) for number in PYTHON_MINIMUM)
-    remedy = None if ok else f"Install Python {wanted} or newer."
+    remedy = None if ok else f"install Python {wanted} or newer"
     return Piece(
         name="python",
         ok=ok,
@@ -49,7 +49,7 @@ def _git() -> Piece:
     path = shutil.which("git")
     text = commands.output_of(["git", "--version"]) if path else None
     if text is None:
-        return Piece(name="git", ok=False, remedy="Install git.")
+        return Piece(name="git", ok=False, remedy="install git")
     return Piece(name="git", ok=True, version=text.split()[2], origin="machine", path=path)
 
 
@@ -62,7 +62,7 @@ def _pulumi(cache: Cache, environ: Mapping[str, str]) -> list[Piece]:
         pieces += [found.engine, found.language_host]
     else:
         pieces += [Piece(name=name, ok=False, remedy=engine.REMEDY) for name in ("engine", "language host")]
-    pieces.append(plugin or Piece(name="docker plugin", ok=False, remedy="Run `make setup` in the clone."))
+    pieces.append(plugin or Piece(name="docker plugin", ok=False, remedy="run `make setup` in the clone"))
     proxmox = proxmoxve_plugin.PLUGIN.find(cache, environ)
     # Most stacks do without it, so that it is not missing where it is not there.
     pieces.append(proxmox or Piece(name="proxmox plugin", ok=True, remedy=proxmoxve_plugin.REMEDY))
@@ -84,8 +84,8 @@ def _go(*, needed: bool) -> Piece:
 
 def _docker(environ: Mapping[str, str]) -> list[Piece]:
     found = docker_engine.find(environ)
-    if isinstance(found, docker_engine.Silence):
-        unknown = "Start a Docker engine first."
+    if isinstance(found, docker_engine.NoAnswer):
+        unknown = "start a Docker engine first"
         return [
             Piece(name="docker engine", ok=False, remedy=f"{found.remedy} ({found.reason})"),
             Piece(name="image registry", ok=False, remedy=unknown),
@@ -103,12 +103,12 @@ def _docker(environ: Mapping[str, str]) -> list[Piece]:
 
 
 def _registry(*, answers: bool, all_built: bool) -> Piece:
-    # Without a registry the stack runs on the images that were built here.
-    remedy = None if answers or all_built else "Run `make images` in the clone to build the images here."
+    # Without a registry the stack uses the images that were built here.
+    remedy = None if answers or all_built else "run `make images` in the clone to build the images here"
     return Piece(
         name="image registry",
         ok=answers or all_built,
-        version="answers" if answers else "no answer",
+        version="reachable" if answers else "unreachable",
         remedy=remedy,
     )
 
@@ -125,5 +125,5 @@ def _images(present: Mapping[str, bool], *, answers: bool) -> Piece:
         version=f"{len(present)} of {len(LOCAL)}",
         origin="built" if present else None,
         path=", ".join(present) or None,
-        remedy=f"Run `make images` in the clone to build {', '.join(wrong)}." if wrong else None,
+        remedy=f"run `make images` in the clone to build {', '.join(wrong)}" if wrong else None,
     )

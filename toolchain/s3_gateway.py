@@ -5,19 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from toolchain import go_build, versions
-from toolchain.cache import Cache, Say
+from toolchain.cache import Cache, Progress
 
 PROGRAM = "versitygw"
 _PACKAGE = "github.com/versity/versitygw/cmd/versitygw"
 
 
-def ensure(cache: Cache, say: Say) -> Path:
+def ensure(cache: Cache, progress: Progress) -> Path:
     """The program; built now if it is missing.
 
     Raises:
         ToolchainError: it cannot be built here.
     """
-    folder = cache.obtain(_key(), [PROGRAM], lambda made: _build(cache, made, say), piece=PROGRAM, say=say)
+    folder = cache.obtain(
+        _key(), [PROGRAM], lambda made: _build(cache, made, progress), piece=PROGRAM, progress=progress
+    )
     return folder / PROGRAM
 
 
@@ -25,8 +27,13 @@ def _key() -> str:
     return f"s3-gateway-{versions.S3_GATEWAY}-{go_build.module_key('s3_gateway')}"
 
 
-def _build(cache: Cache, folder: Path, say: Say) -> tuple[str, str]:
+def _build(cache: Cache, folder: Path, progress: Progress) -> tuple[str, str]:
     go_build.build(
-        "s3_gateway", _PACKAGE, folder / PROGRAM, stamp={}, log=cache.logs / "s3-gateway.log", say=say
+        "s3_gateway",
+        _PACKAGE,
+        folder / PROGRAM,
+        stamp={},
+        log=cache.logs / "s3-gateway.log",
+        progress=progress,
     )
     return versions.S3_GATEWAY, "built"

@@ -10,12 +10,12 @@ python=${PYTHON:-python3}
 say() { printf 'setup: %s\n' "$*"; }
 stop() {
     printf 'error: %s\n' "$1" >&2
-    printf 'what to do: %s\n' "$2" >&2
+    printf 'hint: %s\n' "$2" >&2
     exit 1
 }
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
-    stop "$python is not Python 3.11 or newer" "Install it, or name it: make PYTHON=/path/to/python3.11 ..."
+    stop "$python is not Python 3.11 or newer" "install it, or name it: make PYTHON=/path/to/python3.11 ..."
 
 # The Python that is on the machine, also where somebody's virtual environment (this one, even) comes first on PATH.
 python=$("$python" -c 'import os, sys; print(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))')
@@ -38,33 +38,33 @@ if [ ! -x "$uv" ]; then
         # Debian keeps a part of Python's own venv module in a package of its own.
         [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null ||
             stop "$python cannot make a virtual environment: $(tail -n 1 "$making/log")" \
-                "Run \`sudo apt-get install python3-venv\`, or what your system calls it, and this again."
+                "run \`sudo apt-get install python3-venv\`, or what your system calls it, and this again"
         say "installing python3-venv"
         apt-get update -qq >"$making/log" 2>&1 &&
             DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends -y python3-venv \
                 >>"$making/log" 2>&1 ||
-            stop "cannot install python3-venv: $(tail -n 1 "$making/log")" "Install it by hand, and run this again."
+            stop "cannot install python3-venv: $(tail -n 1 "$making/log")" "install it by hand, and run this again"
         rm -rf "$making/venv"
         "$python" -m venv "$making/venv"
     fi
     "$making/venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
         --require-hashes --requirement toolchain/bootstrap.lock ||
-        stop "cannot get uv $version" "Check that a Python package index answers (pip config list), and run this again."
+        stop "cannot get uv $version" "check that a Python package index is reachable (pip config list), and run this again"
     mkdir "$making/uv"
     mv "$making/venv/bin/uv" "$making/uv/uv"
-    # Whoever renames first has made it; the other's is the same.
+    # Two runs at once make the same file: the first rename wins.
     mv -T "$making/uv" "$cache/uv-$version" 2>/dev/null || [ -x "$uv" ] ||
-        stop "cannot write $cache/uv-$version" "Remove it, and run this again."
+        stop "cannot write $cache/uv-$version" "remove it, and run this again"
 fi
 
 say "installing what requirements.lock pins into .venv"
-# Packages come from where pip and uv are told to look on this machine; what they are is fixed by the hashes.
+# Packages come from the index that pip and uv have on this machine; the hashes pin their contents.
 "$uv" venv --quiet --clear --no-project --python "$("$python" -c 'import sys; print(sys.executable)')" .venv
 # Compiled once here: each start of `ronron` and of a program of the engine would else compile for itself.
 export VIRTUAL_ENV=$PWD/.venv UV_LINK_MODE=${UV_LINK_MODE:-copy} UV_COMPILE_BYTECODE=1
 "$uv" pip sync --quiet --require-hashes requirements.lock ||
     stop "cannot install what requirements.lock pins" \
-        "Check that a Python package index answers (uv: UV_DEFAULT_INDEX, SSL_CERT_FILE), and run this again."
+        "check that a Python package index is reachable (uv: UV_DEFAULT_INDEX, SSL_CERT_FILE), and run this again"
 "$uv" pip install --quiet --no-deps --no-build-isolation --editable components --editable reconciler ||
-    stop "cannot install chatons and ronron into .venv" "Run \`make clean\`, and this again."
+    stop "cannot install chatons and ronron into .venv" "run \`make clean\`, and this again"
 printf '%s\n' "$wanted" >.venv/setup

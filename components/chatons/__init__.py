@@ -1,1 +1,1 @@
-"""The Pulumi program: a declaration, and the resources that it stands for."""
+"""The Pulumi program: a declaration, and the resources that it describes."""

@@ -1,4 +1,4 @@
-"""A declaration -> its resources, in order."""
+"""From a declaration to its resources, in order."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from chatons.service.edge import Edge, EdgeArgs
 from chatons.service.service import Service, ServiceArgs, ServiceBackup
 
 SecretSource = Callable[[str], pulumi.Output[str]]
-"""From the key of a secret, without the namespace, to its value as a secret output; `backup.<role>` for those
+"""Gives the value of a secret, as a secret output, by its key without the namespace; `backup.<role>` for one
 inside `ronron:backup`."""
 
 
 def make(
     declaration: Declaration, secret: SecretSource, secret_keys: Mapping[str, object]
 ) -> Mapping[str, pulumi.Output[str]]:
-    """Register everything that a declaration stands for: machines, then services, then the edges.
+    """Register the resources of a declaration: machines, then services, then edges.
 
-    Edges wait for the networks of their services and for nothing else: a service that does not start keeps no
-    other one from being reached.
+    Edges depend only on the networks of their services, so that a service that does not start leaves the
+    others reachable.
 
     Args:
         declaration: a checked one.
-        secret: where secrets come from.
-        secret_keys: all keys that are secrets, needed or not.
+        secret: gives the values of secrets.
+        secret_keys: the keys of all secrets, needed or not.
 
     Returns:
         The host keys of the virtual machines, by name.

@@ -1,7 +1,8 @@
-"""The inventory: what a stack tells the world about itself, as its output `inventory`.
+"""The inventory: the description of a stack that it exports as its output `inventory`.
 
-Format: docs/schemas/inventory.schema.json, version 1. It holds no secret, and but for the host keys of new
-machines nothing that is known only after an update, so that a preview already shows it.
+Format: docs/schemas/inventory.schema.json, version 1. It contains no secret. A preview shows all of it except
+    the
+host keys of new machines, which are known only after the update.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ VERSION = 1
 def inventory(
     declaration: Declaration, host_keys: Mapping[str, pulumi.Input[str]] | None = None
 ) -> dict[str, Any]:
-    """Describe a declaration for those who watch, back up and hand over what it stands for.
+    """Describe the machines and services of a declaration, for the reconciler and other readers.
 
     Args:
         declaration: a checked one.
-        host_keys: of machines that were made here, by name: each shows its own at the first contact.
+        host_keys: host keys of the machines that this stack creates, by name, from first contact.
     """
     collective = declaration.collective
     return {

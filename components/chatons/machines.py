@@ -1,4 +1,4 @@
-"""The machines of a declaration: those that are there already, and those that are made on Proxmox VE."""
+"""The machines of a declaration: existing ones, and those that are created on Proxmox VE."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from chatons.proxmox.virtual_machines import VirtualMachines
 from chatons.schema import proxmox_models
 
 _SSH = 22
-"""Images for the cloud listen there."""
+"""The port of ssh in cloud images."""
 
 
 @dataclass(frozen=True)
 class Machines:
-    """What is known of machines once they are registered.
+    """The registered machines.
 
     Attributes:
-        hosts: every machine that runs something, and every one on Proxmox VE, in order of name.
-        host_keys: of those on Proxmox VE: declared, or as it was at the first contact.
+        hosts: every machine that runs a service, and every one on Proxmox VE, in order of name.
+        host_keys: host keys of the machines on Proxmox VE, declared or from first contact, by name.
     """
 
     hosts: Mapping[str, DockerHost]
@@ -37,14 +37,14 @@ class Machines:
 
 
 def make(declaration: Declaration, secret: Callable[[str], pulumi.Output[str]]) -> Machines:
-    """Register the machines: a service then only needs the host that it is on.
+    """Register the machines.
 
-    A machine on Proxmox VE is made even while nothing runs on it; one that is there already costs a
-    connection, and is left alone until then.
+    A machine on Proxmox VE is created even when it runs no service. An existing machine is registered only
+    when it runs one, as it costs a connection.
 
     Args:
         declaration: a checked one.
-        secret: where secrets come from.
+        secret: gives the values of secrets.
     """
     virtual = virtual_machines.make(declaration, secret)
     hosts: dict[str, DockerHost] = {}
@@ -55,7 +55,7 @@ def make(declaration: Declaration, secret: Callable[[str], pulumi.Output[str]]) 
             raise ValueError(f"{name} was made and is no virtual machine")
         access = _access(declaration, name, declared, made)
         hosts[name] = _set_up(declaration, name, declared, made, access)
-        # Not before its Docker answers: whoever finds a key in the inventory may count on that.
+        # Only once its Docker answers: readers of the inventory rely on that.
         host_keys[name] = pulumi.Output.all(access.host_key, hosts[name].provider.urn).apply(
             lambda known: str(known[0])
         )
@@ -68,7 +68,7 @@ def make(declaration: Declaration, secret: Callable[[str], pulumi.Output[str]]) 
 
 
 def open_ports(declaration: Declaration, machine: str) -> list[int]:
-    """What strangers may reach on a machine besides ssh: its edge, where it has one that listens to them."""
+    """The ports of a machine that the public may reach besides ssh: those of its edge, unless it is local."""
     edge = declaration.edge
     public = any(
         service.machine == machine and service.hostname is not None
@@ -121,9 +121,10 @@ def _set_up(
 def _backups(
     declaration: Declaration, virtual: VirtualMachines, secret: Callable[[str], pulumi.Output[str]]
 ) -> None:
-    """Of whole machines. Those that hold a data disk are left out: it is saved with the machine that uses it.
+    """Register the backups of whole machines. The owners of data disks are excluded.
 
-    A backup would start such a holder to read its disk, which another machine has open.
+    A data disk is in the backup of the machine that uses it. A backup of the owner would start it to read the
+    disk, which the other machine has open.
     """
     cluster = declaration.proxmox
     if cluster is None or cluster.backups is None or not virtual.made:

@@ -1,4 +1,4 @@
-"""Where the program meets the engine: what it is told, and how it refuses."""
+"""The program's side of the engine: reads the configuration, checks it, and reports problems."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ from chatons.schema.checks import CheckResult
 from chatons.schema.problems import NAMESPACE, Problem, render
 
 _MESSAGE_WAS_SHOWN = 32
-"""Exit code that tells the language host to add nothing of its own. Source: pulumi/pulumi, sdk/python/cmd/
+"""Exit code on which the language host adds no message of its own. Source: pulumi/pulumi, sdk/python/cmd/
 pulumi-language-python-exec, PYTHON_PROCESS_EXITED_AFTER_SHOWING_USER_ACTIONABLE_MESSAGE_CODE."""
 
 EXCLUDE = "RONRON_EXCLUDE"
 """Names of machines that do not answer, with commas; see docs/operations.md."""
 
 _TRIES = 15
-"""At 0.2 s this is 3 s: a state of a few MiB is written in far less."""
+"""With 0.2 s between tries this is 3 s; the engine writes a state of a few MiB in far less."""
 
 
 @contextmanager
 def plain_refusals() -> Iterator[None]:
-    """Show what is wrong with a declaration as a message; with RONRON_DEBUG=1 as a traceback."""
+    """Log the problems of a declaration and exit; with RONRON_DEBUG=1 raise, with a traceback."""
     try:
         yield
     except DeclarationError as error:
         if os.environ.get("RONRON_DEBUG") == "1":
             raise
-        # By its name alone: the engine does not tell where the stack file is.
+        # The name alone: the engine does not give the path of the stack file.
         pulumi.log.error(render(error.problems, subject=f"Pulumi.{pulumi.get_stack()}.yaml"))
         sys.exit(_MESSAGE_WAS_SHOWN)
 
 
 def configuration() -> StackConfiguration:
-    """The configuration of the running stack, as the engine hands it over."""
+    """The configuration of the running stack, from the engine."""
     secret_keys = set(pulumi.runtime.get_config_secret_keys_env())
     values: dict[str, object] = {}
     secrets: dict[str, SecretStr | None] = {}
@@ -63,7 +63,7 @@ def configuration() -> StackConfiguration:
         elif key == "backup":
             values[key], backup_secrets = encrypted_backup(_value(text))
         elif text.startswith("{"):
-            # A mapping with a secret somewhere inside: the engine does not tell where.
+            # A mapping with a secret somewhere inside: the engine does not say where.
             values[key] = ENCRYPTED
         else:
             secrets[key] = SecretStr(text)
@@ -77,10 +77,10 @@ def configuration() -> StackConfiguration:
 
 
 def declaration(stack: StackConfiguration) -> Declaration:
-    """The declaration of the running stack, found possible: versions may be jumped to, machines answer.
+    """The declaration of the running stack, after the checks of version jumps, machines and cluster.
 
     Raises:
-        DeclarationError: something stands in the way; nothing was registered.
+        DeclarationError: a check failed; no resource was registered.
     """
     loaded = load(stack)
     before = last_inventory()
@@ -98,12 +98,12 @@ def declaration(stack: StackConfiguration) -> Declaration:
     _warn(declared)
     for name in sorted(loaded.machines):
         if loaded.machines[name] != declared.machines[name]:
-            pulumi.log.warn(f"`replace` of {name} names no machine that there is: remove that line")
+            pulumi.log.warn(f"`replace` of {name} names no existing machine: remove that line")
     return declared
 
 
 def _outside(stack: StackConfiguration, declared: Declaration, before: object) -> list[CheckResult]:
-    """What is looked at outside: the cluster, then the Docker of each machine."""
+    """The results of checks outside of the declaration: the cluster, then the Docker of each machine."""
     without = excluded(os.environ)
     token = stack.secrets.get(PROXMOX_TOKEN)
     cluster = [] if token is None else proxmox_preflight.checks(declared, token, before, without=without)
@@ -124,9 +124,9 @@ def excluded(environment: Mapping[str, str]) -> frozenset[str]:
 
 
 def last_inventory() -> object:
-    """The inventory that this stack exported last; None before its first update has ended.
+    """The last exported inventory of this stack; None before its first update has ended.
 
-    Asked of the engine's own reader: unlike a StackReference it leaves no resource behind.
+    The engine's own function reads it: unlike a StackReference it adds no resource to the state.
     """
     name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
     return exported_inventory(
@@ -135,17 +135,17 @@ def last_inventory() -> object:
 
 
 def exported_inventory(read: Callable[[], object], pause: float = 0.2) -> object:
-    """The inventory among the outputs of a stack, read as often as is needed.
+    """The inventory among the outputs of a stack, with retries.
 
-    An update begins to write the stack's state while the program runs, and a backend of files takes the old
-    file away before it writes the new one: what is read meanwhile is absent or empty.
+    An update begins to write the state while the program runs, and a file backend removes the old file before
+    it writes the new one, so that the state may be absent or empty for a moment.
 
     Args:
-        read: asks the engine.
+        read: gets the outputs from the engine.
         pause: seconds between two tries.
 
     Raises:
-        DeclarationError: it stays unreadable.
+        DeclarationError: every try failed.
     """
     patient = Retrying(
         stop=stop_after_attempt(_TRIES), wait=wait_fixed(pause), retry=retry_if_exception_type(Exception)
@@ -158,8 +158,9 @@ def exported_inventory(read: Callable[[], object], pause: float = 0.2) -> object
             [
                 Problem(
                     path=(),
-                    problem=f"cannot read which versions run, as this stack exported them last: {cause}",
-                    remedy="try again; if it stays so, look at the backend with `pulumi stack output`",
+                    problem=f"cannot read the last exported inventory, which says which versions run: "
+                    f"{cause}",
+                    remedy="try again; if it fails again, check the backend with `pulumi stack output`",
                 )
             ]
         ) from error

@@ -1,6 +1,6 @@
-"""`python -m chatons.validate STACKFILE`: check a declaration without engine, network or passphrase.
+"""`python -m chatons.validate STACKFILE ...`: check declarations without engine, network or passphrase.
 
-Exit codes: 0 the declaration can be used; 2 it cannot, or the command was used wrongly.
+Exit codes: 0 every declaration can be used; 2 one cannot, or the command was used wrongly.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ OK, UNUSABLE = 0, 2
 
 
 def problems_of(path: Path, stack: str, *, ask_for_secrets: bool) -> list[Located]:
-    """Everything that is wrong with a stack file; empty when it can be used."""
+    """Every problem of a stack file; empty when it can be used."""
     try:
         file = stack_file.read(path, stack)
     except StackFileError as error:
@@ -34,44 +34,62 @@ def problems_of(path: Path, stack: str, *, ask_for_secrets: bool) -> list[Locate
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check one file, print what is wrong with it, and return the exit code."""
-    options = _parser().parse_args(arguments)
-    path: Path = options.stackfile
-    stack = options.stack or stack_file.stack_name(path)
-    if stack is None:
-        _parser().error(f"cannot tell the stack from the name {path.name!r}: name it with --stack")
-    located = problems_of(path, stack, ask_for_secrets=not options.without_secrets)
-    if options.json:
-        print(json.dumps({"problems": [_row(path, each) for each in located]}, ensure_ascii=False, indent=2))
-    elif located:
+    """Check each file, print what is wrong with it, and return the exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.stack and len(options.stackfiles) > 1:
+        parser.error("--stack names the stack of one file")
+    stacks: dict[Path, str] = {}
+    for path in options.stackfiles:
+        stack = options.stack or stack_file.stack_name(path)
+        if stack is None:
+            parser.error(f"cannot derive the stack from the file name {path.name!r}: pass it with --stack")
+        stacks[path] = stack
+    show = _print_json if options.json else _print_text
+    usable = True
+    for path, stack in stacks.items():
+        located = problems_of(path, stack, ask_for_secrets=not options.without_secrets)
+        show(path, stack, located)
+        usable = usable and not located
+    return OK if usable else UNUSABLE
+
+
+def _print_text(path: Path, stack: str, located: Sequence[Located]) -> None:
+    if located:
         places = [f"{path}:{each.line}: " if each.line else f"{path}: " for each in located]
         print(render([each.problem for each in located], places), file=sys.stderr)
     else:
         print(f"{path}: the declaration of {stack} can be used")
-    return UNUSABLE if located else OK
 
 
-def _row(path: Path, located: Located) -> dict[str, object]:
-    return {
-        "key": located.problem.key,
-        "file": str(path),
-        "line": located.line,
-        "problem": located.problem.problem,
-        "remedy": located.problem.remedy,
-    }
+def _print_json(path: Path, _stack: str, located: Sequence[Located]) -> None:
+    rows = [
+        {
+            "key": each.problem.key,
+            "file": str(path),
+            "line": each.line,
+            "problem": each.problem.problem,
+            "remedy": each.problem.remedy,
+        }
+        for each in located
+    ]
+    # Flushed, so that the answers before a file that ends this process are not lost.
+    print(json.dumps({"file": str(path), "problems": rows}, ensure_ascii=False), flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m chatons.validate",
-        description="Check what a stack declares, without engine, network or passphrase.",
+        description="Check what stacks declare, without engine, network or passphrase.",
     )
-    parser.add_argument("stackfile", type=Path, metavar="STACKFILE", help="such as stacks/Pulumi.local.yaml")
-    parser.add_argument("--stack", help="name of the stack, when the file's name does not tell it")
-    parser.add_argument("--json", action="store_true", help="print every problem as JSON")
     parser.add_argument(
-        "--without-secrets", action="store_true", help="do not ask for secrets that are not set yet"
+        "stackfiles", type=Path, metavar="STACKFILE", nargs="+", help="such as stacks/Pulumi.local.yaml"
     )
+    parser.add_argument("--stack", help="name of the stack, when the name of the one file does not tell it")
+    parser.add_argument(
+        "--json", action="store_true", help="print a line for each file: a JSON object with its problems"
+    )
+    parser.add_argument("--without-secrets", action="store_true", help="accept secrets that are not set yet")
     return parser
 
 

@@ -111,7 +111,7 @@ def test_a_mistake_is_told_and_changes_nothing(running: Collective, mistake: Mis
                 assert mistake is MISTAKES["an image that cannot be pulled"], ran.said
                 continue
             assert ran.code in {1, 2}, ran.said
-            assert_is_for_tired_people(ran, *mistake.names, "what to do")
+            assert_is_for_tired_people(ran, *mistake.names, "hint")
     finally:
         for file, content in good.items():
             file.write_bytes(content)
@@ -137,7 +137,7 @@ def test_a_wrong_passphrase_is_told_and_changes_nothing(running: Collective, tmp
     running.push("Give it a secret")
     ran = running.ronron("update", "local", PULUMI_CONFIG_PASSPHRASE_FILE=str(wrong))
     assert ran.code in {1, 2}, ran.said
-    assert_is_for_tired_people(ran, "passphrase", "what to do")
+    assert_is_for_tired_people(ran, "passphrase", "hint")
     assert running.get("site.localhost").text == "fine"
     stack_file.write_bytes(before)
     running.push("Take it back")
@@ -162,7 +162,7 @@ def test_a_repository_that_cannot_be_read_is_told(
     for words in (("update", "local"), ("watch", "--once")):
         ran = running.ronron(*words, RONRON_REPOSITORY=repository.format(root=tmp_path))
         assert ran.code in {1, 2}, ran.said
-        assert_is_for_tired_people(ran, *names, "what to do")
+        assert_is_for_tired_people(ran, *names, "hint")
     assert running.get("site.localhost").text == "fine"
 
 
@@ -175,7 +175,7 @@ def test_a_reference_that_is_not_there_is_told(running: Collective) -> None:
     policy.write_bytes(before)
     running.push("Take it back")
     assert ran.code in {1, 2}, ran.said
-    assert_is_for_tired_people(ran, "mian", "what to do")
+    assert_is_for_tired_people(ran, "mian", "hint")
 
 
 def test_debug_shows_where_an_error_came_from(running: Collective) -> None:

@@ -67,14 +67,14 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
 
 
 @pytest.mark.timeout(600)
-def test_the_demo_tells_its_story_and_leaves_nothing_when_it_is_taken_down(demo: Demo) -> None:
+def test_the_demo_runs_and_demo_down_removes_everything(demo: Demo) -> None:
     """Takes over a minute: it is all of `make demo`, with two updates and a drill, and `make demo-down`."""
-    told = demo.run("up")
-    assert told.returncode == 0, told.stdout + told.stderr
-    second = told.stdout.partition("is pushed")[2]
+    up = demo.run("up")
+    assert up.returncode == 0, up.stdout + up.stderr
+    second = up.stdout.partition("Push a commit")[2]
     for step in ("preview: 1 to replace", "verdict: allowed", "probe: pad healthy", "updated in"):
-        assert step in second, told.stdout
-    proven = told.stdout.partition("A backup, and the proof")[2]
+        assert step in second, up.stdout
+    proven = up.stdout.partition("Take a backup")[2]
     for step in (
         "ronron backup now local",
         "ronron drill local",
@@ -82,12 +82,12 @@ def test_the_demo_tells_its_story_and_leaves_nothing_when_it_is_taken_down(demo:
         "ronron status",
     ):
         _, found, proven = proven.partition(f"$ {step}")
-        assert found, told.stdout
-    assert "drill passed: pad" in told.stdout
+        assert found, up.stdout
+    assert "drill passed: pad" in up.stdout
     pad = Pad("pad.localhost", demo.port, f"{demo.name}-local-pad")
     assert pad.title() == NEW_TITLE
     assert pad.text(KEEPSAKE).strip() == WRITTEN
-    assert not demo.processes(), "the services run in containers; nothing else goes on"
+    assert not demo.processes(), "the services run in containers; no process is left"
 
     # By hand, in the shell environment that the demo prints, `pulumi preview` has nothing to do.
     preview = subprocess.run(
@@ -98,17 +98,17 @@ def test_the_demo_tells_its_story_and_leaves_nothing_when_it_is_taken_down(demo:
 
     assert demo.things()
     with closing(docker.from_env()) as engine:
-        # As a drill that was killed leaves it.
+        # As a killed drill leaves it.
         engine.volumes.create(f"{demo.name}-left", labels={"ronron.drill": f"{demo.name}-local-pad"})
     down = demo.run("down")
     assert down.returncode == 0, down.stdout + down.stderr
     assert not demo.things()
     assert not demo.root.exists()
-    assert "nothing of the demo" in demo.run("down").stdout
+    assert "there is no demo" in demo.run("down").stdout
 
 
-def test_the_shell_environment_of_the_demo_is_printed_in_a_shell_that_has_none_of_it(tmp_path: Path) -> None:
-    # As the front door says: eval "$(make -s demo-env)".
+def test_the_demo_prints_its_environment_in_a_bare_shell(tmp_path: Path) -> None:
+    # As README has it: eval "$(make -s demo-env)".
     bare = {"PATH": os.defpath, "HOME": os.environ["HOME"], "RONRON_DEMO": str(tmp_path / "demo")}
     printed = subprocess.run(
         [sys.executable, "-m", "demo", "env"],

@@ -29,7 +29,7 @@ def test_an_update_that_fails_its_health_check_is_said_kept_and_mended_by_the_ne
     assert "failed" in status.out or "stalled" in status.out
     explained = collective.ronron("explain", "local")
     assert commit[:12] in explained.out
-    assert "what to do" in explained.out
+    assert "hint" in explained.out
 
     collective.declare(
         {"site": {**web(collective.images, "third"), "hostname": hostname, "start_seconds": 20}}

@@ -218,6 +218,7 @@ def test_a_changed_agent_replaces_itself_and_nothing_else(live: BackedUp) -> Non
 def test_an_agent_of_interface_1_takes_the_snapshot_before_the_update_that_replaces_it(
     live: BackedUp,
 ) -> None:
+    """Takes over a minute on a busy machine: two updates, each with a build of the agent's image."""
     program = live.collective.tree / "components" / "chatons" / "images" / "backup_agent" / "ronron-agent"
     present = program.read_text()
     program.write_text(present.replace("  backup)\n", "  now)\n"))

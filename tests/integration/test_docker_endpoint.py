@@ -100,7 +100,7 @@ def test_without_a_program_ssh_that_is_what_is_missing(
 
 def test_a_virtual_machine_is_reached_by_ssh_once_its_key_is_known() -> None:
     machine = proxmox_declaration().machines["vm01"]
-    with pytest.raises(EndpointError, match="no key of it is known before its first contact"):
+    with pytest.raises(EndpointError, match="its host key is not known before first contact"):
         endpoint(machine)
     assert isinstance(endpoint(machine.model_copy(update={"host_key": HOST_KEY})), SshEndpoint)
 

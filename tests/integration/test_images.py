@@ -392,13 +392,13 @@ def test_a_changed_recipe_is_built_again_and_takes_the_place_of_the_old_image(
     cache, api, lines = Cache(tmp_path / "cache"), here.client.api, list[str]()
     write(own, "RUN echo one > /word")
     assert not image_build.is_current(api, own)
-    image_build.build(api, own, cache=cache, say=lines.append)
+    image_build.build(api, own, cache=cache, progress=lines.append)
     assert image_build.is_current(api, own)
     assert lines[0] == f"image {own.tag}: building"
     first = image_build.id_of(api, own.tag)
     write(own, "RUN echo two > /word")
     assert not image_build.is_current(api, own)
-    image_build.build(api, own, cache=cache, say=lines.append)
+    image_build.build(api, own, cache=cache, progress=lines.append)
     assert image_build.is_current(api, own)
     assert here.output(own.tag, ["cat", "/word"]) == (0, "two\n")
     assert first is not None
@@ -409,12 +409,12 @@ def test_an_image_that_a_container_uses_stays_when_another_takes_its_place(
     own: Recipe, here: Containers, tmp_path: Path
 ) -> None:
     write(own, "RUN echo one > /word")
-    image_build.build(here.client.api, own, cache=Cache(tmp_path / "cache"), say=print)
+    image_build.build(here.client.api, own, cache=Cache(tmp_path / "cache"), progress=print)
     first = image_build.id_of(here.client.api, own.tag)
     assert first is not None
     here.start(own.tag, ["sleep", "60"], init=True)
     write(own, "RUN echo two > /word")
-    image_build.build(here.client.api, own, cache=Cache(tmp_path / "cache"), say=print)
+    image_build.build(here.client.api, own, cache=Cache(tmp_path / "cache"), progress=print)
     assert image_build.id_of(here.client.api, first) == first
 
 
@@ -423,11 +423,11 @@ def test_a_build_that_fails_shows_its_end_and_leaves_the_image_that_was_there(
 ) -> None:
     cache, api = Cache(tmp_path / "cache"), here.client.api
     write(own, "RUN echo one > /word")
-    image_build.build(api, own, cache=cache, say=print)
+    image_build.build(api, own, cache=cache, progress=print)
     before = image_build.id_of(api, own.tag)
     write(own, "RUN echo no such package >&2; exit 7")
     with pytest.raises(ToolchainError, match="no such package") as caught:
-        image_build.build(api, own, cache=cache, say=print)
+        image_build.build(api, own, cache=cache, progress=print)
     assert f"cannot build {own.tag}" in caught.value.message
     assert str(cache.logs / "image-thing.log") in caught.value.message
     assert image_build.id_of(api, own.tag) == before

@@ -20,9 +20,9 @@ import pytest
 from typer.testing import CliRunner
 
 from ronron.adapters.sql_store.store import SqlStore
+from ronron.commands.arguments import Options
 from ronron.commands.cli import app
 from ronron.commands.factories import PortFactories
-from ronron.commands.wiring import Options
 from ronron.core.record import Record
 from ronron.core.status import ExitCode
 from ronron.settings import POLICY_FILE
@@ -190,7 +190,7 @@ def test_a_recovery_is_refused_if_there_are_records(collective: Collective, lost
     code, said = lost.ronron("recover", str(collective.fetch()))
     assert code == ExitCode.USAGE
     assert "there are records already, of production" in said
-    assert "what to do: name an empty state directory" in said
+    assert "hint: name an empty state directory" in said
     assert lost.record == before
 
 

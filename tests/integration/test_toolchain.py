@@ -16,7 +16,7 @@ import pytest
 from tests.support.download_site import Site, silent
 from tests.support.pulumi_project import until
 from toolchain import commands, docker_engine, downloads
-from toolchain.docker_engine import Silence
+from toolchain.docker_engine import NoAnswer
 from toolchain.errors import ToolchainError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +45,7 @@ def test_an_engine_that_never_answers_is_left_after_some_seconds(tmp_path: Path)
         begun = time.monotonic()
         answer = docker_engine.find({"DOCKER_HOST": f"unix://{address}", "HOME": str(tmp_path)})
         assert time.monotonic() - begun < 3 * docker_engine.ANSWER_SECONDS
-    assert isinstance(answer, Silence)
+    assert isinstance(answer, NoAnswer)
 
 
 def test_an_engine_that_does_not_answer_in_time_is_stopped(tmp_path: Path) -> None:

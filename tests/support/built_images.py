@@ -35,7 +35,7 @@ def ensure_image(what: str, archive: bytes, *, base: str, **arguments: str) -> s
         made_from = archive + f"{base_id or base} {sorted(arguments.items())}".encode()
         tag = f"ronron-local/{what}:test-{hashlib.sha256(made_from).hexdigest()[:16]}"
         cache = Cache(cache_root())
-        with cache.lock(f"image-{what}", say=print):
+        with cache.lock(f"image-{what}", progress=print):
             _last_use(cache, tag).touch()
             if image_build.id_of(api, tag) is None:
                 messages = api.build(

@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from ronron.adapters.sql_store.store import SqlStore
+from ronron.commands.arguments import Options
 from ronron.commands.cli import app
-from ronron.commands.wiring import Options
 from ronron.core.record import Record
 
 

@@ -31,8 +31,8 @@ def ensure_doubles() -> Mapping[str, str]:
             recipe = Recipe(
                 kind, tag, base=DEBIAN, contexts=DOUBLES, parameters=hashlib.sha256(contract).hexdigest()
             )
-            with cache.lock(f"image-{kind}-double", say=print):
+            with cache.lock(f"image-{kind}-double", progress=print):
                 if not image_build.is_current(api, recipe):
                     more = {"contract.py": contract}
-                    image_build.build(api, recipe, cache=cache, say=print, more_files=more)
+                    image_build.build(api, recipe, cache=cache, progress=print, more_files=more)
     return dict(TAGS)

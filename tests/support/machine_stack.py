@@ -26,7 +26,7 @@ PROGRAM = f"""
 import json, pathlib, sys
 sys.path.insert(0, {str(PROJECT)!r})
 import pulumi
-from components import virtual_machines
+from chatons.proxmox import virtual_machines
 from tests.support.declarations import declaration
 
 given = json.loads(pathlib.Path("declared.json").read_text())

@@ -148,8 +148,8 @@ def data_volume(name: str, physical_name: str, parent: pulumi.Resource) -> docke
     """A volume whose data no edit of the declaration can remove.
 
     Every input of a volume replaces it, and a replacement under a fixed name is a deletion. So the engine may
-    not delete it (`protect`), leaves it where it is when it lets go of it (`retain_on_delete`), and does not
-    look at what could change in it.
+    not delete it (`protect`), retains it on the machine when it is removed from the state
+    (`retain_on_delete`), and does not look at what could change in it.
     """
     return docker.Volume(
         name,

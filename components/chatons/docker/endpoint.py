@@ -1,4 +1,4 @@
-"""What the program itself asks of the Docker of a machine, before the engine changes anything there."""
+"""The program's own connection to the Docker of a machine, used before the engine changes anything there."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _ANSWER_SECONDS = 30
 """A Docker that is dead refuses at once; one that builds and removes much has been seen to take 15 s."""
 _REGISTRY_SECONDS = 30
 _LARGEST = 1_048_576
-"""Bytes of an answer that are kept; an agent's answer is a thousandth of it."""
+"""Bytes of an answer that are read; an agent's answer is a thousandth of it."""
 _SSH_FAILED = 255
 _OUT, _ERR = 1, 2
 """Numbers of the two streams."""
 
 
 class EndpointError(ChatonsError):
-    """The question got no answer; the text says why, in a few words."""
+    """Docker gave no answer; the text says why, in a few words."""
 
 
 class NoContainerError(EndpointError):
@@ -87,7 +87,7 @@ class Endpoint(Protocol):
         Args:
             container: its name.
             command: program and arguments; no shell reads them there.
-            seconds: how long it may be silent; whoever needs a deadline for all of it sets one beside.
+            seconds: time limit without output; not a limit for the whole run.
 
         Raises:
             NoContainerError: there is none of that name.
@@ -99,13 +99,13 @@ def endpoint(machine: Machine) -> Endpoint:
     """The Docker of a declared machine. No connection is made yet.
 
     Raises:
-        EndpointError: nobody knows the key that a virtual machine will show.
+        EndpointError: the host key of the machine is not known yet.
     """
     address = machine.docker_address
     if not address.startswith("ssh://"):
         return SocketEndpoint(address)
     if machine.host_key is None:
-        raise EndpointError("no key of it is known before its first contact")
+        raise EndpointError("its host key is not known before first contact")
     return SshEndpoint(address, machine.host_key)
 
 
@@ -207,7 +207,7 @@ class SshEndpoint:
         return Ran(code=answer.returncode, out=answer.stdout[:_LARGEST], err=answer.stderr[:_LARGEST])
 
     def _ask(self, command: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
-        # The shared connection's socket lives there, and ssh gives up when the directory is missing.
+        # The socket of the shared connection is there, and ssh fails when the directory is missing.
         Path.home().joinpath(".ssh").mkdir(mode=0o700, exist_ok=True)
         address = self._address
         words = ["ssh", *ssh_options(address, self._host_key), "-l", address.user, "-p", str(address.port)]
@@ -240,10 +240,10 @@ def _written(raw: Any) -> tuple[str, str]:
     try:
         while len(header := reader.read(8)) == 8:
             stream, size = struct.unpack(">BxxxL", header)
-            kept = whole.get(stream, bytearray())
+            read = whole.get(stream, bytearray())
             while size and (part := reader.read(min(size, 65_536))):
                 size -= len(part)
-                kept.extend(part[: max(0, _LARGEST - len(kept))])
+                read.extend(part[: max(0, _LARGEST - len(read))])
     finally:
         response.close()
         response.raw._fp.close()

@@ -1,4 +1,4 @@
-"""A machine with Docker answering on it, as the engine sees it."""
+"""A machine that runs Docker, as the engine sees it."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from chatons.machine.ssh import SshAddress, ssh_options
 class DockerHostArgs:
     """Arguments of a DockerHost; checked by the declaration.
 
-    Of a machine that is made, they come when Docker answers there.
+    For a machine that the stack creates, they are known once its Docker answers.
     """
 
     docker: pulumi.Input[str]
     """unix:///path or ssh://user@host."""
     host_key: pulumi.Input[str | None] = None
-    """Needed with ssh."""
+    """Required with ssh."""
 
 
 class DockerHost(pulumi.ComponentResource):
-    """A machine with Docker answering on it."""
+    """A machine that runs Docker."""
 
     provider: docker.Provider
-    """The way in; everything on this machine is made through it."""
+    """The Docker provider of this machine; every resource on it uses this one."""
 
     def __init__(self, name: str, args: DockerHostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("chatons:index:DockerHost", name, {}, opts)

@@ -1,7 +1,7 @@
-"""What must hold outside before the first resource is touched: Docker answers, and images can be had.
+"""Checks of each machine before an update: its Docker answers, and its images are available.
 
-Done by the program itself, in previews too: the engine's plugin would find out in the middle of an update,
-after the old container is gone.
+The program runs them in previews too. The Docker provider would fail in the middle of an update, after it has
+removed the old container.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from chatons.schema.models import Machine
 from chatons.schema.problems import KeyPath, Problem
 
 DEADLINE_SECONDS = 120.0
-"""For all machines together; they are asked at the same time."""
+"""For all machines together; they are checked in parallel."""
 
 Images = dict[ImageReference, KeyPath]
 
@@ -37,7 +37,7 @@ def _asked(
     deadline: float,
     without: Collection[str],
 ) -> tuple[dict[str, str], list[Problem]]:
-    """Docker's version by the name of each machine that answers, and what stands in the way."""
+    """Docker's version on each machine that answers, by name, and the problems."""
     versions: dict[str, str] = {}
     used = used_machines(declaration)
     wanted = {
@@ -55,7 +55,7 @@ def _asked(
         except Exception as error:  # noqa: BLE001  # raised again where it can be seen
             answers.put((name, error))
 
-    # Daemon threads: one that hangs must not keep the program from ending with a message.
+    # Daemon threads, so that one that hangs does not prevent the program from ending with a message.
     for name in wanted:
         threading.Thread(target=ask, args=(name,), daemon=True).start()
     found: dict[str, list[Problem]] = {}
@@ -73,7 +73,7 @@ def _asked(
             name, [_unreachable(name, declaration.machines[name], f"no answer in {deadline:g} seconds")]
         )
     problems = [problem for name in wanted for problem in found[name]]
-    # A copy: a thread that is given up may still write.
+    # A copy: a thread that timed out may still write.
     return dict(versions), problems if len(used) < 2 else [_or_without(problem) for problem in problems]
 
 
@@ -109,7 +109,7 @@ def used_machines(declaration: Declaration) -> list[str]:
 
 
 def images(declaration: Declaration, machine: str) -> Images:
-    """Every image that a machine needs, with the key that asks for it."""
+    """Every image that a machine needs, with the path of the key that names it."""
     found: Images = {}
     for name, service in sorted(declaration.services.items()):
         if service.machine != machine:
@@ -123,7 +123,7 @@ def images(declaration: Declaration, machine: str) -> Images:
             )
         base = agent_base(declaration, name) if is_backed_up(declaration, name) else None
         if base is not None:
-            # What an agent is built from; the agent's own image no registry has.
+            # The agent's own image is built on the machine, from this one.
             found.setdefault(base, base_path(declaration, name))
         if service.hostname is not None and declaration.edge is not None:
             found.setdefault(declaration.edge.image, ("edge", "image"))
@@ -131,7 +131,7 @@ def images(declaration: Declaration, machine: str) -> Images:
 
 
 def _is_to_be_made(declaration: Declaration, name: str) -> bool:
-    """Whether a machine was never made to its end, or may be made anew: setting it up mends Docker."""
+    """Whether a machine is not set up yet, or may be replaced: its setup installs Docker."""
     virtual = declaration.machines[name].proxmox
     return virtual is not None and (name not in declaration.known_keys or virtual.replace is not None)
 
@@ -143,7 +143,7 @@ def _machine(
     connect: Callable[[Machine], Endpoint],
     versions: dict[str, str],
 ) -> Iterator[Problem]:
-    """What stands in the way on one machine; its Docker's version goes into `versions`."""
+    """The problems of one machine; adds its Docker's version to `versions`."""
     try:
         docker = connect(machine)
         versions[name] = docker.version()
@@ -160,7 +160,7 @@ def _image(machine: str, docker: Endpoint, image: ImageReference, path: KeyPath)
         yield Problem(
             path=path,
             problem=f"{image} is not on {machine}, and no registry has images under {LOCAL_REPOSITORIES}",
-            remedy="build it there with `make demo`, or name an image of a registry",
+            remedy="build it there with `make demo`, or use an image of a registry",
         )
         return
     reason = docker.why_not_pulled(image)
@@ -179,13 +179,13 @@ def _unreachable(name: str, machine: Machine, reason: str) -> Problem:
         problem=f"Docker on {name} does not answer at {machine.docker_address}: {reason}",
         remedy=_check(machine.docker_address)
         if virtual is None
-        else f"look whether it runs, on {virtual.node}: `qm status {virtual.vm_id}`, `qm terminal "
+        else f"check whether it runs, on {virtual.node}: `qm status {virtual.vm_id}`, `qm terminal "
         f"{virtual.vm_id}`; then try `docker -H {machine.docker_address} version`",
     )
 
 
 def _or_without(problem: Problem) -> Problem:
-    """With the way around a silent machine, where there are others that an update could be about."""
+    """With the command that excludes an unreachable machine, when there are others to update."""
     if problem.path[:1] != ("machines",) or problem.path[2:] not in (("docker",), ("proxmox",)):
         return problem
     name = problem.path[1]
@@ -196,7 +196,7 @@ def _or_without(problem: Problem) -> Problem:
 
 
 def _name(problem: Problem) -> str:
-    """Of what a problem is about."""
+    """The name of the check that found a problem."""
     kind, *rest = problem.path
     return f"Docker on {rest[0]}" if kind == "machines" else f"image of {rest[0] if len(rest) > 1 else kind}"
 

@@ -16,7 +16,7 @@ from chatons.schema.models import Edge, Members
 HEALTH_PORT = 2020
 """Where the edge answers its own health check; bound to the container's loopback."""
 MEMBERS_FILE = "/etc/caddy/members"
-"""Holds `login hash`: apart from the Caddyfile, so that routes stay readable in a preview."""
+"""Contains `login hash`; separate from the Caddyfile, so that routes are readable in a preview."""
 
 _HTTPS = 443
 _RENAMED = (2, 8)
@@ -130,7 +130,7 @@ def _members_only(edge: Edge, route: Route, members: Members) -> list[str]:
         return [
             *matcher,
             _block(f"{directive} {where}bcrypt members", [f"import {MEMBERS_FILE}"]),
-            # The members' password is for this door; the service has no use for it.
+            # The members' password is for the edge only; the service does not get it.
             _proxy(route, "header_up -Authorization"),
         ]
     if members.forward_auth is None:
@@ -173,7 +173,7 @@ def _proxy(route: Route, *directives: str) -> str:
 
 
 def _redirections(edge: Edge, routes: Sequence[Route]) -> str:
-    """From plain HTTP to the real door. Caddy's own redirections leave out a port that is not 443."""
+    """Redirects HTTP to HTTPS. Caddy's own redirects omit a port other than 443."""
     port = "" if edge.https_port == _HTTPS else f":{edge.https_port}"
     hosts = ", ".join(f"http://{route.hostname}:{edge.http_port}" for route in routes)
     return _block(hosts, [f"redir https://{{host}}{port}{{uri}} 308"])

@@ -1,4 +1,4 @@
-"""The one public door of a machine: Caddy, with TLS and the routes to its services."""
+"""The edge of a machine, its reverse proxy: Caddy, with TLS and the routes to its services."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class EdgeArgs:
 
 
 class Edge(pulumi.ComponentResource):
-    """The one public door of a machine. It has no part in Docker, and waits for no service."""
+    """The reverse proxy of a machine. It has no access to Docker, and depends on no service."""
 
     container: docker.Container
 

@@ -104,8 +104,8 @@ class Service(pulumi.ComponentResource):
                 grace_seconds=description.grace_seconds,
             ),
             parent=self,
-            # Behind the agent: when the service goes the agent is still there, and one that was broken is
-            # mended before it is asked.
+            # After the agent: it still exists when the service is deleted, and a broken one is fixed before
+            # it takes a snapshot.
             depends_on=[
                 *([database.container] if database else []),
                 *([self.backup.container] if self.backup else []),

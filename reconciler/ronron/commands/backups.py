@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from ronron.adapters.sql_store.store import FILE
+from ronron.commands.arguments import AsJson, end
 from ronron.commands.screen_backups import (
     backup_lines,
     drill_lines,
@@ -38,14 +39,7 @@ PROBE_FOR = Policy.model_fields["probe_for"].default
 
 Environment = Annotated[str, typer.Argument(metavar="ENV", help="Name of an environment.")]
 Service = Annotated[str, typer.Argument(metavar="SERVICE", help="Name of one of its services.")]
-MaybeService = Annotated[str | None, typer.Argument(metavar="SERVICE", help="One service; all by default.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print facts as one JSON document.")]
-
-
-def end(code: ExitCode, **_options: object) -> NoReturn:
-    """End the process with a command's exit code; the result callback of every Typer application here."""
-    raise typer.Exit(code)
-
+MaybeService = Annotated[str | None, typer.Argument(metavar="SERVICE", help="One service; default all.")]
 
 backup = typer.Typer(
     name="backup",

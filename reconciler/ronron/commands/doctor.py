@@ -1,13 +1,13 @@
-"""Looks at what this machine has and lacks: the toolchain's pieces, then what the settings name.
+"""Checks what this machine has and lacks: the programs, then what the settings name.
 
-What an environment needs beyond that, its own project knows, and is asked.
+What an environment needs beyond that is checked by its own project.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ronron.core.errors import ReconcilerError
@@ -17,36 +17,36 @@ from ronron.passes.reconcile import Ports, Target
 from ronron.passes.target import digest_at, prepared
 from ronron.ports import Source
 from ronron.settings import Settings
-from toolchain.piece import Piece
 
 READABLE = ("state directory", "repository", "policy")
-"""Findings without which no environment can be asked for anything."""
+"""Checks that have to pass before the project of an environment can run its own."""
 
 
-def examine(
+def check_machine(
     settings: Settings,
     source: Callable[[], Source],
     targets: Callable[[Source], Mapping[str, Target]],
-    pieces: Callable[[], list[Piece]],
+    tools: Callable[[], Sequence[CheckResult]],
 ) -> tuple[CheckResult, ...]:
-    """Everything that an update would need, in the order in which a person would mend it.
+    """Check everything that an update needs, in the order in which a person would fix it.
 
     Args:
-        settings: whose directories, passphrase and repository are looked at.
-        source: opens the repository; its errors are findings.
-        targets: reads the policy from it; likewise.
-        pieces: reports on the toolchain.
+        settings: name the directories, the passphrase and the repository.
+        source: opens the repository; an error becomes a result that is not good.
+        targets: reads the policy from the repository; an error becomes a result that is not good.
+        tools: checks the programs on this machine.
     """
     return (
-        *(_of_piece(piece) for piece in pieces()),
+        *tools(),
+        *_plugin_directory(settings.pulumi_plugins),
         _state(settings.state),
         _passphrase(settings),
         *_repository(source, targets),
     )
 
 
-def surroundings(target: Target, ports: Ports, work: Path) -> tuple[CheckResult, ...]:
-    """What the project of an environment finds of its machines and clusters; no effect.
+def check_environment(target: Target, ports: Ports, work: Path) -> tuple[CheckResult, ...]:
+    """Run the checks of an environment's own project, on its machines and clusters; changes nothing.
 
     Args:
         target: the environment.
@@ -60,23 +60,27 @@ def surroundings(target: Target, ports: Ports, work: Path) -> tuple[CheckResult,
             found = ports.engine.checks(program)
     except ReconcilerError as error:
         return (_bad(name, error),)
-    told = target.policy.reference if found else "the project examines nothing; it can be previewed"
-    return CheckResult(name=name, good=True, version=revision.short, origin=told), *found
+    about = target.policy.reference if found else "the project brings no checks; it can be previewed"
+    return CheckResult(name=name, good=True, version=revision.short, origin=about), *found
 
 
-def _of_piece(piece: Piece) -> CheckResult:
-    where = " ".join(part for part in (piece.origin, piece.path) if part)
-    return CheckResult(
-        name=piece.name, good=piece.ok, version=piece.version, origin=where, remedy=piece.remedy or ""
+def _plugin_directory(plugins: Path | None) -> tuple[CheckResult, ...]:
+    if plugins is None or plugins.is_dir():
+        return ()
+    remedy = "unset RONRON_PULUMI_PLUGINS, or set it to a directory of installed plugins"
+    return (
+        CheckResult(
+            name="plugin directory", good=False, origin=f"{plugins}: no such directory", remedy=remedy
+        ),
     )
 
 
 def _state(state: Path) -> CheckResult:
-    # Not Path.exists and is_dir: what cannot even be asked for, as below somebody else's home, is an error
-    # there. A link that leads nowhere is in the way, too.
+    # Not Path.exists and is_dir: they raise where this user may not even enter a parent, as somebody else's
+    # home. A dangling link is in the way as well.
     there = next(place for place in (state, *state.parents) if os.path.lexists(place))
     good = os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)  # noqa: PTH112
-    remedy = "" if good else f"set RONRON_STATE to a directory that you may write, or mend {there}"
+    remedy = "" if good else f"set RONRON_STATE to a directory that you may write, or fix {there}"
     return CheckResult(name="state directory", good=good, origin=str(state), remedy=remedy)
 
 
@@ -86,12 +90,14 @@ def _passphrase(settings: Settings) -> CheckResult:
         return CheckResult(name=name, good=True, origin="PULUMI_CONFIG_PASSPHRASE")
     file = settings.passphrase_file
     if file is None:
-        remedy = "set PULUMI_CONFIG_PASSPHRASE_FILE, if the stack's secrets are kept with a passphrase"
-        return CheckResult(name=name, good=True, origin="none named", remedy=remedy)
+        remedy = "set PULUMI_CONFIG_PASSPHRASE_FILE if a passphrase encrypts the stack's secrets"
+        return CheckResult(name=name, good=True, origin="not set", remedy=remedy)
     if not os.access(file, os.R_OK):
-        return CheckResult(name=name, good=False, origin=str(file), remedy=f"make {file} readable for you")
+        return CheckResult(
+            name=name, good=False, origin=str(file), remedy=f"make {file} readable for this user"
+        )
     others = stat.S_IMODE(file.stat().st_mode) & 0o077
-    remedy = f"let nobody else read it: chmod 600 {file}" if others else ""
+    remedy = f"deny others access: chmod 600 {file}" if others else ""
     return CheckResult(name=name, good=not others, origin=str(file), remedy=remedy)
 
 

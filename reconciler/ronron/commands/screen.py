@@ -1,4 +1,4 @@
-"""What a person sees: facts turned into lines, tables and JSON. Reads nothing, decides nothing."""
+"""Prints results as lines, tables and JSON. Reads nothing, decides nothing."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ COLOURS = {
     "restored": "green",
     "drill passed": "green",
     "drill failed": "bold red",
-    "what to do": "cyan",
+    "hint": "cyan",
 }
-"""The colour of the word that a line begins with; everything else stays as the terminal has it."""
+"""The colour of the first word of a line; the rest has the colour of the terminal."""
 
 SIGNS = {
     Operation.CREATE: ("+", "green"),
@@ -59,10 +59,10 @@ REPLACES = ("±", "magenta")
 
 
 class Screen:
-    """A terminal or a file, for facts on standard output and for what is told on standard error.
+    """A terminal or a file: results go to standard output, progress and errors to standard error.
 
     Args:
-        as_json: facts are printed as one JSON document, and nothing is told meanwhile.
+        as_json: results are printed as one JSON document, without progress.
     """
 
     def __init__(self, *, as_json: bool = False) -> None:
@@ -74,11 +74,11 @@ class Screen:
         self._lock = threading.Lock()
 
     def keep_secret(self, secrets: Iterable[str]) -> None:
-        """Never show these from now on."""
+        """Redact these from now on."""
         self._secrets = (*self._secrets, *secrets)
 
     def log(self, environment: str, line: str) -> None:
-        """See ports.Progress: a plain line with the time, a spinner's text where a terminal looks."""
+        """See ports.Progress: a plain line with the time, and the spinner's text on a terminal."""
         if self.as_json:
             return
         now = datetime.now().astimezone()
@@ -89,30 +89,30 @@ class Screen:
             self.told.print(f"[dim]{now:%H:%M:%S}[/] [bold]{escape(environment)}[/] {_coloured(clean)}")
 
     def working(self, what: str) -> AbstractContextManager[object]:
-        """A spinner for long work, where a terminal looks."""
+        """A spinner for long work, on a terminal only."""
         if self.as_json or not self.told.is_terminal:
             return nullcontext()
         self._status = self.told.status(escape(what))
         return self._status
 
     def print(self, line: str = "") -> None:
-        """One line of facts; its first word is coloured where it has one."""
+        """Print one line of results; a first word in COLOURS is coloured."""
         self.facts.print(_coloured(redact(line, self._secrets)))
 
     def json(self, document: object) -> None:
-        """Facts as one JSON document."""
-        # Redacted before it is JSON: afterwards a secret may end in the middle of an escape.
+        """Print results as one JSON document."""
+        # Redacted before it becomes JSON: in JSON an escape may split a secret.
         clean = redact_document(_plain(document), self._secrets, limit=sys.maxsize)
         self.facts.print(json.dumps(clean, indent=2, ensure_ascii=False), markup=False, emoji=False)
 
     def error(self, error: ReconcilerError) -> None:
-        """What is wrong, where, and what to do about it."""
+        """Print an error: what failed, where, and the hint."""
         if self.as_json:
             self.json({"error": {"message": error.message, "where": error.where, "hint": error.hint}})
             return
         self.told.print(f"[bold red]error:[/] {escape(redact(str(error), self._secrets))}")
         if error.hint:
-            self.told.print(f"[cyan]what to do:[/] {escape(redact(error.hint, self._secrets))}")
+            self.told.print(f"[cyan]hint:[/] {escape(redact(error.hint, self._secrets))}")
 
 
 def _coloured(line: str) -> str:
@@ -136,7 +136,7 @@ def _plain(document: object) -> object:
 
 
 def show_preview(screen: Screen, revision: Revision, preview: Preview, verdict: Verdict) -> None:
-    """The touching changes of a preview, what is thought of them, and what an approval would name."""
+    """The changes of a preview, the verdict, and the ID of the plan to approve."""
     if screen.as_json:
         screen.json({"revision": revision, "preview": preview, "verdict": verdict})
         return
@@ -149,7 +149,7 @@ def show_preview(screen: Screen, revision: Revision, preview: Preview, verdict: 
 
 
 def change_lines(changes: Sequence[Change]) -> list[str]:
-    """One line a resource, as Pulumi signs them: + create, ~ update, - delete, ± replace."""
+    """One line for each resource, with Pulumi's signs: + create, ~ update, - delete, ± replace."""
     shown: dict[str, Change] = {}
     for change in changes:
         if change.custom and not change.type.startswith("pulumi:"):
@@ -165,17 +165,17 @@ def change_lines(changes: Sequence[Change]) -> list[str]:
 
 
 def _stronger(seen: Change | None, change: Change) -> Change:
-    # Of the up to three steps of a replacement, the one that names the inputs says the most.
+    # A replacement has up to three steps; the one that names the inputs is shown.
     return change if seen is None or len(change.properties) > len(seen.properties) else seen
 
 
 def show_status(screen: Screen, statuses: Sequence[EnvironmentStatus]) -> None:
-    """How each environment is, with its services."""
+    """The state of each environment, with its services and backups."""
     if screen.as_json:
         screen.json({"environments": list(statuses)})
         return
     if not statuses:
-        screen.print("no environment has had a pass yet; make one with ronron update ENV")
+        screen.print("no environment has had a pass yet; run ronron update ENV")
     for environment in statuses:
         colour = COLOURS.get(environment.state, "default")
         screen.facts.print(
@@ -203,16 +203,16 @@ def show_status(screen: Screen, statuses: Sequence[EnvironmentStatus]) -> None:
         if environment.kept is not None:
             screen.print(own_backup_line(environment.kept, now))
         if environment.hint:
-            screen.facts.print(f"  [cyan]what to do[/]  {escape(environment.hint)}")
+            screen.facts.print(f"  [cyan]hint[/]     {escape(environment.hint)}")
 
 
 def show_history(screen: Screen, passes: Sequence[Pass]) -> None:
-    """The newest passes first."""
+    """The passes, newest first."""
     if screen.as_json:
         screen.json({"passes": list(passes)})
         return
     if not passes:
-        screen.print("no pass yet; make one with ronron update ENV")
+        screen.print("no pass yet; run ronron update ENV")
         return
     for made in passes:
         outcome = made.outcome.kind if made.outcome else "running"
@@ -221,14 +221,14 @@ def show_history(screen: Screen, passes: Sequence[Pass]) -> None:
             f"[dim]{made.id:>4}  {_local(made.started)}[/]  [bold]{escape(made.environment)}[/]"
             f"  [{COLOURS.get(outcome, 'default')}]{outcome}[/]{took}"
         )
-        message = made.outcome.message if made.outcome else f"{made.revision.short} is being worked on"
+        message = made.outcome.message if made.outcome else f"updating to {made.revision.short}"
         screen.print(f"      {made.decision.reason}: {message}")
 
 
 def show_explanation(
     screen: Screen, environment: EnvironmentStatus, why: str, passes: Sequence[Pass]
 ) -> None:
-    """Why an environment did change, or did not: from the records alone."""
+    """Why an environment changed, or did not, from its record and its last passes."""
     if screen.as_json:
         screen.json({"environment": environment, "decision": why, "passes": list(passes)})
         return
@@ -240,7 +240,7 @@ def show_explanation(
         screen.print(f"pass {made.id}, {_local(made.started)}: {made.revision.short}")
         screen.print(f"  because   {made.decision.reason}: {made.decision.why}")
         if made.outcome is None:
-            screen.print("  outcome   it runs now, or its process died; the next pass will say")
+            screen.print("  outcome   running, or its process died; the next pass finds out")
             continue
         if made.outcome.verdict is not None:
             screen.print(f"  verdict   {made.outcome.verdict.kind}: {made.outcome.verdict.why}")
@@ -253,11 +253,11 @@ def show_explanation(
             screen.print(f"  probe     {probe.service} {word}: {probe.detail}")
         screen.print(f"  outcome   {made.outcome.kind}: {made.outcome.message}")
         if made.outcome.hint:
-            screen.print(f"  what to do  {made.outcome.hint}")
+            screen.print(f"  hint      {made.outcome.hint}")
 
 
-def show_findings(screen: Screen, findings: Sequence[CheckResult]) -> None:
-    """What a machine has and lacks, a line each, with the remedy under what is missing."""
+def show_checks(screen: Screen, findings: Sequence[CheckResult]) -> None:
+    """The results of checks, a line each, then the remedies."""
     if screen.as_json:
         screen.json({"findings": list(findings)})
         return
@@ -272,15 +272,15 @@ def show_findings(screen: Screen, findings: Sequence[CheckResult]) -> None:
 
 
 def show_problems(screen: Screen, problems: Sequence[Problem]) -> None:
-    """What is wrong in a working tree, one problem in two lines, with a count at the end."""
+    """The problems of a working tree, two lines each, then their number."""
     if screen.as_json:
         screen.json({"problems": [asdict(problem) for problem in problems]})
         return
     for problem in problems:
         screen.facts.print(f"[bold red]{escape(problem.where)}[/] {escape(problem.what)}")
-        screen.facts.print(f"  [cyan]what to do:[/] {escape(problem.remedy)}")
+        screen.facts.print(f"  [cyan]hint:[/] {escape(problem.remedy)}")
     many = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
-    screen.print(many if problems else "everything is as it should be")
+    screen.print(many if problems else "no problems")
 
 
 def _local(at: datetime) -> str:

@@ -1,8 +1,8 @@
-"""Checks a working tree: the policy, and every stack file that it names. No engine, no network, no secret.
+"""Checks a working tree: the policy, and every stack file that it names. Needs no engine, network or secret.
 
-A project may bring its own check of its declaration: a module `chatons.validate` that takes a stack
-file and `--json`, and prints `{"problems": [{"file", "line", "key", "problem", "remedy"}]}`. It is run as a
-process of its own; this half imports nothing of the program.
+A project may bring its own check of its declarations: a module `chatons.validate` that takes `--json` and
+stack files, and prints a line for each: `{"file": F, "problems": [{"line", "key", "problem", "remedy"}]}`.
+It runs once for all stack files, in a process of its own; this half imports nothing of the program.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from ronron.core.errors import ConfigError, ConfigProblemsError, Problem
@@ -20,13 +21,16 @@ from ronron.policy.yaml_text import LARGEST, read_yaml
 
 OWN_CHECK = "chatons.validate"
 SECONDS = 60
-LARGEST_ANSWER = 1024 * 1024
+SECONDS_A_FILE = 1
+"""On top, for each stack file: the largest declaration takes a tenth of this."""
+LARGEST_ANSWER = 4 * 1024 * 1024
+"""Bytes, of all stack files together: some thousand problems."""
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV")
 """The only variables that the project's own check sees."""
 
 
 def check(tree: Path, policy_file: str) -> tuple[Problem, ...]:
-    """Everything that is wrong in a working tree, in the order in which a person would mend it.
+    """Everything that is wrong in a working tree: first the policy, then each stack file in its order.
 
     Args:
         tree: its top, where the policy file's path begins.
@@ -38,46 +42,82 @@ def check(tree: Path, policy_file: str) -> tuple[Problem, ...]:
         directory = config_dir(_read(tree, project_file), file=project_file)
     except ConfigError as error:
         return _problems(error)
-    found: list[Problem] = []
-    for policy in policies.environments.values():
-        stack_file = PurePosixPath(directory, f"Pulumi.{policy.stack}.yaml")
-        found += _check_stack(tree, policies.project, stack_file)
-    return tuple(found)
+    files = dict.fromkeys(
+        str(PurePosixPath(directory, f"Pulumi.{policy.stack}.yaml"))
+        for policy in policies.environments.values()
+    )
+    return _check_stacks(tree, policies.project, files)
 
 
-def _check_stack(tree: Path, project: str, stack_file: PurePosixPath) -> tuple[Problem, ...]:
-    shown = str(PurePosixPath(project, stack_file))
-    try:
-        text = _read(tree, shown)
-        if (tree / project / "chatons" / "validate.py").is_file():
-            return _own_check(tree / project, stack_file, shown)
-        return tuple(read_yaml(text, file=shown).problems)
-    except ConfigError as error:
-        return _problems(error)
+def _check_stacks(tree: Path, project: str, files: Iterable[str]) -> tuple[Problem, ...]:
+    found: dict[str, Sequence[Problem]] = {}
+    own = (tree / project / "chatons" / "validate.py").is_file()
+    for file in files:
+        shown = _shown(project, file)
+        try:
+            text = _read(tree, shown)
+            found[file] = () if own else read_yaml(text, file=shown).problems
+        except ConfigError as error:
+            found[file] = _problems(error)
+    if own:
+        readable = [file for file, problems in found.items() if not problems]
+        found |= _own_check(tree, project, readable)
+    return tuple(problem for problems in found.values() for problem in problems)
 
 
-def _own_check(project: Path, stack_file: PurePosixPath, shown: str) -> tuple[Problem, ...]:
+def _own_check(tree: Path, project: str, files: Sequence[str]) -> Mapping[str, Sequence[Problem]]:
+    """The problems of each stack file; for one that the check did not answer for, how the check ended."""
+    if not files:
+        return {}
     passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    seconds = SECONDS + SECONDS_A_FILE * len(files)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", OWN_CHECK, str(stack_file), "--json"],
-            cwd=project,
+            [sys.executable, "-m", OWN_CHECK, "--json", *files],
+            cwd=tree / project,
             env=passed | {"PYTHONDONTWRITEBYTECODE": "1"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=SECONDS,
+            timeout=seconds,
             check=False,
         )
-        answer = json.loads(done.stdout[:LARGEST_ANSWER])
-        found = tuple(_problem(line, shown) for line in answer["problems"])
-        if found or done.returncode == 0:
-            return found
-        what = _ended(done, "it named no problem")
-    except subprocess.TimeoutExpired:
-        what = f"its own check did not end within {SECONDS} s"
-    except (AttributeError, KeyError, TypeError, ValueError):
-        what = _ended(done, "it said nothing")
-    raise ConfigError(what, where=shown, hint=f"run it by hand: python -m {OWN_CHECK} {stack_file}")
+    except subprocess.TimeoutExpired as error:
+        answers = _answers(error.stdout or b"", project, files)
+        end = f"its own check did not end within {seconds} s"
+        failed = True
+    else:
+        answers = _answers(done.stdout, project, files)
+        failed = done.returncode != 0 and not any(answers.values())
+        what = "it printed no problem" if set(answers) >= set(files) else "it printed no answer"
+        end = _ended(done, what)
+    unanswered = [file for file in files if file not in answers]
+    if failed and not unanswered:
+        unanswered = list(files)
+    return answers | {file: (_unanswered(file, project, end),) for file in unanswered}
+
+
+def _answers(output: bytes, project: str, files: Sequence[str]) -> dict[str, Sequence[Problem]]:
+    """The problems of each stack file for which a whole, well-formed line was printed."""
+    answers: dict[str, Sequence[Problem]] = {}
+    for line in output[:LARGEST_ANSWER].splitlines():
+        try:
+            answer = json.loads(line)
+            file = answer["file"]
+            if file in files:
+                answers[file] = [_problem(row, _shown(project, file)) for row in answer["problems"]]
+        except (AttributeError, KeyError, TypeError, ValueError):
+            continue
+    return answers
+
+
+def _unanswered(file: str, project: str, end: str) -> Problem:
+    return Problem(
+        where=_shown(project, file), what=end, remedy=f"run it by hand: python -m {OWN_CHECK} {file}"
+    )
+
+
+def _shown(project: str, file: str) -> str:
+    return str(PurePosixPath(project, file))
 
 
 def _ended(done: subprocess.CompletedProcess[bytes], otherwise: str) -> str:
@@ -102,11 +142,11 @@ def _read(tree: Path, file: str) -> str:
         with (tree / file).open("rb") as opened:
             return opened.read(LARGEST + 1).decode()
     except FileNotFoundError:
-        hint = "write it, or run this where the repository has its top (--directory)"
+        hint = "write it, or name the top of the repository with --directory"
         raise ConfigError("cannot find it", where=file, hint=hint) from None
     except OSError as error:
         raise ConfigError(
-            f"cannot read it: {error.strerror}", where=file, hint="mend its permissions"
+            f"cannot read it: {error.strerror}", where=file, hint="fix its permissions"
         ) from error
     except UnicodeDecodeError:
         raise ConfigError("is not UTF-8 text", where=file, hint="save it as UTF-8") from None

@@ -1,36 +1,31 @@
-"""Puts the parts together for one command. It and the command line alone know the adapters."""
+"""Puts the parts together for one command.
+
+Only this module, the factories and the checks of this machine know adapters. Commands that read the local
+records need none of git, the engine and HTTP; their adapters are imported when they are made.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import typer
 
-from ronron.adapters.git_source.source import GitSource
-from ronron.adapters.processes import LinuxProcesses
 from ronron.adapters.sql_store.store import SqlStore
+from ronron.commands.arguments import Options
 from ronron.commands.factories import PortFactories
 from ronron.commands.screen import Screen
 from ronron.core.errors import ConfigError, ReconcilerError
 from ronron.core.status import code_of
-from ronron.passes.reconcile import Ports, Target
-from ronron.passes.targets import Targets
 from ronron.policy.notations import nearest, quoted
-from ronron.ports import Source
 from ronron.settings import Settings, load_settings
 
-
-@dataclass(frozen=True)
-class Options:
-    """The options before the command's name, and the factories of the ports."""
-
-    repository: str | None = None
-    state: Path | None = None
-    debug: bool = False
-    factories: PortFactories = field(default_factory=PortFactories)
+if TYPE_CHECKING:
+    from ronron.passes.reconcile import Ports, Target
+    from ronron.passes.targets import Targets
+    from ronron.ports import Source
 
 
 @dataclass
@@ -104,8 +99,9 @@ def opened(context: typer.Context, as_json: bool, **options: object) -> Iterator
 def wired(context: typer.Context, as_json: bool, **options: object) -> Iterator[Wired]:
     """All the parts for the block."""
     with opened(context, as_json, **options) as parts:
-        # Imported here: commands that only read records start faster without it.
+        from ronron.adapters.processes import LinuxProcesses
         from ronron.adapters.pulumi_engine.engine import PulumiEngine
+        from ronron.passes.reconcile import Ports
 
         settings = parts.settings
         processes = LinuxProcesses()
@@ -125,13 +121,18 @@ def wired(context: typer.Context, as_json: bool, **options: object) -> Iterator[
         yield Wired(settings, ports, targets_of(source, settings), parts.screen)
 
 
-def source_of(settings: Settings) -> GitSource:
+def source_of(settings: Settings) -> Source:
     """The repository that the settings name."""
+    from ronron.adapters.git_source.source import GitSource
+    from ronron.adapters.processes import LinuxProcesses
+
     return GitSource(settings.repository, settings.state, LinuxProcesses(), timeout=settings.git_timeout)
 
 
 def targets_of(source: Source, settings: Settings) -> Targets:
     """The environments of the policy, read from the source each time."""
+    from ronron.passes.targets import Targets
+
     return Targets(source, settings.policy_reference, settings.policy_file)
 
 

@@ -111,13 +111,8 @@ class Record(Value):
         served: number of the last request that was served.
         decision: the last one: what `explain` answers from.
         inventory: the stack output `inventory` after the last pass that read one.
-    <<<<<<< HEAD
         backups: the last check of the backups, by service; only `Store.save_backups` writes it and `kept`.
         kept: the newest backup of our own records and states, or None.
-    =======
-        backups: what was last seen of the backups, by service; only `Store.save_backups` writes it.
-        kept: the newest copy of the reconciler's own store and states, or None.
-    >>>>>>> h6
     """
 
     version: Literal[1] = 1

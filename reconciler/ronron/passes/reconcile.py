@@ -199,7 +199,7 @@ def _tell(ports: Ports, made: Pass, outcome: Outcome) -> None:
     took = (made.finished - made.started).total_seconds() if made.finished is not None else 0.0
     ports.progress.log(made.environment, f"{outcome.kind} in {took:.1f} s: {outcome.message}")
     if outcome.hint:
-        ports.progress.log(made.environment, f"what to do: {outcome.hint}")
+        ports.progress.log(made.environment, f"hint: {outcome.hint}")
 
 
 # -- after a crash ---------------------------------------------------------------------------------

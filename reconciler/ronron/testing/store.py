@@ -33,7 +33,7 @@ class MemoryStore:
         self._passes: dict[int, Pass] = {}
         self._requests: list[Request] = []
         self._approvals: dict[tuple[str, str], str] = {}
-        self._held: dict[str, datetime] = {}
+        self._locked: dict[str, datetime] = {}
         self._begun = 0
         self._failure: ReconcilerError | None = None
 
@@ -139,17 +139,17 @@ class MemoryStore:
     def lock(self, stack: str) -> Iterator[None]:
         """See ports.Store."""
         with self._turn():
-            if stack in self._held:
-                since = f"{self._held[stack]:%Y-%m-%d %H:%M:%S} UTC"
+            if stack in self._locked:
+                since = f"{self._locked[stack]:%Y-%m-%d %H:%M:%S} UTC"
                 raise StackLockedError(
                     f"the stack {stack} is locked by this process since {since}", hint="wait until it ends"
                 )
-            self._held[stack] = datetime.now(UTC)
+            self._locked[stack] = datetime.now(UTC)
         try:
             yield
         finally:
             with self._lock:
-                del self._held[stack]
+                del self._locked[stack]
 
     def _put(self, record: Record) -> None:
         kept = as_kept(record)

@@ -168,12 +168,12 @@ class Loop:
         updated = name in self._updated
         self._updated.discard(name)
         steps: tuple[tuple[str, Callable[[], object]], ...] = (
-            ("look at the backups", lambda: check_backups(name, self.ports, self.ports.clock.now())),
+            ("check the backups", lambda: check_backups(name, self.ports, self.ports.clock.now())),
             (
-                "keep the reconciler's own backup",
+                "back up the reconciler's own state",
                 lambda: back_up_own_state(target, targets, self.ports, self.repository, updated=updated),
             ),
-            ("make a drill", lambda: run_due_drill(target, self.ports, self._stop.is_set)),
+            ("run a drill", lambda: run_due_drill(target, self.ports, self._stop.is_set)),
         )
         for what, step in steps:
             try:
@@ -283,7 +283,7 @@ class Loop:
         self._logged[key] = error
         self._log(name, f"cannot {about}: {error}" if about else f"{_word(error)}: {error}")
         if error.hint:
-            self._log(name, f"what to do: {error.hint}")
+            self._log(name, f"hint: {error.hint}")
 
     def _log_recovery(self, name: str, about: str = "") -> None:
         error = self._logged.pop((name, about), None)

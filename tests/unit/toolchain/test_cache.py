@@ -28,7 +28,7 @@ def tool(folder: Path) -> tuple[str, str]:
 
 
 def obtain(cache: Cache, key: str = "tool-1.2.3") -> Path:
-    return cache.obtain(key, ["tool"], tool, piece="tool", say=quiet)
+    return cache.obtain(key, ["tool"], tool, piece="tool", progress=quiet)
 
 
 def contents(cache: Cache) -> set[str]:
@@ -55,7 +55,7 @@ def test_a_piece_is_made_once_and_says_where_it_came_from(tmp_path: Path) -> Non
     def again(folder: Path) -> tuple[str, str]:
         raise AssertionError("made a second time")
 
-    second = cache.obtain("tool-1.2.3", ["tool"], again, piece="tool", say=quiet)
+    second = cache.obtain("tool-1.2.3", ["tool"], again, piece="tool", progress=quiet)
     assert first == second
     assert (second / "tool").read_text() == "whole"
     origin = cache.origin(second)
@@ -76,7 +76,7 @@ def test_nothing_is_kept_of_a_piece_whose_making_fails(tmp_path: Path) -> None:
         raise ToolchainError("cannot build tool", "Do something.")
 
     with pytest.raises(ToolchainError, match="cannot build tool"):
-        cache.obtain("tool-1", ["tool"], breaks, piece="tool", say=quiet)
+        cache.obtain("tool-1", ["tool"], breaks, piece="tool", progress=quiet)
     assert contents(cache) == set()
     assert list((tmp_path / ".making").iterdir()) == []
     assert (obtain(cache, "tool-1") / "tool").read_text() == "whole"
@@ -85,7 +85,7 @@ def test_nothing_is_kept_of_a_piece_whose_making_fails(tmp_path: Path) -> None:
 def test_a_maker_that_leaves_a_file_out_is_told_and_nothing_is_kept(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     with pytest.raises(ToolchainError, match="gave no other") as caught:
-        cache.obtain("tool-1", ["tool", "other"], tool, piece="tool", say=quiet)
+        cache.obtain("tool-1", ["tool", "other"], tool, piece="tool", progress=quiet)
     assert caught.value.hint
     assert contents(cache) == set()
 
@@ -127,7 +127,7 @@ MAKER = textwrap.dedent(
     def say(line):
         print(line, flush=True)
 
-    folder = Cache(root).obtain("tool-1.2.3", ["tool"], make, piece="tool", say=say)
+    folder = Cache(root).obtain("tool-1.2.3", ["tool"], make, piece="tool", progress=say)
     print("have", (folder / "tool").read_text(), flush=True)
     """
 )
@@ -190,7 +190,7 @@ def test_of_two_processes_at_once_one_makes_and_the_other_waits_for_it(tmp_path:
 
 def test_a_lock_of_one_piece_does_not_hold_up_another(tmp_path: Path) -> None:
     cache, said = Cache(tmp_path), list[str]()
-    with cache.lock("one", say=said.append), cache.lock("two", say=said.append):
+    with cache.lock("one", progress=said.append), cache.lock("two", progress=said.append):
         assert said == []
 
 
@@ -198,7 +198,7 @@ def test_threads_wait_for_each_other_as_processes_do(tmp_path: Path) -> None:
     cache, begun, go_on, order = Cache(tmp_path), threading.Event(), threading.Event(), list[str]()
 
     def first() -> None:
-        with cache.lock("one", say=quiet):
+        with cache.lock("one", progress=quiet):
             begun.set()
             go_on.wait(10)
             order.append("first")
@@ -210,7 +210,7 @@ def test_threads_wait_for_each_other_as_processes_do(tmp_path: Path) -> None:
     thread = threading.Thread(target=first)
     thread.start()
     begun.wait(10)
-    with cache.lock("one", say=waiting):
+    with cache.lock("one", progress=waiting):
         order.append("second")
     thread.join()
     assert order == ["one: another run is making it; waiting", "first", "second"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from toolchain import docker_engine
-from toolchain.docker_engine import DEFAULT_HOST, Silence
+from toolchain.docker_engine import DEFAULT_HOST, NoAnswer
 from toolchain.errors import ToolchainError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -62,9 +62,9 @@ def test_a_context_without_an_address_is_passed_over(tmp_path: Path) -> None:
 
 def test_a_socket_that_is_missing_is_named(tmp_path: Path) -> None:
     answer = docker_engine.ask(f"unix://{tmp_path}/none.sock")
-    assert isinstance(answer, Silence)
+    assert isinstance(answer, NoAnswer)
     assert answer.reason == f"no Docker engine answers: {tmp_path}/none.sock does not exist"
-    assert answer.remedy.startswith("Install Docker Engine")
+    assert answer.remedy.startswith("install Docker Engine")
 
 
 def test_a_socket_that_nobody_listens_on_is_named(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_socket_that_nobody_listens_on_is_named(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as made:
         made.bind(address)
     answer = docker_engine.ask(f"unix://{address}")
-    assert isinstance(answer, Silence)
+    assert isinstance(answer, NoAnswer)
     assert address in answer.reason
     assert "\n" not in answer.reason
 
@@ -96,7 +96,7 @@ def test_what_is_no_engine_is_not_taken_for_one(tmp_path: Path) -> None:
         thread.start()
         answer = docker_engine.ask(f"unix://{address}")
         thread.join()
-    assert isinstance(answer, Silence)
+    assert isinstance(answer, NoAnswer)
 
 
 def test_an_engine_that_ends_at_once_shows_the_end_of_its_log(tmp_path: Path) -> None:
@@ -136,5 +136,5 @@ def test_a_socket_that_refuses_this_user_asks_for_membership_of_the_group() -> N
             check=True,
         )
     reason, remedy = done.stdout.splitlines()
-    assert reason == f"the Docker engine at {address} refuses this user"
+    assert reason == f"permission denied: the Docker engine at {address}"
     assert "usermod -aG docker" in remedy

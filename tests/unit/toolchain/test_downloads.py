@@ -73,10 +73,10 @@ def test_a_published_archive_that_is_none_is_refused(site: Site, folder: Path) -
 
 
 def test_a_file_that_is_missing_is_told_with_its_path(site: Site, folder: Path) -> None:
-    assert f"127.0.0.1 answers 404 for {SUMS}" in refused(folder, site.address)
+    assert f"127.0.0.1 returns 404 for {SUMS}" in refused(folder, site.address)
     site.publish(GOOD)
     del site.answers[f"/{NAME}"]
-    assert f"127.0.0.1 answers 404 for /{NAME}" in refused(folder, site.address)
+    assert f"127.0.0.1 returns 404 for /{NAME}" in refused(folder, site.address)
 
 
 def test_an_archive_without_a_published_sum_is_not_even_fetched(site: Site, folder: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_place_that_cannot_be_reached_is_a_reason_and_no_crash(folder: Path, p
 
 
 def test_no_place_at_all_is_a_reason_too(folder: Path) -> None:
-    assert refused(folder) == "no site answers"
+    assert refused(folder) == "no site is reachable"
 
 
 def unpacked(tmp_path: Path, content: bytes) -> set[str]:

@@ -99,7 +99,7 @@ def test_what_no_site_gives_is_built_and_the_second_time_nothing_is(machine: Mac
     machine.has_go()
     code, out, err = machine.run("ensure")
     assert (code, err) == (0, "")
-    assert "no downloads (RONRON_PULUMI_DOWNLOADS says so)" in out
+    assert "no downloads (RONRON_PULUMI_DOWNLOADS is `none`)" in out
     assert f"engine: {versions.ENGINE} (built)" in out
     assert f"language host: {versions.LANGUAGE_HOST} (built)" in out
     assert f"docker plugin: {versions.DOCKER_PLUGIN} (built)" in out
@@ -138,7 +138,7 @@ def test_downloads_are_taken_before_building(machine: Machine, site: Site) -> No
     machine.has_go()
     code, out, err = machine.run("ensure")
     assert (code, err) == (0, "")
-    assert "downloaded, its published sum is right" in out
+    assert "downloaded, checksum verified" in out
     assert f"engine: {versions.ENGINE} (download)" in out
     assert f"docker plugin: {versions.DOCKER_PLUGIN} (download)" in out
     assert machine.built == []
@@ -233,7 +233,7 @@ def test_without_go_one_line_says_what_to_install(machine: Machine) -> None:
     code, _, err = machine.run("ensure")
     assert code == 1
     assert "error: cannot build pulumi: there is no go\n" in err
-    assert f"hint: Install Go {versions.GO_MINIMUM} or newer" in err
+    assert f"hint: install Go {versions.GO_MINIMUM} or newer" in err
     assert "Traceback" not in err
 
 
@@ -293,7 +293,7 @@ def test_a_run_that_is_stopped_stops_its_builds_and_the_next_one_goes_on(
 def test_a_word_that_is_unknown_is_refused(machine: Machine) -> None:
     code, _, err = machine.run("ensure", "everything")
     assert code == 2
-    assert "say `pieces`, `proxmox`, `images` or `tests`" in err
+    assert "choose `pieces`, `proxmox`, `images` or `tests`" in err
 
 
 def test_a_cache_that_cannot_be_written_is_one_message(machine: Machine) -> None:
@@ -301,7 +301,7 @@ def test_a_cache_that_cannot_be_written_is_one_message(machine: Machine) -> None
     machine.cache.write_text("a file where the cache should be")
     code, _, err = machine.run("ensure")
     assert code == 1
-    assert "Set RONRON_CACHE to a folder that you may write to" in err
+    assert "set RONRON_CACHE to a folder that you may write to" in err
     assert "Traceback" not in err
 
 
@@ -337,7 +337,7 @@ def test_there_is_no_environment_before_the_pieces_are_there(machine: Machine) -
     code, out, err = machine.run("env")
     assert (code, out) == (1, "")
     assert "the Pulumi engine or its Python language host is missing" in err
-    assert "hint: Run `make setup` in the clone." in err
+    assert "hint: run `make setup` in the clone" in err
 
 
 def _plugins(machine: Machine) -> Path:

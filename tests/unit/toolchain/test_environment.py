@@ -95,4 +95,4 @@ def test_without_the_plugin_there_is_no_environment(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / ".pulumi")
     with pytest.raises(ToolchainError, match="Docker plugin of the Pulumi engine is missing") as caught:
         environment.variables(Cache(tmp_path / "cache"), environ)
-    assert caught.value.hint == "Run `make setup` in the clone."
+    assert caught.value.hint == "run `make setup` in the clone"

@@ -52,14 +52,14 @@ def test_a_bare_machine_is_told_a_remedy_for_each_piece(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert found["python"]["ok"]
     for name, remedy in {
-        "git": "Install git.",
-        "go": f"Install Go {versions.GO_MINIMUM} or newer",
-        "engine": "Run `make setup` in the clone, or install the engine",
-        "language host": "Run `make setup` in the clone, or install the engine",
-        "docker plugin": "Run `make setup` in the clone.",
-        "docker engine": "Install Docker Engine",
-        "image registry": "Start a Docker engine first.",
-        "local images": "Start a Docker engine first.",
+        "git": "install git",
+        "go": f"install Go {versions.GO_MINIMUM} or newer",
+        "engine": "run `make setup` in the clone, or install the engine",
+        "language host": "run `make setup` in the clone, or install the engine",
+        "docker plugin": "run `make setup` in the clone",
+        "docker engine": "install Docker Engine",
+        "image registry": "start a Docker engine first",
+        "local images": "start a Docker engine first",
     }.items():
         assert not found[name]["ok"], name
         assert found[name]["remedy"].startswith(remedy)
@@ -69,7 +69,7 @@ def test_a_bare_machine_is_told_a_remedy_for_each_piece(tmp_path: Path) -> None:
 def test_the_proxmox_plugin_is_told_but_not_asked_for_where_it_is_not_there(tmp_path: Path) -> None:
     plugin = pieces(tmp_path)[1]["proxmox plugin"]
     assert (plugin["ok"], plugin["version"]) == (True, None)
-    assert plugin["remedy"].startswith("Run `python -m toolchain ensure proxmox` in the clone")
+    assert plugin["remedy"].startswith("run `python -m toolchain ensure proxmox` in the clone")
     folder = tmp_path / f"home/.pulumi/plugins/resource-proxmoxve-v{versions.PROXMOXVE_PLUGIN}"
     program(folder / "pulumi-resource-proxmoxve", "exit 0")
     plugin = pieces(tmp_path)[1]["proxmox plugin"]
@@ -125,7 +125,7 @@ def test_a_go_that_is_too_old_is_told_with_its_version(tmp_path: Path) -> None:
     go = pieces(tmp_path)[1]["go"]
     assert not go["ok"]
     assert go["version"] == "1.19.8"
-    assert go["remedy"].startswith("This is Go 1.19.8. Install Go")
+    assert go["remedy"].startswith("this is Go 1.19.8: install Go")
 
 
 def test_a_plugin_that_the_engine_has_not_finished_is_missing(tmp_path: Path) -> None:
@@ -152,4 +152,4 @@ def test_the_table_for_people_has_a_line_and_a_remedy_for_each_piece(tmp_path: P
     lines = out.splitlines()
     assert len(lines) == 11
     assert any(line.startswith("ok") and "python" in line for line in lines)
-    assert any(line.startswith("missing") and "git" in line and "Install git." in line for line in lines)
+    assert any(line.startswith("missing") and "git" in line and "install git" in line for line in lines)

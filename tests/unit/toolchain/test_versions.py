@@ -70,7 +70,7 @@ def test_the_plugin_is_the_one_that_the_locked_sdk_asks_for(sdk: str, version: s
     assert locked[1] == version
 
 
-def test_the_proxmox_plugin_is_downloaded_from_where_its_sdk_says() -> None:
+def test_the_proxmox_plugin_is_downloaded_from_where_its_sdk_wanted() -> None:
     asked = json.loads((resources.files("pulumi_proxmoxve") / "pulumi-plugin.json").read_text())
     plugin = proxmoxve_plugin.PLUGIN
     assert (asked["name"], asked["version"], asked["server"]) == (
@@ -95,19 +95,19 @@ def test_the_go_modules_pin_the_versions_that_are_told(module: str, path: str, v
 
 
 @pytest.mark.parametrize(
-    ("version", "toolchain", "says"),
+    ("version", "toolchain", "wanted"),
     [
         (versions.GO_MINIMUM, "local", None),
         ("1.99", "local", None),
         ("1.26.5", "auto", None),  # fetches a newer one by itself
         ("1.21.0", None, None),
-        ("1.26.5", "local", "This is Go 1.26.5. Install Go"),
-        ("1.20.14", "auto", "This is Go 1.20.14. Install Go"),
-        (None, "auto", "Install Go"),
+        ("1.26.5", "local", "this is Go 1.26.5: install Go"),
+        ("1.20.14", "auto", "this is Go 1.20.14: install Go"),
+        (None, "auto", "install Go"),
     ],
 )
 def test_a_go_that_cannot_build_here_gets_a_remedy(
-    version: str | None, toolchain: str | None, says: str | None
+    version: str | None, toolchain: str | None, wanted: str | None
 ) -> None:
     remedy = go_build.go_remedy(version, toolchain)
-    assert (remedy is None) if says is None else (remedy or "").startswith(says)
+    assert (remedy is None) if wanted is None else (remedy or "").startswith(wanted)

@@ -202,13 +202,38 @@ def test_every_problem_is_printed_with_file_and_line(path: Path, capsys: pytest.
 def test_problems_are_facts_for_other_programs(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "--json", write(path, GOOD.replace("country: FR", "country: France")))
     assert (code, err) == (2, "")
-    (row,) = json.loads(out)["problems"]
+    answer = json.loads(out)
+    assert answer["file"] == str(path)
+    (row,) = answer["problems"]
     assert row["key"] == "ronron:collective.country"
     assert (row["file"], row["line"]) == (str(path), 7)
     assert row["problem"]
     assert row["remedy"]
     code, out, _ = run(capsys, "--json", write(path, GOOD))
-    assert (code, json.loads(out)) == (0, {"problems": []})
+    assert (code, json.loads(out)) == (0, {"file": str(path), "problems": []})
+
+
+def test_several_files_are_checked_in_one_call(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = write(path, GOOD)
+    (tmp_path / "other").mkdir()
+    bad = write(tmp_path / "other" / "Pulumi.local.yaml", GOOD.replace("country: FR", "country: France"))
+    code, out, err = run(capsys, "--json", bad, good)
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert (code, err) == (2, "")
+    assert [answer["file"] for answer in answers] == [str(bad), str(good)]
+    assert [len(answer["problems"]) for answer in answers] == [1, 0]
+    code, out, err = run(capsys, bad, good)
+    assert (code, out) == (2, f"{good}: the declaration of local can be used\n")
+    assert f"{bad}:7: ronron:collective.country: " in err
+
+
+def test_stack_names_the_stack_of_one_file_only(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(capsys, write(path, GOOD), path, "--stack", "local")
+    assert ended.value.code == 2
+    assert "--stack names the stack of one file" in capsys.readouterr().err
 
 
 def test_the_stack_can_be_named_where_the_file_does_not_tell_it(
@@ -218,7 +243,7 @@ def test_the_stack_can_be_named_where_the_file_does_not_tell_it(
     with pytest.raises(SystemExit) as ended:
         run(capsys, path)
     assert ended.value.code == 2
-    assert "name it with --stack" in capsys.readouterr().err
+    assert "pass it with --stack" in capsys.readouterr().err
     assert run(capsys, path, "--stack", "local")[0] == 0
     code, _, err = run(capsys, path, "--stack", "production")
     assert (code, "has no digest" in err) == (2, True)

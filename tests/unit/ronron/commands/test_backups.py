@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ronron.adapters.sql_store.store import SqlStore
+from ronron.commands.arguments import Options
 from ronron.commands.factories import PortFactories
-from ronron.commands.wiring import Options
 from ronron.core.backups import AgentError, Run
 from ronron.core.errors import BackupError
 from ronron.core.status import ExitCode
@@ -147,7 +147,7 @@ def test_a_snapshot_that_fails_is_shown_with_its_hint(ronron: Ronron) -> None:
     said = ronron("backup", "now", "production")
     assert said.code == ExitCode.FAILED
     assert "error: pad: cannot dump: connection refused" in said.err
-    assert "what to do: ronron backup now production pad" in said.err
+    assert "hint: ronron backup now production pad" in said.err
 
 
 def test_a_failing_snapshot_is_among_the_facts(ronron: Ronron) -> None:
@@ -263,7 +263,7 @@ def test_a_restore_shows_what_it_will_do_and_asks(damaged: Ronron) -> None:
 def test_without_a_terminal_a_restore_needs_yes(damaged: Ronron) -> None:
     said = damaged("restore", "production", "pad")
     assert said.code == ExitCode.USAGE
-    assert "what to do: confirm with --yes" in said.err
+    assert "hint: confirm with --yes" in said.err
     assert damaged.backups.agent("pad").rows == {"pads": 3}
 
 

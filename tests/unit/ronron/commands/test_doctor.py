@@ -1,4 +1,4 @@
-"""What a machine has and lacks, in the order in which a person would mend it."""
+"""What `ronron doctor` checks, in the order in which a person would fix it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ronron.commands.doctor import examine, surroundings
+from ronron.commands.doctor import check_environment, check_machine
 from ronron.core.errors import AuthenticationError, ConfigError
 from ronron.core.model import Revision
 from ronron.core.status import CheckResult
@@ -17,10 +17,9 @@ from ronron.ports import Source
 from ronron.settings import Settings, load_settings
 from ronron.testing import FakeSource
 from tests.support.worlds import PROJECT, World
-from toolchain.piece import Piece
 
-ENGINE = Piece(name="engine", ok=True, version="3.274.1", origin="built", path="/opt/pulumi")
-PLUGIN = Piece(name="docker plugin", ok=False, remedy="build it with make setup")
+ENGINE = CheckResult(name="engine", good=True, version="3.274.1", origin="/opt/pulumi/pulumi")
+PLUGIN = CheckResult(name="docker plugin", good=False, remedy="install it")
 POLICY = "environments.yaml"
 
 
@@ -44,10 +43,10 @@ def targets(source: Source) -> Mapping[str, Target]:
 
 
 def findings(
-    source: Source, state: Path, *pieces: Piece, passphrase_file: Path | None = None
+    source: Source, state: Path, *tools: CheckResult, passphrase_file: Path | None = None
 ) -> dict[str, CheckResult]:
     settings = load_settings(state=state, passphrase_file=passphrase_file, repository="https://git.example/x")
-    found = examine(settings, lambda: source, targets, lambda: list(pieces))
+    found = check_machine(settings, lambda: source, targets, lambda: tools)
     return {finding.name: finding for finding in found}
 
 
@@ -57,20 +56,26 @@ def test_a_sound_machine_has_everything(source: FakeSource, tmp_path: Path) -> N
     assert all(finding.good for finding in found.values())
 
 
-def test_a_piece_is_told_with_where_it_came_from(source: FakeSource, tmp_path: Path) -> None:
+def test_the_programs_of_this_machine_come_first(source: FakeSource, tmp_path: Path) -> None:
     found = findings(source, tmp_path, ENGINE, PLUGIN)
-    assert found["engine"] == CheckResult(
-        name="engine", good=True, version="3.274.1", origin="built /opt/pulumi"
+    assert list(found)[:2] == ["engine", "docker plugin"]
+    assert (found["engine"], found["docker plugin"]) == (ENGINE, PLUGIN)
+
+
+def test_a_plugin_directory_that_does_not_exist_is_named(source: FakeSource, tmp_path: Path) -> None:
+    settings = load_settings(
+        state=tmp_path, pulumi_plugins=tmp_path / "none", repository="https://git.example/x"
     )
-    assert found["docker plugin"] == CheckResult(
-        name="docker plugin", good=False, remedy="build it with make setup"
-    )
+    first, *_ = check_machine(settings, lambda: source, targets, list)
+    assert (first.name, first.good) == ("plugin directory", False)
+    assert str(tmp_path / "none") in first.origin
+    assert "RONRON_PULUMI_PLUGINS" in first.remedy
 
 
 # -- the state directory -----------------------------------------------------------------------------------
 
 
-def test_a_state_directory_may_still_have_to_be_made(source: FakeSource, tmp_path: Path) -> None:
+def test_a_state_directory_need_not_exist_yet(source: FakeSource, tmp_path: Path) -> None:
     state = tmp_path / "not" / "there" / "yet"
     assert findings(source, state)["state directory"] == CheckResult(
         name="state directory", good=True, origin=str(state)
@@ -78,24 +83,24 @@ def test_a_state_directory_may_still_have_to_be_made(source: FakeSource, tmp_pat
     assert not state.exists()
 
 
-def test_a_file_in_the_state_directory_s_place_is_named(source: FakeSource, tmp_path: Path) -> None:
+def test_a_file_where_the_state_directory_should_be_is_named(source: FakeSource, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     finding = findings(source, tmp_path / "file" / "state")["state directory"]
     assert not finding.good
     assert str(tmp_path / "file") in finding.remedy
 
 
-def test_a_link_that_leads_nowhere_is_named(source: FakeSource, tmp_path: Path) -> None:
+def test_a_dangling_link_is_named(source: FakeSource, tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     finding = findings(source, tmp_path / "loop" / "state")["state directory"]
     assert not finding.good
     assert str(tmp_path / "loop") in finding.remedy
 
 
-def test_a_state_directory_that_cannot_even_be_looked_for_is_no_crash(
+def test_a_state_directory_whose_path_cannot_be_read_does_not_crash_the_doctor(
     source: FakeSource, tmp_path: Path
 ) -> None:
-    """As one in a home that we may not enter; a name that is too long is refused to everybody."""
+    """Such as one below a home that this user may not enter; too long a name fails for root as well."""
     state = tmp_path / ("x" * 300)
     assert findings(source, state)["state directory"].origin == str(state)
 
@@ -103,9 +108,9 @@ def test_a_state_directory_that_cannot_even_be_looked_for_is_no_crash(
 # -- the passphrase ----------------------------------------------------------------------------------------
 
 
-def test_no_passphrase_is_told_and_may_be_right(source: FakeSource, tmp_path: Path) -> None:
+def test_a_missing_passphrase_is_good_and_has_a_hint(source: FakeSource, tmp_path: Path) -> None:
     finding = findings(source, tmp_path)["passphrase"]
-    assert (finding.good, finding.origin) == (True, "none named")
+    assert (finding.good, finding.origin) == (True, "not set")
     assert "PULUMI_CONFIG_PASSPHRASE_FILE" in finding.remedy
 
 
@@ -150,7 +155,7 @@ def test_the_repository_and_its_environments_are_named(source: FakeSource, tmp_p
     assert found["policy"] == CheckResult(name="policy", good=True, origin="staging, production")
 
 
-def test_a_repository_that_refuses_us_is_named_without_its_credentials(
+def test_a_repository_that_refuses_access_is_named_without_credentials(
     source: FakeSource, tmp_path: Path
 ) -> None:
     url = "https://tech:hunter22@git.example/x"
@@ -167,7 +172,7 @@ def test_a_repository_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
         raise ConfigError("cannot find a git repository here", hint="name it")
 
     settings: Settings = load_settings(state=tmp_path, repository="https://git.example/x")
-    *_, last = examine(settings, refuse, targets, list)
+    *_, last = check_machine(settings, refuse, targets, list)
     assert last == CheckResult(
         name="repository", good=False, origin="cannot find a git repository here", remedy="name it"
     )
@@ -191,14 +196,12 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_what_a_project_finds_of_its_machines_is_told_beside_its_revision(
-    world: World, tmp_path: Path
-) -> None:
+def test_the_checks_of_a_project_follow_the_environment_s_revision(world: World, tmp_path: Path) -> None:
     commit = world.source.commit(PROJECT)
     world.source.refresh()
     node = CheckResult(name="node alice", good=False, origin="offline", remedy="bring it back")
     world.engine.set_checks(commit, node)
-    first, *rest = surroundings(Target(world.policy), world.ports, tmp_path)
+    first, *rest = check_environment(Target(world.policy), world.ports, tmp_path)
     assert first == CheckResult(
         name="environment production",
         good=True,
@@ -209,19 +212,19 @@ def test_what_a_project_finds_of_its_machines_is_told_beside_its_revision(
     assert world.engine.calls == ["checks production"]
 
 
-def test_a_project_that_examines_nothing_says_so(world: World, tmp_path: Path) -> None:
+def test_a_project_without_checks_is_good(world: World, tmp_path: Path) -> None:
     world.source.commit(PROJECT)
     world.source.refresh()
-    (finding,) = surroundings(Target(world.policy), world.ports, tmp_path)
+    (finding,) = check_environment(Target(world.policy), world.ports, tmp_path)
     assert finding.good
-    assert finding.origin == "the project examines nothing; it can be previewed"
+    assert finding.origin == "the project brings no checks; it can be previewed"
 
 
-def test_a_project_that_cannot_be_run_is_a_finding(world: World, tmp_path: Path) -> None:
+def test_a_project_that_cannot_run_fails_the_check(world: World, tmp_path: Path) -> None:
     commit = world.source.commit(PROJECT)
     world.source.refresh()
     world.engine.declare(commit, raises="no module named components")
-    (finding,) = surroundings(Target(world.policy), world.ports, tmp_path)
+    (finding,) = check_environment(Target(world.policy), world.ports, tmp_path)
     assert not finding.good
     assert "no module named components" in finding.origin
     assert finding.remedy

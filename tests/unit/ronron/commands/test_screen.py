@@ -9,8 +9,8 @@ import pytest
 from ronron.commands.screen import (
     Screen,
     change_lines,
+    show_checks,
     show_explanation,
-    show_findings,
     show_history,
     show_preview,
     show_problems,
@@ -34,7 +34,7 @@ def test_an_error_says_what_where_and_what_to_do(capsys: pytest.CaptureFixture[s
     assert said.out == ""
     assert said.err.splitlines() == [
         "error: edge.http_port: cannot use port 99999",
-        "what to do: choose one below 65536",
+        "hint: choose one below 65536",
     ]
 
 
@@ -112,7 +112,7 @@ def test_status_shows_services_addresses_and_what_to_do(capsys: pytest.CaptureFi
     said = capsys.readouterr().out
     assert "production  failing  failed once: the pad is down" in said
     assert "pad  etherpad 1.8.14  https://pad.example/  healthy" in said
-    assert "what to do" in said
+    assert "hint" in said
 
 
 def test_history_and_explanation_say_why(capsys: pytest.CaptureFixture[str]) -> None:
@@ -132,7 +132,7 @@ def test_nothing_yet_says_how_to_begin(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_findings_have_their_remedy_below(capsys: pytest.CaptureFixture[str]) -> None:
-    show_findings(Screen(), [CheckResult(name="engine", good=False, remedy="run make setup")])
+    show_checks(Screen(), [CheckResult(name="engine", good=False, remedy="run make setup")])
     said = capsys.readouterr().out
     assert "✗" in said
     assert "engine: run make setup" in said
@@ -142,4 +142,4 @@ def test_problems_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     show_problems(Screen(), [Problem("a.yaml:3 key", "cannot use it", "mend it")])
     assert capsys.readouterr().out.splitlines()[-1] == "1 problem"
     show_problems(Screen(), [])
-    assert "as it should be" in capsys.readouterr().out
+    assert capsys.readouterr().out == "no problems\n"

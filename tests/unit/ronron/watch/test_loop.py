@@ -371,7 +371,7 @@ def test_an_agent_in_trouble_stops_no_pass_and_is_said_once(world: World) -> Non
     assert [made.outcome.kind for made in world.store.history() if made.outcome] == [OutcomeKind.UPDATED] * 2
     lines = world.progress.of("production")
     assert sum(line.startswith("agent unreachable: pad: ") for line in lines) == 1
-    assert sum(line.startswith("cannot keep the reconciler's own backup: ") for line in lines) == 1
+    assert sum(line.startswith("cannot back up the reconciler's own state: ") for line in lines) == 1
 
 
 def test_what_nobody_expected_of_an_agent_is_told_and_ends_nothing(world: World) -> None:
@@ -384,7 +384,7 @@ def test_what_nobody_expected_of_an_agent_is_told_and_ends_nothing(world: World)
     results = a_loop(world).run(once=True)
     assert isinstance(results["production"], Pass)
     told = world.told()
-    assert "cannot look at the backups: internal error: ZeroDivisionError: surprise of pad among 1" in told
+    assert "cannot check the backups: internal error: ZeroDivisionError: surprise of pad among 1" in told
     assert "Traceback" not in told
     assert asked(world, "back_up_bundle") == 1
 

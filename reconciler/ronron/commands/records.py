@@ -1,0 +1,60 @@
+"""The commands that read the local records and nothing else: `status`, `history`, `explain`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ronron.commands.arguments import AsJson, Environment, MaybeEnvironment
+from ronron.commands.screen import show_explanation, show_history, show_status
+from ronron.commands.wiring import opened
+from ronron.core.status import ExitCode, exit_code, status
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.command(name="status")(status_)
+    app.command()(history)
+    app.command()(explain)
+
+
+def status_(
+    context: typer.Context, environment: MaybeEnvironment = None, as_json: AsJson = False
+) -> ExitCode:
+    """Show what is live, healthy and waiting.
+
+    Reads the local records only.
+    """
+    with opened(context, as_json) as parts:
+        store = parts.store
+        names = [parts.known(environment)] if environment else list(store.environments())
+        statuses = [status(store.load(name), store.history(name)) for name in names]
+        show_status(parts.screen, statuses)
+        return exit_code(statuses)
+
+
+def history(
+    context: typer.Context,
+    environment: MaybeEnvironment = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Number of passes.")] = 20,
+    as_json: AsJson = False,
+) -> ExitCode:
+    """List past passes, newest first."""
+    with opened(context, as_json) as parts:
+        show_history(parts.screen, parts.store.history(environment, limit))
+        return ExitCode.DONE
+
+
+def explain(context: typer.Context, environment: Environment, as_json: AsJson = False) -> ExitCode:
+    """Explain why an environment changed, or did not.
+
+    Reads the local records only.
+    """
+    with opened(context, as_json) as parts:
+        record = parts.store.load(parts.known(environment))
+        passes = parts.store.history(environment, 3)
+        decision = f"{record.decision.reason}: {record.decision.why}" if record.decision else ""
+        now = status(record, passes)
+        show_explanation(parts.screen, now, decision, passes)
+        return exit_code([now])
