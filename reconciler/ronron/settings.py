@@ -21,7 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from ronron.core.errors import ConfigError, ConfigProblemsError, Problem
 from ronron.core.model import Value
-from ronron.core.redact import redact
+from ronron.core.redact import is_secret_name, redact
 from ronron.policy.notations import (
     NotationError,
     nearest,
@@ -42,7 +42,6 @@ BACKEND_SCHEMES = ("file", "s3", "gs", "azblob", "postgres", "https", "http")
 KEPT_BACK = ("PULUMI_HOME", "PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
 """Variables that the engine gets from the settings themselves and never by `pass_environment`."""
 
-_SECRET_NAME = re.compile(r"token|secret|passw|key|credential", re.IGNORECASE)
 _SHORTEST_TOKEN = 20
 _LARGEST_PASSPHRASE = 64 * 1024
 
@@ -270,7 +269,7 @@ class Settings(BaseSettings):
             found.add(_passphrase_in(self.passphrase_file))
         for url in (self.source or "", self.backend_url):
             found |= _credentials(url)
-        found |= {os.environ.get(name, "") for name in self.pass_environment if _SECRET_NAME.search(name)}
+        found |= {os.environ.get(name, "") for name in self.pass_environment if is_secret_name(name)}
         return frozenset(found - {""})
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from demo import throw_away
 from tests.support.collectives import PROGRAM, PROJECT, Collective, Ran
 from tests.support.lived_in import LivedIn
 
@@ -73,22 +74,26 @@ def site(
     site.board.write(site.project, "after the snapshot")
     yield site
     collective.remove()
+    site.forget_images()
 
 
-def volumes(collective: Collective) -> dict[str, str]:
-    """When each volume of the collective was made, by its name."""
+def in_volumes(site: LivedIn, script: str) -> None:
+    """Run a shell script in each volume of the collective; it must succeed."""
+    mine = f"{site.collective.name}-"
     with closing(docker.from_env()) as engine:
-        return {
-            str(each.name): str(each.attrs["CreatedAt"])
-            for each in engine.volumes.list()
-            if str(each.name).startswith(f"{collective.name}-")
-        }
+        for volume in [str(each.name) for each in engine.volumes.list()]:
+            if volume.startswith(mine):
+                place = {volume: {"bind": "/place", "mode": "rw"}}
+                throw_away.run(engine, site.collective.images["edge"], ["sh", "-c", script], volumes=place)
 
 
-def test_a_stack_of_an_earlier_version_is_updated_and_restored_by_this_one(site: LivedIn) -> None:
+def test_a_stack_of_an_earlier_version_is_updated_and_restored_by_this_one(
+    site: LivedIn, doubles: Mapping[str, str]
+) -> None:
     """Takes minutes: it brings up a collective twice, by both versions."""
     collective = site.collective
-    written, made = site.read(), volumes(collective)
+    written = site.read()
+    in_volumes(site, "touch /place/of-the-earlier-version")
     history = collective.ronron("history", "local", "--json")
     assert history.code == 0, history.said
     assert [each["outcome"]["kind"] for each in history.json()["passes"]] == ["updated"]
@@ -98,21 +103,21 @@ def test_a_stack_of_an_earlier_version_is_updated_and_restored_by_this_one(site:
     containers = collective.containers()
 
     collective.take_program(PROJECT, PROGRAM)
-    stack_file = collective.tree / "stacks" / "Pulumi.local.yaml"
-    stack_file.write_text(stack_file.read_text().replace("promise:", "max_age:"))
-    revision = collective.push("Take the new version")
+    site.declare(board_image=site.image(doubles["kanboard"], "board:1.2.54", "LABEL new=yes"))
+    collective.push("Take the new version, and another image of the board")
     updated = collective.ronron("update", "local", seconds=500)
     assert updated.code == 0, updated.said
 
     after = collective.containers()
     replaced = {name for name in after if containers.get(name) != after[name]}
-    assert replaced == {f"local-{name}-backup" for name in SERVICES}, "only the agents are new"
-    assert volumes(collective) == made
+    assert replaced == {"local-board", "local-board-backup", "local-notes-backup"}
+    in_volumes(site, "test -f /place/of-the-earlier-version")
     assert site.read() == written
     newest, *older = site.snapshots("board")
-    assert older == before, "snapshots of the earlier agent are listed by the new one"
+    assert older == before, "the new agent lists the snapshots of the earlier one"
     assert newest["reason"] == "update"
-    assert newest["revision"] == revision
+    assert newest["revision"] == history.json()["passes"][0]["revision"]["commit"]
+    assert newest["version"] == before[0]["version"], "the earlier agent took it, before anything changed"
     unchanged = collective.ronron("update", "local")
     assert unchanged.code == 0, unchanged.said
     assert "unchanged" in unchanged.out

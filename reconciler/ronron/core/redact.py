@@ -32,6 +32,14 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
+_SECRET_NAME = re.compile(r"token|secret|passw|passphrase|key|credential", re.IGNORECASE)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether the value of a variable of this name is a secret, such as `API_TOKEN`, `SSH_PASSPHRASE`."""
+    return _SECRET_NAME.search(name) is not None
+
+
 def redact(text: str, secrets: Iterable[str] = (), *, queries: bool = False) -> str:
     """The text without the given secrets, URL credentials, URL queries and terminal control codes.
 

@@ -9,6 +9,7 @@ import pytest
 import typer
 
 from ronron.commands.cli import app
+from ronron.core.backups import ConditionKind
 from ronron.core.digest import IRRELEVANT
 from ronron.core.model import Reason
 from ronron.settings import variables
@@ -52,6 +53,12 @@ def test_every_reason_is_documented(reason: Reason) -> None:
     assert reason in {word.strip() for line in listed for word in line.split(",")}
 
 
+@pytest.mark.parametrize("kind", ConditionKind)
+def test_every_condition_is_documented(kind: ConditionKind) -> None:
+    listed = re.findall(r"^\| ([a-z, ]+) \| ", OPERATIONS, re.MULTILINE)
+    assert kind in {word.strip() for line in listed for word in line.split(",")}
+
+
 @pytest.mark.parametrize("name", IRRELEVANT)
 def test_every_name_that_does_not_count_is_documented(name: str) -> None:
     assert f"`{name}`" in POLICY
@@ -62,6 +69,21 @@ def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+def test_every_decision_is_listed() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = re.findall(r"^\| (\d+) \| \[.+\]\((.+)\) \|$", (folder / "README.md").read_text(), re.MULTILINE)
+    assert [name for _, name in listed] == sorted(path.name for path in folder.glob("[0-9]*.md"))
+    assert [int(number) for number, _ in listed] == [int(name[:4]) for _, name in listed]
+
+
+def test_every_file_that_contributing_names_exists() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    folders = (ROOT, ROOT / "components" / "chatons", ROOT / "reconciler" / "ronron")
+    named = re.findall(r"`((?:[\w-]+/)+|(?:[\w-]+/)*[\w-]+\.(?:py|md|yaml|toml))`", page)
+    assert named
+    assert [name for name in named if not any((folder / name).exists() for folder in folders)] == []
 
 
 def test_both_front_pages_have_the_same_parts() -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ronron.core.errors import EngineError, EngineMissingError, PassphraseError
+from ronron.core.redact import is_secret_name
 from ronron.settings import EngineSettings
 
 ALLOWED = frozenset(
@@ -44,7 +44,6 @@ SET = {
     "GIT_TERMINAL_PROMPT": "0",
 }
 
-_SECRET_NAME = re.compile(r"token|secret|passw|passphrase|key|credential", re.IGNORECASE)
 _LARGEST_PASSPHRASE = 64 * 1024
 
 
@@ -98,7 +97,7 @@ def secrets(settings: EngineSettings, environment: Mapping[str, str]) -> frozens
     Raises:
         PassphraseError: the file with the passphrase cannot be read.
     """
-    found = {value for name, value in environment.items() if _SECRET_NAME.search(name) and name not in SET}
+    found = {value for name, value in environment.items() if is_secret_name(name) and name not in SET}
     if settings.passphrase_file is not None:
         try:
             with settings.passphrase_file.open("rb") as file:
