@@ -115,5 +115,5 @@ class World:
         self.source.refresh()
         return reconcile(Target(self.policy), self.ports)
 
-    def told(self) -> str:
+    def logged(self) -> str:
         return "\n".join(self.progress.of(self.policy.name))

@@ -67,7 +67,7 @@ class Screen:
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.facts = Console(highlight=False, soft_wrap=True)
-        self.told = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.stderr = Console(stderr=True, highlight=False, soft_wrap=True)
         self.as_json = as_json
         self._secrets: tuple[str, ...] = ()
         self._status: Status | None = None
@@ -86,13 +86,13 @@ class Screen:
         with self._lock:
             if self._status is not None:
                 self._status.update(escape(clean))
-            self.told.print(f"[dim]{now:%H:%M:%S}[/] [bold]{escape(environment)}[/] {_coloured(clean)}")
+            self.stderr.print(f"[dim]{now:%H:%M:%S}[/] [bold]{escape(environment)}[/] {_coloured(clean)}")
 
     def working(self, what: str) -> AbstractContextManager[object]:
         """A spinner for long work, on a terminal only."""
-        if self.as_json or not self.told.is_terminal:
+        if self.as_json or not self.stderr.is_terminal:
             return nullcontext()
-        self._status = self.told.status(escape(what))
+        self._status = self.stderr.status(escape(what))
         return self._status
 
     def print(self, line: str = "") -> None:
@@ -110,9 +110,9 @@ class Screen:
         if self.as_json:
             self.json({"error": {"message": error.message, "where": error.where, "hint": error.hint}})
             return
-        self.told.print(f"[bold red]error:[/] {escape(redact(str(error), self._secrets))}")
+        self.stderr.print(f"[bold red]error:[/] {escape(redact(str(error), self._secrets))}")
         if error.hint:
-            self.told.print(f"[cyan]hint:[/] {escape(redact(error.hint, self._secrets))}")
+            self.stderr.print(f"[cyan]hint:[/] {escape(redact(error.hint, self._secrets))}")
 
 
 def _coloured(line: str) -> str:

@@ -7,13 +7,13 @@ class RecordingProgress:
     """See ports.Progress."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, str]] = []
+        self.lines: list[tuple[str, str]] = []
         """Environment and line, in order."""
 
     def log(self, environment: str, line: str) -> None:
         """See ports.Progress."""
-        self.told.append((environment, line))
+        self.lines.append((environment, line))
 
     def of(self, environment: str) -> list[str]:
         """The lines of one environment."""
-        return [line for name, line in self.told if name == environment]
+        return [line for name, line in self.lines if name == environment]

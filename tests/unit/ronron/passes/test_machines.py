@@ -86,7 +86,7 @@ def test_what_is_on_the_others_is_updated_and_the_outcome_says_what_waits(world:
     assert done.excluded == Excluded(machines={"there": "connection refused"}, services=("team",))
     assert titles(world) == ("two", "one")
     assert world.engine.excluded[-2:] == [("there",), ("there",)]
-    assert "machines: there is unreachable (connection refused); team waits for it" in world.told()
+    assert "machines: there is unreachable (connection refused); team waits for it" in world.logged()
 
 
 def test_only_services_that_can_answer_are_probed(world: World) -> None:
@@ -320,7 +320,7 @@ def test_a_preview_leaves_out_the_same_and_says_so(world: World, tmp_path: Path)
     world.source.refresh()
     preview, _ = preview_only(Target(world.policy), world.ports, wanted, tmp_path / "look")
     assert {change.name for change in preview.touching} == {"pad-app"}
-    assert "team waits for it" in world.told()
+    assert "team waits for it" in world.logged()
 
 
 def test_no_agent_is_asked_on_a_machine_that_is_left_out(world: World) -> None:
@@ -334,4 +334,4 @@ def test_no_agent_is_asked_on_a_machine_that_is_left_out(world: World) -> None:
     container = Thing("team-app", {"envs": "x"}, type=CONTAINER, parent="team", machine="there")
     world.engine.declare(commit, *pad("two"), edge, component, container, inventory=two_machines(backup=True))
     assert outcome(world.go()).kind is OutcomeKind.DEGRADED
-    assert "cannot ask the agent of team" not in world.told()
+    assert "cannot ask the agent of team" not in world.logged()

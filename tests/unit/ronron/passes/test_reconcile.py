@@ -331,7 +331,7 @@ def test_a_resource_whose_update_failed_is_refreshed_before_the_next_preview(wor
     assert made.outcome is not None
     assert made.outcome.kind is OutcomeKind.UPDATED
     assert world.engine.calls == ["refresh failed production", "preview production", "update production"]
-    assert "refresh: refreshed pad-app, whose last update failed" in world.told()
+    assert "refresh: refreshed pad-app, whose last update failed" in world.logged()
     world.engine.calls.clear()
     world.push("three")
     world.go()
@@ -349,7 +349,7 @@ def test_a_refresh_that_fails_is_logged_and_the_update_goes_on(world: World) -> 
     assert made.outcome.kind is OutcomeKind.UPDATED
     assert (
         "cannot refresh the resources whose last update failed: cannot work on pad-app: no answer"
-        in world.told()
+        in world.logged()
     )
 
 

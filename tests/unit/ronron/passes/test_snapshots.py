@@ -50,7 +50,7 @@ def test_the_snapshot_of_an_update_is_in_its_outcome_and_told(world: World) -> N
     assert made.outcome is not None
     assert made.outcome.kind is OutcomeKind.UPDATED
     assert taken(world) == (TakenSnapshot(service="pad", id=newest.id),)
-    assert f"snapshot: {newest.id[:12]} of pad was taken before the update" in world.told()
+    assert f"snapshot: {newest.id[:12]} of pad was taken before the update" in world.logged()
 
 
 def test_what_was_taken_earlier_or_for_another_reason_is_not_of_the_update(world: World) -> None:
@@ -69,7 +69,7 @@ def test_an_agent_that_does_not_answer_is_told_and_no_failure(world: World) -> N
     assert made.outcome is not None
     assert made.outcome.kind is OutcomeKind.UPDATED
     assert made.outcome.snapshots == ()
-    assert "snapshot: cannot ask the agent of pad: cannot reach the backup agent" in world.told()
+    assert "snapshot: cannot ask the agent of pad: cannot reach the backup agent" in world.logged()
 
 
 def test_a_repository_in_trouble_is_told_and_no_failure(world: World) -> None:
@@ -83,7 +83,7 @@ def test_a_repository_in_trouble_is_told_and_no_failure(world: World) -> None:
     made = world.go()
     assert made.outcome is not None
     assert made.outcome.kind is OutcomeKind.UPDATED
-    assert "cannot ask the agent of pad: no route to host" in world.told()
+    assert "cannot ask the agent of pad: no route to host" in world.logged()
 
 
 def test_an_update_that_fails_still_says_what_was_taken_before_it(world: World) -> None:

@@ -29,7 +29,7 @@ def world(tmp_path: Path) -> World:
     world.push("one", backup=True)
     world.go()
     world.backups.agent("pad").rows = {"pads": 12}
-    world.progress.told.clear()
+    world.progress.lines.clear()
     return world
 
 
@@ -57,7 +57,7 @@ def test_a_check_is_recorded(world: World) -> None:
         (),
         world.clock.now(),
     )
-    assert world.told() == ""
+    assert world.logged() == ""
 
 
 def test_a_condition_is_logged_when_it_appears_and_when_the_service_has_recovered(world: World) -> None:
@@ -141,7 +141,7 @@ def test_a_drill_that_is_due_is_run_once_and_logged(world: World) -> None:
     assert not drill(world)
     world.clock.advance(DAY)
     assert drill(world)
-    assert "drill: pad passed: 12 pads" in world.told()
+    assert "drill: pad passed: 12 pads" in world.logged()
     assert not drill(world)
     world.clock.advance(6 * DAY)
     assert not drill(world)
@@ -154,7 +154,7 @@ def test_a_drill_that_fails_is_logged_and_repeated_the_next_day(world: World) ->
     world.clock.advance(DAY)
     world.backups.agent("pad").no_probe = "no answer"
     assert drill(world)
-    assert "drill: pad failed: no answer" in world.told()
+    assert "drill: pad failed: no answer" in world.logged()
     found = check(world)
     assert found is not None
     assert ConditionKind.DRILL_FAILED in [one.kind for one in found.conditions]
@@ -167,7 +167,7 @@ def test_a_drill_that_cannot_be_run_is_logged_and_no_error(world: World) -> None
     world.clock.advance(DAY)
     world.backups.fail_next(BackupError("no room for it", where="pad"), "drill")
     assert not drill(world)
-    assert "drill: cannot run the drill of pad: pad: no room for it" in world.told()
+    assert "drill: cannot run the drill of pad: pad: no room for it" in world.logged()
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_only_the_named_environments_are_worked_on(world: World) -> None:
     world.push("one")
     results = a_loop(world, "staging", "production", only=frozenset({"staging"})).run(once=True)
     assert set(results) == {"staging"}
-    assert not any("no longer in the policy" in line for _, line in world.progress.told)
+    assert not any("no longer in the policy" in line for _, line in world.progress.lines)
 
 
 def test_a_name_that_the_policy_lacks_is_refused(world: World) -> None:
@@ -341,7 +341,7 @@ def test_a_snapshot_that_stopped_an_update_is_seen_at_once(world: World) -> None
     script(world, push_what_cannot_be_backed_up, lambda: None)
     a_loop(world).run()
     assert world.record.failures == 1
-    assert "backup failed: pad: the last backup failed: no space left" in world.told()
+    assert "backup failed: pad: the last backup failed: no space left" in world.logged()
     assert asked(world, "back_up_bundle") == 1
 
 
@@ -383,7 +383,7 @@ def test_what_nobody_expected_of_an_agent_is_told_and_ends_nothing(world: World)
     world.backups = Surprising(world.clock)
     results = a_loop(world).run(once=True)
     assert isinstance(results["production"], Pass)
-    told = world.told()
+    told = world.logged()
     assert "cannot check the backups: internal error: ZeroDivisionError: surprise of pad among 1" in told
     assert "Traceback" not in told
     assert asked(world, "back_up_bundle") == 1
