@@ -70,15 +70,13 @@ def test_an_image_says_what_it_is_made_from(here: Containers, recipe: Recipe) ->
         assert labels["org.opencontainers.image.version"] in recipe.tag
 
 
-def test_the_second_time_nothing_is_built_and_it_takes_no_two_seconds(here: Containers) -> None:
+def test_the_second_time_nothing_is_built(here: Containers) -> None:
     before = [here.client.images.get(recipe.tag).id for recipe in LOCAL.values()]
     lines: list[str] = []
-    begun = time.monotonic()
     tags = images.ensure_images(Cache(cache_root()), address(), lines.append)
-    assert time.monotonic() - begun < 2
     assert tags == {part: recipe.tag for part, recipe in LOCAL.items()}
     assert lines == [
-        f"images: built here from packages, they are not the upstream ones: {', '.join(tags.values())}"
+        f"images: built here from packages, not the upstream ones: {', '.join(tags.values())}"
     ]
     assert [here.client.images.get(recipe.tag).id for recipe in LOCAL.values()] == before
 

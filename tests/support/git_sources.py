@@ -82,7 +82,9 @@ def running(
 def tell(url: str, state: Path, environment: Mapping[str, str] | None = None) -> list[str]:
     """What is at the top of `main`, or the error and its hint, line by line, as another process sees it."""
     with running(TELL, url, state, environment) as process:
-        return process.communicate(timeout=60)[0].splitlines()
+        # Not `communicate`: it would miss the lines that came together with "ready".
+        assert process.stdout is not None
+        return process.stdout.read().splitlines()
 
 
 def working_in(directory: Path) -> dict[int, str]:
