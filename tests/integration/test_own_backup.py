@@ -212,7 +212,7 @@ def test_records_only_leaves_the_backend_as_it_is(
     new = collective.machine("second")
     code, said = new.ronron("recover", str(fetched))
     assert code == ExitCode.USAGE
-    assert "cannot restore the stack ours: it has other resources" in said
+    assert "cannot import the state of ours: the stack has other resources" in said
     assert new.record == Record(environment="production")
     code, said = new.ronron("recover", "--records-only", str(fetched))
     assert code == ExitCode.DONE, said
