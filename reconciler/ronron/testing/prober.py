@@ -42,5 +42,5 @@ class FakeProber:
             return assess(service, probe, probe.status[0], probe.contains or "", 0.0)
         answer = left[0] if len(left) == 1 else left.pop(0)
         if answer.no_answer:
-            return sick(service, probe, f"no answer: {answer.no_answer}")
+            return sick(service, probe, answer.no_answer)
         return assess(service, probe, answer.status, answer.body[:LARGEST_BODY], 0.0, to=answer.to)
