@@ -75,9 +75,7 @@ def test_the_second_time_nothing_is_built(here: Containers) -> None:
     lines: list[str] = []
     tags = images.ensure_images(Cache(cache_root()), address(), lines.append)
     assert tags == {part: recipe.tag for part, recipe in LOCAL.items()}
-    assert lines == [
-        f"images: built here from packages, not the upstream ones: {', '.join(tags.values())}"
-    ]
+    assert lines == [f"images: built here from packages, not the upstream ones: {', '.join(tags.values())}"]
     assert [here.client.images.get(recipe.tag).id for recipe in LOCAL.values()] == before
 
 
