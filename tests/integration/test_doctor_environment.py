@@ -100,7 +100,7 @@ def test_what_is_wrong_there_is_told_with_its_remedy_and_ends_with_1(
     assert (code, plain.code) == (1, 1)
     assert found["node alice"]["good"] is False
     assert found["node alice"]["origin"] == "the node alice is offline"
-    assert found["node alice"]["remedy"].startswith("ronron:machines.vm01.proxmox.node: bring it back")
+    assert found["node alice"]["remedy"].startswith("ronron:machines.vm01.proxmox.node: start it again")
     assert "the node alice is offline" in " ".join(plain.out.split())
 
 
