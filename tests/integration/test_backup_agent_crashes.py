@@ -12,6 +12,7 @@ from tests.support.backup_targets import (
     asks,
     begun,
     does,
+    kill_when,
     killed,
     processes,
     running,
@@ -99,8 +100,7 @@ def test_a_kill_during_prune_loses_nothing(
     code, text = runs(pad.agent, "sh", "-c", BY_HAND + f"version; {lone}")
     assert code == 0, text
     ended = begun(pad.agent, "prune")
-    running(pad.agent, "restic", "prune")
-    killed(pad.agent, running(pad.agent, *victim))
+    kill_when(pad.agent, ("restic", "prune"), victim)
     assert ended()[0] != 0
     is_well_again(pad, good)
 

@@ -279,6 +279,38 @@ def processes(container: Container) -> dict[int, str]:
     return {int(pid): words for pid, words in json.loads(text).items()}
 
 
+_KILL = """
+import json, os, sys, time
+def pid_of(needles):
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            line = open(f"/proc/{pid}/cmdline", "rb").read().replace(b"\\0", b" ").decode()
+        except OSError:
+            continue
+        if int(pid) != os.getpid() and "setpriv" not in line and all(each in line for each in needles):
+            return int(pid)
+trigger, victim = json.loads(sys.argv[1])
+end = time.monotonic() + 120
+while time.monotonic() < end:
+    found = pid_of(trigger) and pid_of(victim)
+    if found:
+        os.kill(found, 9)
+        sys.exit(0)
+    time.sleep(0.005)
+sys.exit("nothing to kill")
+"""
+
+
+def kill_when(container: Container, trigger: tuple[str, ...], victim: tuple[str, ...]) -> None:
+    """Kill -9 a process as soon as another one runs; both by words of their command lines.
+
+    It waits inside the container: what takes a fraction of a second would have ended before a second look
+    from outside.
+    """
+    code, text = runs(container, "python3", "-c", _KILL, json.dumps([trigger, victim]))
+    assert code == 0, text
+
+
 def begun(container: Container, *words: str) -> Callable[[], tuple[int, dict[str, Any]]]:
     """Begin a command of the agent; gives what waits for its end."""
     answers: SimpleQueue[tuple[int, bytes]] = SimpleQueue()

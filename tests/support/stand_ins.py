@@ -13,9 +13,11 @@ SYSTEM_TOOLS = ("sh", "cat", "chmod", "mkdir", "sleep", "nice", "setpriv", "env"
 def program(path: Path, text: str) -> Path:
     """Write a shell script that can be run."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{text}\n")
-    path.chmod(0o755)
-    return path
+    # Renamed into place: a file that a process is just starting cannot be opened for writing (ETXTBSY).
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(f"#!/bin/sh\n{text}\n")
+    new.chmod(0o755)
+    return new.replace(path)
 
 
 def bare_path(folder: Path, *, more: tuple[str, ...] = ()) -> Path:
