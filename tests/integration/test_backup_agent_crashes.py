@@ -122,6 +122,7 @@ def test_a_kill_of_the_whole_container_during_the_dump_leaves_no_snapshot(
 def test_a_database_that_goes_away_during_the_dump_leaves_no_snapshot(
     here: Containers, agent_image: str, postgres_image: str
 ) -> None:
+    """Takes over a minute: the agent notices a dead connection only when TCP does."""
     pad, good = filled(here, agent_image, postgres_image)
     ended = begun(pad.agent, "backup", "--reason", "update")
     running(pad.agent, "pg_dump", "--snapshot")
