@@ -101,13 +101,15 @@ def test_every_call_works_by_ssh(board: BackedUp, machine: Sshd, let_in: None, t
 def test_a_connection_leaves_nothing_behind(
     board: BackedUp, machine: Sshd, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = set(Path(tempfile.gettempdir()).glob("ronron-*"))
+    temporary = place / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))  # the machine's own has files of others
     with ssh_agent(place, machine.key) as socket:
         monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
         children = Path("/proc/thread-self/children").read_text()
         DockerBackups().status(reached(board, machine.address, machine.host_key), NAME)
         assert Path("/proc/thread-self/children").read_text() == children
-    assert set(Path(tempfile.gettempdir()).glob("ronron-*")) == before
+    assert list(temporary.iterdir()) == []
 
 
 def test_another_host_key_than_the_declared_one_is_refused(

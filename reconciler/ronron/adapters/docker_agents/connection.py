@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import socket
 import subprocess
@@ -76,7 +77,7 @@ def ask(name: str, machine: Machine, seconds: float) -> None:
     """
     with (
         _socket_of(machine.docker, machine.host_key, name) as path,
-        translated(name, name, "ask the Docker of"),
+        translated(name, name, "ask the Docker of", seconds),
         # The client itself asks for the version when it is made.
         _client(path, seconds),
     ):
@@ -90,14 +91,21 @@ def _client(path: Path, seconds: float) -> Iterator[docker.DockerClient]:
         trial.settimeout(seconds)
         trial.connect(str(path))
     with closing(
-        docker.DockerClient(base_url=f"unix://{path}", timeout=int(seconds), version="auto")
+        docker.DockerClient(base_url=f"unix://{path}", timeout=math.ceil(seconds), version="auto")
     ) as client:
         yield client
 
 
 @contextmanager
-def translated(name: str, machine: str, doing: str) -> Iterator[None]:
-    """Raise Docker's errors, and those of the connection, as our own; arguments as in `connected`."""
+def translated(name: str, machine: str, doing: str, seconds: float = ANSWER_SECONDS) -> Iterator[None]:
+    """Raise Docker's errors, and those of the connection, as our own.
+
+    Args:
+        name: as in `connected`.
+        machine: name of the machine.
+        doing: as in `connected`.
+        seconds: the limit of each request in the block, for the message of one that timed out.
+    """
     try:
         yield
     except APIError as error:
@@ -107,7 +115,7 @@ def translated(name: str, machine: str, doing: str) -> Iterator[None]:
             hint=f"read the log of Docker on {machine}: journalctl -u docker",
         ) from error
     except (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        raise _unreachable(name, machine, _cause(error)) from error
+        raise _unreachable(name, machine, _cause(error, seconds)) from error
 
 
 def _unreachable(name: str, machine: str, why: str) -> AgentUnreachableError:
@@ -239,12 +247,12 @@ def _await(path: Path, child: subprocess.Popen[bytes], errors: Path, name: str, 
         )
 
 
-def _cause(error: BaseException) -> str:
+def _cause(error: BaseException, seconds: float) -> str:
     """The innermost cause: libraries wrap `connection refused` three times."""
     while error.__cause__ is not None or error.__context__ is not None:
         error = error.__cause__ or error.__context__ or error
     if isinstance(error, TimeoutError):
-        return f"no answer within {ANSWER_SECONDS} s"
+        return f"no answer within {seconds:g} s"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return last_line(str(error)) or type(error).__name__
