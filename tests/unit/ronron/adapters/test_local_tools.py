@@ -36,7 +36,7 @@ def machine(
         "HOME": str(top / "home"),
         "DOCKER_HOST": f"unix://{top}/none.sock",
     }
-    return Installation({**variables, **environ}, top / "plugins", clone)
+    return Installation({**variables, **environ}, (top / "plugins",), clone)
 
 
 def plugin(top: Path, package: str, version: str) -> Path:
