@@ -55,6 +55,10 @@ REVISION = "RONRON_REVISION"
 """The commit that is live before a preview or an update: the program's hooks record it in a snapshot."""
 
 
+ENVIRONMENT = "RONRON_ENVIRONMENT"
+"""The environment's name: the program names it in the commands of its hints."""
+
+
 EXCLUDE = "RONRON_EXCLUDE"
 """The machines that are excluded from a preview or an update, with commas: the program does not contact
 them."""
@@ -65,6 +69,8 @@ def environment(
     inherited: Mapping[str, str],
     running: str | None = None,
     excluded: Iterable[str] = (),
+    *,
+    name: str = "",
 ) -> dict[str, str]:
     """All environment variables of the engine; the program gets the same.
 
@@ -77,6 +83,7 @@ def environment(
         inherited: the reconciler's own environment.
         running: the commit that is live before, or None where it is unknown; see `REVISION`.
         excluded: names of the excluded machines; see `EXCLUDE`.
+        name: of the environment; see `ENVIRONMENT`.
     """
     allowed = ALLOWED | set(settings.pass_environment)
     chosen = {name: value for name, value in inherited.items() if name in allowed}
@@ -86,6 +93,8 @@ def environment(
     if not settings.installed.downloads:
         chosen.setdefault(NO_DOWNLOADS, "true")
     chosen |= SET
+    if name:
+        chosen[ENVIRONMENT] = name
     if running is not None:
         chosen[REVISION] = running
     if names := ",".join(excluded):
