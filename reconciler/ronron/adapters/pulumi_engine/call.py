@@ -49,6 +49,7 @@ class Call:
         deadline: of each command.
         grace: from the first SIGINT to the second.
         copies_config: false for a backend that keeps secrets itself, and refuses a stack file.
+        keep_open: file descriptors that the engine inherits.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Call:
         deadline: timedelta,
         grace: timedelta,
         copies_config: bool,
+        keep_open: tuple[int, ...] = (),
     ) -> None:
         self.program = program
         self.stack = program.stack
@@ -74,6 +76,7 @@ class Call:
         self._deadline = deadline
         self._grace = grace
         self._copies_config = copies_config
+        self._keep_open = keep_open
         self._excluded: list[str] = []
         with writing(program.work):
             program.work.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -305,6 +308,7 @@ class Call:
                     deadline=self._deadline if deadline is None else deadline,
                     stop=stop_steps(self._grace),
                     outlives_us=True,
+                    keep_open=self._keep_open,
                     umask=0o077,
                     on_stop=partial(note_stop, work),
                 ),

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ronron.core.errors import EngineError, EngineMissingError, PassphraseError
+from ronron.core.packages import VirtualEnvironment
 from ronron.core.redact import is_secret_name
 from ronron.settings import EngineSettings
 
@@ -61,6 +62,7 @@ def environment(
     inherited: Mapping[str, str],
     running: str | None = None,
     excluded: Iterable[str] = (),
+    packages: VirtualEnvironment | None = None,
 ) -> dict[str, str]:
     """All environment variables of the engine; the program gets the same.
 
@@ -72,11 +74,15 @@ def environment(
         inherited: the reconciler's own environment.
         running: the commit that is live before, or None where it is unknown; see `REVISION`.
         excluded: names of the excluded machines; see `EXCLUDE`.
+        packages: the virtual environment that the program runs in; None for the first Python on PATH.
     """
     allowed = ALLOWED | set(settings.pass_environment)
     chosen = {name: value for name, value in inherited.items() if name in allowed}
     if sys.prefix != sys.base_prefix and "VIRTUAL_ENV" not in inherited:
         chosen["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), chosen.get("PATH", os.defpath)])
+    if packages is not None:
+        chosen["PATH"] = os.pathsep.join([str(packages.programs), chosen.get("PATH", os.defpath)])
+        chosen["VIRTUAL_ENV"] = str(packages.directory)
     chosen |= SET
     if running is not None:
         chosen[REVISION] = running
