@@ -15,7 +15,7 @@
     + PassphraseError            wrong or missing: nothing can be decrypted
     + ProgramError               the user's program raised or refused its declaration
     + PackagesError              what its lock file pins cannot be installed
-      - PackagesUnavailableError retryable: the network, the index or the disk
+      + PackagesUnavailableError retryable: the network, the index or the disk
     + PlanViolatedError          retryable: the world moved after the preview
     + PendingOperationsError     an earlier update died while it created something
     + UpdateFailedError          retryable: resources failed; carries their own messages

@@ -63,18 +63,24 @@ _KNOWN = (
         retryable=False,
     ),
     _Known(
-        re.compile(
-            r"there is no version of (?P<package>\S+)|Because (?P<name>\S+) was not found in the"
-            r"|(?P<offline>\S+) was not found in the cache"
-        ),
-        "cannot find {package}",
-        "{wheels}, or correct the version in the lock file",
-        retryable=True,
-    ),
-    _Known(
         re.compile(r"Failed to read `--find-links` (?:directory|URL): (?P<package>.+)"),
         "cannot read the wheels in {package}",
         "make the directory readable, or name another one with RONRON_FIND_LINKS",
+        retryable=True,
+    ),
+    _Known(
+        re.compile(r"\(401 Unauthorized\)|403 Forbidden|status client error \(40[137]"),
+        "cannot install {package}: the package index refuses our credentials",
+        "check UV_DEFAULT_INDEX in the environment of the reconciler",
+        retryable=True,
+    ),
+    _Known(
+        re.compile(
+            r"there is no version of (?P<package>[^\s,]+)"
+            r"|was not found in the (?:package registry|cache|provided .*?) and you require (?P<name>[^\s,]+)"
+        ),
+        "cannot find {package}",
+        "{wheels}, or correct the version in the lock file",
         retryable=True,
     ),
     _Known(
@@ -90,18 +96,18 @@ _KNOWN = (
         retryable=True,
     ),
     _Known(
-        re.compile(r"status client error \((?:401|403)"),
-        "cannot install {package}: the package index refuses us: {last}",
-        "check the credentials of UV_DEFAULT_INDEX in the reconciler's environment",
-        retryable=True,
-    ),
-    _Known(
         re.compile(
             r"Failed to fetch|error sending request|dns error|operation timed out|status server error"
-            r"|Failed to download"
+            r"|Network connectivity is disabled|Failed to download"
         ),
         "cannot install {package}: the package index is unreachable: {last}",
         "check the network and UV_DEFAULT_INDEX, or name a directory of wheels with RONRON_FIND_LINKS",
+        retryable=True,
+    ),
+    _Known(
+        re.compile(r"Failed to (?:download and )?build `(?P<package>[^`]+)`"),
+        "cannot build {package} on this machine: {last}",
+        "pin a version that has a wheel for this machine, or install what its build needs",
         retryable=True,
     ),
 )
