@@ -9,11 +9,12 @@ from __future__ import annotations
 from ronron.ports.engine import Engine, Program
 from ronron.ports.source import Source
 from ronron.ports.store import Store
-from ronron.ports.surroundings import Backups, Clock, Machines, Prober, Processes, Progress
+from ronron.ports.surroundings import Backups, Clock, Containers, Machines, Prober, Processes, Progress
 
 __all__ = [
     "Backups",
     "Clock",
+    "Containers",
     "Engine",
     "Machines",
     "Prober",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 from threading import Event
 from typing import Protocol
 
 from ronron.core.backups import BackupStatus, DrillResult, Restored, Snapshot
+from ronron.core.containers import Look
 from ronron.core.inventory import Inventory, Probe
 from ronron.core.model import ProbeResult, ProcessMark
 
@@ -28,6 +29,47 @@ class Machines(Protocol):
         """The machines that run a service and are unreachable: the reason by name; empty where all answer.
 
         Never raises; takes 15 s at most.
+        """
+        ...
+
+
+class Containers(Protocol):
+    """The containers of an environment, as the Docker of each machine describes them. Changes nothing."""
+
+    def look(self, inventory: Inventory, wanted: Mapping[str, Collection[str]]) -> Look:
+        """Describe containers; a name without a container is one that is missing.
+
+        Never raises; takes 30 s at most. Machines are asked at the same time.
+
+        Args:
+            inventory: describes the machines.
+            wanted: names of containers, by machine.
+        """
+        ...
+
+    def logs(
+        self,
+        inventory: Inventory,
+        machine: str,
+        container: str,
+        *,
+        lines: int = 20,
+        since: datetime | None = None,
+    ) -> tuple[str, ...]:
+        """The last lines that a container wrote to its standard output and error, the oldest first.
+
+        They are not redacted.
+
+        Args:
+            inventory: describes the machine.
+            machine: its name.
+            container: its name.
+            lines: how many at most.
+            since: only what was written from then on; None for all.
+
+        Raises:
+            BackupError: there is no such machine or container, or Docker refuses the request.
+            AgentUnreachableError: the Docker of the machine does not answer.
         """
         ...
 
