@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 import tempfile
 import threading
@@ -16,7 +15,13 @@ from types import MappingProxyType
 
 from ronron.adapters.pulumi_engine.attributes import drop_broken
 from ronron.adapters.pulumi_engine.call import SHORT, Call
-from ronron.adapters.pulumi_engine.environment import environment, file_backend, prepare, secrets
+from ronron.adapters.pulumi_engine.environment import (
+    environment,
+    executable,
+    file_backend,
+    prepare,
+    secrets,
+)
 from ronron.adapters.pulumi_engine.errors import explain
 from ronron.adapters.pulumi_engine.events import EventLog
 from ronron.adapters.pulumi_engine.finished import Finished, finished
@@ -24,7 +29,6 @@ from ronron.adapters.pulumi_engine.locks import file_locks, free, locked, named_
 from ronron.adapters.pulumi_engine.plans import own_plan, version_in
 from ronron.adapters.pulumi_engine.program_checks import CHECK, results_in
 from ronron.adapters.pulumi_engine.refresh import refresh_init_errors
-from ronron.adapters.pulumi_engine.remedies import DOCTOR
 from ronron.adapters.pulumi_engine.state import INVENTORY, ExportedState
 from ronron.adapters.pulumi_engine.stops import (
     GRACE,
@@ -39,7 +43,6 @@ from ronron.core.digest import identity
 from ronron.core.errors import (
     ConfigError,
     EngineError,
-    EngineMissingError,
     StackLockedError,
     StackNotFoundError,
 )
@@ -253,7 +256,7 @@ class PulumiEngine:
             program,
             self._runner,
             invocation,
-            executable=_executable(seen),
+            executable=executable(seen),
             environment=seen,
             secrets=self._secrets(),
             deadline=deadline,
@@ -270,7 +273,7 @@ class PulumiEngine:
         seen = environment(self._settings, self._inherited)
         log = work / "version"
         command = Command(
-            argv=[str(_executable(seen)), "version"],
+            argv=[str(executable(seen)), "version"],
             cwd=work,
             environment=seen,
             log=log,
@@ -396,14 +399,6 @@ class PulumiEngine:
                 select.select([pidfd], [], [], self._grace.total_seconds())
         finally:
             os.close(pidfd)
-
-
-def _executable(seen: Mapping[str, str]) -> Path:
-    """The engine, by the PATH that it sees itself."""
-    executable = shutil.which("pulumi", path=seen.get("PATH", os.defpath))
-    if executable is None:
-        raise EngineMissingError("cannot find the engine: there is no `pulumi` on PATH", hint=DOCTOR)
-    return Path(executable)
 
 
 def _is_missing(error: EngineError) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from ronron.adapters.pulumi_engine.remedies import DOCTOR
 from ronron.core.errors import EngineError, EngineMissingError, PassphraseError
 from ronron.core.redact import is_secret_name
 from ronron.settings import EngineSettings
@@ -89,6 +91,18 @@ def environment(
     if settings.passphrase_file is not None:
         chosen["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(settings.passphrase_file)
     return chosen
+
+
+def executable(seen: Mapping[str, str]) -> Path:
+    """The engine, by the PATH that it sees itself.
+
+    Raises:
+        EngineMissingError: there is none.
+    """
+    found = shutil.which("pulumi", path=seen.get("PATH", os.defpath))
+    if found is None:
+        raise EngineMissingError("cannot find the engine: there is no `pulumi` on PATH", hint=DOCTOR)
+    return Path(found)
 
 
 def secrets(settings: EngineSettings, environment: Mapping[str, str]) -> frozenset[str]:
