@@ -14,13 +14,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from ronron.adapters.pulumi_engine.call import SHORT
+from ronron.adapters.pulumi_engine.call import SHORT, project_name
+from ronron.adapters.pulumi_engine.elsewhere import has_stack, stack_not_found
 from ronron.adapters.pulumi_engine.environment import (
     EXCLUDE,
     REVISION,
     SET,
     environment,
     executable,
+    file_backend,
     prepare,
     secrets,
 )
@@ -96,6 +98,23 @@ def may_write(arguments: Sequence[str]) -> bool:
     return words[0] not in _READS
 
 
+def writes_a_file(arguments: Sequence[str]) -> bool:
+    """Whether a command of Pulumi writes into the stack file or the project, and so needs a working tree.
+
+    Args:
+        arguments: what a person wrote behind `pulumi`.
+    """
+    words = [word for word in arguments if not word.startswith("-")]
+    if words[:1] == ["config"]:
+        return any(word.startswith(("set", "rm", "cp", "refresh", "env")) for word in words[1:2])
+    return words[:2] in (["stack", "init"], ["stack", "rm"], ["stack", "rename"]) or words[:1] in (
+        ["new"],
+        ["convert"],
+        ["install"],
+        ["package"],
+    )
+
+
 class PulumiByHand:
     """Runs Pulumi on one stack of a working tree, with what a pass of the service uses.
 
@@ -132,7 +151,7 @@ class PulumiByHand:
             for name, value in self._inherited.items()
             if name in _TERMINAL or name.startswith("PULUMI_")
         }
-        seen = environment(self._settings, self._inherited, self._running)
+        seen = environment(self._settings, self._inherited, self._running, name=self._name)
         seen = {name: value for name, value in seen.items() if name not in _NOT_FOR_PEOPLE & set(SET)}
         return own | seen | {STACK: self._stack}
 
@@ -168,7 +187,15 @@ class PulumiByHand:
         ended = self._run(arguments, given)
         if ended.code != 0:
             known = secrets(self._settings, self.variables()) | ({given.strip()} if given else set())
-            raise explain(ended, EventLog(), self._stack, known, directory=str(self._directory))
+            error = explain(
+                ended,
+                EventLog(),
+                self._stack,
+                known,
+                directory=str(self._directory),
+                environment=self._name,
+            )
+            raise self.not_found() if isinstance(error, StackNotFoundError) else error
         return ended.stdout
 
     def stack_exists(self) -> bool:
@@ -182,6 +209,22 @@ class PulumiByHand:
         except StackNotFoundError:
             return False
         return True
+
+    def not_found(self) -> StackNotFoundError:
+        """The error of a stack that the backend does not have; it names the place that has it."""
+        return stack_not_found(
+            self._settings.backend_url,
+            project_name(self._directory),
+            self._stack,
+            environment=self._name,
+            was_there=self._running is not None,
+            environ=self._inherited,
+        )
+
+    def lacks_stack(self) -> bool:
+        """Whether a file backend has no such stack; false for every other backend, which is not asked."""
+        backend = file_backend(self._settings.backend_url)
+        return backend is not None and has_stack(backend, project_name(self._directory), self._stack) is False
 
     def create_stack(self) -> None:
         """Create the stack; its salt is written into the stack file, which is to be committed.
@@ -224,7 +267,7 @@ class PulumiByHand:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            return Finished(named, None, "", "", timed_out=True, interrupted=False, log=Path(named))
+            return Finished(named, None, "", "", timed_out=True, interrupted=False, log=None)
         return Finished(
             named,
             done.returncode,

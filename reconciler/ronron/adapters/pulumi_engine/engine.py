@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 from ronron.adapters.pulumi_engine.attributes import drop_broken
 from ronron.adapters.pulumi_engine.call import SHORT, Call
+from ronron.adapters.pulumi_engine.elsewhere import stack_not_found
 from ronron.adapters.pulumi_engine.environment import (
     environment,
     executable,
@@ -110,7 +111,7 @@ class PulumiEngine:
             if program.excluded:
                 call.exclude(call.export())
             ended, log, plan = call.preview()
-            if ended.code != 0 and program.create_stack and _is_missing(call.error(ended, log)):
+            if ended.code != 0 and _may_create(program) and _is_missing(call.error(ended, log)):
                 call.create()
                 ended, log, plan = call.preview()
             if ended.code != 0 or log.result not in {"", "succeeded"}:
@@ -145,7 +146,7 @@ class PulumiEngine:
         with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE, {CHECK: "1"}) as call:
             call.copy_config()
             ended, log, _ = call.preview()
-            if ended.code != 0 and program.create_stack and _is_missing(call.error(ended, log)):
+            if ended.code != 0 and _may_create(program) and _is_missing(call.error(ended, log)):
                 call.create()
                 ended, log, _ = call.preview()
             found = results_in(log, self._secrets())
@@ -168,7 +169,7 @@ class PulumiEngine:
                     where=f"stack {program.stack}",
                     hint="run the preview again",
                 )
-            refuse_pending(before.stack(), program.stack)
+            refuse_pending(before.stack(), program.stack, program.environment)
             call.exclude(before)
             ended, log = call.up(plan, self._marking(started))
             if self._freed_named_locks(call, ended):
@@ -216,7 +217,7 @@ class PulumiEngine:
         if exported is None:
             return "; ".join([*found, "the stack does not exist yet"])
         state = exported.stack()
-        refuse_pending(state, program.stack)
+        refuse_pending(state, program.stack, program.environment)
         if state.pending:
             # The next update repeats these: it compares the state with the program again.
             found.append(f"{len(state.pending)} of its operations did not end and will be repeated")
@@ -249,7 +250,13 @@ class PulumiEngine:
         more: Mapping[str, str] = MappingProxyType({}),
     ) -> Call:
         seen = {
-            **environment(self._settings, self._inherited, program.running, program.excluded),
+            **environment(
+                self._settings,
+                self._inherited,
+                program.running,
+                program.excluded,
+                name=program.environment,
+            ),
             **more,
         }
         call = Call(
@@ -263,11 +270,22 @@ class PulumiEngine:
             grace=grace,
             # Pulumi's own service keeps the secrets itself; every other backend needs a salt or a key.
             copies_config=not self._settings.backend_url.startswith(("https://", "http://")),
+            not_found=self._not_found,
         )
         backend = file_backend(self._settings.backend_url)
         if backend is not None:
             drop_broken(backend, call.project, call.stack)
         return call
+
+    def _not_found(self, call: Call) -> StackNotFoundError:
+        return stack_not_found(
+            self._settings.backend_url,
+            call.project,
+            call.stack,
+            environment=call.program.environment or call.stack,
+            was_there=call.program.running is not None,
+            environ=self._inherited,
+        )
 
     def _run_version(self, invocation: Invocation, work: Path) -> Finished:
         seen = environment(self._settings, self._inherited)
@@ -314,7 +332,7 @@ class PulumiEngine:
         after, unread = self._read_back(call.program)
         state = after.stack() if after is not None else None
         if state is not None:
-            refuse_pending(state, call.stack)
+            refuse_pending(state, call.stack, call.program.environment)
         if not succeeded(ended, log, after):
             raise call.error(ended, log) from unread
         messages = call.messages(log)
@@ -350,7 +368,7 @@ class PulumiEngine:
         dead = [lock for lock in locks if proven_dead(lock, self._processes)]
         free(dead)
         if len(dead) < len(locks):
-            raise locked((lock for lock in locks if lock not in dead), call.stack)
+            raise locked((lock for lock in locks if lock not in dead), call.stack, call.program.environment)
         return len(dead)
 
     def _freed_named_locks(self, call: Call, ended: Finished) -> bool:
@@ -399,6 +417,11 @@ class PulumiEngine:
                 select.select([pidfd], [], [], self._grace.total_seconds())
         finally:
             os.close(pidfd)
+
+
+def _may_create(program: Program) -> bool:
+    """Whether a missing stack is created: not where an update has used it, because its state was lost."""
+    return program.create_stack and program.running is None
 
 
 def _is_missing(error: EngineError) -> bool:
