@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -13,12 +14,13 @@ from pathlib import Path
 from ronron.adapters.pulumi_engine.errors import explain
 from ronron.adapters.pulumi_engine.events import EventLog, read_events
 from ronron.adapters.pulumi_engine.finished import Finished, finished
+from ronron.adapters.pulumi_engine.follow import following
 from ronron.adapters.pulumi_engine.state import ExportedState
 from ronron.adapters.pulumi_engine.stops import cannot_start, note_stop, stop_steps, writing
 from ronron.core.errors import ConfigError, EngineError, StackNotFoundError
 from ronron.core.redact import redact, shorten
 from ronron.policy.yaml_text import read_yaml
-from ronron.ports import Program
+from ronron.ports import Follow, Program
 from ronron.process_runner.runner import Command, Invocation, ProcessRunner, StartError
 
 SHORT = timedelta(minutes=2)
@@ -123,8 +125,10 @@ class Call:
         ended, log = self._run("preview", "--save-plan", str(plan), *self._excluded)
         return ended, log, plan
 
-    def up(self, plan: Path, started: Callable[[int], None]) -> tuple[Finished, EventLog]:
-        """Run an update by a saved plan."""
+    def up(
+        self, plan: Path, started: Callable[[int], None], follow: Follow | None = None
+    ) -> tuple[Finished, EventLog]:
+        """Run an update by a saved plan; `follow` as in `ports.Engine.update`."""
         if not self._config.is_file():
             self.copy_config()
         return self._run(
@@ -133,6 +137,7 @@ class Call:
             *("--message", self.program.revision.short),
             *self._excluded,
             started=started,
+            follow=follow,
         )
 
     def refresh(self, urns: Iterable[str]) -> tuple[Finished, EventLog]:
@@ -271,18 +276,23 @@ class Call:
         return str(file.relative_to(top)) if file.is_relative_to(top) else file.name
 
     def _run(
-        self, command: str, *options: str, started: Callable[[int], None] | None = None
+        self,
+        command: str,
+        *options: str,
+        started: Callable[[int], None] | None = None,
+        follow: Follow | None = None,
     ) -> tuple[Finished, EventLog]:
         events = Path(f"{self._next_log(command)}.events.jsonl")
         config = ("--config-file", str(self._config)) if self._copies_config else ()
-        ended = self._launch(
-            command,
-            *("--stack", self.stack, "--suppress-outputs", "--event-log", str(events)),
-            *config,
-            *options,
-            cwd=self.program.directory,
-            started=started,
-        )
+        with nullcontext() if follow is None else following(events, follow):
+            ended = self._launch(
+                command,
+                *("--stack", self.stack, "--suppress-outputs", "--event-log", str(events)),
+                *config,
+                *options,
+                cwd=self.program.directory,
+                started=started,
+            )
         return ended, read_events(events)
 
     def _launch(

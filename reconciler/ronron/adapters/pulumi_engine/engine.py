@@ -49,7 +49,7 @@ from ronron.core.errors import (
 )
 from ronron.core.model import QUIET, Preview, ProcessMark, StackState, Updated
 from ronron.core.status import CheckResult
-from ronron.ports import Processes, Program
+from ronron.ports import Follow, Processes, Program
 from ronron.process_runner.runner import Command, Invocation, ProcessRunner, StartError
 from ronron.settings import EngineSettings
 
@@ -157,7 +157,13 @@ class PulumiEngine:
                 raise call.error(ended, log)
             return found
 
-    def update(self, program: Program, preview: Preview, started: Callable[[ProcessMark], None]) -> Updated:
+    def update(
+        self,
+        program: Program,
+        preview: Preview,
+        started: Callable[[ProcessMark], None],
+        follow: Follow | None = None,
+    ) -> Updated:
         """See ports.Engine."""
         plan = own_plan(program, preview)
         with self._call(program, self._settings.update_deadline, self._grace) as call:
@@ -171,9 +177,9 @@ class PulumiEngine:
                 )
             refuse_pending(before.stack(), program.stack, program.environment)
             call.exclude(before)
-            ended, log = call.up(plan, self._marking(started))
+            ended, log = call.up(plan, self._marking(started), follow)
             if self._freed_named_locks(call, ended):
-                ended, log = call.up(plan, self._marking(started))
+                ended, log = call.up(plan, self._marking(started), follow)
             return self._judge(call, ended, log)
 
     def state(self, program: Program) -> StackState:
