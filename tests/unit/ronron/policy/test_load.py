@@ -53,6 +53,7 @@ def test_everything_that_can_be_said_is_understood() -> None:
             on_failure: rollback
             retry: {after: 10s, ceiling: 30m, limit: 3}
             probe_for: 90s
+            probe_every: 5m
             create_stack: true
         """
     )
@@ -69,6 +70,7 @@ def test_everything_that_can_be_said_is_understood() -> None:
         on_failure=OnFailure.ROLLBACK,
         retry=Retry(after=timedelta(seconds=10), ceiling=timedelta(minutes=30), limit=3),
         probe_for=timedelta(seconds=90),
+        probe_every=timedelta(minutes=5),
         create_stack=True,
     )
 
@@ -171,7 +173,7 @@ def test_an_unknown_key_is_answered_with_the_nearest() -> None:
         "6 environments.a.after.environment: cannot use the unknown key `environment`; write `environments`",
         "7 environments.a.zzz: cannot use the unknown key `zzz`; remove it, or write one of "
         "`stack`, `reference`, `update`, `after`, `window`, `guard`, `on_failure`, `retry`, "
-        "`probe_for`, `create_stack`",
+        "`probe_for`, `probe_every`, `create_stack`",
     ]
 
 
@@ -214,6 +216,8 @@ def test_a_control_that_would_have_no_effect_is_refused(key: str) -> None:
             "write a `ceiling` that is at least as long as `after`",
         ),
         ("probe_for: 61m", "probe_for: cannot use so long a duration as `61m`; write `1h` or less"),
+        ("probe_every: 9s", "probe_every: cannot use so short a duration as `9s`; write `10s` or more"),
+        ("probe_every: 2d", "probe_every: cannot use so long a duration as `2d`; write `1d` or less"),
         (
             "after: {environments: b}",
             "after.environments: cannot use `b` here; write a list, such as `[staging]`",
