@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.collectives import PROJECT, Collective, Ran, web
+from tests.support.fake_proxmox import fake_proxmox
 from tests.support.plugin import Found
 from tests.support.wheels import chatons_wheel, locked
 
@@ -123,3 +124,39 @@ def test_a_repository_of_its_own_takes_a_new_release_by_its_lock_file(own: OwnRe
     assert back.code == 0, back.said
     assert "installing" not in back.err
     assert (own.text, own.release) == ("first again", OLD)
+
+
+DYNAMIC = """
+import pulumi
+from chatons.proxmox.backup_job import BackupJob
+
+config = pulumi.Config("ronron")
+BackupJob("machines", {
+    "endpoint": config.require("endpoint"), "insecure": True, "token": config.require_secret("token"),
+    "job": "ronron-own",
+    "settings": {"storage": "vault", "schedule": config.require("schedule"), "vmid": "101"},
+}, None)
+"""
+
+
+def test_dynamic_providers_come_from_the_installed_wheel(
+    own: OwnRepository, releases: Releases, tmp_path: Path
+) -> None:
+    """The engine starts them as processes of their own: each with the packages of its revision."""
+    own.collective.write("__main__.py", DYNAMIC)
+    with fake_proxmox(tmp_path) as cluster:
+        for version, schedule in ((OLD, "02:30"), (NEW, "05:00")):
+            config = {"endpoint": cluster.endpoint, "token": cluster.token, "schedule": schedule}
+            own.collective.write(
+                "stacks/Pulumi.local.yaml",
+                {
+                    "encryptionsalt": own.collective.sealed.salt,
+                    "config": {f"ronron:{key}": value for key, value in config.items()},
+                },
+            )
+            own.collective.write("requirements.lock", releases.locks[version])
+            own.collective.push(f"Take chatons {version}")
+            updated = own.ronron("update", "local")
+            assert updated.code == 0, updated.said
+            assert cluster.jobs["ronron-own"]["schedule"] == schedule
+    assert own.environments == [OLD, NEW]

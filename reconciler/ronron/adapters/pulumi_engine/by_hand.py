@@ -123,7 +123,9 @@ def runs_program(arguments: Sequence[str]) -> bool:
         arguments: what a person wrote behind `pulumi`.
     """
     words = [word for word in arguments if not word.startswith("-")]
-    return words[:1] == ["preview"] or (may_write(arguments) and words[:1] not in (["stack"], ["cancel"]))
+    if words[:1] == ["preview"]:
+        return True
+    return may_write(arguments) and words[:1] not in (["stack"], ["state"], ["cancel"])
 
 
 class PulumiByHand:

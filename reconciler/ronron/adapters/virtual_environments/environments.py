@@ -178,8 +178,10 @@ class UvEnvironments:
                 where=LOCK_FILE,
                 hint=f"write it again: {compile_command(lock, self._find_links)}",
             )
-        named = f"{PROGRAM} {packages[PROGRAM]}, " if PROGRAM in packages else ""
-        self._progress.log("packages", f"installing {named}{len(packages)} packages of {LOCK_FILE}")
+        named = f"{len(packages)} packages"
+        if PROGRAM in packages:
+            named = f"{PROGRAM} {packages[PROGRAM]} and {len(packages) - 1} more packages"
+        self._progress.log("packages", f"installing {named} of {LOCK_FILE}")
         begun = time.monotonic()
         written = place.with_name(f"{place.name}.txt")
         try:
