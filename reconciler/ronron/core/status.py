@@ -17,7 +17,7 @@ from ronron.core.errors import (
 )
 from ronron.core.health import Health, HealthState, log_hint, state_of
 from ronron.core.inventory import Inventory, Service, read_inventory
-from ronron.core.model import Instant, Outcome, OutcomeKind, Pass, Reason, Revision, Value
+from ronron.core.model import SHORT, Instant, Outcome, OutcomeKind, Pass, Reason, Revision, Value
 from ronron.core.outcomes import hint_for
 from ronron.core.record import Record
 from ronron.core.words import listed
@@ -259,9 +259,15 @@ def _live(services: Sequence[ServiceStatus]) -> tuple[State, str]:
     return State.LIVE, "the last pass succeeded"
 
 
-def removed_hint(name: str) -> str:
+def removed_hint(record: Record) -> str:
     """What a person does about an environment that is no longer in the policy."""
-    return f"destroy its stack with ronron pulumi {name} -- destroy, then run ronron forget {name}"
+    name, live = record.environment, record.current
+    if live is None:
+        return f"remove its records with ronron forget {name}"
+    return (
+        f"to destroy its stack, run ronron pulumi {name} -- destroy in a clone at {live.commit[:SHORT]},"
+        f" which still has it; then run ronron forget {name}"
+    )
 
 
 def _hint(record: Record, state: State, last: Pass | None) -> str:
@@ -280,7 +286,7 @@ def _hint(record: Record, state: State, last: Pass | None) -> str:
         case State.DEGRADED if record.degraded is not None:
             return hint_for(record.degraded.excluded)
         case State.REMOVED:
-            return removed_hint(name)
+            return removed_hint(record)
         case State.STALLED | State.FAILING:
             hint = last.outcome.hint if last is not None and last.outcome is not None else ""
             return hint or f"push a fix, or try again with ronron update {name}"

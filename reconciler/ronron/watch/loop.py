@@ -213,7 +213,7 @@ class Loop:
     def _report_removed(self, targets: Mapping[str, Target]) -> None:
         for name in note_removed(targets, self.ports):
             self._log(name, "removed from the policy; its stack stays as it is")
-            self._log(name, f"hint: {removed_hint(name)}")
+            self._log(name, f"hint: {removed_hint(self.ports.store.load(name))}")
 
     def _pass(self, target: Target) -> Result:
         try:

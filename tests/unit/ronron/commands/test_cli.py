@@ -267,7 +267,8 @@ def test_a_removed_environment_comes_last_until_it_is_forgotten(ronron: Ronron, 
     assert said.code == ExitCode.DONE
     assert said.out.splitlines()[-2:] == [
         "old  removed  no longer in the policy; its stack stays as it is",
-        "  hint     destroy its stack with ronron pulumi old -- destroy, then run ronron forget old",
+        "  hint     to destroy its stack, run ronron pulumi old -- destroy in a clone at 01d000000000,"
+        " which still has it; then run ronron forget old",
     ]
     assert ronron("forget", "old").out == "forgot the records of old; its stack stays as it is\n"
     assert store.environments() == ("production",)

@@ -230,7 +230,8 @@ def test_an_environment_that_was_removed_from_the_policy_is_one_line_with_what_t
     how = status_of(STALLED.with_(inventory=inventory(), removed=NOON), (), {"pad": HEALTHY.with_(**BAD)})
     assert (how.state, how.why) == (State.REMOVED, "no longer in the policy; its stack stays as it is")
     assert how.hint == (
-        "destroy its stack with ronron pulumi production -- destroy, then run ronron forget production"
+        "to destroy its stack, run ronron pulumi production -- destroy in a clone at 01d000000000,"
+        " which still has it; then run ronron forget production"
     )
     assert how.services == ()
     assert exit_code([how]) is ExitCode.DONE

@@ -262,7 +262,7 @@ def test_an_environment_that_left_the_policy_is_reported_once_and_left_alone(wor
     a_loop(world).run()
     assert world.progress.of("old") == [
         "removed from the policy; its stack stays as it is",
-        "hint: destroy its stack with ronron pulumi old -- destroy, then run ronron forget old",
+        "hint: remove its records with ronron forget old",
     ]
 
 
