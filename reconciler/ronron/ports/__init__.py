@@ -7,6 +7,7 @@ Fakes of all of them are public, in `ronron.testing`.
 from __future__ import annotations
 
 from ronron.ports.engine import Engine, Follow, Program
+from ronron.ports.packages import VirtualEnvironments
 from ronron.ports.source import Source
 from ronron.ports.store import Store
 from ronron.ports.surroundings import (
@@ -36,4 +37,5 @@ __all__ = [
     "Progress",
     "Source",
     "Store",
+    "VirtualEnvironments",
 ]

@@ -7,6 +7,7 @@ from ronron.testing.clock import NOON, FakeClock
 from ronron.testing.containers import FakeContainers
 from ronron.testing.engine import EngineKilled, FakeEngine, ReconcilerKilled
 from ronron.testing.machines import FakeMachines
+from ronron.testing.packages import FakeVirtualEnvironments
 from ronron.testing.prober import Answer, FakeProber
 from ronron.testing.processes import FakeProcesses
 from ronron.testing.progress import RecordingProgress
@@ -29,6 +30,7 @@ __all__ = [
     "FakeProgram",
     "FakeSource",
     "FakeStack",
+    "FakeVirtualEnvironments",
     "MemoryStore",
     "ReconcilerKilled",
     "RecordingProgress",

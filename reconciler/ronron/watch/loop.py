@@ -25,6 +25,7 @@ from ronron.passes.reconcile import Ports, Target, reconcile
 from ronron.passes.removed import note_removed
 from ronron.watch.backup_checks import back_up_own_state, check_backups, run_due_drill
 from ronron.watch.periodic import Job, Periodic
+from ronron.watch.unused_packages import remove_unneeded
 
 EVERYWHERE = "source"
 """The name in lines that are about no single environment."""
@@ -185,6 +186,7 @@ class Loop:
                 "back up the reconciler's own state",
                 lambda: back_up_own_state(target, targets, self.ports, self.repository, updated=updated),
             ),
+            ("remove unused virtual environments", lambda: remove_unneeded(targets, self.ports)),
             ("run a drill", lambda: run_due_drill(target, self.ports, self._stop.is_set)),
         )
         for what, step in steps:
