@@ -50,6 +50,7 @@ from ronron.core.errors import (
 from ronron.core.model import QUIET, Preview, ProcessMark, StackState, Updated
 from ronron.core.packages import VirtualEnvironment
 from ronron.core.status import CheckResult
+from ronron.core.words import counted
 from ronron.ports import Follow, Processes, Program, VirtualEnvironments
 from ronron.process_runner.runner import Command, Invocation, ProcessRunner, StartError
 from ronron.settings import EngineSettings
@@ -423,7 +424,7 @@ class PulumiEngine:
         if left.boot == self._processes.mark().boot:
             orphans = kill_orphans(self._processes, left.pid, self._settings.home)
             if orphans:
-                found.append(f"killed {orphans} processes that its engine had left")
+                found.append(f"killed {counted(orphans, 'processes')} that its engine had left")
         return found
 
     def _interrupt_and_wait(self, left: ProcessMark, work: Path) -> None:
