@@ -21,6 +21,7 @@ _PASSES = "ronron.commands.passes"
 _APPROVALS = "ronron.commands.approvals"
 _BACKUPS = "ronron.commands.backups"
 _CHECKS = "ronron.commands.checks"
+_STACK_FILES = "ronron.commands.stack_files"
 
 EVERYDAY, APPROVALS, BACKUPS, SET_UP = "Everyday", "Approvals", "Backups", "Set-up"
 
@@ -43,6 +44,7 @@ class Ronron(LazyGroup):
         Entry("drill", _BACKUPS, BACKUPS, "Restore the newest snapshot beside the service for proof."),
         Entry("recover", _BACKUPS, BACKUPS, "Recover records and states from the reconciler's own backup."),
         Entry("doctor", _CHECKS, SET_UP, "Check this machine: programs, settings, repository."),
+        Entry("pin", _STACK_FILES, SET_UP, "Write the digest of each image into the stack file."),
         Entry("validate", _CHECKS, SET_UP, "Check the policy and the stack files of a working tree."),
     )
 

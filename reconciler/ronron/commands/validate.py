@@ -14,10 +14,11 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+from ronron.commands.working_tree import read_text
 from ronron.core.errors import ConfigError, ConfigProblemsError, Problem
 from ronron.passes.targets import config_dir
 from ronron.policy.load import load_policies
-from ronron.policy.yaml_text import LARGEST, read_yaml
+from ronron.policy.yaml_text import read_yaml
 
 OWN_CHECK = "chatons.validate"
 SECONDS = 60
@@ -37,9 +38,9 @@ def check(tree: Path, policy_file: str) -> tuple[Problem, ...]:
         policy_file: the policy's path below it.
     """
     try:
-        policies = load_policies(_read(tree, policy_file), file=policy_file)
+        policies = load_policies(read_text(tree, policy_file), file=policy_file)
         project_file = str(PurePosixPath(policies.project, "Pulumi.yaml"))
-        directory = config_dir(_read(tree, project_file), file=project_file)
+        directory = config_dir(read_text(tree, project_file), file=project_file)
     except ConfigError as error:
         return _problems(error)
     files = dict.fromkeys(
@@ -55,7 +56,7 @@ def _check_stacks(tree: Path, project: str, files: Iterable[str]) -> tuple[Probl
     for file in files:
         shown = _shown(project, file)
         try:
-            text = _read(tree, shown)
+            text = read_text(tree, shown)
             found[file] = () if own else read_yaml(text, file=shown).problems
         except ConfigError as error:
             found[file] = _problems(error)
@@ -135,18 +136,3 @@ def _problems(error: ConfigError) -> tuple[Problem, ...]:
     if isinstance(error, ConfigProblemsError):
         return error.problems
     return (Problem(where=error.where, what=error.message, remedy=error.hint),)
-
-
-def _read(tree: Path, file: str) -> str:
-    try:
-        with (tree / file).open("rb") as opened:
-            return opened.read(LARGEST + 1).decode()
-    except FileNotFoundError:
-        hint = "write it, or name the top of the repository with --directory"
-        raise ConfigError("cannot find it", where=file, hint=hint) from None
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read it: {error.strerror}", where=file, hint="fix its permissions"
-        ) from error
-    except UnicodeDecodeError:
-        raise ConfigError("is not UTF-8 text", where=file, hint="save it as UTF-8") from None

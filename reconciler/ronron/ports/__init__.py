@@ -7,6 +7,7 @@ Fakes of all of them are public, in `ronron.testing`.
 from __future__ import annotations
 
 from ronron.ports.engine import Engine, Program
+from ronron.ports.image_registry import ImageRegistry
 from ronron.ports.source import Source
 from ronron.ports.store import Store
 from ronron.ports.surroundings import Backups, Clock, Machines, Prober, Processes, Progress
@@ -15,6 +16,7 @@ __all__ = [
     "Backups",
     "Clock",
     "Engine",
+    "ImageRegistry",
     "Machines",
     "Prober",
     "Processes",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ronron.testing.backups import FakeAgent, FakeBackups
 from ronron.testing.clock import NOON, FakeClock
 from ronron.testing.engine import EngineKilled, FakeEngine, ReconcilerKilled
+from ronron.testing.image_registry import FakeImageRegistry
 from ronron.testing.machines import FakeMachines
 from ronron.testing.prober import Answer, FakeProber
 from ronron.testing.processes import FakeProcesses
@@ -21,6 +22,7 @@ __all__ = [
     "FakeBackups",
     "FakeClock",
     "FakeEngine",
+    "FakeImageRegistry",
     "FakeMachines",
     "FakeProber",
     "FakeProcesses",

@@ -454,7 +454,7 @@ def test_every_other_stack_needs_a_digest_on_every_image(stack: str) -> None:
         ),
     }  # fmt: skip
     assert all("has no digest" in problem.problem for problem in found)
-    assert all("docker buildx imagetools inspect " in problem.remedy for problem in found)
+    assert all("run ronron pin " in problem.remedy for problem in found)
 
 
 def test_a_digest_on_every_image_is_enough() -> None:
