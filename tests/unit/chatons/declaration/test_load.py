@@ -52,7 +52,7 @@ TABLE = (
     # -- shape --------------------------------------------------------------------------------------------
     Wrong("no collective", (("collective",), ABSENT), "ronron:collective", "missing", "add `collective`"),
     Wrong("no machines", (("machines",), ABSENT), "ronron:machines", "missing", "add `machines`"),
-    Wrong("no machine at all", (("machines",), {}), "ronron:machines", "at least 1", "declaration.schema"),
+    Wrong("no machine at all", (("machines",), {}), "ronron:machines", "this is empty", "at least 1"),
     Wrong("machines as a text", (("machines",), "here"), "ronron:machines", "a mapping", "key: value"),
     Wrong("services as a list", (("services",), ["pad"]), "ronron:services", "a mapping", "key: value"),
     Wrong(
@@ -125,7 +125,7 @@ TABLE = (
     ),
     Wrong(
         "a port out of range", ((*WIKI, "port"), 70_000), "ronron:services.wiki.port", "65535",
-        "declaration.schema",
+        "from 1 to 65535",
     ),
     Wrong(
         "a truth value for a text", ((*WIKI, "environment"), {"DEBUG": True}),
