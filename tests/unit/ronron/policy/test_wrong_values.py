@@ -70,7 +70,7 @@ def found_at(key: tuple[str, ...], text: str) -> list[Problem]:
 @given(key=st.sampled_from(ALL), wrong=WRONG)
 def test_what_the_hint_says_is_accepted(key: tuple[str, ...], wrong: object) -> None:
     for problem in found_at(key, json.dumps(wrong)):
-        if "keys with values" in problem.remedy:
+        if "keys with values" in problem.remedy or problem.what.startswith("cannot use the name"):
             continue
         match = EXAMPLE.search(problem.remedy)
         assert match is not None, problem.remedy
