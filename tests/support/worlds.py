@@ -17,6 +17,7 @@ from ronron.testing import (
     FakeProber,
     FakeProcesses,
     FakeSource,
+    FakeVirtualEnvironments,
     MemoryStore,
     RecordingProgress,
     Thing,
@@ -84,6 +85,7 @@ class World:
         self.engine = FakeEngine(self.processes)
         self.backups = FakeBackups(self.clock)
         self.machines = FakeMachines()
+        self.packages = FakeVirtualEnvironments()
 
     @property
     def ports(self) -> Ports:
@@ -97,6 +99,7 @@ class World:
             clock=self.clock,
             processes=self.processes,
             progress=self.progress,
+            packages=self.packages,
             work=self.work,
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ronron.commands.working_tree import BOM, WorkingTree, read_text, write_text
+from ronron.commands.tree_files import BOM, WorkingTree, read_text, write_text
 from ronron.core.errors import ImageRegistryError
 from ronron.core.images import ImageReference, read_image
 from ronron.policy.yaml_edit import Scalar, YamlDocument

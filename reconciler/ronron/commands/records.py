@@ -24,12 +24,13 @@ def status_(
 ) -> ExitCode:
     """Show what is live, healthy and waiting.
 
-    Reads the local records only.
+    Reads the local records only: health comes from the watcher and from passes, and is as old as it says.
+    Exits with 1 where a service is unhealthy, or was not probed for three intervals.
     """
     with opened(context, as_json) as parts:
-        store = parts.store
+        store, now = parts.store, parts.factories.clock().now()
         names = [parts.known(environment)] if environment else list(store.environments())
-        statuses = [status(store.load(name), store.history(name)) for name in names]
+        statuses = [status(store.load(name), store.history(name), store.health(name), now) for name in names]
         show_status(parts.screen, statuses)
         return exit_code(statuses)
 
@@ -55,6 +56,7 @@ def explain(context: typer.Context, environment: Environment, as_json: AsJson = 
         record = parts.store.load(parts.known(environment))
         passes = parts.store.history(environment, 3)
         decision = f"{record.decision.reason}: {record.decision.why}" if record.decision else ""
-        now = status(record, passes)
-        show_explanation(parts.screen, now, decision, passes)
-        return exit_code([now])
+        health = parts.store.health(environment)
+        found = status(record, passes, health, parts.factories.clock().now())
+        show_explanation(parts.screen, found, decision, passes)
+        return exit_code([found])

@@ -1,149 +1,100 @@
-"""A working tree of the repository: its policy, its stack files, and how they are written.
-
-A file is replaced as a whole or not at all, and only where nobody else changed it in the meantime.
-"""
+"""The working tree of the repository around the current directory, and the environments that it declares."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from ronron.core.errors import ConfigError
+from ronron.core.redact import redact
 from ronron.passes.targets import config_dir
-from ronron.policy.load import Policies, load_policies
+from ronron.policy.load import load_policies
 from ronron.policy.notations import nearest, quoted
-from ronron.policy.yaml_edit import LARGEST
-
-BOM = "\ufeff"
+from ronron.settings import Settings
 
 
 @dataclass(frozen=True)
-class WorkingTree:
-    """A working tree whose policy can be read.
+class TreeEnvironment:
+    """An environment as a working tree declares it, committed or not.
 
     Args:
-        top: where the policy file's path begins.
-        policies: of its environments.
-        config_dir: where the project keeps its stack files, below the project.
+        name: the environment's.
+        stack: its stack's name.
+        reference: the branch or tags that it follows.
+        top: of the working tree.
+        project: directory of the Pulumi project in it.
+        stack_file: its stack file, which need not exist.
     """
 
+    name: str
+    stack: str
+    reference: str
     top: Path
-    policies: Policies
-    config_dir: str
-
-    @property
-    def environments(self) -> tuple[str, ...]:
-        """The environments of the policy, in its order."""
-        return tuple(self.policies.environments)
-
-    def environment(self, name: str | None, command: str) -> str:
-        """The environment of a name, its own or its stack's; without a name the only one.
-
-        Args:
-            name: None where the person named none.
-            command: the command as the hint shows it, with the environment's place as `{}`.
-
-        Raises:
-            ConfigError: there is no such environment, or none was named and there are several.
-        """
-        if name is not None:
-            if name in self.policies.environments:
-                return name
-            # The program knows stacks, so its hints name those.
-            owners = [one for one, policy in self.policies.environments.items() if policy.stack == name]
-            if owners:
-                return owners[0]
-            near = nearest(name, self.environments)
-            raise ConfigError(
-                f"cannot find the environment {quoted(name)}",
-                where=self.policies.file,
-                hint=f"use {near}" if near else f"use one of: {', '.join(self.environments)}",
-            )
-        if len(self.environments) == 1:
-            return self.environments[0]
-        raise ConfigError(
-            f"cannot choose an environment: the policy has {', '.join(self.environments)}",
-            where=self.policies.file,
-            hint=f"name one: {command.format(self.environments[0])}",
-        )
-
-    def stack(self, environment: str) -> str:
-        """The stack of an environment."""
-        return self.policies.named(environment).stack
-
-    def stack_file(self, environment: str) -> str:
-        """The path of an environment's stack file below the top."""
-        file = PurePosixPath(self.policies.project, self.config_dir, f"Pulumi.{self.stack(environment)}.yaml")
-        return str(file)
-
-    @property
-    def project(self) -> Path:
-        """The directory of the Pulumi project."""
-        return self.top / self.policies.project
+    project: Path
+    stack_file: Path
 
 
-def open_tree(top: Path, policy_file: str) -> WorkingTree:
-    """Read the policy of a working tree.
-
-    Raises:
-        ConfigError: the policy or the project file is missing or wrong.
-    """
-    policies = load_policies(read_text(top, policy_file), file=policy_file)
-    project_file = str(PurePosixPath(policies.project, "Pulumi.yaml"))
-    return WorkingTree(top, policies, config_dir(read_text(top, project_file), file=project_file))
-
-
-def read_text(tree: Path, file: str) -> str:
-    """The text of a file of a working tree, with its own line ends.
-
-    Raises:
-        ConfigError: it cannot be read, or is no UTF-8 text.
-    """
-    try:
-        with (tree / file).open("rb") as opened:
-            return opened.read(LARGEST + 1).decode()
-    except FileNotFoundError:
-        hint = "write it, or name the top of the repository with --directory"
-        raise ConfigError("cannot find it", where=file, hint=hint) from None
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read it: {error.strerror}", where=file, hint="fix its permissions"
-        ) from error
-    except UnicodeDecodeError:
-        raise ConfigError("is not UTF-8 text", where=file, hint="save it as UTF-8") from None
-
-
-def write_text(tree: Path, file: str, before: str, after: str) -> None:
-    """Replace a file as a whole; its permissions stay.
+def working_tree(settings: Settings, start: Path | None = None) -> Path | None:
+    """The top of the working tree: the nearest directory that has the policy; None where there is none.
 
     Args:
-        tree: top of the working tree.
-        file: its path below that.
-        before: the text that was read.
-        after: the text to write.
+        settings: name the policy's file; a repository that is a local path is looked at as well.
+        start: where the search begins; by default the current directory.
+    """
+    here = start or Path.cwd()
+    places = [here, *here.parents]
+    if settings.source is not None and Path(settings.source).is_absolute():
+        places.append(Path(settings.source))
+    return next((place for place in places if (place / settings.policy_file).is_file()), None)
+
+
+def environment_in(top: Path, name: str, settings: Settings) -> TreeEnvironment:
+    """An environment of the policy as it is in a working tree.
+
+    Args:
+        top: of the working tree.
+        name: the environment's.
+        settings: name the policy's file.
 
     Raises:
-        ConfigError: somebody changed it in the meantime, or it cannot be written; it is as it was.
+        ConfigError: the policy or the project file cannot be read, or has no such environment.
     """
-    if read_text(tree, file) != before:
+    policies = load_policies(_text(top / settings.policy_file), file=settings.policy_file)
+    policy = policies.environments.get(name)
+    if policy is None:
+        near = nearest(name, policies.environments)
         raise ConfigError(
-            "cannot write it: it was changed in the meantime", where=file, hint="run the command again"
+            f"cannot find the environment {quoted(name)}",
+            where=str(top / settings.policy_file),
+            hint=f"use {near}" if near else f"use one of: {', '.join(sorted(policies.environments))}",
         )
-    place = (tree / file).resolve()
-    written: Path | None = None
+    project = top / policies.project
+    directory = config_dir(_text(project / "Pulumi.yaml"), file=str(project / "Pulumi.yaml"))
+    return TreeEnvironment(
+        name=name,
+        stack=policy.stack,
+        reference=policy.reference,
+        top=top,
+        project=project,
+        stack_file=project / directory / f"Pulumi.{policy.stack.rpartition('/')[2]}.yaml",
+    )
+
+
+def no_working_tree(settings: Settings) -> ConfigError:
+    """The error of a command that needs a working tree, outside of one."""
+    url = redact(settings.source) if settings.source else "URL"
+    return ConfigError(
+        f"cannot find a working tree of the repository here: no {settings.policy_file}",
+        where=str(Path.cwd()),
+        hint=f"change into your clone, or make one: `git clone {url}`",
+    )
+
+
+def _text(file: Path) -> str:
     try:
-        with tempfile.NamedTemporaryFile(dir=place.parent, prefix=f".{place.name}.", delete=False) as new:
-            written = Path(new.name)
-            new.write(after.encode())
-            new.flush()
-            os.fsync(new.fileno())
-        written.chmod(place.stat().st_mode & 0o7777)
-        written.replace(place)
-    except OSError as error:
-        if written is not None:
-            written.unlink(missing_ok=True)
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "not UTF-8 text"
         raise ConfigError(
-            f"cannot write it: {error.strerror}", where=file, hint="fix its permissions, or make room"
+            f"cannot read it: {why.lower()}", where=str(file), hint="restore it from the repository"
         ) from error

@@ -14,6 +14,8 @@
     + StackNotFoundError
     + PassphraseError            wrong or missing: nothing can be decrypted
     + ProgramError               the user's program raised or refused its declaration
+    + PackagesError              what its lock file pins cannot be installed
+      + PackagesUnavailableError retryable: the network, the index or the disk
     + PlanViolatedError          retryable: the world moved after the preview
     + PendingOperationsError     an earlier update died while it created something
     + UpdateFailedError          retryable: resources failed; carries their own messages
@@ -147,6 +149,16 @@ class PassphraseError(EngineError):
 
 class ProgramError(EngineError):
     """The user's program raised, or refused its declaration."""
+
+
+class PackagesError(EngineError):
+    """The packages that a program's lock file pins cannot be installed; the program did not run."""
+
+
+class PackagesUnavailableError(PackagesError):
+    """They cannot be installed now: the network, the index, the disk, or a wheel that is not there yet."""
+
+    retryable = True
 
 
 class PlanViolatedError(EngineError):

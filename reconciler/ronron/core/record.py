@@ -74,12 +74,14 @@ class Running(Value):
         revision: what it wants.
         owner: our own process.
         engine: the engine's process, once it was started for an update; None before that.
+        services: those that the update touches, once it was started: they may be down for a while.
     """
 
     pass_id: int
     revision: Revision
     owner: ProcessMark
     engine: ProcessMark | None = None
+    services: tuple[str, ...] = ()
 
 
 _FORMER_FAILURE = frozenset({"failures", "failed_at", "failure"})
@@ -113,6 +115,7 @@ class Record(Value):
         inventory: the stack output `inventory` after the last pass that read one.
         backups: the last check of the backups, by service; only `Store.save_backups` writes it and `kept`.
         kept: the newest backup of our own records and states, or None.
+        removed: when the environment was found to be no longer in the policy; None while it is there.
     """
 
     version: Literal[1] = 1
@@ -138,6 +141,7 @@ class Record(Value):
     inventory: object | None = None
     backups: Mapping[str, BackupSummary] = Field(default_factory=dict)
     kept: OwnBackup | None = None
+    removed: Instant | None = None
 
     former_names: ClassVar[Mapping[str, str | None]] = {
         "partly": "degraded",
@@ -191,6 +195,7 @@ class Record(Value):
             attempted_at=now,
             running=running,
             interrupted=False,
+            removed=None,
             failed=self.failed if same else None,
             stalled=None,
             waiting=self.waiting if self.waiting and self.waiting.revision == running.revision else None,

@@ -11,7 +11,19 @@ from ronron.core.digest import digest as digest_of
 from ronron.core.excluded import Excluded
 from ronron.core.model import Revision
 from ronron.core.policy import Policy
-from ronron.ports import Backups, Clock, Engine, Machines, Prober, Processes, Program, Progress, Source, Store
+from ronron.ports import (
+    Backups,
+    Clock,
+    Engine,
+    Machines,
+    Prober,
+    Processes,
+    Program,
+    Progress,
+    Source,
+    Store,
+    VirtualEnvironments,
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +43,7 @@ class Ports:
     clock: Clock
     processes: Processes
     progress: Progress
+    packages: VirtualEnvironments
     work: Path
 
 
@@ -101,4 +114,5 @@ def prepared(
             create_stack=target.policy.create_stack,
             running=running.commit if running is not None else None,
             excluded=excluded.names if excluded is not None else (),
+            environment=target.name,
         )

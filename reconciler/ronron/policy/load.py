@@ -152,9 +152,10 @@ def _wanted(kind: str, path: Path, detail: ErrorDetails) -> str:
         case "bool_type":
             return "`true` or `false`" + (", without quotes" if written in ("true", "false") else "")
         case "int_type":
-            digits = written if isinstance(written, str) and re.fullmatch(r"\d{1,6}", written) else ""
-            meant = f"`{int(digits)}`, without quotes" if digits else f"`{_number(path)}`"
-            return f"a whole number, such as {meant}"
+            quoted_number = isinstance(written, str) and re.fullmatch(r"[1-9]\d{0,5}", written, re.ASCII)
+            return "a whole number, such as " + (
+                f"`{written}`, without quotes" if quoted_number else f"`{_number(path)}`"
+            )
         case "list_type":
             plain = isinstance(written, str) and re.fullmatch(ENVIRONMENT, written) and written[0].isalpha()
             one = written if plain and str(written).lower() not in _WORDS_OF_YAML else "staging"
@@ -319,6 +320,7 @@ def _policy(name: str, entry: EnvironmentEntry) -> Policy:
         on_failure=entry.on_failure,
         retry=Retry(after=retry.after, ceiling=retry.ceiling, limit=retry.limit) if retry else Retry(),
         probe_for=entry.probe_for,
+        probe_every=entry.probe_every,
         create_stack=entry.create_stack,
     )
 
