@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from ronron.ports import Backups, Clock, Machines, Prober
+    from ronron.ports import Backups, Clock, ImageRegistry, Machines, Prober
 
 
 def docker_backups() -> Backups:
@@ -43,6 +43,13 @@ def http_prober() -> Prober:
     return HttpProber()
 
 
+def image_registries() -> ImageRegistry:
+    """The adapter that asks the registries of images."""
+    from ronron.adapters.image_registry import HttpImageRegistry
+
+    return HttpImageRegistry()
+
+
 def system_clock() -> Clock:
     """The adapter that reads the time of this machine."""
     from ronron.adapters.system_clock import SystemClock
@@ -60,6 +67,7 @@ class PortFactories:
         clock: makes the port that reads the time.
         ask: asks the person a question; None where nobody is at the terminal.
         machines: makes the port that checks whether machines are reachable.
+        image_registry: makes the port that asks the registries of images.
     """
 
     backups: Callable[[], Backups] = docker_backups
@@ -67,3 +75,4 @@ class PortFactories:
     clock: Callable[[], Clock] = system_clock
     ask: Callable[[str], bool | None] = ask
     machines: Callable[[], Machines] = docker_machines
+    image_registry: Callable[[], ImageRegistry] = image_registries

@@ -18,11 +18,12 @@ from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
+from ronron.commands.tree_files import read_text
 from ronron.core.errors import ConfigError, ConfigProblemsError, PackagesError, Problem
 from ronron.core.packages import PROGRAM
 from ronron.passes.targets import config_dir
 from ronron.policy.load import load_policies
-from ronron.policy.yaml_text import LARGEST, read_yaml
+from ronron.policy.yaml_text import read_yaml
 from ronron.ports import VirtualEnvironments
 
 OWN_CHECK = "chatons.validate"
@@ -45,9 +46,9 @@ def check(tree: Path, policy_file: str, packages: VirtualEnvironments | None = N
         packages: what a program with a lock file runs in; None to check with this Python.
     """
     try:
-        policies = load_policies(_read(tree, policy_file), file=policy_file)
+        policies = load_policies(read_text(tree, policy_file), file=policy_file)
         project_file = str(PurePosixPath(policies.project, "Pulumi.yaml"))
-        directory = config_dir(_read(tree, project_file), file=project_file)
+        directory = config_dir(read_text(tree, project_file), file=project_file)
     except ConfigError as error:
         return _problems(error)
     files = dict.fromkeys(
@@ -95,7 +96,7 @@ def _check_stacks(tree: Path, project: str, files: Iterable[str], python: Path |
     for file in files:
         shown = _shown(project, file)
         try:
-            text = _read(tree, shown)
+            text = read_text(tree, shown)
             found[file] = () if python else read_yaml(text, file=shown).problems
         except ConfigError as error:
             found[file] = _problems(error)
@@ -177,18 +178,3 @@ def _problems(error: ConfigError) -> tuple[Problem, ...]:
     if isinstance(error, ConfigProblemsError):
         return error.problems
     return (Problem(where=error.where, what=error.message, remedy=error.hint),)
-
-
-def _read(tree: Path, file: str) -> str:
-    try:
-        with (tree / file).open("rb") as opened:
-            return opened.read(LARGEST + 1).decode()
-    except FileNotFoundError:
-        hint = "write it, or name the top of the repository with --directory"
-        raise ConfigError("cannot find it", where=file, hint=hint) from None
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read it: {error.strerror}", where=file, hint="fix its permissions"
-        ) from error
-    except UnicodeDecodeError:
-        raise ConfigError("is not UTF-8 text", where=file, hint="save it as UTF-8") from None
