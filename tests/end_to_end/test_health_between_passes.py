@@ -90,7 +90,7 @@ def test_the_watcher_notices_an_outage_and_its_end_without_any_pass(collective: 
         # A whole interval, one probe of 0.1 s, and the confirmation after 5 s; the rest is a slow machine.
         until(lambda: "site unhealthy" in log.read_text(), 30)
         assert f"site unhealthy: connection refused ({url})" in log.read_text()
-        assert "hint: read its log: ronron logs local site" in log.read_text()
+        assert "hint: read its log with ronron logs local site" in log.read_text()
         status = collective.ronron("status")
         assert status.code == 1
         assert "local  unhealthy  site is unhealthy" in status.out

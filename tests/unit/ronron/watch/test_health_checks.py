@@ -29,7 +29,7 @@ PAD = ("production", "pad")
 DOWN = Answer(status=502)
 UNHEALTHY = [
     f"pad unhealthy: 502 Bad Gateway instead of 200 ({URL})",
-    "hint: read its log: ronron logs production pad",
+    "hint: read its log with ronron logs production pad",
 ]
 
 
