@@ -22,7 +22,7 @@ from ronron.core.outcomes import hint_for
 from ronron.core.record import Record
 from ronron.core.words import listed
 
-PROBE_HINT = "start the watcher, which probes every service: ronron watch"
+PROBE_HINT = "start ronron watch, which probes every service"
 """What a person does where nobody knows the health of a service."""
 
 
