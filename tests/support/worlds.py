@@ -12,6 +12,7 @@ from ronron.passes.reconcile import Ports, Target, reconcile
 from ronron.testing import (
     FakeBackups,
     FakeClock,
+    FakeContainers,
     FakeEngine,
     FakeMachines,
     FakeProber,
@@ -84,6 +85,8 @@ class World:
         self.engine = FakeEngine(self.processes)
         self.backups = FakeBackups(self.clock)
         self.machines = FakeMachines()
+        self.containers = FakeContainers()
+        self.engine.containers = self.containers
 
     @property
     def ports(self) -> Ports:
@@ -94,6 +97,7 @@ class World:
             prober=self.prober,
             backups=self.backups,
             machines=self.machines,
+            containers=self.containers,
             clock=self.clock,
             processes=self.processes,
             progress=self.progress,

@@ -21,6 +21,7 @@ from ronron.core.model import Pass, VerdictKind
 from ronron.core.redact import redact
 from ronron.core.status import ExitCode, code_of, exit_code_of
 from ronron.passes.reconcile import preview_only, reconcile
+from ronron.watch.drift_checks import drift_job
 from ronron.watch.loop import Loop, Result
 
 
@@ -92,6 +93,7 @@ def watch(
             frozenset(environments or ()),
             redact(settings.repository),
             settings.backup_poll,
+            jobs=(drift_job(parts.ports, lambda: loop.wake()),),
         )
         polling = f"polling {redact(settings.repository)}"
         parts.screen.log("watch", polling if once else f"{polling} every {settings.poll.total_seconds():g} s")

@@ -29,7 +29,7 @@ def status_(
     with opened(context, as_json) as parts:
         store = parts.store
         names = [parts.known(environment)] if environment else list(store.environments())
-        statuses = [status(store.load(name), store.history(name)) for name in names]
+        statuses = [status(store.load(name), store.history(name), store.load_drift(name)) for name in names]
         show_status(parts.screen, statuses)
         return exit_code(statuses)
 
@@ -55,6 +55,6 @@ def explain(context: typer.Context, environment: Environment, as_json: AsJson = 
         record = parts.store.load(parts.known(environment))
         passes = parts.store.history(environment, 3)
         decision = f"{record.decision.reason}: {record.decision.why}" if record.decision else ""
-        now = status(record, passes)
+        now = status(record, passes, parts.store.load_drift(environment))
         show_explanation(parts.screen, now, decision, passes)
         return exit_code([now])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum, StrEnum
 
 from ronron.core.backups import BackupSummary, OwnBackup
+from ronron.core.drift import Drift, DriftRecord, WaitingRepair
 from ronron.core.errors import (
     ConfigError,
     EngineMissingError,
@@ -71,6 +72,10 @@ class EnvironmentStatus(Value):
             environment failing.
         kept: the newest copy of the reconciler's own store and states.
         last: the newest pass.
+        drift: the containers that differed from what was made when they were looked at last.
+        unknown: the machines that were unreachable then, with the reason.
+        stalled_drift: why containers are not put back any more.
+        waiting_repair: the plan that would put containers back and waits for a person.
     """
 
     name: str
@@ -84,6 +89,10 @@ class EnvironmentStatus(Value):
     backups: tuple[BackupSummary, ...] = ()
     kept: OwnBackup | None = None
     last: Pass | None = None
+    drift: tuple[Drift, ...] = ()
+    unknown: Mapping[str, str] = {}
+    stalled_drift: tuple[str, ...] = ()
+    waiting_repair: WaitingRepair | None = None
 
 
 class CheckResult(Value):
@@ -104,13 +113,15 @@ class CheckResult(Value):
     remedy: str = ""
 
 
-def status(record: Record, passes: Sequence[Pass]) -> EnvironmentStatus:
+def status(record: Record, passes: Sequence[Pass], drift: DriftRecord | None = None) -> EnvironmentStatus:
     """How an environment is.
 
     Args:
         record: what is remembered of it.
         passes: its newest passes, newest first.
+        drift: what is remembered of its containers; None for nothing.
     """
+    drift = drift or DriftRecord(environment=record.environment)
     state, why = _state(record)
     last = passes[0] if passes else None
     wanted = record.attempted if record.attempted != record.current else None
@@ -127,16 +138,22 @@ def status(record: Record, passes: Sequence[Pass]) -> EnvironmentStatus:
         backups=_backups(inventory, record),
         kept=record.kept,
         last=last,
+        drift=drift.open,
+        unknown={name: one.why for name, one in drift.unknown.items()},
+        stalled_drift=tuple(drift.stalled.values()),
+        waiting_repair=drift.waiting,
     )
 
 
 def exit_code(statuses: Sequence[EnvironmentStatus]) -> ExitCode:
     """The worst of several environments: failed before waiting, waiting before done.
 
-    Degraded is not done: something that is wanted is not there.
+    Degraded is not done: something that is wanted is not there. Neither is drift.
     """
     states = {environment.state for environment in statuses}
     if states & {State.FAILING, State.STALLED, State.DEGRADED}:
+        return ExitCode.FAILED
+    if any(environment.drift for environment in statuses):
         return ExitCode.FAILED
     return ExitCode.WAITING if State.WAITING_FOR_APPROVAL in states else ExitCode.DONE
 

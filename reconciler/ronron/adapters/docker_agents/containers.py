@@ -12,15 +12,19 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from ronron.core.container_settings import is_nameless, settings_of
 from ronron.core.containers import ContainerHealth, ContainerState, Look, Observation, missing
 from ronron.core.errors import BackupError
-from ronron.core.inventory import Inventory
+from ronron.core.inventory import Inventory, Machine
 
 if TYPE_CHECKING:
     import docker
 
 DEADLINE_SECONDS = 30.0
 """For all machines together: ssh needs 10 s to find a dead address, and a busy Docker 15 s for one answer."""
+
+_STOP_SECONDS = 30
+"""For a clean stop, before Docker kills it."""
 
 _NEVER = "0001-01-01T00:00:00Z"
 _ENDED = frozenset({ContainerState.EXITED, ContainerState.DEAD, ContainerState.RESTARTING})
@@ -85,6 +89,24 @@ class DockerContainers:
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing is known of this machine
             return f"{type(error).__name__}: {error}"
 
+    def remove_stray(self, inventory: Inventory, machine: str, container: str, id: str) -> None:  # noqa: A002
+        """See ports.Containers."""
+        from docker.errors import NotFound
+
+        from ronron.adapters.docker_agents.connection import machine_client
+
+        described = _machine(inventory, machine, container)
+        with machine_client(
+            machine, described, container, "remove the container", _STOP_SECONDS * 3
+        ) as client:
+            try:
+                if client.api.inspect_container(id)["Name"] != f"/{container}":
+                    return
+                client.api.stop(id, timeout=_STOP_SECONDS)
+                client.api.remove_container(id, v=False, force=True)
+            except NotFound:
+                return
+
     def logs(
         self,
         inventory: Inventory,
@@ -99,13 +121,7 @@ class DockerContainers:
 
         from ronron.adapters.docker_agents.connection import machine_client
 
-        described = inventory.machines.get(machine)
-        if described is None:
-            raise BackupError(
-                f"cannot find the machine {machine} of {container} in the inventory",
-                where=container,
-                hint="update the environment: that completes its inventory",
-            )
+        described = _machine(inventory, machine, container)
         with machine_client(machine, described, container, "read the log of") as client:
             try:
                 text = client.api.logs(
@@ -118,6 +134,17 @@ class DockerContainers:
                     hint="update the environment: that makes it again",
                 ) from error
         return tuple(bytes(text).decode(errors="replace").splitlines())
+
+
+def _machine(inventory: Inventory, machine: str, container: str) -> Machine:
+    described = inventory.machines.get(machine)
+    if described is None:
+        raise BackupError(
+            f"cannot find the machine {machine} of {container} in the inventory",
+            where=container,
+            hint="update the environment: that completes its inventory",
+        )
+    return described
 
 
 def _observed(client: docker.DockerClient, name: str) -> Observation:
@@ -154,6 +181,14 @@ def observation(inspected: Mapping[str, Any]) -> Observation:
         oom_killed=bool(state.get("OOMKilled")),
         labels=dict(config.get("Labels") or {}),
         networks=tuple(sorted((inspected.get("NetworkSettings") or {}).get("Networks") or {})),
+        settings=settings_of(inspected),
+        own_volumes=tuple(
+            sorted(
+                str(mount.get("Destination"))
+                for mount in inspected.get("Mounts") or ()
+                if mount.get("Type") == "volume" and is_nameless(str(mount.get("Name") or ""))
+            )
+        ),
     )
 
 

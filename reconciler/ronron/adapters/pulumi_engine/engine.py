@@ -246,7 +246,9 @@ class PulumiEngine:
         more: Mapping[str, str] = MappingProxyType({}),
     ) -> Call:
         seen = {
-            **environment(self._settings, self._inherited, program.running, program.excluded),
+            **environment(
+                self._settings, self._inherited, program.running, program.excluded, program.repaired
+            ),
             **more,
         }
         call = Call(
@@ -322,6 +324,7 @@ class PulumiEngine:
             changes=tuple(change for change in log.done if change.operation not in QUIET),
             inventory=state.inventory if state is not None else log.outputs.get(INVENTORY),
             messages=messages,
+            containers=state.containers if state is not None else None,
         )
 
     def _read_back(self, program: Program) -> tuple[ExportedState | None, EngineError | None]:

@@ -76,14 +76,26 @@ APPROVALS = Table(
     Column("approved_at", Text, nullable=False),
 )
 
+DRIFT = Table(
+    "ronron_drift",
+    METADATA,
+    Column("environment", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("document", Text, nullable=False),
+)
+
 
 def _first_tables(connection: Connection) -> None:
     METADATA.create_all(connection, tables=[SCHEMA, RECORDS, PASSES, REQUESTS, APPROVALS])
     connection.execute(insert(SCHEMA).values(id=1, version=0))
 
 
+def _drift(connection: Connection) -> None:
+    METADATA.create_all(connection, tables=[DRIFT])
+
+
 Step = Callable[[Connection], None]
-MIGRATIONS: tuple[Step, ...] = (_first_tables,)
+MIGRATIONS: tuple[Step, ...] = (_first_tables, _drift)
 """Each migrates the tables from the version that is its index to the next one. Add to it, never edit it.
 
 Before adding the second one, copy the definitions above into the first one as they are now.
