@@ -23,9 +23,10 @@ def register(app: typer.Typer) -> None:
 
 
 def drift(context: typer.Context, environment: Environment, as_json: AsJson = False) -> ExitCode:
-    """Show where containers differ from what the last update made; changes nothing.
+    """Show where containers differ from what the last update made.
 
-    Asks Docker on every machine now. Exit code 1: something differs, or a machine is unreachable.
+    Asks Docker on every machine, and changes nothing. Exit code 1: something differs, or a machine is
+    unreachable.
     """
     with wired(context, as_json) as parts:
         target = parts.target(environment)

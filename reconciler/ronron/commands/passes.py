@@ -21,7 +21,7 @@ from ronron.core.model import Pass, VerdictKind
 from ronron.core.redact import redact
 from ronron.core.status import ExitCode, code_of, exit_code_of
 from ronron.passes.reconcile import preview_only, reconcile
-from ronron.watch.drift_checks import drift_job
+from ronron.watch.drift_checks import drift_job, look_everywhere
 from ronron.watch.loop import Loop, Result
 
 
@@ -97,6 +97,8 @@ def watch(
         )
         polling = f"polling {redact(settings.repository)}"
         parts.screen.log("watch", polling if once else f"{polling} every {settings.poll.total_seconds():g} s")
+        if once:
+            look_everywhere(parts.ports, parts.targets, environments or ())
         with _stopping(loop.stop):
             results = loop.run(once=once)
         if as_json:

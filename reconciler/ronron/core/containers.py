@@ -47,7 +47,7 @@ class Observation(Value):
         labels: its own and those of its image; values may be secret.
         networks: names, sorted.
         settings: its settings as texts, by name; see `container_settings.settings_of`.
-        own_volumes: paths of the volumes without a name that it mounts: their data goes with the container.
+        own_volumes: paths at which it has files in volumes without a name: those go with the container.
     """
 
     name: str

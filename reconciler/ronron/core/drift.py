@@ -26,6 +26,9 @@ WITHIN = timedelta(hours=1)
 _LOOPING = 2
 """Restarts since the last look, or in all for one that waits for the next: one crash is no loop."""
 
+_QUIET = timedelta(minutes=1)
+"""A crash loop is over once the container has run so long: between two crashes it runs too."""
+
 _LONGEST = 200
 _SHOWN = 6
 
@@ -230,7 +233,7 @@ def looked(
             # Nothing is known of its machine: neither that it drifted, nor that it is back.
             found += [before[made.key]] if made.key in before and made.machine in inventory.machines else []
             continue
-        drift = _drift(made, seen, look.volumes[made.machine], record, whole=whole)
+        drift = _drift(made, seen, look.volumes[made.machine], record, now, whole=whole)
         earlier = before.get(made.key)
         if drift is None and not whole and earlier is not None and earlier.kind is DriftKind.EDITED:
             drift = earlier if earlier.id == seen.id else None
@@ -238,7 +241,8 @@ def looked(
             same = earlier is not None and earlier.kind is drift.kind
             since = earlier.since if same and earlier is not None else now
             service, has_data = _owner(made.name, inventory)
-            held, own = drift.held or _held(drift, seen, has_data), bool(seen.own_volumes)
+            held = drift.held or _held(drift, seen, has_data)
+            own = bool(seen.own_volumes) and drift.kind is not DriftKind.REPLACED
             found.append(drift.with_(since=since, service=service, held=held, own_volumes=own))
     after = record.with_(
         open=tuple(sorted(found, key=lambda one: one.key)),
@@ -255,7 +259,13 @@ def looked(
 
 
 def _drift(
-    made: MadeContainer, seen: Observation, volumes: Set[str], record: DriftRecord, *, whole: bool
+    made: MadeContainer,
+    seen: Observation,
+    volumes: Set[str],
+    record: DriftRecord,
+    now: datetime,
+    *,
+    whole: bool,
 ) -> Drift | None:
     """How one container differs; `since` and `service` are completed by the caller."""
 
@@ -282,8 +292,12 @@ def _drift(
         before = record.restarts.get(seen.id, 0 if seen.state is ContainerState.RESTARTING else seen.restarts)
         if seen.restarts - before >= _LOOPING:
             return differs(DriftKind.CRASH_LOOPING, _exit(seen, f"{seen.restarts} restarts"))
+        if seen.started_at is None or now - seen.started_at < _QUIET:
+            open_ = next((one for one in record.open if one.key == made.key and one.id == seen.id), None)
+            if open_ is not None and open_.kind is DriftKind.CRASH_LOOPING:
+                return open_
         if seen.state is ContainerState.RESTARTING:
-            return _still(record, made, DriftKind.CRASH_LOOPING)
+            return None
     elif made.must_run:
         state = "" if seen.state is ContainerState.EXITED else seen.state.value
         return differs(DriftKind.STOPPED, _exit(seen, state))
@@ -302,11 +316,6 @@ def _drift(
 _SOME_TIME = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
 
 
-def _still(record: DriftRecord, made: MadeContainer, kind: DriftKind) -> Drift | None:
-    """Drift that was open at the last look and that this look can neither confirm nor end."""
-    return next((one for one in record.open if one.key == made.key and one.kind is kind), None)
-
-
 def _exit(seen: Observation, words: str) -> str:
     parts = [words] if words else []
     if seen.exit_code is not None:
@@ -319,7 +328,7 @@ def _exit(seen: Observation, words: str) -> str:
 
 
 def _held(drift: Drift, seen: Observation, has_data: bool) -> str:
-    if seen.own_volumes:
+    if seen.own_volumes and drift.kind is not DriftKind.REPLACED:
         return f"it has data outside of named volumes, in {', '.join(seen.own_volumes)}"
     other_image = any(one.setting == "image" for one in drift.differences)
     if other_image and has_data:
@@ -430,8 +439,10 @@ def hint_for(drift: Drift, environment: str, *, puts_back: bool) -> str:
     if drift.kind is DriftKind.VOLUME_MISSING:
         restore = f"ronron restore {environment} {drift.service}" if drift.service else "restore its data"
         return f"{drift.held}; {restore}"
+    if drift.own_volumes and drift.service and drift.kind is not DriftKind.EDITED:
+        return f"{drift.held}; try ronron restart {environment} {drift.service}, and give that a volume"
     if drift.own_volumes:
-        return f"{drift.held}; save that, then remove {drift.container}: it is made again"
+        return f"{drift.held}; give that a volume in the declaration, after saving it"
     if drift.held:
         return f"{drift.held}; put it back with ronron update {environment}"
     return "" if puts_back else f"put it back with ronron update {environment}"
@@ -483,7 +494,8 @@ def repair_of(
     drifts, waiting, failed = repairable(record), record.waiting, record.failed
     if not drifts and failed is None:
         return None
-    why = "; ".join(one.sentence for one in drifts) or "the last pass that put containers back has failed"
+    names = ", ".join(f"{one.key} ({one.now})" for one in drifts)
+    why = f"puts back {names}" if names else "finishes what the last pass began to put back"
     if failed is not None:
         if after is None:
             return None

@@ -115,8 +115,8 @@ def look_before(wish: Wish) -> Callable[[Begun, Program, Attempt], Attempt]:
         elif wish is Wish.PERSON:
             after = after.resumed()
         begun.ports.store.save_drift(after)
-        for one in chosen:
-            begun.log(f"puts back: {one.key}, which is {one.now}")
+        if chosen and not attempt.goal.repair:
+            begun.log(f"drift: puts back {', '.join(f'{one.key} ({one.now})' for one in chosen)}")
         return replace(attempt, put_back=chosen, unprotected=unsnapshotable(after.open, chosen))
 
     return look

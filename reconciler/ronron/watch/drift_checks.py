@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from datetime import timedelta
 
 from ronron.core.containers import MadeContainer
 from ronron.core.drift import DriftRecord, news
+from ronron.core.errors import ReconcilerError
 from ronron.core.inventory import Inventory
 from ronron.core.policy import OnDrift
 from ronron.core.record import Record
@@ -38,6 +40,25 @@ def drift_job(ports: Ports, wake: Callable[[], None]) -> Job:
 
     every = for_each_environment(lambda target: min(target.policy.probe_every, target.policy.drift.every))
     return Job(NAME, every, run)
+
+
+def look_everywhere(ports: Ports, targets: Callable[[], Mapping[str, Target]], only: Collection[str]) -> None:
+    """Look once in every environment, before the only poll of a watcher; the poll reports other errors.
+
+    Args:
+        ports: everything outside.
+        targets: reads the policy from the source.
+        only: names of environments; empty for all.
+    """
+    with suppress(ReconcilerError):
+        ports.source.refresh()
+        for name, target in targets().items():
+            if only and name not in only:
+                continue
+            try:
+                look_for_drift(target, ports)
+            except ReconcilerError as error:
+                ports.progress.log(name, f"cannot {NAME}: {error}")
 
 
 def look_for_drift(target: Target, ports: Ports) -> bool:
