@@ -43,8 +43,9 @@ def test_the_schema_is_a_schema() -> None:
     Draft202012Validator.check_schema(schema())
 
 
-def test_the_policy_of_this_repository_has_the_schema() -> None:
-    assert agrees((ROOT / "stacks" / "environments.yaml").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("folder", ["stacks", "examples/single-host/stacks", "examples/proxmox/stacks"])
+def test_the_policies_of_this_repository_have_the_schema(folder: str) -> None:
+    assert agrees((ROOT / folder / "environments.yaml").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(

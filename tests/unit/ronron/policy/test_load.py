@@ -15,7 +15,7 @@ from ronron.policy.document import NOT_YET
 from ronron.policy.load import Policies, load_policies
 
 FILE = "stacks/environments.yaml"
-OURS = Path(__file__).parents[4] / FILE
+ROOT = Path(__file__).parents[4]
 
 
 def load(text: str) -> Policies:
@@ -115,11 +115,24 @@ def test_times_need_no_quotes() -> None:
 
 
 def test_the_policy_of_this_repository_is_understood() -> None:
-    policies = load_policies(OURS.read_text(encoding="utf-8"), file=FILE)
-    assert list(policies.environments) == ["local", "staging", "production"]
-    local, production = policies.named("local"), policies.named("production")
+    policies = load_policies((ROOT / FILE).read_text(encoding="utf-8"), file=FILE)
+    assert list(policies.environments) == ["local"]
+    local = policies.named("local")
     assert (local.stack, local.reference, local.create_stack) == ("local", "main", True)
     assert (local.update, local.on_failure) == (UpdateMode.AUTOMATIC, OnFailure.HOLD)
+
+
+def test_the_example_of_a_single_host_is_understood() -> None:
+    policies = load_policies((ROOT / "examples/single-host" / FILE).read_text(encoding="utf-8"), file=FILE)
+    ours = policies.named("ours")
+    assert (ours.stack, ours.guard) == ("ours", Guard(deletes=0, replaces=0))
+    assert (ours.update, ours.on_failure) == (UpdateMode.AUTOMATIC, OnFailure.ROLLBACK)
+
+
+def test_the_example_of_staging_and_production_is_understood() -> None:
+    policies = load_policies((ROOT / "examples/proxmox" / FILE).read_text(encoding="utf-8"), file=FILE)
+    assert list(policies.environments) == ["staging", "production"]
+    production = policies.named("production")
     assert not any(policies.named(name).create_stack for name in ("staging", "production"))
     assert production.after == Promotion(environments=("staging",), healthy_for=timedelta(minutes=30))
     assert production.guard == Guard(deletes=0, replaces=0)
