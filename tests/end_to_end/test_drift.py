@@ -115,7 +115,7 @@ def test_what_broke_comes_back_by_itself_and_each_thing_is_reported_once(broken:
     assert all(one["machine"] == "here" and one["since"] for one in facts.values())
     differences = {role: [each["text"] for each in one["differences"]] for role, one in facts.items()}
     assert "memory: 128 MiB, was 512 MiB" in differences["e"]
-    assert differences["f"] == [f"network {broken.name('f')}: removed, was attached, f"]
+    assert differences["f"] == [f"network {broken.name('f')}: removed, was attached"]
     assert "variable GREETING changed" in differences["d"]
     assert "bye" not in str(facts)
     assert "hello" not in str(facts)
