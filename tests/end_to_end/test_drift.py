@@ -7,7 +7,7 @@ earliest, and each update of a real stack takes seconds.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
@@ -17,6 +17,7 @@ from docker.models.containers import Container
 
 from tests.support.collectives import Collective, Document, web
 from tests.support.forwarders import Forwarder, forwarder
+from tests.support.lived_in import LivedIn
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -132,3 +133,59 @@ def test_what_broke_comes_back_by_itself_and_each_thing_is_reported_once(broken:
     assert broken.collective.ronron("status", "local").code == 0
     (made, *_) = broken.collective.ronron("history", "local", "--json").json()["passes"]
     assert made["decision"]["reason"] == "drift"
+
+
+def test_where_the_policy_says_so_drift_is_only_reported_and_an_unreachable_machine_is_unknown(
+    broken: Broken,
+) -> None:
+    broken.policy("report")
+    broken.collective.push("Only report drift")
+    assert broken.collective.ronron("update", "local").code == 0
+    broken.container("a").stop(timeout=1)
+    broken.container("far").remove(force=True)
+    broken.there.stop()
+    stopped = f"drift: {broken.name('a')} on here is stopped"
+    broken.watched(stopped, "unreachable: there: ")
+    assert broken.container("a").status == "exited"
+    facts = broken.collective.ronron("drift", "local", "--json")
+    assert facts.code == 1
+    assert list(facts.json()["unknown"]) == ["there"]
+    assert [one["container"] for one in facts.json()["drift"]] == [broken.name("a")]
+    status = broken.collective.ronron("status", "local")
+    assert status.code == 1
+    assert "unknown on there" in status.out
+
+    # A person's request puts back what is missing, whatever the policy says.
+    broken.there.start()
+    asked = broken.collective.ronron("update", "local")
+    assert asked.code == 0, asked.said
+    names = f"{broken.name('a')} on here, {broken.name('far')} on there"
+    assert f"put back {names}" in asked.out
+    broken.has_no_drift()
+
+
+@pytest.fixture(scope="module")
+def board(found_for_module: Callable[[], Collective], doubles: Mapping[str, str]) -> LivedIn:
+    made = LivedIn(found_for_module(), doubles, ("board",))
+    made.begin()
+    return made
+
+
+def test_a_service_comes_back_with_its_data_though_its_database_and_its_agent_are_gone(
+    board: LivedIn,
+) -> None:
+    """Over 60 s: a service with a database and an agent is brought up, and again after it was removed."""
+    written = board.read()
+    with closing(docker.from_env()) as engine:
+        for role in ("board", "board-database", "board-backup"):
+            engine.containers.get(board.container(role)).remove(force=True)
+    looked = board.collective.ronron("watch", "--once", seconds=400)
+    assert looked.code == 0, looked.said
+    assert "it only puts back what drifted" in looked.said
+    for role in ("board", "board-database", "board-backup"):
+        assert looked.said.count(f"drift: {board.container(role)} on here is missing") == 1, looked.said
+        assert f"recovered: {board.container(role)} on here is as it was made" in looked.said
+    assert board.read() == written
+    (made, *_) = board.collective.ronron("history", "local", "--json").json()["passes"]
+    assert made["outcome"]["snapshots"] == []
+    assert board.collective.ronron("drift", "local").code == 0

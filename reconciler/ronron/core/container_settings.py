@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import Any
 
+from ronron.core.redact import redact
 from ronron.core.value import Value
 
 HASH = "#"
@@ -20,6 +21,7 @@ HASH = "#"
 _DIGITS = 8
 """Of a hash: enough to find a change, too few to find a value by trying all."""
 
+_LONGEST = 1000
 _SHORT_ID = 12
 _NO_NAME = 64
 """Docker names a volume that nobody named by so many hexadecimal digits."""
@@ -79,7 +81,12 @@ def settings_of(inspected: Mapping[str, Any]) -> Mapping[str, str]:
         **_mounts(inspected, host),
         **_networks(inspected, name),
     }
-    return {key: text for key, text in found.items() if text}
+    return {key: _storable(name, text) for key, text in found.items() if text}
+
+
+def _storable(name: str, text: str) -> str:
+    """A text that a store keeps as it is: one that redaction would change is compared by its hash."""
+    return text if len(text) <= _LONGEST and redact(text) == text else _hashed(name, text)
 
 
 # -- rules -----------------------------------------------------------------------------------------

@@ -127,6 +127,7 @@ class MemoryStore:
         with self._turn():
             self._records.pop(environment, None)
             self._health.pop(environment, None)
+            self._drift.pop(environment, None)
             self._passes = {
                 number: made for number, made in self._passes.items() if made.environment != environment
             }

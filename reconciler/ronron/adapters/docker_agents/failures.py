@@ -93,7 +93,7 @@ class _Listener:
                         return
                     self._note(client, event.get("Actor", {}).get("Attributes", {}))
             finally:
-                stream._response.close()  # noqa: SLF001 - docker-py closes the socket only
+                stream._response.close()
 
     def _note(self, client: docker.DockerClient, attributes: Mapping[str, str]) -> None:
         name = attributes.get("name", "")

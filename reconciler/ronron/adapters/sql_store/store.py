@@ -190,7 +190,7 @@ class SqlStore:
     def forget(self, environment: str) -> None:
         """See ports.Store."""
         with self._transaction(self._writing, f"forget {environment}") as connection:
-            for table in (RECORDS, HEALTH, PASSES, REQUESTS, APPROVALS):
+            for table in (RECORDS, DRIFT, HEALTH, PASSES, REQUESTS, APPROVALS):
                 connection.execute(delete(table).where(table.c.environment == environment))
 
     # -- health ----------------------------------------------------------------------------------------

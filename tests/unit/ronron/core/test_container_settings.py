@@ -132,6 +132,7 @@ def test_what_docker_says_in_another_way_is_no_difference(was: dict[str, Any], n
         ({"HostConfig": {"Tmpfs": {"/scratch": "size=1m"}}}, "mount /scratch: tmpfs size=1m, was not set"),
         ({"HostConfig": {"NetworkMode": "host"}}, "network mode: host, was not set"),
         ({"Image": f"sha256:{'2' * 64}"}, "image: 222222222222, was 111111111111"),
+        ({"HostConfig": {"ExtraHosts": ["x:https://ada:secret@x/"]}}, "extra hosts added"),
         ({"Config": {"User": "root"}}, "user: root, was not set"),
         ({"Config": {"Hostname": "pad"}}, "hostname: pad, was not set"),
         ({"Config": {"Env": ["A=secret", "B=2"]}}, "variable A changed"),
