@@ -31,6 +31,8 @@ NAME = "ronron-snapshot-before-change"
 
 REVISION_VARIABLE = "RONRON_REVISION"
 """Set by the reconciler: the commit that was live until now."""
+REPAIR_VARIABLE = "RONRON_REPAIR"
+"""Set by the reconciler: names of the containers that it puts back while a part of their service is down."""
 TIMEOUT_VARIABLE = "RONRON_SNAPSHOT_TIMEOUT"
 _TIMEOUT_SECONDS = 2700
 """Default of `TIMEOUT_VARIABLE`. By default the reconciler gives a whole update one hour."""
@@ -124,6 +126,8 @@ class SnapshotBeforeChange:
         without: services with `snapshot_before_update: false`.
         seconds: timeout of a snapshot.
         revision: the commit that was live until now; None where it is unknown.
+        repaired: names of the containers that are put back as they were. Their data is in volumes that stay,
+            and a service that is down may not be able to give a snapshot.
         connect: returns the Docker endpoint of a machine.
         log, warn: take one line for a person.
     """
@@ -133,6 +137,7 @@ class SnapshotBeforeChange:
     without: frozenset[str] = frozenset()
     seconds: float = _TIMEOUT_SECONDS
     revision: str | None = None
+    repaired: frozenset[str] = frozenset()
     connect: Callable[[Machine], Endpoint] = endpoint
     log: Callable[[str], object] = pulumi.log.info
     warn: Callable[[str], object] = pulumi.log.warn
@@ -148,6 +153,9 @@ class SnapshotBeforeChange:
         Raises:
             NoSnapshotError: the agent took none; the container must not change.
         """
+        if inputs.get("name") in self.repaired:
+            self.log(f"{inputs['name']} is put back as it was, without a snapshot; its volumes stay")
+            return
         changing = Changing.read(inputs, self.machines_of_services)
         service = changing.service
         if service in self.without:
@@ -252,6 +260,7 @@ def register(declaration: Declaration) -> pulumi.ResourceHook:
         ),
         seconds=_seconds(os.environ.get(TIMEOUT_VARIABLE)),
         revision=_revision(os.environ.get(REVISION_VARIABLE)),
+        repaired=frozenset(filter(None, os.environ.get(REPAIR_VARIABLE, "").split(","))),
     )
 
     async def before_change(args: pulumi.ResourceHookArgs) -> None:

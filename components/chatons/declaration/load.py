@@ -11,7 +11,7 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from chatons import catalogue
-from chatons.declaration import rules
+from chatons.declaration import rules, wrong_values
 from chatons.declaration import secrets as required_secrets
 from chatons.declaration.configuration import Configuration
 from chatons.declaration.resolved import Declaration
@@ -212,7 +212,7 @@ def _unfit(configuration: StackConfiguration, services: Mapping[str, object]) ->
 
 def _problems(error: ValidationError, path: KeyPath) -> Iterator[Problem]:
     schema = _schema()
-    for details in error.errors(include_url=False, include_input=False):
+    for details in error.errors(include_url=False):
         yield _problem(details, (*path, *details["loc"]), schema)
 
 
@@ -242,12 +242,20 @@ def _problem(details: ErrorDetails, location: KeyPath, schema: dict[str, Any]) -
             return Problem(
                 path=path, problem="not one of the known values", remedy=f"use {context['expected']}"
             )
+    explained = wrong_values.explain(details, schema, location)
+    if explained is not None:
+        return Problem(path=path, problem=explained[0], remedy=explained[1])
     message = details["msg"]
     return Problem(
         path=path,
         problem=message[:1].lower() + message[1:],
-        remedy="correct the value; docs/schemas/declaration.schema.json says what is allowed",
+        remedy=f"write {_described(schema, location)}",
     )
+
+
+def _described(schema: dict[str, Any], location: KeyPath) -> str:
+    """What a key means, from its description."""
+    return str(wrong_values.field_at(schema, location).get("description", "another value"))
 
 
 def _is_mark(location: KeyPath, index: int) -> bool:
@@ -259,25 +267,7 @@ def _is_mark(location: KeyPath, index: int) -> bool:
 
 def _known_keys(schema: dict[str, Any], location: KeyPath) -> list[str]:
     """The keys that are allowed at a location, from the JSON Schema of the models."""
-    node = schema
-    for part in location:
-        node = _resolved(schema, node)
-        if "discriminator" in node and part in node["discriminator"]["mapping"]:
-            node = {"$ref": node["discriminator"]["mapping"][part]}
-        else:
-            by_pattern: dict[str, Any] = next(iter(node.get("patternProperties", {}).values()), {})
-            node = node.get("properties", {}).get(part) or by_pattern
-    return list(_resolved(schema, node).get("properties", {}))
-
-
-def _resolved(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
-    for choice in node.get("anyOf", ()):
-        if "$ref" in choice:
-            node = choice
-    if "$ref" in node:
-        resolved: dict[str, Any] = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
-        return resolved
-    return node
+    return list(wrong_values.node_at(schema, location).get("properties", {}))
 
 
 _RENAMED: dict[KeyPath, str] = {("backup", "promise"): "max_age"}

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Literal, NoReturn, Self
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from chatons.schema.values import REFUSED, Matching
@@ -219,7 +219,10 @@ def _parsed(value: object) -> Repository:
     if isinstance(value, Repository):
         return value
     if not isinstance(value, str):
-        _refuse("a repository is a string", _WRITE)
+        _refuse(
+            "a repository is a string",
+            f"write `/var/lib/ronron/backups` or the like: {_WRITE.removeprefix('write ')}",
+        )
     return Repository.parse(value)
 
 
@@ -227,9 +230,17 @@ RepositoryHere = Annotated[
     Repository,
     BeforeValidator(_parsed),
     PlainSerializer(str),
-    WithJsonSchema({"type": "string", "description": "a path, or as restic writes it: sftp:, rest:, s3:"}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "description": "a path, or as restic writes it: sftp:, rest:, s3:",
+            "examples": ["/var/lib/ronron/backups"],
+        }
+    ),
 ]
-Schedule = Annotated[str, AfterValidator(schedule)]
-MaxAge = Annotated[str, Matching(r"[1-9][0-9]{0,3}[hd]", "an age", "write hours or days, such as 26h or 2d")]
-RelativePath = Annotated[str, AfterValidator(_relative)]
+Schedule = Annotated[str, AfterValidator(schedule), Field(examples=["0 3 * * *"])]
+MaxAge = Annotated[
+    str, Matching(r"[1-9][0-9]{0,3}[hd]", "an age", "write hours or days, such as 26h or 2d", "26h")
+]
+RelativePath = Annotated[str, AfterValidator(_relative), Field(examples=["db/app.sqlite"])]
 Often = Literal["daily", "weekly", "monthly"]

@@ -74,12 +74,16 @@ class Running(Value):
         revision: what it wants.
         owner: our own process.
         engine: the engine's process, once it was started for an update; None before that.
+        services: those that the update touches, once it was started: they may be down for a while.
+        repair: it puts back what drifted, at the revision that is live.
     """
 
     pass_id: int
     revision: Revision
     owner: ProcessMark
     engine: ProcessMark | None = None
+    services: tuple[str, ...] = ()
+    repair: bool = False
 
 
 _FORMER_FAILURE = frozenset({"failures", "failed_at", "failure"})
@@ -113,6 +117,7 @@ class Record(Value):
         inventory: the stack output `inventory` after the last pass that read one.
         backups: the last check of the backups, by service; only `Store.save_backups` writes it and `kept`.
         kept: the newest backup of our own records and states, or None.
+        removed: when the environment was found to be no longer in the policy; None while it is there.
     """
 
     version: Literal[1] = 1
@@ -138,6 +143,7 @@ class Record(Value):
     inventory: object | None = None
     backups: Mapping[str, BackupSummary] = Field(default_factory=dict)
     kept: OwnBackup | None = None
+    removed: Instant | None = None
 
     former_names: ClassVar[Mapping[str, str | None]] = {
         "partly": "degraded",
@@ -172,6 +178,13 @@ class Record(Value):
         return known and self.healthy is not None and self.healthy == self.current
 
     @property
+    def live(self) -> Revision | None:
+        """The revision that is live, at least on the reachable machines; None where nobody knows."""
+        if self.degraded is not None:
+            return self.degraded.revision
+        return self.current if self.digest is not None else None
+
+    @property
     def everywhere(self) -> Revision | None:
         """The one revision that is live on every machine, as far as anybody knows."""
         return self.current if self.degraded is None else None
@@ -191,11 +204,20 @@ class Record(Value):
             attempted_at=now,
             running=running,
             interrupted=False,
+            removed=None,
             failed=self.failed if same else None,
             stalled=None,
             waiting=self.waiting if self.waiting and self.waiting.revision == running.revision else None,
             served=self.served if request is None else max(self.served, request),
         )
+
+    def repairing(self, running: Running) -> Record:
+        """The record as it is written before drift is put back: what was attempted stays what it was."""
+        return self.with_(running=running)
+
+    def after_repair(self) -> Record:
+        """The record after drift was put back, or was not: the same revision is live."""
+        return self.with_(running=None)
 
     def adopting(self, revision: Revision, now: Instant) -> Record:
         """The record after a revision that changes nothing that the environment depends on."""

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -13,12 +14,13 @@ from pathlib import Path
 from ronron.adapters.pulumi_engine.errors import explain
 from ronron.adapters.pulumi_engine.events import EventLog, read_events
 from ronron.adapters.pulumi_engine.finished import Finished, finished
+from ronron.adapters.pulumi_engine.follow import following
 from ronron.adapters.pulumi_engine.state import ExportedState
 from ronron.adapters.pulumi_engine.stops import cannot_start, note_stop, stop_steps, writing
 from ronron.core.errors import ConfigError, EngineError, StackNotFoundError
 from ronron.core.redact import redact, shorten
 from ronron.policy.yaml_text import read_yaml
-from ronron.ports import Program
+from ronron.ports import Follow, Program
 from ronron.process_runner.runner import Command, Invocation, ProcessRunner, StartError
 
 SHORT = timedelta(minutes=2)
@@ -49,6 +51,7 @@ class Call:
         deadline: of each command.
         grace: from the first SIGINT to the second.
         copies_config: false for a backend that keeps secrets itself, and refuses a stack file.
+        keep_open: file descriptors that the engine inherits.
         not_found: makes the error of a stack that the backend does not have.
     """
 
@@ -65,6 +68,7 @@ class Call:
         grace: timedelta,
         copies_config: bool,
         not_found: Callable[[Call], StackNotFoundError],
+        keep_open: tuple[int, ...] = (),
     ) -> None:
         self.program = program
         self.stack = program.stack
@@ -76,6 +80,7 @@ class Call:
         self._deadline = deadline
         self._grace = grace
         self._copies_config = copies_config
+        self._keep_open = keep_open
         self._not_found = not_found
         self._excluded: list[str] = []
         with writing(program.work):
@@ -120,11 +125,13 @@ class Call:
     def preview(self) -> tuple[Finished, EventLog, Path]:
         """Run a preview; the path is that of its plan."""
         plan = Path(f"{self._next_log('preview')}.plan.json")
-        ended, log = self._run("preview", "--save-plan", str(plan), *self._excluded)
+        ended, log = self._run("preview", "--save-plan", str(plan), *self._excluded, *self._replaced())
         return ended, log, plan
 
-    def up(self, plan: Path, started: Callable[[int], None]) -> tuple[Finished, EventLog]:
-        """Run an update by a saved plan."""
+    def up(
+        self, plan: Path, started: Callable[[int], None], follow: Follow | None = None
+    ) -> tuple[Finished, EventLog]:
+        """Run an update by a saved plan; `follow` as in `ports.Engine.update`."""
         if not self._config.is_file():
             self.copy_config()
         return self._run(
@@ -132,8 +139,13 @@ class Call:
             *("--yes", "--skip-preview", "--suppress-progress", "--plan", str(plan)),
             *("--message", self.program.revision.short),
             *self._excluded,
+            *self._replaced(),
             started=started,
+            follow=follow,
         )
+
+    def _replaced(self) -> tuple[str, ...]:
+        return tuple(word for urn in self.program.replace for word in ("--replace", urn))
 
     def refresh(self, urns: Iterable[str]) -> tuple[Finished, EventLog]:
         """Refresh some resources in the state; the program does not run."""
@@ -271,18 +283,23 @@ class Call:
         return str(file.relative_to(top)) if file.is_relative_to(top) else file.name
 
     def _run(
-        self, command: str, *options: str, started: Callable[[int], None] | None = None
+        self,
+        command: str,
+        *options: str,
+        started: Callable[[int], None] | None = None,
+        follow: Follow | None = None,
     ) -> tuple[Finished, EventLog]:
         events = Path(f"{self._next_log(command)}.events.jsonl")
         config = ("--config-file", str(self._config)) if self._copies_config else ()
-        ended = self._launch(
-            command,
-            *("--stack", self.stack, "--suppress-outputs", "--event-log", str(events)),
-            *config,
-            *options,
-            cwd=self.program.directory,
-            started=started,
-        )
+        with nullcontext() if follow is None else following(events, follow):
+            ended = self._launch(
+                command,
+                *("--stack", self.stack, "--suppress-outputs", "--event-log", str(events)),
+                *config,
+                *options,
+                cwd=self.program.directory,
+                started=started,
+            )
         return ended, read_events(events)
 
     def _launch(
@@ -316,6 +333,7 @@ class Call:
                     deadline=self._deadline if deadline is None else deadline,
                     stop=stop_steps(self._grace),
                     outlives_us=True,
+                    keep_open=self._keep_open,
                     umask=0o077,
                     on_stop=partial(note_stop, work),
                 ),
