@@ -110,6 +110,7 @@ class Record(Value):
         waiting: the plan that waits for an approval, or None.
         degraded: the revision that is live but for some machines, or None; `updated` and `current` are then
             of the last one that was live everywhere.
+        restored: the revision that a rollback went back to, until another pass updates the stack; or None.
         running: the pass under way, or None.
         interrupted: the last pass did not end; the next one begins without waiting.
         served: number of the last request that was served.
@@ -136,6 +137,7 @@ class Record(Value):
     stalled: str | None = None
     waiting: WaitingPlan | None = None
     degraded: Degraded | None = None
+    restored: Revision | None = None
     running: Running | None = None
     interrupted: bool = False
     served: int = 0
@@ -182,7 +184,7 @@ class Record(Value):
         """The revision that is live, at least on the reachable machines; None where nobody knows."""
         if self.degraded is not None:
             return self.degraded.revision
-        return self.current if self.digest is not None else None
+        return self.current if self.digest is not None else self.restored
 
     @property
     def everywhere(self) -> Revision | None:
@@ -234,7 +236,8 @@ class Record(Value):
 
     def after(self, outcome: Outcome, revision: Revision, digest: str | None, now: Instant) -> Record:
         """The record after a pass for `revision` ended in `outcome` at `now`."""
-        ended = self.with_(running=None, interrupted=False)
+        restored = self.restored if outcome.kind is OutcomeKind.WAITING or outcome.locked else None
+        ended = self.with_(running=None, interrupted=False, restored=restored)
         match outcome.kind:
             case OutcomeKind.UNCHANGED | OutcomeKind.UPDATED:
                 return ended._at(revision, digest, now, moved=outcome.kind is OutcomeKind.UPDATED)
@@ -264,7 +267,12 @@ class Record(Value):
                 if outcome.kind is OutcomeKind.ROLLED_BACK:
                     # The stack is at the older revision; the wanted one stays what was attempted, so it
                     # is not tried again by itself.
-                    return failed.with_(updated=outcome.restored, updated_at=now, current=outcome.restored)
+                    return failed.with_(
+                        updated=outcome.restored,
+                        updated_at=now,
+                        current=outcome.restored,
+                        restored=outcome.restored,
+                    )
                 return failed
             case OutcomeKind.INTERRUPTED:
                 # Found locked, it did nothing; stopped, it may have come half-way, and then going back to
@@ -286,6 +294,7 @@ class Record(Value):
             digest=None,
             waiting=None,
             degraded=None,
+            restored=None,
             failed=self._failing("the process that made the last pass died in the middle of it", now),
         )
 

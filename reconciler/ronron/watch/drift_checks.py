@@ -12,8 +12,8 @@ from contextlib import suppress
 from datetime import timedelta
 
 from ronron.core.containers import MadeContainer
-from ronron.core.drift import DriftRecord, news
-from ronron.core.errors import ReconcilerError
+from ronron.core.drift import DriftRecord, about, news
+from ronron.core.errors import ReconcilerError, StackLockedError
 from ronron.core.inventory import Inventory
 from ronron.core.policy import OnDrift
 from ronron.core.record import Record
@@ -74,6 +74,14 @@ def look_for_drift(target: Target, ports: Ports) -> bool:
         return False
     due = before.looked_at is None or now - before.looked_at >= target.policy.drift.every
     after = look(target, ports, record, before, inventory, whole=due)
+    if about(after.open) != about(before.open) and after.open:
+        # A restore or an update by hand stops containers too, and has locked the stack meanwhile. One that is
+        # only being restarted runs again at the second look.
+        if _is_locked(target, ports):
+            return False
+        after = look(target, ports, record, before, inventory, whole=due)
+        if _is_locked(target, ports):
+            return False
     # A pass that began meanwhile has changed what is compared, and looks itself.
     if store.load(name).running is not None:
         return False
@@ -85,6 +93,14 @@ def look_for_drift(target: Target, ports: Ports) -> bool:
             ports.progress.log(name, line)
     repair = repair_for(after, target.policy, store, now)
     return repair is not None and repair.due and record.live is not None and record.suspended is None
+
+
+def _is_locked(target: Target, ports: Ports) -> bool:
+    try:
+        with ports.store.lock(target.policy.stack):
+            return False
+    except StackLockedError:
+        return True
 
 
 def look(

@@ -22,7 +22,6 @@ from ronron.core.inventory import Inventory, Machine
 
 if TYPE_CHECKING:
     import docker
-    from _typeshed import WriteableBuffer
 
 DEADLINE_SECONDS = 30.0
 """For all machines together: ssh needs 10 s to find a dead address, and a busy Docker 15 s for one answer."""
@@ -195,7 +194,7 @@ class _Stream(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: WriteableBuffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         target = memoryview(buffer).cast("B")
         while not self._left:
             try:

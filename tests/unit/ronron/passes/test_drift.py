@@ -13,7 +13,7 @@ from ronron.core.drift import LIMIT, DriftKind, DriftRecord
 from ronron.core.errors import UpdateFailedError
 from ronron.core.inventory import Inventory
 from ronron.core.model import Outcome, OutcomeKind, Reason, Revision
-from ronron.core.policy import DriftPolicy, Guard, OnDrift, UpdateMode, Window
+from ronron.core.policy import DriftPolicy, Guard, OnDrift, OnFailure, UpdateMode, Window
 from ronron.core.record import Suspension
 from ronron.passes.reconcile import Target
 from ronron.testing import NOON, ReconcilerKilled, Thing
@@ -200,6 +200,29 @@ def test_a_look_that_a_pass_overtakes_reports_nothing(world: World) -> None:
     assert world.store.save_drift(before)
     stop(world)
     assert not world.store.save_drift(before), "an older copy must not replace a newer one"
+
+
+def test_what_stops_containers_and_has_locked_the_stack_is_no_drift(world: World) -> None:
+    live(world)
+    with world.store.lock("production"):
+        # As a restore does.
+        stop(world)
+        assert not look(world)
+    assert drift(world).open == ()
+    assert look(world)
+
+
+def test_after_a_rollback_what_is_live_again_is_put_back(world: World) -> None:
+    revision = live(world, on_failure=OnFailure.ROLLBACK)
+    push(world, "two", fails="no")
+    assert done(world).kind is OutcomeKind.ROLLED_BACK
+    look(world)
+    stop(world)
+    assert look(world)
+    made = world.go()
+    assert (made.decision.reason, made.revision) == (Reason.DRIFT, revision)
+    assert runs(world)
+    assert world.record.failed is not None, "the newer revision is still the one that failed"
 
 
 def test_a_container_that_another_hand_made_by_an_update_is_no_drift(world: World) -> None:

@@ -83,7 +83,6 @@ def test_what_is_loaded_has_the_schema(body: str) -> None:
         "probe_for: ''",
         "probe_every: 60",
         "signatures: {keys: k}",
-        "drift: {every: 1s}",
         "drift: {on_drift: repair}",
         "drift: {often: 1h}",
         "window: {days: [], from: '18:00', to: '23:00', timezone: UTC}",
