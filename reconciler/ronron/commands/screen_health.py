@@ -24,13 +24,20 @@ LATELY = timedelta(hours=12)
 
 
 def service_lines(environment: EnvironmentStatus) -> list[str]:
-    """One line for each service with its health now, as markup, and each hint once."""
+    """The services with their health now, as markup; what is not healthy has a line of its own.
+
+    A hint that several services have is shown once, at the last of them.
+    """
     lines = []
     hints = [service.hint for service in environment.services]
     for place, service in enumerate(environment.services):
         about = escape(f"{service.name}  {service.kind} {service.version}  {service.url or '-'}")
         word, rest = health_words(service, environment.at)
-        lines.append(f"  service  {about}  [{COLOURS[service.health]}]{word}[/]{escape(rest)}")
+        said = f"[{COLOURS[service.health]}]{word}[/]{escape(rest)}"
+        if service.health in {HealthState.HEALTHY, HealthState.NOT_PROBED}:
+            lines.append(f"  service  {about}  {said}")
+        else:
+            lines += [f"  service  {about}", f"           {said}"]
         if service.hint and service.hint not in hints[place + 1 :]:
             lines.append(f"           [cyan]hint[/]  {escape(service.hint)}")
     return lines
@@ -42,7 +49,7 @@ def health_words(service: ServiceStatus, now: datetime) -> tuple[str, str]:
     since = service.since if service.since is not None else now
     match service.health:
         case HealthState.HEALTHY:
-            return "healthy", f" {checked} ago: {service.detail}"
+            return "healthy", f" {checked} ago"
         case HealthState.UNHEALTHY:
             return "unhealthy", f" since {_clock(since, now)} ({age(now - since)}): {service.detail}"
         case HealthState.FAILING:

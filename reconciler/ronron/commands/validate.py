@@ -18,11 +18,12 @@ from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
+from ronron.commands.tree_files import read_text
 from ronron.core.errors import ConfigError, ConfigProblemsError, PackagesError, Problem
 from ronron.core.packages import PROGRAM
 from ronron.passes.targets import config_dir
 from ronron.policy.load import load_policies
-from ronron.policy.yaml_text import LARGEST, read_yaml
+from ronron.policy.yaml_text import read_yaml
 from ronron.ports import VirtualEnvironments
 
 OWN_CHECK = "chatons.validate"
@@ -32,6 +33,8 @@ SECONDS_A_FILE = 1
 """On top, for each stack file: the largest declaration takes a tenth of this."""
 LARGEST_ANSWER = 4 * 1024 * 1024
 """Bytes, of all stack files together: some thousand problems."""
+ENVIRONMENTS = "RONRON_ENVIRONMENTS"
+"""Variable of the project's own check: `stack=environment` for each stack, separated by commas."""
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV")
 """The only variables that the project's own check sees."""
 
@@ -45,22 +48,24 @@ def check(tree: Path, policy_file: str, packages: VirtualEnvironments | None = N
         packages: what a program with a lock file runs in; None to check with this Python.
     """
     try:
-        policies = load_policies(_read(tree, policy_file), file=policy_file)
+        policies = load_policies(read_text(tree, policy_file), file=policy_file)
         project_file = str(PurePosixPath(policies.project, "Pulumi.yaml"))
-        directory = config_dir(_read(tree, project_file), file=project_file)
+        directory = config_dir(read_text(tree, project_file), file=project_file)
     except ConfigError as error:
         return _problems(error)
     files = dict.fromkeys(
         str(PurePosixPath(directory, f"Pulumi.{policy.stack}.yaml"))
         for policy in policies.environments.values()
     )
+    # The project's own check names commands of the environment.
+    names = ",".join(f"{policy.stack}={name}" for name, policy in policies.environments.items())
     try:
         with _own_python(tree / policies.project, packages) as python:
-            return _check_stacks(tree, policies.project, files, python)
+            return _check_stacks(tree, policies.project, files, python, names)
     except PackagesError as error:
         where = str(PurePosixPath(policies.project, error.where))
         missing = Problem(where=where, what=error.message, remedy=error.hint)
-    return missing, *_check_stacks(tree, policies.project, files, None)
+    return missing, *_check_stacks(tree, policies.project, files, None, names)
 
 
 @contextmanager
@@ -90,23 +95,25 @@ def _imports_program(project: Path) -> bool:
     return _IMPORT.search(text) is not None
 
 
-def _check_stacks(tree: Path, project: str, files: Iterable[str], python: Path | None) -> tuple[Problem, ...]:
+def _check_stacks(
+    tree: Path, project: str, files: Iterable[str], python: Path | None, names: str
+) -> tuple[Problem, ...]:
     found: dict[str, Sequence[Problem]] = {}
     for file in files:
         shown = _shown(project, file)
         try:
-            text = _read(tree, shown)
+            text = read_text(tree, shown)
             found[file] = () if python else read_yaml(text, file=shown).problems
         except ConfigError as error:
             found[file] = _problems(error)
     if python:
         readable = [file for file, problems in found.items() if not problems]
-        found |= _own_check(tree, project, readable, python)
+        found |= _own_check(tree, project, readable, python, names)
     return tuple(problem for problems in found.values() for problem in problems)
 
 
 def _own_check(
-    tree: Path, project: str, files: Sequence[str], python: Path
+    tree: Path, project: str, files: Sequence[str], python: Path, names: str
 ) -> Mapping[str, Sequence[Problem]]:
     """The problems of each stack file; for one that the check did not answer for, how the check ended."""
     if not files:
@@ -117,7 +124,7 @@ def _own_check(
         done = subprocess.run(
             [str(python), "-m", OWN_CHECK, "--json", *files],
             cwd=tree / project,
-            env=passed | {"PYTHONDONTWRITEBYTECODE": "1"},
+            env=passed | {"PYTHONDONTWRITEBYTECODE": "1", ENVIRONMENTS: names},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=seconds,
@@ -177,18 +184,3 @@ def _problems(error: ConfigError) -> tuple[Problem, ...]:
     if isinstance(error, ConfigProblemsError):
         return error.problems
     return (Problem(where=error.where, what=error.message, remedy=error.hint),)
-
-
-def _read(tree: Path, file: str) -> str:
-    try:
-        with (tree / file).open("rb") as opened:
-            return opened.read(LARGEST + 1).decode()
-    except FileNotFoundError:
-        hint = "write it, or name the top of the repository with --directory"
-        raise ConfigError("cannot find it", where=file, hint=hint) from None
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read it: {error.strerror}", where=file, hint="fix its permissions"
-        ) from error
-    except UnicodeDecodeError:
-        raise ConfigError("is not UTF-8 text", where=file, hint="save it as UTF-8") from None

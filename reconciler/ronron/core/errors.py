@@ -26,6 +26,7 @@
   x BackupError                  an agent, its repository, a restore or a drill failed
     + AgentUnreachableError      retryable: its container or its Docker does not answer
     + SnapshotUnfitError         of another service, or of a newer version than the one that runs
+  x ImageRegistryError           a registry does not give the digest of an image
 ```
 
 By *where* for readers, by `retryable` for the loop. A refusal (a verdict, a suspension, nothing to
@@ -209,3 +210,7 @@ class AgentUnreachableError(BackupError):
 
 class SnapshotUnfitError(BackupError):
     """A snapshot is another service's, or of a newer version than the one that runs; nothing was changed."""
+
+
+class ImageRegistryError(ReconcilerError):
+    """The registry of an image is unreachable, refuses, or does not know it."""

@@ -7,6 +7,7 @@ Fakes of all of them are public, in `ronron.testing`.
 from __future__ import annotations
 
 from ronron.ports.engine import Engine, Follow, Program
+from ronron.ports.image_registry import ImageRegistry
 from ronron.ports.packages import VirtualEnvironments
 from ronron.ports.source import Source
 from ronron.ports.store import Store
@@ -30,6 +31,7 @@ __all__ = [
     "Containers",
     "Engine",
     "Follow",
+    "ImageRegistry",
     "Machines",
     "Prober",
     "Processes",

@@ -155,7 +155,7 @@ def test_services_come_from_the_record_and_their_health_from_the_probes_between_
     made = begun().with_(outcome=UPDATED, finished=NOON)
     (never,) = status_of(record, [made]).services
     assert (never.health, never.healthy, never.checked_at) == (HealthState.UNKNOWN, None, None)
-    assert never.hint == "start the watcher, which probes every service: ronron watch"
+    assert never.hint == "start ronron watch, which probes every service"
     (seen,) = status_of(record, [made], {"pad": HEALTHY}).services
     assert seen == ServiceStatus(
         name="pad", kind="etherpad", version="1.8.14", url="https://pad.example/",
@@ -214,7 +214,7 @@ def test_an_unhealthy_service_does_not_hide_what_waits_for_a_person() -> None:
     record = SYNCED.with_(inventory=inventory(), waiting=WAITING_PLAN)
     how = status_of(record, (), {"pad": HEALTHY.with_(**BAD)})
     assert how.state is State.WAITING_FOR_APPROVAL
-    assert how.services[0].hint == "read its log: ronron logs production pad"
+    assert how.services[0].hint == "read its log with ronron logs production pad"
     assert exit_code([how]) is ExitCode.FAILED
 
 

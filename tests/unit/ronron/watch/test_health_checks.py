@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from ronron.adapters.system_clock import SystemClock
+from ronron.core.backups import BackupStatus
 from ronron.core.health import CONFIRM_AFTER, HealthState, state_of
-from ronron.core.inventory import Probe
+from ronron.core.inventory import Inventory, Probe
 from ronron.core.model import ProbeResult
 from ronron.core.record import Record, Running
 from ronron.passes.health import save_probe
 from ronron.passes.target import Target
-from ronron.testing import Answer, FakeClock, FakeProber
+from ronron.testing import Answer, FakeBackups, FakeClock, FakeProber
 from ronron.watch.health_checks import AT_ONCE, READ_AGAIN, HealthChecks, health_job
+from ronron.watch.loop import Loop
 from ronron.watch.periodic import Periodic
 from tests.support.values import MINUTE, NEW, SECOND
 from tests.support.worlds import URL, World, inventory
@@ -25,7 +29,7 @@ PAD = ("production", "pad")
 DOWN = Answer(status=502)
 UNHEALTHY = [
     f"pad unhealthy: 502 Bad Gateway instead of 200 ({URL})",
-    "hint: read its log: ronron logs production pad",
+    "hint: read its log with ronron logs production pad",
 ]
 
 
@@ -268,3 +272,44 @@ def test_services_that_hang_delay_no_other_one_and_are_bounded(world: World) -> 
         jobs.look()
         assert len(begun) == AT_ONCE, "the others hang, and have no second run"
         assert under_way == ["pad"] * minute
+
+
+def test_probes_go_on_during_a_pass_and_a_drill(world: World) -> None:
+    """With real threads and real time: what is long waits here until the pad was probed meanwhile."""
+    declared = inventory(backup=True)
+    world.store.save(world.record.with_(inventory=declared))
+    world.push("two", backup=True)
+    probed, in_pass, in_check = threading.Event(), threading.Event(), threading.Event()
+
+    class Counting(FakeProber):
+        def probe(self, service: str, probe: Probe) -> ProbeResult:
+            probed.set()
+            return super().probe(service, probe)
+
+    class SlowBackups(FakeBackups):
+        def status(self, inventory: Inventory, service: str) -> BackupStatus:
+            probed.clear()
+            if probed.wait(10):
+                in_check.set()
+            return super().status(inventory, service)
+
+    def long_update() -> None:
+        probed.clear()
+        if probed.wait(10):
+            in_pass.set()
+
+    world.prober = Counting()
+    world.backups = SlowBackups(world.clock)
+    world.engine.at("pad-app", long_update)
+    ports = replace(world.ports, clock=SystemClock())
+    policy = world.policy.with_(probe_every=timedelta(milliseconds=50))
+    loop = Loop(ports, lambda: {"production": Target(policy)}, 60 * SECOND, jobs=(health_job(ports),))
+    thread = threading.Thread(target=loop.run)
+    thread.start()
+    try:
+        assert in_pass.wait(20)
+        assert in_check.wait(20)
+    finally:
+        loop.stop()
+        thread.join(20)
+    assert not thread.is_alive()
