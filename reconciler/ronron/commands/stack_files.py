@@ -12,8 +12,8 @@ from ronron.commands.arguments import AsJson, Options
 from ronron.commands.pins import Action, Pin, is_local
 from ronron.commands.pins import pin as pinned
 from ronron.commands.screen import Screen
-from ronron.commands.wiring import errors
 from ronron.commands.tree_files import open_tree
+from ronron.commands.wiring import errors
 from ronron.core.errors import ConfigError, ImageRegistryError
 from ronron.core.status import ExitCode
 from ronron.settings import load_settings

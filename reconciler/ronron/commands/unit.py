@@ -35,7 +35,14 @@ SYSTEMD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _PROGRAMS = ("git", "ssh", "node", "npm", "go")
 """Programs besides the engine that a pass or a program may start."""
-_PACKAGES = {"UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS", "UV_SYSTEM_CERTS", "UV_NATIVE_TLS", "UV_OFFLINE"}
+_PACKAGES = {
+    "UV_DEFAULT_INDEX",
+    "UV_INDEX",
+    "UV_FIND_LINKS",
+    "UV_SYSTEM_CERTS",
+    "UV_NATIVE_TLS",
+    "UV_OFFLINE",
+}
 """How uv reaches the packages of a program's lock file."""
 _OF_SESSION = frozenset(
     {

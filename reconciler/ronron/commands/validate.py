@@ -56,7 +56,7 @@ def check(tree: Path, policy_file: str, packages: VirtualEnvironments | None = N
         for policy in policies.environments.values()
     )
     try:
-        with _own_python(tree / policies.project, packages) as python:
+        with own_python(tree / policies.project, packages) as python:
             return _check_stacks(tree, policies.project, files, python)
     except PackagesError as error:
         where = str(PurePosixPath(policies.project, error.where))
@@ -65,7 +65,7 @@ def check(tree: Path, policy_file: str, packages: VirtualEnvironments | None = N
 
 
 @contextmanager
-def _own_python(project: Path, packages: VirtualEnvironments | None) -> Iterator[Path | None]:
+def own_python(project: Path, packages: VirtualEnvironments | None) -> Iterator[Path | None]:
     """The Python with which the project's own check runs, for the block; None for a project without one.
 
     Raises:
