@@ -45,7 +45,13 @@ BACKEND_SCHEMES = ("file", "s3", "gs", "azblob", "postgres", "https", "http")
 KEPT_BACK = ("PULUMI_HOME", "PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
 """Variables that the engine gets from the settings themselves and never by `pass_environment`."""
 
-NO_SETTINGS = (SETTINGS_FILE, "RONRON_ENVIRONMENT", "RONRON_REVISION", "RONRON_EXCLUDE")
+NO_SETTINGS = (
+    SETTINGS_FILE,
+    "RONRON_ENVIRONMENT",
+    "RONRON_ENVIRONMENTS",
+    "RONRON_REVISION",
+    "RONRON_EXCLUDE",
+)
 """Variables with our prefix that are no settings: the file of settings, and what the program gets."""
 
 _SHORTEST_TOKEN = 20

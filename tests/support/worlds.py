@@ -12,6 +12,7 @@ from ronron.passes.reconcile import Ports, Target, reconcile
 from ronron.testing import (
     FakeBackups,
     FakeClock,
+    FakeContainers,
     FakeEngine,
     FakeMachines,
     FakeProber,
@@ -86,6 +87,8 @@ class World:
         self.backups = FakeBackups(self.clock)
         self.machines = FakeMachines()
         self.packages = FakeVirtualEnvironments()
+        self.containers = FakeContainers()
+        self.engine.containers = self.containers
 
     @property
     def ports(self) -> Ports:
@@ -96,6 +99,7 @@ class World:
             prober=self.prober,
             backups=self.backups,
             machines=self.machines,
+            containers=self.containers,
             clock=self.clock,
             processes=self.processes,
             progress=self.progress,

@@ -15,6 +15,7 @@ from chatons.declaration import rules, wrong_values
 from chatons.declaration import secrets as required_secrets
 from chatons.declaration.configuration import Configuration
 from chatons.declaration.resolved import Declaration
+from chatons.schema.by_hand import pulumi_command
 from chatons.schema.models import Service
 from chatons.schema.problems import NAMESPACE, DeclarationError, KeyPath, Problem, nearest, unknown
 from chatons.schema.values import ENCRYPTED, REFUSED, Encrypted
@@ -102,10 +103,11 @@ _FORGOTTEN_PATHS = {required_secrets.backup_key(role): role for role in required
 
 def _forgotten_path(stack: str, key: str) -> Problem:
     role = _FORGOTTEN_PATHS[key]
+    remove = pulumi_command(f"config rm {NAMESPACE}:{key}", stack=stack)
     return Problem(
         path=(key,),
         problem=f"this sets a top-level key {key!r}, and not `{role}` of `backup`",
-        remedy=f"remove it with `pulumi config rm {NAMESPACE}:{key} --stack {stack}`, and set it again with "
+        remedy=f"remove it with `{remove}`, and set it again with "
         f"--path: {required_secrets.backup_command(stack, role)}",
     )
 

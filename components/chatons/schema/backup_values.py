@@ -10,6 +10,7 @@ from typing import Annotated, Literal, NoReturn, Self
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from chatons.schema.by_hand import pulumi_command
 from chatons.schema.values import REFUSED, Matching
 
 INSIDE = "/repository"
@@ -70,9 +71,10 @@ class Repository:
         if text.startswith("/"):
             return cls(way="local", text=_local(text))
         if _CREDENTIALS.match(text):
+            set_it = pulumi_command("config set --secret --path 'ronron:backup.login'")
             _refuse(
                 "this repository contains a login, which everybody who reads the stack file would see",
-                "remove it, and run `pulumi config set --secret --path 'ronron:backup.login'`",
+                f"remove it, and run `{set_it}`",
             )
         if text.startswith(("rest:http://", "s3:http://")):
             _refuse(

@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from chatons.schema.by_hand import pulumi_command
 from chatons.schema.image_reference import ImageReference
 
 REFUSED = "refused"
@@ -191,7 +192,7 @@ def _encrypted(value: object) -> Encrypted:
     if not isinstance(value, Encrypted):
         refuse(
             "this is a secret in plain text",
-            "remove it, and set it again with `pulumi config set --secret --path`",
+            f"remove it, and set it again with `{pulumi_command('config set --secret --path')}`",
         )
     return value
 

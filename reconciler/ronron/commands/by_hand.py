@@ -50,7 +50,7 @@ def pulumi(
                 during.enter_context(parts.store.lock(stack))
             code = engine.attach(words)
         if code != 0 and engine.lacks_stack() and not writes_a_file(words):
-            raise engine.not_found()
+            parts.screen.error(engine.not_found())
         return code
 
 

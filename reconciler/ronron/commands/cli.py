@@ -17,6 +17,7 @@ from ronron.commands.arguments import Options, end
 from ronron.commands.lazy_group import Entry, LazyGroup, settings
 
 _RECORDS = "ronron.commands.records"
+_DRIFT = "ronron.commands.drift"
 _PASSES = "ronron.commands.passes"
 _APPROVALS = "ronron.commands.approvals"
 _BACKUPS = "ronron.commands.backups"
@@ -38,6 +39,7 @@ class Ronron(LazyGroup):
         Entry("preview", _PASSES, EVERYDAY, "Preview an update; changes nothing."),
         Entry("update", _PASSES, EVERYDAY, "Run one pass now: preview, judge, update, probe."),
         Entry("watch", _PASSES, EVERYDAY, "Update each environment when its branch moves."),
+        Entry("drift", _DRIFT, EVERYDAY, "Show where containers differ from what the last update made."),
         Entry("history", _RECORDS, EVERYDAY, "List past passes, newest first."),
         Entry("explain", _RECORDS, EVERYDAY, "Explain why an environment changed, or did not."),
         Entry("approve", _APPROVALS, APPROVALS, "Approve the plan that is waiting."),

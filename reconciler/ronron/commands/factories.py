@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from ronron.ports import Backups, Clock, ImageRegistry, Machines, Prober
+    from ronron.ports import Backups, Clock, Containers, ImageRegistry, Machines, Prober
 
 
 def docker_backups() -> Backups:
@@ -22,6 +22,13 @@ def docker_backups() -> Backups:
     from ronron.adapters.docker_agents.backups import DockerBackups
 
     return DockerBackups()
+
+
+def docker_containers() -> Containers:
+    """The adapter that describes the containers of machines."""
+    from ronron.adapters.docker_agents.containers import DockerContainers
+
+    return DockerContainers()
 
 
 def docker_machines() -> Machines:
@@ -68,6 +75,7 @@ class PortFactories:
         ask: asks the person a question; None where nobody is at the terminal.
         machines: makes the port that checks whether machines are reachable.
         image_registry: makes the port that asks the registries of images.
+        containers: makes the port that describes containers.
     """
 
     backups: Callable[[], Backups] = docker_backups
@@ -76,3 +84,4 @@ class PortFactories:
     ask: Callable[[str], bool | None] = ask
     machines: Callable[[], Machines] = docker_machines
     image_registry: Callable[[], ImageRegistry] = image_registries
+    containers: Callable[[], Containers] = docker_containers

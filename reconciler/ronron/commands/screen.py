@@ -194,6 +194,8 @@ def show_status(screen: Screen, statuses: Sequence[EnvironmentStatus]) -> None:
             screen.print(pass_line(environment))
         for line in service_lines(environment):
             screen.facts.print(line)
+        for line in drift_lines(environment):
+            screen.print(line)
         for seen in environment.backups:
             for line in backup_lines(seen, environment.at):
                 screen.facts.print(line)
@@ -201,6 +203,18 @@ def show_status(screen: Screen, statuses: Sequence[EnvironmentStatus]) -> None:
             screen.print(own_backup_line(environment.kept, environment.at))
         if environment.hint:
             screen.facts.print(f"  [cyan]hint[/]     {escape(environment.hint)}")
+
+
+def drift_lines(environment: EnvironmentStatus) -> list[str]:
+    """What `status` says of containers that differ from what was made."""
+    lines = [f"  drift    {one.sentence}, since {_local(one.since)}" for one in environment.drift]
+    lines += [f"  drift    stalled: {why}" for why in environment.stalled_drift]
+    lines += [f"  drift    unknown on {name}: {why}" for name, why in environment.unknown.items()]
+    waiting = environment.waiting_repair
+    if waiting is not None and not waiting.forbidden and environment.drift:
+        yes = f"ronron approve {environment.name} {waiting.identity[:SHORT]}"
+        lines.append(f"  drift    waits for approval of plan {waiting.identity[:SHORT]}: {yes}")
+    return lines
 
 
 def show_history(screen: Screen, passes: Sequence[Pass]) -> None:

@@ -33,6 +33,8 @@ SECONDS_A_FILE = 1
 """On top, for each stack file: the largest declaration takes a tenth of this."""
 LARGEST_ANSWER = 4 * 1024 * 1024
 """Bytes, of all stack files together: some thousand problems."""
+ENVIRONMENTS = "RONRON_ENVIRONMENTS"
+"""Variable of the project's own check: `stack=environment` for each stack, separated by commas."""
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV")
 """The only variables that the project's own check sees."""
 
@@ -55,13 +57,15 @@ def check(tree: Path, policy_file: str, packages: VirtualEnvironments | None = N
         str(PurePosixPath(directory, f"Pulumi.{policy.stack}.yaml"))
         for policy in policies.environments.values()
     )
+    # The project's own check names commands of the environment.
+    names = ",".join(f"{policy.stack}={name}" for name, policy in policies.environments.items())
     try:
         with own_python(tree / policies.project, packages) as python:
-            return _check_stacks(tree, policies.project, files, python)
+            return _check_stacks(tree, policies.project, files, python, names)
     except PackagesError as error:
         where = str(PurePosixPath(policies.project, error.where))
         missing = Problem(where=where, what=error.message, remedy=error.hint)
-    return missing, *_check_stacks(tree, policies.project, files, None)
+    return missing, *_check_stacks(tree, policies.project, files, None, names)
 
 
 @contextmanager
@@ -91,7 +95,9 @@ def _imports_program(project: Path) -> bool:
     return _IMPORT.search(text) is not None
 
 
-def _check_stacks(tree: Path, project: str, files: Iterable[str], python: Path | None) -> tuple[Problem, ...]:
+def _check_stacks(
+    tree: Path, project: str, files: Iterable[str], python: Path | None, names: str
+) -> tuple[Problem, ...]:
     found: dict[str, Sequence[Problem]] = {}
     for file in files:
         shown = _shown(project, file)
@@ -102,12 +108,12 @@ def _check_stacks(tree: Path, project: str, files: Iterable[str], python: Path |
             found[file] = _problems(error)
     if python:
         readable = [file for file, problems in found.items() if not problems]
-        found |= _own_check(tree, project, readable, python)
+        found |= _own_check(tree, project, readable, python, names)
     return tuple(problem for problems in found.values() for problem in problems)
 
 
 def _own_check(
-    tree: Path, project: str, files: Sequence[str], python: Path
+    tree: Path, project: str, files: Sequence[str], python: Path, names: str
 ) -> Mapping[str, Sequence[Problem]]:
     """The problems of each stack file; for one that the check did not answer for, how the check ended."""
     if not files:
@@ -118,7 +124,7 @@ def _own_check(
         done = subprocess.run(
             [str(python), "-m", OWN_CHECK, "--json", *files],
             cwd=tree / project,
-            env=passed | {"PYTHONDONTWRITEBYTECODE": "1"},
+            env=passed | {"PYTHONDONTWRITEBYTECODE": "1", ENVIRONMENTS: names},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=seconds,

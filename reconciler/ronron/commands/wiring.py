@@ -114,6 +114,7 @@ def wired(context: typer.Context, as_json: bool, **options: object) -> Iterator[
             prober=parts.factories.prober(),
             backups=parts.factories.backups(),
             machines=parts.factories.machines(),
+            containers=parts.factories.containers(),
             clock=parts.factories.clock(),
             processes=processes,
             progress=parts.screen,

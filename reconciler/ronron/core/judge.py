@@ -23,13 +23,21 @@ Source: tokens of pulumi-docker 5.2.0 and pulumi-proxmoxve 8.6.0.
 """
 
 
-def judge(preview: Preview, policy: Policy, approvals: Set[str] = frozenset()) -> Verdict:
+def judge(
+    preview: Preview,
+    policy: Policy,
+    approvals: Set[str] = frozenset(),
+    put_back: Set[str] = frozenset(),
+) -> Verdict:
     """Whether what a preview shows may be done: the first rule that holds.
 
     Args:
         preview: the computed changes.
         policy: `guard` and `update` are used.
         approvals: plan identities to which a person said yes; one lifts NEEDS_APPROVAL and nothing else.
+        put_back: URNs of the containers that drifted and are put back as the same revision made them: the
+            policy wants exactly that, so they count neither for the guard nor for an approval. Data and
+            machines are never among them.
 
     Returns:
         A verdict with the changes that caused it.
@@ -48,12 +56,16 @@ def judge(preview: Preview, policy: Policy, approvals: Set[str] = frozenset()) -
             causes=deleted,
         )
 
+    deleted, replaced = _but(deleted, put_back), _but(replaced, put_back)
+    others = [change for change in touching if change.urn not in put_back or change.type in PRECIOUS]
     approved = preview.identity in approvals
     for rule in (_unknown, _loses_data, _deletes_much, _replaces_much, _by_approval):
-        needs = rule(touching, deleted, replaced, policy)
+        needs = rule(others, deleted, replaced, policy)
         if needs is not None and not approved:
             return needs
     why = f"plan {preview.identity[:12]} was approved" if approved else "the policy allows it"
+    if not approved and not any(change.custom for change in others):
+        why = "it only puts back what drifted"
     return Verdict(kind=VerdictKind.ALLOWED, why=why, causes=tuple(touching))
 
 
@@ -114,6 +126,10 @@ def _needs(why: str, causes: Changes) -> Verdict | None:
 def _counts(change: Change) -> bool:
     # Components and providers are bookkeeping: nothing in the world goes away with them.
     return change.custom and not change.type.startswith("pulumi:")
+
+
+def _but(changes: Changes, put_back: Set[str]) -> Changes:
+    return tuple(change for change in changes if change.urn not in put_back or change.type in PRECIOUS)
 
 
 def _distinct(changes: Iterable[Change]) -> Changes:

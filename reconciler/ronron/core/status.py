@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import IntEnum, StrEnum
 
 from ronron.core.backups import BackupSummary, OwnBackup
+from ronron.core.drift import Drift, DriftRecord, WaitingRepair
 from ronron.core.errors import (
     ConfigError,
     EngineMissingError,
@@ -99,6 +100,10 @@ class EnvironmentStatus(Value):
             environment failing.
         kept: the newest copy of the reconciler's own store and states.
         last: the newest pass.
+        drift: the containers that differed from what was made when they were looked at last.
+        unknown: the machines that were unreachable then, with the reason.
+        stalled_drift: why containers are not put back any more.
+        waiting_repair: the plan that would put containers back and waits for a person.
     """
 
     name: str
@@ -113,6 +118,10 @@ class EnvironmentStatus(Value):
     backups: tuple[BackupSummary, ...] = ()
     kept: OwnBackup | None = None
     last: Pass | None = None
+    drift: tuple[Drift, ...] = ()
+    unknown: Mapping[str, str] = {}
+    stalled_drift: tuple[str, ...] = ()
+    waiting_repair: WaitingRepair | None = None
 
 
 class CheckResult(Value):
@@ -134,7 +143,11 @@ class CheckResult(Value):
 
 
 def status(
-    record: Record, passes: Sequence[Pass], health: Mapping[str, Health], now: datetime
+    record: Record,
+    passes: Sequence[Pass],
+    health: Mapping[str, Health],
+    now: datetime,
+    drift: DriftRecord | None = None,
 ) -> EnvironmentStatus:
     """How an environment is.
 
@@ -143,7 +156,9 @@ def status(
         passes: its newest passes, newest first.
         health: of its services, by name.
         now: the time, which decides whether what probes said is still worth anything.
+        drift: what is remembered of its containers; None for nothing.
     """
+    drift = drift or DriftRecord(environment=record.environment)
     state, why = _state(record)
     last = passes[0] if passes else None
     if state is State.REMOVED:
@@ -168,20 +183,26 @@ def status(
         backups=_backups(inventory, record),
         kept=record.kept,
         last=last,
+        drift=drift.open,
+        unknown={name: one.why for name, one in drift.unknown.items()},
+        stalled_drift=tuple(drift.stalled.values()),
+        waiting_repair=drift.waiting,
     )
 
 
 def exit_code(statuses: Sequence[EnvironmentStatus]) -> ExitCode:
     """The worst of several environments: failed before waiting, waiting before done.
 
-    Degraded is not done: something that is wanted is not there. Neither is a service that is unhealthy or
-    unknown; a single failing probe that is not confirmed decides nothing.
+    Degraded is not done: something that is wanted is not there. Neither is drift, nor a service that is
+    unhealthy or unknown; a single failing probe that is not confirmed decides nothing.
     """
     states = {environment.state for environment in statuses}
     health = {service.health for environment in statuses for service in environment.services}
     if health & {HealthState.UNHEALTHY, HealthState.UNKNOWN}:
         return ExitCode.FAILED
     if states & {State.FAILING, State.STALLED, State.DEGRADED}:
+        return ExitCode.FAILED
+    if any(environment.drift for environment in statuses):
         return ExitCode.FAILED
     return ExitCode.WAITING if State.WAITING_FOR_APPROVAL in states else ExitCode.DONE
 

@@ -14,6 +14,7 @@ from ronron.core.policy import Policy
 from ronron.ports import (
     Backups,
     Clock,
+    Containers,
     Engine,
     Machines,
     Prober,
@@ -40,6 +41,7 @@ class Ports:
     prober: Prober
     backups: Backups
     machines: Machines
+    containers: Containers
     clock: Clock
     processes: Processes
     progress: Progress

@@ -16,9 +16,10 @@ from pydantic_core import ErrorDetails
 
 from ronron.core.errors import ConfigError, ConfigProblemsError, Problem
 from ronron.core.model import Value
-from ronron.core.policy import Guard, Policy, Promotion, Retry, Window
+from ronron.core.policy import DriftPolicy, Guard, Policy, Promotion, Retry, Window
 from ronron.policy.document import (
     NOT_YET,
+    DriftEntry,
     Entry,
     EnvironmentEntry,
     GuardEntry,
@@ -35,6 +36,7 @@ _PARTS: Mapping[str, type[Entry]] = {
     "window": WindowEntry,
     "guard": GuardEntry,
     "retry": RetryEntry,
+    "drift": DriftEntry,
 }
 _WORDS_OF_YAML = frozenset({"true", "false", "null"})
 _KEYS = "keys with values, indented below it"
@@ -303,6 +305,7 @@ def _shared_stacks(read: YamlText, sound: Mapping[str, EnvironmentEntry]) -> Ite
 
 def _policy(name: str, entry: EnvironmentEntry) -> Policy:
     after, window, guard, retry = entry.after, entry.window, entry.guard, entry.retry
+    drift = entry.drift
     return Policy(
         name=name,
         stack=entry.stack or name,
@@ -322,6 +325,7 @@ def _policy(name: str, entry: EnvironmentEntry) -> Policy:
         probe_for=entry.probe_for,
         probe_every=entry.probe_every,
         create_stack=entry.create_stack,
+        drift=DriftPolicy(every=drift.every, on_drift=drift.on_drift) if drift else DriftPolicy(),
     )
 
 

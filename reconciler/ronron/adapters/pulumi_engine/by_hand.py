@@ -82,6 +82,9 @@ _READS_A_STACK = (
     "tag",
 )
 
+_WRITE_THE_STACK_FILE = ("init", "rm", "rename", "change-secrets-provider")
+_WRITE_THE_PROJECT = ("new", "convert", "install", "package")
+
 
 def may_write(arguments: Sequence[str]) -> bool:
     """Whether a command of Pulumi may change the state of a stack; an unknown one may.
@@ -108,11 +111,8 @@ def writes_a_file(arguments: Sequence[str]) -> bool:
     words = [word for word in arguments if not word.startswith("-")]
     if words[:1] == ["config"]:
         return any(word.startswith(("set", "rm", "cp", "refresh", "env")) for word in words[1:2])
-    return words[:2] in (["stack", "init"], ["stack", "rm"], ["stack", "rename"]) or words[:1] in (
-        ["new"],
-        ["convert"],
-        ["install"],
-        ["package"],
+    return (words[:1] == ["stack"] and words[1:2] != [] and words[1] in _WRITE_THE_STACK_FILE) or (
+        words[:1] != [] and words[0] in _WRITE_THE_PROJECT
     )
 
 

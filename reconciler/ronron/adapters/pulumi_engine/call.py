@@ -125,7 +125,7 @@ class Call:
     def preview(self) -> tuple[Finished, EventLog, Path]:
         """Run a preview; the path is that of its plan."""
         plan = Path(f"{self._next_log('preview')}.plan.json")
-        ended, log = self._run("preview", "--save-plan", str(plan), *self._excluded)
+        ended, log = self._run("preview", "--save-plan", str(plan), *self._excluded, *self._replaced())
         return ended, log, plan
 
     def up(
@@ -139,9 +139,13 @@ class Call:
             *("--yes", "--skip-preview", "--suppress-progress", "--plan", str(plan)),
             *("--message", self.program.revision.short),
             *self._excluded,
+            *self._replaced(),
             started=started,
             follow=follow,
         )
+
+    def _replaced(self) -> tuple[str, ...]:
+        return tuple(word for urn in self.program.replace for word in ("--replace", urn))
 
     def refresh(self, urns: Iterable[str]) -> tuple[Finished, EventLog]:
         """Refresh some resources in the state; the program does not run."""

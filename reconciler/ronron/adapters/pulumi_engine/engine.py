@@ -277,6 +277,7 @@ class PulumiEngine:
                 self._inherited,
                 program.running,
                 program.excluded,
+                program.repaired,
                 name=program.environment,
                 packages=packages,
             ),
@@ -368,6 +369,7 @@ class PulumiEngine:
             changes=tuple(change for change in log.done if change.operation not in QUIET),
             inventory=state.inventory if state is not None else log.outputs.get(INVENTORY),
             messages=messages,
+            containers=state.containers if state is not None else None,
         )
 
     def _read_back(self, program: Program) -> tuple[ExportedState | None, EngineError | None]:

@@ -64,12 +64,17 @@ EXCLUDE = "RONRON_EXCLUDE"
 """The machines that are excluded from a preview or an update, with commas: the program does not contact
 them."""
 
+REPAIR = "RONRON_REPAIR"
+"""The containers that are put back while a part of their service does not work, with commas: the program
+takes no snapshot before it replaces them."""
+
 
 def environment(
     settings: EngineSettings,
     inherited: Mapping[str, str],
     running: str | None = None,
     excluded: Iterable[str] = (),
+    repaired: Iterable[str] = (),
     *,
     name: str = "",
     packages: VirtualEnvironment | None = None,
@@ -85,6 +90,7 @@ def environment(
         inherited: the reconciler's own environment.
         running: the commit that is live before, or None where it is unknown; see `REVISION`.
         excluded: names of the excluded machines; see `EXCLUDE`.
+        repaired: names of the containers that are put back without a snapshot; see `REPAIR`.
         name: of the environment; see `ENVIRONMENT`.
         packages: the virtual environment that the program runs in; None for the first Python on PATH.
     """
@@ -105,6 +111,8 @@ def environment(
         chosen[REVISION] = running
     if names := ",".join(excluded):
         chosen[EXCLUDE] = names
+    if names := ",".join(repaired):
+        chosen[REPAIR] = names
     chosen["PULUMI_HOME"] = str(settings.home)
     chosen["PULUMI_BACKEND_URL"] = settings.backend_url
     if settings.passphrase is not None:

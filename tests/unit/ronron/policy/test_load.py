@@ -10,7 +10,17 @@ from textwrap import dedent
 import pytest
 
 from ronron.core.errors import PROBLEMS_SHOWN, ConfigError, ConfigProblemsError
-from ronron.core.policy import Guard, OnFailure, Policy, Promotion, Retry, UpdateMode, Window
+from ronron.core.policy import (
+    DriftPolicy,
+    Guard,
+    OnDrift,
+    OnFailure,
+    Policy,
+    Promotion,
+    Retry,
+    UpdateMode,
+    Window,
+)
 from ronron.policy.document import NOT_YET
 from ronron.policy.load import Policies, load_policies
 
@@ -55,6 +65,7 @@ def test_everything_that_can_be_said_is_understood() -> None:
             probe_for: 90s
             probe_every: 5m
             create_stack: true
+            drift: {every: 1h, on_drift: propose}
         """
     )
     assert policies.project == "infra"
@@ -72,6 +83,7 @@ def test_everything_that_can_be_said_is_understood() -> None:
         probe_for=timedelta(seconds=90),
         probe_every=timedelta(minutes=5),
         create_stack=True,
+        drift=DriftPolicy(every=timedelta(hours=1), on_drift=OnDrift.PROPOSE),
     )
 
 
@@ -173,7 +185,7 @@ def test_an_unknown_key_is_answered_with_the_nearest() -> None:
         "6 environments.a.after.environment: cannot use the unknown key `environment`; write `environments`",
         "7 environments.a.zzz: cannot use the unknown key `zzz`; remove it, or write one of "
         "`stack`, `reference`, `update`, `after`, `window`, `guard`, `on_failure`, `retry`, "
-        "`probe_for`, `probe_every`, `create_stack`",
+        "`probe_for`, `probe_every`, `drift`, `create_stack`",
     ]
 
 
@@ -415,7 +427,7 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file() -> None:
           b: {after: {environments: [c]}, stack: one}
           c: {after: {environments: [b]}, stack: one}
           d:
-            drift: {every: 1h}
+            drift: {every: 1s}
             reference: a..b
         """
     )
