@@ -67,6 +67,10 @@ class FakeContainers:
         """Remove a network."""
         self._networks[machine].remove(name)
 
+    def make_image(self, machine: str, id: str) -> None:  # noqa: A002
+        """Make an image."""
+        self._images.setdefault(machine, set()).add(id)
+
     def silence(self, machine: str, why: str = "connection refused") -> None:
         """Let the Docker of a machine answer no more."""
         self._silent[machine] = why
