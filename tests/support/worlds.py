@@ -18,6 +18,7 @@ from ronron.testing import (
     FakeProber,
     FakeProcesses,
     FakeSource,
+    FakeVirtualEnvironments,
     MemoryStore,
     RecordingProgress,
     Thing,
@@ -85,6 +86,7 @@ class World:
         self.engine = FakeEngine(self.processes)
         self.backups = FakeBackups(self.clock)
         self.machines = FakeMachines()
+        self.packages = FakeVirtualEnvironments()
         self.containers = FakeContainers()
         self.engine.containers = self.containers
 
@@ -101,6 +103,7 @@ class World:
             clock=self.clock,
             processes=self.processes,
             progress=self.progress,
+            packages=self.packages,
             work=self.work,
         )
 

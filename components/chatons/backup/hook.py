@@ -21,6 +21,7 @@ import pulumi
 
 from chatons.declaration.resolved import BACKUP, Declaration
 from chatons.docker.endpoint import Endpoint, EndpointError, NoContainerError, Ran, endpoint
+from chatons.schema.by_hand import pulumi_command
 from chatons.schema.errors import ChatonsError
 from chatons.schema.image_reference import ImageReference
 from chatons.schema.models import Machine
@@ -86,7 +87,7 @@ class Changing:
         if not service or not machine or "ronron.project" not in labels or "ronron.stack" not in labels:
             raise NoSnapshotError(
                 f"cannot find the service of container {inputs.get('name')!r}: no label names it\n"
-                "  -> refresh the state with `pulumi refresh`, and update again"
+                f"  -> refresh the state with `{pulumi_command('refresh')}`, and update again"
             )
         running: dict[str, str | None] | None = None
         if "ronron.image" in labels:

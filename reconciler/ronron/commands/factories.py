@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from ronron.ports import Backups, Clock, Containers, Machines, Prober
+    from ronron.ports import Backups, Clock, Containers, ImageRegistry, Machines, Prober
 
 
 def docker_backups() -> Backups:
@@ -50,6 +50,13 @@ def http_prober() -> Prober:
     return HttpProber()
 
 
+def image_registries() -> ImageRegistry:
+    """The adapter that asks the registries of images."""
+    from ronron.adapters.image_registry import HttpImageRegistry
+
+    return HttpImageRegistry()
+
+
 def system_clock() -> Clock:
     """The adapter that reads the time of this machine."""
     from ronron.adapters.system_clock import SystemClock
@@ -67,6 +74,7 @@ class PortFactories:
         clock: makes the port that reads the time.
         ask: asks the person a question; None where nobody is at the terminal.
         machines: makes the port that checks whether machines are reachable.
+        image_registry: makes the port that asks the registries of images.
         containers: makes the port that describes containers.
     """
 
@@ -75,4 +83,5 @@ class PortFactories:
     clock: Callable[[], Clock] = system_clock
     ask: Callable[[str], bool | None] = ask
     machines: Callable[[], Machines] = docker_machines
+    image_registry: Callable[[], ImageRegistry] = image_registries
     containers: Callable[[], Containers] = docker_containers

@@ -10,6 +10,7 @@ from ronron.core.drift import Repair
 from ronron.core.model import Decision, Reason, Request, Revision
 from ronron.core.policy import Policy, Promotion, Retry
 from ronron.core.record import Record
+from ronron.core.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +96,7 @@ def decide(observed: Observed) -> Decision:
         )
     failed = record.failed if again else None
     if failed is not None and failed.times >= policy.retry.limit:
-        return _because(Reason.GAVE_UP, f"gave up after {failed.times} failures", failed.message)
+        return _because(Reason.GAVE_UP, f"gave up after {counted(failed.times, 'failures')}", failed.message)
     if failed is not None:
         until = failed.at + backoff(failed.times, policy.retry)
         if now < until:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Set
 
 from ronron.core.model import DELETING, QUIET, REPLACING, Change, Operation, Preview, Verdict, VerdictKind
 from ronron.core.policy import Policy, UpdateMode
+from ronron.core.words import counted
 
 PRECIOUS = frozenset(
     {
@@ -51,7 +52,7 @@ def judge(
     if deleted and not kept:
         return Verdict(
             kind=VerdictKind.FORBIDDEN,
-            why=f"it would delete everything that there is ({len(deleted)} resources)",
+            why=f"it would delete everything that there is ({counted(len(deleted), 'resources')})",
             causes=deleted,
         )
 
@@ -94,7 +95,7 @@ def _deletes_much(
     limit = policy.guard.deletes
     if limit is None or len(deleted) <= limit:
         return None
-    return _needs(f"it would delete {len(deleted)} resources, the guard allows {limit}", deleted)
+    return _needs(f"it would delete {counted(len(deleted), 'resources')}, the guard allows {limit}", deleted)
 
 
 def _replaces_much(
@@ -104,7 +105,9 @@ def _replaces_much(
     limit = policy.guard.replaces
     if limit is None or len(replaced) <= limit:
         return None
-    return _needs(f"it would replace {len(replaced)} resources, the guard allows {limit}", replaced)
+    return _needs(
+        f"it would replace {counted(len(replaced), 'resources')}, the guard allows {limit}", replaced
+    )
 
 
 def _by_approval(

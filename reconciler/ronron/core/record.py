@@ -74,6 +74,7 @@ class Running(Value):
         revision: what it wants.
         owner: our own process.
         engine: the engine's process, once it was started for an update; None before that.
+        services: those that the update touches, once it was started: they may be down for a while.
         repair: it puts back what drifted, at the revision that is live.
     """
 
@@ -81,6 +82,7 @@ class Running(Value):
     revision: Revision
     owner: ProcessMark
     engine: ProcessMark | None = None
+    services: tuple[str, ...] = ()
     repair: bool = False
 
 
@@ -116,6 +118,7 @@ class Record(Value):
         inventory: the stack output `inventory` after the last pass that read one.
         backups: the last check of the backups, by service; only `Store.save_backups` writes it and `kept`.
         kept: the newest backup of our own records and states, or None.
+        removed: when the environment was found to be no longer in the policy; None while it is there.
     """
 
     version: Literal[1] = 1
@@ -142,6 +145,7 @@ class Record(Value):
     inventory: object | None = None
     backups: Mapping[str, BackupSummary] = Field(default_factory=dict)
     kept: OwnBackup | None = None
+    removed: Instant | None = None
 
     former_names: ClassVar[Mapping[str, str | None]] = {
         "partly": "degraded",
@@ -202,6 +206,7 @@ class Record(Value):
             attempted_at=now,
             running=running,
             interrupted=False,
+            removed=None,
             failed=self.failed if same else None,
             stalled=None,
             waiting=self.waiting if self.waiting and self.waiting.revision == running.revision else None,

@@ -32,6 +32,7 @@ from ronron.core.model import (
 from ronron.core.outcomes import failed, in_part, seen, summarize, waiting
 from ronron.core.policy import Guard, OnDrift, OnFailure, Policy, UpdateMode
 from ronron.core.record import Record
+from ronron.passes.health import save_probes
 from ronron.passes.machines import readable, services_on
 from ronron.passes.snapshots import taken_before, touched_with_backup
 from ronron.passes.target import Ports, Target, digest_at, prepared
@@ -220,10 +221,13 @@ def update(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
         found = before if certain else begun.ports.engine.state(program).inventory
         return replace(attempt, record=attempt.record.with_(inventory=found), before=before)
     record = attempt.record
+    inventory = readable(before)
+    services = touched(attempt.preview.changes, inventory) if inventory is not None else ()
 
     def note(mark: ProcessMark) -> None:
         if record.running is not None:
-            begun.ports.store.save(record.with_(running=record.running.with_(engine=mark)))
+            running = record.running.with_(engine=mark, services=services)
+            begun.ports.store.save(record.with_(running=running))
 
     remove_replaced(begun, attempt.put_back, before)
     updated = begun.ports.engine.update(attempt.of(program), attempt.preview, note)
@@ -238,6 +242,7 @@ def probe(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
     """Ask the services through their public URLs; one that is not healthy makes the attempt a failure."""
     inventory = read_inventory(attempt.record.inventory)
     probes = _probe(begun, inventory, _to_probe(attempt, inventory)) if inventory is not None else ()
+    save_probes(begun.target.policy, begun.ports, probes, inventory)
     revision = program.revision
     if attempt.updates:
         names = ", ".join(one.key for one in attempt.put_back)

@@ -148,8 +148,8 @@ def _rest(target: Target, ports: Ports, observed: Observed, decision: Decision) 
 
 
 def _adopt(target: Target, ports: Ports, observed: Observed, decision: Decision) -> Pass:
-    now = ports.clock.now()
     begun = _as_pass(target, ports, observed, decision)
+    now = begun.started
     outcome = Outcome(kind=OutcomeKind.UNCHANGED, message=decision.why, adopted=True)
     number = ports.store.begin(begun)
     ports.store.finish(
@@ -210,7 +210,7 @@ def _record(ports: Ports, made: Pass, observed: Observed, outcome: Outcome, reco
 
 
 def _tell(ports: Ports, made: Pass, outcome: Outcome) -> None:
-    took = (made.finished - made.started).total_seconds() if made.finished is not None else 0.0
+    took = max(0.0, (made.finished - made.started).total_seconds()) if made.finished is not None else 0.0
     ports.progress.log(made.environment, f"{outcome.kind} in {took:.1f} s: {outcome.message}")
     if outcome.hint:
         ports.progress.log(made.environment, f"hint: {outcome.hint}")

@@ -23,6 +23,7 @@ from ronron.ports import (
     Progress,
     Source,
     Store,
+    VirtualEnvironments,
 )
 
 
@@ -44,6 +45,7 @@ class Ports:
     clock: Clock
     processes: Processes
     progress: Progress
+    packages: VirtualEnvironments
     work: Path
 
 

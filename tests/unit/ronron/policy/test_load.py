@@ -205,7 +205,8 @@ def test_a_control_that_would_have_no_effect_is_refused(key: str) -> None:
         ("create_stack: 1", "create_stack: cannot use `1` here; write `true` or `false`"),
         (
             "stack: 5",
-            "stack: cannot use `5` here; write text, within quotes where it looks like something else",
+            "stack: cannot use `5` here; write text, such as `staging`; put it in quotes where it looks like "
+            "something else",
         ),
         (
             "stack: -x",
@@ -213,8 +214,11 @@ def test_a_control_that_would_have_no_effect_is_refused(key: str) -> None:
             "at most 100 of them",
         ),
         ("guard: {deletes: -1}", "guard.deletes: cannot use the number `-1`; write 0 or more"),
-        ("guard: {deletes: 1.5}", "guard.deletes: cannot use `1.5` here; write a whole number"),
-        ("guard: {deletes: true}", "guard.deletes: cannot use `true` here; write a whole number"),
+        ("guard: {deletes: 1.5}", "guard.deletes: cannot use `1.5` here; write a whole number, such as `0`"),
+        (
+            "guard: {deletes: true}",
+            "guard.deletes: cannot use `true` here; write a whole number, such as `0`",
+        ),
         ("guard: [1]", "guard: cannot use what is here; write keys with values, indented below it"),
         ("retry: {limit: 0}", "retry.limit: cannot use the number `0`; write 1 or more"),
         ("retry: {limit: 101}", "retry.limit: cannot use the number `101`; write 100 or less"),
@@ -232,7 +236,7 @@ def test_a_control_that_would_have_no_effect_is_refused(key: str) -> None:
         ("probe_every: 2d", "probe_every: cannot use so long a duration as `2d`; write `1d` or less"),
         (
             "after: {environments: b}",
-            "after.environments: cannot use `b` here; write a list, such as `[staging]`",
+            "after.environments: cannot use `b` here; write a list, such as `[b]`",
         ),
         (
             "after: {environments: []}",
@@ -241,7 +245,7 @@ def test_a_control_that_would_have_no_effect_is_refused(key: str) -> None:
         (
             "after: {environments: [[b]]}",
             "after.environments[0]: cannot use what is here; "
-            "write text, within quotes where it looks like something else",
+            "write text, such as `staging`; put it in quotes where it looks like something else",
         ),
         (
             "after: {for: 1h}",

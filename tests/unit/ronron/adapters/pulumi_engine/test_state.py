@@ -93,7 +93,7 @@ def test_an_inventory_that_is_secret_or_not_there_is_none(outputs: object) -> No
 def test_what_is_no_state_is_refused(text: str) -> None:
     with pytest.raises(EngineError, match="cannot read the exported state") as caught:
         ExportedState(text)
-    assert "`pulumi stack export`" in caught.value.hint
+    assert "`.bak`" in caught.value.hint
 
 
 @pytest.mark.parametrize(
