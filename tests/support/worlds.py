@@ -12,6 +12,7 @@ from ronron.passes.reconcile import Ports, Target, reconcile
 from ronron.testing import (
     FakeBackups,
     FakeClock,
+    FakeContainerFailures,
     FakeEngine,
     FakeMachines,
     FakeProber,
@@ -84,6 +85,7 @@ class World:
         self.engine = FakeEngine(self.processes)
         self.backups = FakeBackups(self.clock)
         self.machines = FakeMachines()
+        self.failures = FakeContainerFailures()
 
     @property
     def ports(self) -> Ports:
@@ -94,6 +96,7 @@ class World:
             prober=self.prober,
             backups=self.backups,
             machines=self.machines,
+            failures=self.failures,
             clock=self.clock,
             processes=self.processes,
             progress=self.progress,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from ronron.ports import Backups, Clock, Machines, Prober
+    from ronron.ports import Backups, Clock, ContainerFailures, Machines, Prober
 
 
 def docker_backups() -> Backups:
@@ -29,6 +29,13 @@ def docker_machines() -> Machines:
     from ronron.adapters.docker_agents.machines import DockerMachines
 
     return DockerMachines()
+
+
+def docker_failures() -> ContainerFailures:
+    """The adapter that finds out why containers failed."""
+    from ronron.adapters.docker_agents.failures import DockerContainerFailures
+
+    return DockerContainerFailures()
 
 
 def ask(question: str) -> bool | None:
@@ -60,6 +67,7 @@ class PortFactories:
         clock: makes the port that reads the time.
         ask: asks the person a question; None where nobody is at the terminal.
         machines: makes the port that checks whether machines are reachable.
+        failures: makes the port that finds out why containers failed.
     """
 
     backups: Callable[[], Backups] = docker_backups
@@ -67,3 +75,4 @@ class PortFactories:
     clock: Callable[[], Clock] = system_clock
     ask: Callable[[str], bool | None] = ask
     machines: Callable[[], Machines] = docker_machines
+    failures: Callable[[], ContainerFailures] = docker_failures

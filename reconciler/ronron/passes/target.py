@@ -11,7 +11,19 @@ from ronron.core.digest import digest as digest_of
 from ronron.core.excluded import Excluded
 from ronron.core.model import Revision
 from ronron.core.policy import Policy
-from ronron.ports import Backups, Clock, Engine, Machines, Prober, Processes, Program, Progress, Source, Store
+from ronron.ports import (
+    Backups,
+    Clock,
+    ContainerFailures,
+    Engine,
+    Machines,
+    Prober,
+    Processes,
+    Program,
+    Progress,
+    Source,
+    Store,
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,7 @@ class Ports:
     prober: Prober
     backups: Backups
     machines: Machines
+    failures: ContainerFailures
     clock: Clock
     processes: Processes
     progress: Progress

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ronron.testing.backups import FakeAgent, FakeBackups
 from ronron.testing.clock import NOON, FakeClock
+from ronron.testing.container_failures import FakeContainerFailures
 from ronron.testing.containers import FakeContainers
 from ronron.testing.engine import EngineKilled, FakeEngine, ReconcilerKilled
 from ronron.testing.machines import FakeMachines
@@ -21,6 +22,7 @@ __all__ = [
     "FakeAgent",
     "FakeBackups",
     "FakeClock",
+    "FakeContainerFailures",
     "FakeContainers",
     "FakeEngine",
     "FakeMachines",

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ronron.adapters.docker_agents.containers import observation
@@ -84,7 +85,7 @@ class _Listener:
                 self.machine, self.described, self.machine, "read the events of", ANSWER_SECONDS
             ) as client,
         ):
-            stream = client.api.events(filters={"type": "container", "event": ["die"]}, decode=True)
+            stream: Any = client.api.events(filters={"type": "container", "event": ["die"]}, decode=True)
             self._stream = stream
             try:
                 while not self._stop.is_set():
@@ -93,7 +94,7 @@ class _Listener:
                         return
                     self._note(client, event.get("Actor", {}).get("Attributes", {}))
             finally:
-                stream._response.close()  # noqa: SLF001 - docker-py closes the socket only
+                stream._response.close()  # docker-py closes the socket only
 
     def _note(self, client: docker.DockerClient, attributes: Mapping[str, str]) -> None:
         name = attributes.get("name", "")
@@ -101,10 +102,11 @@ class _Listener:
             return
         code = attributes.get("exitCode", "")
         seen = _look(client, name) or _Seen(missing(name))
-        ended = {"exit_code": int(code)} if code.isdecimal() else {}
+        ended: dict[str, object] = {"exit_code": int(code)} if code.isdecimal() else {}
         if seen.observation.state in {ContainerState.MISSING, ContainerState.RUNNING}:
             # Removed or restarted between the event and the look.
-            ended |= {"state": ContainerState.EXITED, "image": seen.observation.image or attributes.get("image", "")}
+            ended["state"] = ContainerState.EXITED
+            ended["image"] = seen.observation.image or attributes.get("image", "")
         self.ended[name] = _Seen(seen.observation.with_(**ended), seen.log, seen.secrets)
 
 
@@ -149,9 +151,7 @@ class DockerContainerWatch:
             except BackupError as error:
                 unknown = error.message
         if seen is None and ended is None:
-            return FailedContainer(
-                name=place.name, service=service, machine=place.machine, unknown=unknown
-            )
+            return FailedContainer(name=place.name, service=service, machine=place.machine, unknown=unknown)
         told = _joined(seen, ended)
         if not even_if_well and not is_at_fault(told.observation):
             return None
@@ -204,9 +204,14 @@ def _look(client: docker.DockerClient, name: str) -> _Seen | None:
     log: tuple[str, ...] = ()
     # Removed since, or of a log driver that cannot be read.
     with suppress(APIError):
-        text = client.api.logs(seen.id, tail=LOG_LINES)
-        log = tuple(bytes(text).decode(errors="replace").splitlines())
+        log = _log(client, seen, since=seen.started_at) if seen.restarts else ()
+        log = log or _log(client, seen)
     return _Seen(seen, log, secret_values(inspected["Config"].get("Env") or ()))
+
+
+def _log(client: docker.DockerClient, seen: Observation, since: datetime | None = None) -> tuple[str, ...]:
+    text = client.api.logs(seen.id, tail=LOG_LINES, since=None if since is None else since.timestamp())
+    return tuple(bytes(text).decode(errors="replace").splitlines())
 
 
 def _image_name(client: docker.DockerClient, seen: Observation) -> str:
@@ -218,7 +223,8 @@ def _image_name(client: docker.DockerClient, seen: Observation) -> str:
     if "ronron.image" in seen.labels:
         return seen.labels["ronron.image"]
     with suppress(APIError):
-        tags = client.api.inspect_image(seen.image).get("RepoTags") or []
+        image: Any = client.images.get(seen.image)
+        tags = image.tags
         return str(tags[0]) if tags else seen.image[:19]
     return seen.image[:19]
 

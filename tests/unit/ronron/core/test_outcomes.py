@@ -91,7 +91,7 @@ def test_what_was_seen_sick_has_failed_whatever_the_engine_said(kind: OutcomeKin
     assert outcome.message == (
         "wiki is unhealthy: 502 instead of 200; team is unhealthy: no answer (https://wiki.example/)"
     )
-    assert "containers of wiki" in outcome.hint
+    assert "ronron logs ENV wiki" in outcome.hint
     assert (outcome.identity, outcome.probes) == (PLAN, (HEALTHY, SICK, SICK_TOO))
     assert [one.name for one in outcome.changes] == ["pad"]
     assert outcome.retryable
