@@ -261,7 +261,7 @@ def _failed_resources(finished: Finished, log: EventLog, stack: str) -> EngineEr
         lines.append(f"cannot {verb} {_named(change)}: {shorten(cause, _LONGEST_CAUSE)}")
     more = len(lines) - _SHOWN_RESOURCES
     shown = lines[:_SHOWN_RESOURCES] + ([f"and {more} more failed"] if more > 0 else [])
-    remedy = remedy_for("\n".join(word for words in causes.values() for word in words), stack)
+    remedy = remedy_for("\n".join(word for words in causes.values() for word in words))
     updating = finished.command == "up"
     error = (UpdateFailedError if updating else EngineError)(
         "\n".join(shown),
