@@ -146,7 +146,7 @@ RAISED = (
     '    raise ValueError("services.pad: nothing of the kind")\n'
     "ValueError: services.pad: nothing of the kind\n\n"
 )
-UNPROTECT = f"ronron pulumi ENV -- state unprotect '{KEEP}'"
+UNPROTECT = f"ronron pulumi dev -- state unprotect '{KEEP}'"
 PLAIN = "pulumi-python:dynamic:Resource"
 PLACE = f"urn:pulumi:dev::tiny::{PLAIN}::"
 VIOLATES = (
@@ -159,32 +159,32 @@ ROWS = (
     Row(
         "docker that does not answer", finished(), UpdateFailedError,
         "cannot create volume v: failed to create Docker client",
-        "ronron doctor ENV", failed(DOCKER, *bridged(TCP)), retryable=True,
+        "ronron doctor dev", failed(DOCKER, *bridged(TCP)), retryable=True,
     ),
     Row(
         "docker over ssh that does not answer", finished(), UpdateFailedError,
-        "stderr=ssh: connect to host old01 port 22: Connection refused", "ronron doctor ENV",
+        "stderr=ssh: connect to host old01 port 22: Connection refused", "ronron doctor dev",
         failed(DOCKER, *bridged(f"{SSH}ssh: connect to host old01 port 22: Connection refused\r\n")),
         retryable=True,
     ),
     Row(
         "ssh that refuses us", finished(), UpdateFailedError, "Permission denied (publickey)",
-        "ronron doctor ENV",
+        "ronron doctor dev",
         failed(DOCKER, *bridged(f"{SSH}tech@old01: Permission denied (publickey).\r\n")),
     ),
     Row(
         "an unknown host key", finished(), UpdateFailedError, "Host key verification failed",
-        "ronron doctor ENV",
+        "ronron doctor dev",
         failed(DOCKER, *bridged(f"{SSH}Host key verification failed.\r\n")),
     ),
     Row(
         "an image from a registry that is not there", finished(), UpdateFailedError,
         "cannot create image i: Unable to read Docker image",
-        "of etherpad/etherpad:9.9: `ronron pin ENV`", failed(IMAGE, *bridged(PULL)), retryable=True,
+        "of etherpad/etherpad:9.9: `ronron pin dev`", failed(IMAGE, *bridged(PULL)), retryable=True,
     ),
     Row(
         "an image that nobody has", finished(), UpdateFailedError, "pull access denied for padd",
-        "of padd:1: `ronron pin ENV`", failed(CONTAINER, *bridged(DENIED)), retryable=True,
+        "of padd:1: `ronron pin dev`", failed(CONTAINER, *bridged(DENIED)), retryable=True,
     ),
     Row(
         "a port that is taken", finished(), UpdateFailedError, "port is already allocated", "`ss -ltnp`",
@@ -197,12 +197,12 @@ ROWS = (
     ),
     Row(
         "something nobody knows", finished(), UpdateFailedError,
-        "cannot update container c: odd", "`ronron update ENV`",
+        "cannot update container c: odd", "`ronron update dev`",
         failed(CONTAINER, "odd\n", operation=Operation.UPDATE),
     ),
     Row(
         "a resource that fails in a preview", finished(command="preview"), EngineError,
-        "cannot create container c: odd", "`ronron update ENV`",
+        "cannot create container c: odd", "`ronron update dev`",
         failed(CONTAINER, "odd\n"),
     ),
     # -- protection --------------------------------------------------------------------------------
@@ -229,12 +229,12 @@ ROWS = (
     ),
     Row(
         "a plan that is violated", finished(), PlanViolatedError,
-        "would violate the plan at resource shelf", "`ronron update ENV`",
+        "would violate the plan at resource shelf", "`ronron update dev`",
         said(VIOLATES, urn=f"urn:pulumi:dev::tiny::{PLAIN}::shelf"), retryable=True,
     ),
     Row(
         "a step that no plan holds", finished(), PlanViolatedError, "at resource lamp",
-        "`ronron update ENV`",
+        "`ronron update dev`",
         said(
             "create is not allowed by the plan: no steps were expected for this resource\n",
             urn=f"{PLACE}lamp",
@@ -242,18 +242,18 @@ ROWS = (
         retryable=True,
     ),
     Row(
-        "a step that never came", finished(), PlanViolatedError, "at resource sofa", "`ronron update ENV`",
+        "a step that never came", finished(), PlanViolatedError, "at resource sofa", "`ronron update dev`",
         said(f"expected resource operations for {PLACE}sofa but none were seen\n", urn=f"{PLACE}sofa"),
         retryable=True,
     ),
     Row(
         "a stop that somebody else asked for", finished(), EngineInterruptedError,
-        "pulumi up was canceled by another process", "`ronron update ENV`",
+        "pulumi up was canceled by another process", "`ronron update dev`",
         EventLog(ended=True, result="canceled"),
     ),
     Row(
         "a stop that we asked for", finished(interrupted=True), EngineInterruptedError,
-        "was interrupted", "`ronron update ENV`",
+        "was interrupted", "`ronron update dev`",
     ),
     Row(
         "a deadline", finished(timed_out=True), EngineTimeoutError,

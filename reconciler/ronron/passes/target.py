@@ -114,4 +114,5 @@ def prepared(
             create_stack=target.policy.create_stack,
             running=running.commit if running is not None else None,
             excluded=excluded.names if excluded is not None else (),
+            environment=target.name,
         )

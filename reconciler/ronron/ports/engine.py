@@ -20,11 +20,13 @@ class Program(Value):
         work: a private directory of this pass, for the saved plan, events and the engine's output.
         revision: of the checkout.
         digest: see `core.digest.digest`; goes into the preview's identity.
-        create_stack: make the stack where the backend has none.
+        create_stack: make the stack where the backend has none, and none was updated before (`running`).
         running: the commit that is live before this, where anybody knows; the program sees it as
             `RONRON_REVISION`, so that a snapshot taken before an update can say what it is of.
         excluded: names of the excluded machines, sorted: nothing is touched that goes through a
             provider of such a name, and nothing deleted anywhere. The program sees it as `RONRON_EXCLUDE`.
+        environment: the environment's name, for hints; empty where nobody knows it. The program sees it as
+            `RONRON_ENVIRONMENT`.
     """
 
     directory: Path
@@ -35,6 +37,7 @@ class Program(Value):
     create_stack: bool = False
     running: Commit | None = None
     excluded: tuple[str, ...] = ()
+    environment: str = ""
 
 
 Follow = Callable[[Sequence[OperationEvent]], None]

@@ -116,14 +116,14 @@ class FakeEngine:
         self.running.append(program.running)
         self.excluded.append(program.excluded)
         wanted = self._wanted(program)
-        if program.stack not in self.stacks and program.create_stack:
+        if program.stack not in self.stacks and program.create_stack and program.running is None:
             self.stacks[program.stack] = FakeStack(self._passphrase)
         stack = self._stack(program)
         if wanted.raises:
             raise ProgramError(
                 f"cannot run the program: {wanted.raises}",
                 where=program.stack,
-                hint="fix the program, and try it with `pulumi preview`",
+                hint="fix the program, and try it with `ronron pulumi local -- preview`",
             )
         for machine in program.excluded:
             if all(thing.machine != machine for thing in stack.things.values()):
@@ -158,7 +158,7 @@ class FakeEngine:
             self.preview(program)
             return ()
         self._call("checks", program)
-        if program.stack not in self.stacks and program.create_stack:
+        if program.stack not in self.stacks and program.create_stack and program.running is None:
             self.stacks[program.stack] = FakeStack(self._passphrase)
         self._stack(program)
         return found

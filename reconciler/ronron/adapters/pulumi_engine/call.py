@@ -52,6 +52,7 @@ class Call:
         deadline: of each command.
         grace: from the first SIGINT to the second.
         copies_config: false for a backend that keeps secrets itself, and refuses a stack file.
+        not_found: makes the error of a stack that the backend does not have.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Call:
         deadline: timedelta,
         grace: timedelta,
         copies_config: bool,
+        not_found: Callable[[Call], StackNotFoundError],
     ) -> None:
         self.program = program
         self.stack = program.stack
@@ -77,6 +79,7 @@ class Call:
         self._deadline = deadline
         self._grace = grace
         self._copies_config = copies_config
+        self._not_found = not_found
         self._excluded: list[str] = []
         with writing(program.work):
             program.work.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -245,7 +248,15 @@ class Call:
         # Only after the engine failed: it reads more than we do, anchors for instance.
         if original is not None and _BROKEN_STACK_FILE.search(ended.stderr):
             read_yaml(original.read_text(errors="replace"), file=self._named(original))
-        return explain(ended, log, self.stack, self._secrets, directory=str(self.program.directory))
+        error = explain(
+            ended,
+            log,
+            self.stack,
+            self._secrets,
+            directory=str(self.program.directory),
+            environment=self.program.environment,
+        )
+        return self._not_found(self) if isinstance(error, StackNotFoundError) else error
 
     def stack_secrets(self) -> frozenset[str]:
         """The secret values of the stack's configuration and state; see `stack_secrets`."""
@@ -342,6 +353,11 @@ class Call:
         """A path without an ending for the files of the next command; no earlier command has used it."""
         number = sum(1 for _ in self.program.work.glob("*.err")) + 1
         return self.program.work / f"{number:02d}-{command.replace(' ', '-')}"
+
+
+def project_name(directory: Path) -> str:
+    """The name of the Pulumi project in a directory; empty where it cannot be read."""
+    return _project(directory)[0]
 
 
 def _project(directory: Path) -> tuple[str, str]:

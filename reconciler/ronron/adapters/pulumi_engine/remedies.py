@@ -23,7 +23,7 @@ class _Known(NamedTuple):
 
     Args:
         words: found in the message.
-        hint: the fix; `{named}` is filled in, and `ENV` by whoever knows the environment.
+        hint: the fix; `{name}` and `{named}` are filled in.
         retryable: whether it may go away by itself.
         named: finds what the hint names, as its only group; all that it finds is named.
         otherwise: the name where none is found.
@@ -39,8 +39,8 @@ class _Known(NamedTuple):
 _KNOWN = (
     _Known(
         PROTECTED,
-        "declare it again as it was; to remove it for good, run `ronron pulumi ENV -- state unprotect "
-        "{named}`, then `ronron update ENV`",
+        "declare it again as it was; to remove it for good, run `ronron pulumi {name} -- state unprotect "
+        "{named}`, then `ronron update {name}`",
         retryable=False,
         named=re.compile(r"resource \"(urn:pulumi:[^\"]+)\""),
         otherwise="with its URN",
@@ -49,7 +49,7 @@ _KNOWN = (
         re.compile(
             r"host key verification failed|host key .* (?:mismatch|changed)|permission denied \(", re.I
         ),
-        "check the machine's ssh address, its host_key and your key: `ronron doctor ENV` tries them",
+        "check the machine's ssh address, its host_key and your key: `ronron doctor {name}` tries them",
         retryable=False,
     ),
     _Known(
@@ -65,7 +65,7 @@ _KNOWN = (
             r"error pulling image|toomanyrequests",
             re.I,
         ),
-        "check the name, tag and digest of {named}: `ronron pin ENV` asks its registry",
+        "check the name, tag and digest of {named}: `ronron pin {name}` asks its registry",
         retryable=True,
         named=re.compile(r"(?:error pulling|unable to pull|no such) image:? ([^\s:]\S*?):?(?:\s|$)", re.I),
         otherwise="the image",
@@ -77,7 +77,7 @@ _KNOWN = (
             r"connection (?:refused|timed out)|i/o timeout",
             re.I,
         ),
-        "check that the machine is up and its Docker answers: `ronron doctor ENV` tries it",
+        "check that the machine is up and its Docker answers: `ronron doctor {name}` tries it",
         retryable=True,
     ),
     _Known(
@@ -93,12 +93,17 @@ _KNOWN = (
 )
 
 
-def remedy_for(text: str) -> Remedy | None:
-    """The fix of the first known cause in a message; None where there is none."""
+def remedy_for(text: str, name: str) -> Remedy | None:
+    """The fix of the first known cause; None where there is none.
+
+    Args:
+        text: the message.
+        name: the environment's name, for commands.
+    """
     known = next((one for one in _KNOWN if one.words.search(text)), None)
     if known is None:
         return None
     found = dict.fromkeys(known.named.findall(text)) if known.named is not None else {}
     # A URN has characters that a shell reads.
     named = " ".join(f"'{one}'" if one.startswith("urn:") else one for one in found)
-    return Remedy(known.hint.format(named=named or known.otherwise), known.retryable)
+    return Remedy(known.hint.format(name=name, named=named or known.otherwise), known.retryable)
