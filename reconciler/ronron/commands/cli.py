@@ -22,6 +22,7 @@ _APPROVALS = "ronron.commands.approvals"
 _BACKUPS = "ronron.commands.backups"
 _CHECKS = "ronron.commands.checks"
 _BY_HAND = "ronron.commands.by_hand"
+_SERVICES = "ronron.commands.services"
 _UNIT = "ronron.commands.unit"
 
 EVERYDAY, APPROVALS, BACKUPS, SET_UP = "Everyday", "Approvals", "Backups", "Set-up"
@@ -37,6 +38,9 @@ class Ronron(LazyGroup):
         Entry("watch", _PASSES, EVERYDAY, "Update each environment when its branch moves."),
         Entry("history", _RECORDS, EVERYDAY, "List past passes, newest first."),
         Entry("explain", _RECORDS, EVERYDAY, "Explain why an environment changed, or did not."),
+        Entry("logs", _SERVICES, EVERYDAY, "Show the log of a service."),
+        Entry("restart", _SERVICES, EVERYDAY, "Restart a service, and wait until it is healthy."),
+        Entry("exec", _SERVICES, EVERYDAY, "Run a program in the container of a service."),
         Entry("approve", _APPROVALS, APPROVALS, "Approve the plan that is waiting."),
         Entry("suspend", _APPROVALS, APPROVALS, "Suspend an environment until it is resumed."),
         Entry("resume", _APPROVALS, APPROVALS, "Resume after a suspension, a stall or failures."),

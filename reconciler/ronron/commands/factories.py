@@ -15,6 +15,7 @@ import typer
 
 if TYPE_CHECKING:
     from ronron.ports import Backups, Clock, ContainerFailures, Machines, Prober
+    from ronron.ports.services import ServiceContainers
 
 
 def docker_backups() -> Backups:
@@ -36,6 +37,13 @@ def docker_failures() -> ContainerFailures:
     from ronron.adapters.docker_agents.failures import DockerContainerFailures
 
     return DockerContainerFailures()
+
+
+def docker_services() -> ServiceContainers:
+    """The adapter for the containers of services."""
+    from ronron.adapters.docker_agents.services import DockerServiceContainers
+
+    return DockerServiceContainers()
 
 
 def ask(question: str) -> bool | None:
@@ -68,6 +76,7 @@ class PortFactories:
         ask: asks the person a question; None where nobody is at the terminal.
         machines: makes the port that checks whether machines are reachable.
         failures: makes the port that finds out why containers failed.
+        services: makes the port to the containers of services.
     """
 
     backups: Callable[[], Backups] = docker_backups
@@ -76,3 +85,4 @@ class PortFactories:
     ask: Callable[[str], bool | None] = ask
     machines: Callable[[], Machines] = docker_machines
     failures: Callable[[], ContainerFailures] = docker_failures
+    services: Callable[[], ServiceContainers] = docker_services

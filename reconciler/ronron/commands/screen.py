@@ -78,6 +78,10 @@ class Screen:
         """Redact these from now on."""
         self._secrets = (*self._secrets, *secrets)
 
+    def redacted(self, text: str) -> str:
+        """The text without the secrets that are known here."""
+        return redact(text, self._secrets)
+
     def log(self, environment: str, line: str) -> None:
         """See ports.Progress: a plain line with the time, and the spinner's text on a terminal."""
         if self.as_json:

@@ -11,6 +11,7 @@ from ronron.testing.machines import FakeMachines
 from ronron.testing.prober import Answer, FakeProber
 from ronron.testing.processes import FakeProcesses
 from ronron.testing.progress import RecordingProgress
+from ronron.testing.services import FakeServiceContainers
 from ronron.testing.source import FakeSource
 from ronron.testing.store import MemoryStore
 from ronron.testing.things import FakeProgram, FakeStack, Thing
@@ -29,6 +30,7 @@ __all__ = [
     "FakeProber",
     "FakeProcesses",
     "FakeProgram",
+    "FakeServiceContainers",
     "FakeSource",
     "FakeStack",
     "MemoryStore",
