@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import socket
 
 from tests.support.collectives import Collective, web
@@ -32,10 +33,13 @@ def test_an_update_that_fails_its_health_check_is_said_kept_and_mended_by_the_ne
     failed = collective.ronron("update", "local")
     assert failed.code == 1, failed.said
     assert "Traceback" not in failed.said
-    for container, why in (("site", "exited with 3"), ("other", "is unhealthy")):
+    # A busy machine may not have checked the other one often enough to call it unhealthy.
+    ill = "(is unhealthy|is running and not healthy yet)"
+    for container, why in (("site", "exited with 3"), ("other", ill)):
         name = f"{collective.name}-local-{container}"
         assert f"container {container}: container failed to be in healthy state; " in failed.err
-        assert f"container {name} (image {collective.images['edge']}) {why}" in failed.err
+        image = re.escape(collective.images["edge"])
+        assert re.search(rf"container {name} \(image {image}\) {why}", failed.err), failed.err
     assert "cannot log in with [secret]" in failed.err
     print(failed.said)
     assert "creating new container site" in failed.err
@@ -88,9 +92,9 @@ def test_an_environment_that_rolls_back_serves_the_last_healthy_commit_again(col
     back = collective.ronron("update", "local")
     assert back.code == 1, back.said
     assert f"container {collective.name}-local-site" in back.err
-    assert "is unhealthy" in back.err
+    assert re.search("is unhealthy|not healthy yet", back.err)
     assert collective.get(hostname).text == "first"
-    assert "is unhealthy" in collective.ronron("explain", "local").out
+    assert re.search("is unhealthy|not healthy yet", collective.ronron("explain", "local").out)
     passes = collective.ronron("history", "local", "--json").out
     assert "rolled back" in passes or "rolled_back" in passes
     assert good[:12] in collective.ronron("status").out

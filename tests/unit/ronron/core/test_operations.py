@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ def at(seconds: float) -> timedelta:
 
 def told(*steps: tuple[float, tuple[OperationEvent, ...]], kinds: dict[str, str] | None = None) -> list[str]:
     """The lines after each step: seconds since the beginning, and the events until then."""
-    operations, lines = Operations(kinds=kinds or {}), []
+    operations, lines = Operations(kinds=kinds or {}), list[str]()
     for seconds, events in steps:
         operations, more = operations.after(events, NOON + at(seconds))
         lines += more
@@ -117,7 +118,11 @@ def test_components_and_providers_are_not_told() -> None:
 
 
 def test_a_volume_that_is_retained_is_not_said_to_be_deleted() -> None:
-    volume = {"type_": "docker:index/volume:Volume", "operation": Operation.DELETE, "retained": True}
+    volume: dict[str, Any] = {
+        "type_": "docker:index/volume:Volume",
+        "operation": Operation.DELETE,
+        "retained": True,
+    }
     lines = told((0, (event(Phase.BEGUN, **volume),)), (1, (event(Phase.DONE, **volume),)))
     assert lines == ["forgot volume pad in 1 s; it stays where it is"]
 
