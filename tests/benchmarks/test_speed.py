@@ -29,10 +29,12 @@ from ronron.passes.reconcile import Ports, Target, reconcile
 from ronron.testing import (
     FakeBackups,
     FakeContainerFailures,
+    FakeContainers,
     FakeEngine,
     FakeMachines,
     FakeProber,
     FakeProcesses,
+    FakeVirtualEnvironments,
     RecordingProgress,
 )
 from tests.support.collectives import PROJECT, Collective, web
@@ -113,8 +115,10 @@ def test_an_untouched_environment_is_decided_within_five_milliseconds(tmp_path: 
     with SqlStore(tmp_path / "state") as store:
         ports = Ports(
             source=source, engine=engine, store=store, prober=FakeProber(), backups=FakeBackups(),
-            machines=FakeMachines(), failures=FakeContainerFailures(), clock=SystemClock(),
-            processes=processes, progress=RecordingProgress(), work=tmp_path / "passes",
+            machines=FakeMachines(), containers=FakeContainers(),
+            failures=FakeContainerFailures(), clock=SystemClock(),
+            processes=processes, progress=RecordingProgress(), packages=FakeVirtualEnvironments(),
+            work=tmp_path / "passes",
         )  # fmt: skip
         target = Target(policy, config_dir="stacks")
         reconcile(target, ports)

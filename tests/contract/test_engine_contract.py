@@ -82,6 +82,14 @@ def test_a_stack_that_is_not_there_is_made_only_on_request(world: World) -> None
     assert (state.exists, resources_in(world.engine, world.program()), state.inventory) == (True, 0, None)
 
 
+def test_a_stack_that_was_updated_before_is_not_made_again(world: World) -> None:
+    world.declare(RED)
+    lost = world.program(create_stack=True).with_(running="c" * 40)
+    with pytest.raises(StackNotFoundError):
+        world.engine.preview(lost)
+    assert world.engine.state(lost).exists is False
+
+
 def test_what_is_as_it_should_be_is_not_touched(live: World) -> None:
     preview = live.engine.preview(live.program())
     assert preview.touching == ()

@@ -13,11 +13,13 @@ from ronron.testing import (
     FakeBackups,
     FakeClock,
     FakeContainerFailures,
+    FakeContainers,
     FakeEngine,
     FakeMachines,
     FakeProber,
     FakeProcesses,
     FakeSource,
+    FakeVirtualEnvironments,
     MemoryStore,
     RecordingProgress,
     Thing,
@@ -86,6 +88,9 @@ class World:
         self.backups = FakeBackups(self.clock)
         self.machines = FakeMachines()
         self.failures = FakeContainerFailures()
+        self.packages = FakeVirtualEnvironments()
+        self.containers = FakeContainers()
+        self.engine.containers = self.containers
 
     @property
     def ports(self) -> Ports:
@@ -97,9 +102,11 @@ class World:
             backups=self.backups,
             machines=self.machines,
             failures=self.failures,
+            containers=self.containers,
             clock=self.clock,
             processes=self.processes,
             progress=self.progress,
+            packages=self.packages,
             work=self.work,
         )
 

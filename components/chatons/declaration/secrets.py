@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from chatons import catalogue
 from chatons.catalogue.description import ADMIN_PASSWORD, DATABASE_PASSWORD
 from chatons.declaration.resolved import Declaration, describe
+from chatons.schema.by_hand import pulumi_command
 from chatons.schema.problems import NAMESPACE, Problem
 
 MEMBERS_PASSWORD = "members-password"  # noqa: S105  # the name of a key
@@ -57,13 +58,13 @@ class SecretKey:
 
 def command(stack: str, key: str) -> str:
     """The command that sets a secret."""
-    return f"pulumi config set --secret {NAMESPACE}:{key} --stack {stack}"
+    return pulumi_command(f"config set --secret {NAMESPACE}:{key}", stack=stack)
 
 
 def backup_command(stack: str, role: str) -> str:
     """The command that sets a secret inside `ronron:backup`."""
     given = " < KEYFILE" if role == "ssh_key" else ""
-    return f"pulumi config set --secret --path '{NAMESPACE}:backup.{role}' --stack {stack}{given}"
+    return pulumi_command(f"config set --secret --path '{NAMESPACE}:backup.{role}'{given}", stack=stack)
 
 
 def backup_key(role: str) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from ronron.ports import Backups, Clock, ContainerFailures, Machines, Prober
+    from ronron.ports import Backups, Clock, ContainerFailures, Containers, ImageRegistry, Machines, Prober
     from ronron.ports.services import ServiceContainers
 
 
@@ -23,6 +23,13 @@ def docker_backups() -> Backups:
     from ronron.adapters.docker_agents.backups import DockerBackups
 
     return DockerBackups()
+
+
+def docker_containers() -> Containers:
+    """The adapter that describes the containers of machines."""
+    from ronron.adapters.docker_agents.containers import DockerContainers
+
+    return DockerContainers()
 
 
 def docker_machines() -> Machines:
@@ -58,6 +65,13 @@ def http_prober() -> Prober:
     return HttpProber()
 
 
+def image_registries() -> ImageRegistry:
+    """The adapter that asks the registries of images."""
+    from ronron.adapters.image_registry import HttpImageRegistry
+
+    return HttpImageRegistry()
+
+
 def system_clock() -> Clock:
     """The adapter that reads the time of this machine."""
     from ronron.adapters.system_clock import SystemClock
@@ -77,6 +91,8 @@ class PortFactories:
         machines: makes the port that checks whether machines are reachable.
         failures: makes the port that finds out why containers failed.
         services: makes the port to the containers of services.
+        image_registry: makes the port that asks the registries of images.
+        containers: makes the port that describes containers.
     """
 
     backups: Callable[[], Backups] = docker_backups
@@ -86,3 +102,5 @@ class PortFactories:
     machines: Callable[[], Machines] = docker_machines
     failures: Callable[[], ContainerFailures] = docker_failures
     services: Callable[[], ServiceContainers] = docker_services
+    image_registry: Callable[[], ImageRegistry] = image_registries
+    containers: Callable[[], Containers] = docker_containers

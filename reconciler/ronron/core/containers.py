@@ -46,7 +46,8 @@ class Observation(Value):
         finished_at: when its last run that ended did so; None while none has.
         labels: its own and those of its image; values may be secret.
         networks: names, sorted.
-        settings: its settings as texts, by name; secret values as hashes.
+        settings: its settings as texts, by name; see `container_settings.settings_of`.
+        own_volumes: paths at which it has files in volumes without a name: those go with the container.
     """
 
     name: str
@@ -65,6 +66,34 @@ class Observation(Value):
     labels: Mapping[str, str] = {}
     networks: tuple[str, ...] = ()
     settings: Mapping[str, str] = {}
+    own_volumes: tuple[str, ...] = ()
+
+
+class MadeContainer(Value):
+    """A container that an update made, as the state of its stack has it.
+
+    Args:
+        urn: of the resource.
+        name: the physical one.
+        id: the one that Docker gave.
+        machine: name of the provider that it was made through.
+        modified: when an update last changed the resource, in the engine's notation; empty if unknown.
+        must_run: false for one that is expected to end.
+        volumes: names of the volumes of the same stack that it mounts.
+    """
+
+    urn: str
+    name: str
+    id: str
+    machine: str
+    modified: str = ""
+    must_run: bool = True
+    volumes: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """What it is called among all containers of a stack: `pad on here`."""
+        return f"{self.name} on {self.machine}"
 
 
 class Look(Value):

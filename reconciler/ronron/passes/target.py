@@ -15,6 +15,7 @@ from ronron.ports import (
     Backups,
     Clock,
     ContainerFailures,
+    Containers,
     Engine,
     Machines,
     Prober,
@@ -23,6 +24,7 @@ from ronron.ports import (
     Progress,
     Source,
     Store,
+    VirtualEnvironments,
 )
 
 
@@ -41,9 +43,11 @@ class Ports:
     backups: Backups
     machines: Machines
     failures: ContainerFailures
+    containers: Containers
     clock: Clock
     processes: Processes
     progress: Progress
+    packages: VirtualEnvironments
     work: Path
 
 

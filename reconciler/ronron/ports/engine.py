@@ -25,6 +25,10 @@ class Program(Value):
             `RONRON_REVISION`, so that a snapshot taken before an update can say what it is of.
         excluded: names of the excluded machines, sorted: nothing is touched that goes through a
             provider of such a name, and nothing deleted anywhere. The program sees it as `RONRON_EXCLUDE`.
+        replace: URNs of resources that previews and updates replace although no input differs: containers
+            that drifted. Each is in the state.
+        repaired: names of the containers that are replaced without a snapshot, sorted: a part of their
+            service does not work. The program sees it as `RONRON_REPAIR`.
         environment: the environment's name, for hints; empty where nobody knows it. The program sees it as
             `RONRON_ENVIRONMENT`.
     """
@@ -37,6 +41,8 @@ class Program(Value):
     create_stack: bool = False
     running: Commit | None = None
     excluded: tuple[str, ...] = ()
+    replace: tuple[str, ...] = ()
+    repaired: tuple[str, ...] = ()
     environment: str = ""
 
 

@@ -7,7 +7,9 @@ from ronron.testing.clock import NOON, FakeClock
 from ronron.testing.container_failures import FakeContainerFailures
 from ronron.testing.containers import FakeContainers
 from ronron.testing.engine import EngineKilled, FakeEngine, ReconcilerKilled
+from ronron.testing.image_registry import FakeImageRegistry
 from ronron.testing.machines import FakeMachines
+from ronron.testing.packages import FakeVirtualEnvironments
 from ronron.testing.prober import Answer, FakeProber
 from ronron.testing.processes import FakeProcesses
 from ronron.testing.progress import RecordingProgress
@@ -26,6 +28,7 @@ __all__ = [
     "FakeContainerFailures",
     "FakeContainers",
     "FakeEngine",
+    "FakeImageRegistry",
     "FakeMachines",
     "FakeProber",
     "FakeProcesses",
@@ -33,6 +36,7 @@ __all__ = [
     "FakeServiceContainers",
     "FakeSource",
     "FakeStack",
+    "FakeVirtualEnvironments",
     "MemoryStore",
     "ReconcilerKilled",
     "RecordingProgress",

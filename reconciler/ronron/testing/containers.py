@@ -78,6 +78,13 @@ class FakeContainers:
             unreachable={one: self._silent.get(one, NOWHERE) for one in wanted if one not in reachable},
         )
 
+    def remove_stray(self, inventory: Inventory, machine: str, container: str, id: str) -> None:  # noqa: A002
+        """See ports.Containers."""
+        self._answers(inventory, machine, container)
+        there = self._there.get((machine, container))
+        if there is not None and there.id == id:
+            del self._there[machine, container]
+
     def logs(
         self,
         inventory: Inventory,
@@ -88,15 +95,18 @@ class FakeContainers:
         since: datetime | None = None,
     ) -> tuple[str, ...]:
         """See ports.Containers."""
-        if machine not in inventory.machines:
-            raise BackupError(f"cannot find the machine {machine} of {container} in the inventory")
-        if machine in self._silent:
-            raise AgentUnreachableError(f"cannot reach the Docker of {machine}: {self._silent[machine]}")
+        self._answers(inventory, machine, container)
         if (machine, container) not in self._there:
             raise BackupError(f"cannot find the container {container} on {machine}")
         written = self._lines.get((machine, container), [])
         told = [line for at, line in written if since is None or (at is not None and at >= since)]
         return tuple(told[len(told) - min(lines, len(told)) :])
+
+    def _answers(self, inventory: Inventory, machine: str, container: str) -> None:
+        if machine not in inventory.machines:
+            raise BackupError(f"cannot find the machine {machine} of {container} in the inventory")
+        if machine in self._silent:
+            raise AgentUnreachableError(f"cannot reach the Docker of {machine}: {self._silent[machine]}")
 
 
 def _id(text: str) -> str:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator
 
 from ronron.adapters.pulumi_engine.events import STACK_TYPE, belongs_to_pulumi, public_outputs
+from ronron.core.containers import MadeContainer
 from ronron.core.errors import EngineError
 from ronron.core.model import DELETING, Change, Operation, StackState
 
@@ -13,6 +14,8 @@ INVENTORY = "inventory"
 """The stack output that is read."""
 
 _PROVIDERS = "pulumi:providers:"
+_CONTAINER = "docker:index/container:Container"
+_VOLUME = "docker:index/volume:Volume"
 
 _CREATING = frozenset({Operation.CREATE, Operation.CREATE_REPLACEMENT, Operation.IMPORT})
 
@@ -46,6 +49,35 @@ class ExportedState:
                 f"{one.get('type') or 'unknown'} {_urn(one.get('resource'))}" for one in self._pending
             ),
             inventory=self._outputs().get(INVENTORY),
+            containers=self.containers(),
+        )
+
+    def containers(self) -> tuple[MadeContainer, ...]:
+        """The Docker containers, in the order of the state."""
+        present = [one for one in self._resources if not _is_leaving(one) and one.get("custom")]
+        volumes = {str(_outputs(one).get("name")) for one in present if _type(one) == _VOLUME}
+        return tuple(
+            MadeContainer(
+                urn=_urn(one),
+                name=str(outputs.get("name") or ""),
+                id=str(one.get("id") or ""),
+                machine=str(one.get("provider") or "").rpartition("::")[0].rpartition("::")[2],
+                modified=str(one.get("modified") or one.get("created") or ""),
+                # Its default. A refresh writes false into the outputs of one that has stopped.
+                must_run=_inputs(one).get("mustRun") is not False,
+                volumes=tuple(
+                    sorted(
+                        {
+                            str(mount.get("volumeName"))
+                            for mount in _objects(outputs.get("volumes"))
+                            if str(mount.get("volumeName")) in volumes
+                        }
+                    )
+                ),
+            )
+            for one in present
+            if _type(one) == _CONTAINER and one.get("id")
+            for outputs in [_outputs(one)]
         )
 
     @property
@@ -106,6 +138,16 @@ class ExportedState:
 
 def _objects(value: object) -> list[dict[str, object]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _inputs(resource: dict[str, object]) -> dict[str, object]:
+    found = resource.get("inputs")
+    return found if isinstance(found, dict) else {}
+
+
+def _outputs(resource: dict[str, object]) -> dict[str, object]:
+    found = resource.get("outputs")
+    return found if isinstance(found, dict) else {}
 
 
 def _type(resource: dict[str, object]) -> str:
