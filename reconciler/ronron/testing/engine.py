@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 
 from ronron.core.containers import MadeContainer
@@ -94,6 +94,7 @@ class FakeEngine:
         self._plans: dict[str, FakeProgram] = {}
         self._failures: list[tuple[str, EngineError]] = []
         self._at: dict[str, Callable[[], None]] = {}
+        self._secrets: frozenset[str] = frozenset()
         self._running = False
         self._asked_to_stop = False
 
@@ -166,6 +167,12 @@ class FakeEngine:
         stack.half_made -= found
         return tuple(sorted(found))
 
+    def refresh_lost(self, program: Program, machines: Collection[str]) -> tuple[str, ...]:
+        """See ports.Engine; nothing is ever lost here."""
+        del machines
+        self._call("refresh lost", program)
+        return ()
+
     def checks(self, program: Program) -> tuple[CheckResult, ...]:
         """See ports.Engine."""
         found = self._checks.get(program.revision.commit, ())
@@ -225,6 +232,15 @@ class FakeEngine:
         if stack.lock == engine:
             stack.lock = None
 
+    def set_secrets(self, *values: str) -> None:
+        """Set the secret values of every stack."""
+        self._secrets = frozenset(values)
+
+    def secrets(self, program: Program) -> frozenset[str]:
+        """See ports.Engine."""
+        self._call("secrets", program)
+        return self._secrets
+
     def state(self, program: Program) -> StackState:
         """See ports.Engine."""
         self._call("state", program)
@@ -245,7 +261,8 @@ class FakeEngine:
                 name=thing.name,
                 id=self._ids[name, thing.name],
                 machine=thing.machine,
-                volumes=tuple(str(one) for one in thing.volumes),
+                volumes=thing.volumes,
+                networks=thing.networks,
             )
             for thing in stack.things.values()
             if (name, thing.name) in self._ids
