@@ -24,6 +24,7 @@
   x BackupError                  an agent, its repository, a restore or a drill failed
     + AgentUnreachableError      retryable: its container or its Docker does not answer
     + SnapshotUnfitError         of another service, or of a newer version than the one that runs
+    + MadeAnewError              the data are of volumes that were made anew
 ```
 
 By *where* for readers, by `retryable` for the loop. A refusal (a verdict, a suspension, nothing to
@@ -197,3 +198,7 @@ class AgentUnreachableError(BackupError):
 
 class SnapshotUnfitError(BackupError):
     """A snapshot is another service's, or of a newer version than the one that runs; nothing was changed."""
+
+
+class MadeAnewError(BackupError):
+    """A snapshot would be of volumes that were made anew, while snapshots of the data before exist."""

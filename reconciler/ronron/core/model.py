@@ -349,6 +349,7 @@ class Outcome(Value):
         restored: the revision that a rollback went back to.
         snapshots: of the touched services, taken before anything was changed.
         excluded: unreachable machines that the update skipped, and their services; None for none.
+        held: services without a container, because their data were lost: a person restores or accepts.
     """
 
     kind: OutcomeKind
@@ -364,6 +365,7 @@ class Outcome(Value):
     restored: Revision | None = None
     snapshots: tuple[TakenSnapshot, ...] = ()
     excluded: Excluded | None = None
+    held: tuple[str, ...] = ()
 
     former_names: ClassVar[Mapping[str, str | None]] = {"left_out": "excluded", "busy": "locked"}
 

@@ -13,7 +13,15 @@ from pathlib import Path
 
 from ronron.core.errors import ReconcilerError, UpdateFailedError
 from ronron.core.excluded import Excluded
-from ronron.core.inventory import Inventory, Probe, Service, changed_probes, read_inventory, touched
+from ronron.core.inventory import (
+    Inventory,
+    Probe,
+    Service,
+    changed_probes,
+    held_services,
+    read_inventory,
+    touched,
+)
 from ronron.core.judge import judge as judged
 from ronron.core.model import (
     Change,
@@ -26,7 +34,7 @@ from ronron.core.model import (
     Verdict,
     VerdictKind,
 )
-from ronron.core.outcomes import failed, in_part, seen, summarize, waiting
+from ronron.core.outcomes import failed, held_back, in_part, seen, summarize, waiting
 from ronron.core.policy import Guard, OnFailure, Policy, UpdateMode
 from ronron.core.record import Record
 from ronron.passes.machines import readable, services_on
@@ -217,7 +225,8 @@ def probe(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
     else:
         message = f"{revision.short}: {attempt.verdict.why}"
         done = seen(OutcomeKind.UNCHANGED, message, attempt.preview, attempt.verdict, probes)
-    return replace(attempt, outcome=in_part(done, revision, _excluded(begun, inventory)))
+    done = in_part(done, revision, _excluded(begun, inventory))
+    return replace(attempt, outcome=held_back(done, begun.target.name, held_services(inventory)))
 
 
 # -- the way back, and what is read at the end -----------------------------------------------------
@@ -334,7 +343,7 @@ def _probe(begun: Begun, inventory: Inventory, names: tuple[str, ...]) -> tuple[
     results = []
     for name in names:
         service = inventory.services[name]
-        if service.machine in unreachable:
+        if service.machine in unreachable or service.held is not None:
             continue
         result = _probe_one(begun, name, service, until)
         if result is not None:

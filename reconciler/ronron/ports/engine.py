@@ -24,6 +24,8 @@ class Program(Value):
             `RONRON_REVISION`, so that a snapshot taken before an update can say what it is of.
         excluded: names of the excluded machines, sorted: nothing is touched that goes through a
             provider of such a name, and nothing deleted anywhere. The program sees it as `RONRON_EXCLUDE`.
+        accept_empty: names of the services whose data a person accepted although they were made anew. The
+            program sees it as `RONRON_ACCEPT_EMPTY`.
     """
 
     directory: Path
@@ -34,6 +36,7 @@ class Program(Value):
     create_stack: bool = False
     running: Commit | None = None
     excluded: tuple[str, ...] = ()
+    accept_empty: tuple[str, ...] = ()
 
 
 class Engine(Protocol):

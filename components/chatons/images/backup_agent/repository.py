@@ -19,6 +19,9 @@ from .journal import Journal
 from .restic import LONG_SECONDS, QUICK_SECONDS, Restic, meaning
 from .retention import Half
 
+LINEAGE_TAG = "lineage:"
+"""Of a half with files of another lineage than the original one; see lineage.py."""
+
 STALE = timedelta(minutes=30)
 """Restic refreshes a lock every five minutes; after thirty it calls it stale. Source: its lock.go."""
 
@@ -235,6 +238,7 @@ def _halves(rows: Iterable[Mapping[str, Any]]) -> list[Half]:
         if "files" not in tags and "database" not in tags:
             continue
         run = next((tag[4:] for tag in tags if tag.startswith("run:")), "")
+        lineage = next((tag for tag in tags if tag.startswith(LINEAGE_TAG)), "").removeprefix(LINEAGE_TAG)
         found.append(
             Half(
                 id=str(row["id"]),
@@ -242,6 +246,7 @@ def _halves(rows: Iterable[Mapping[str, Any]]) -> list[Half]:
                 files="files" in tags,
                 paired="paired" in tags,
                 taken=instant(str(row["time"])),
+                lineage=lineage,
             )
         )
     return found

@@ -8,7 +8,9 @@ from typing import Any
 from .configuration import Configuration, Places
 from .errors import AgentError, NoRepositoryError
 from .journal import SNAPSHOTS, Journal, moment, now
+from .lineage import UNKNOWN, Data
 from .lock import is_free
+from .places_of_data import stored
 from .repository import Repository
 from .schedule import max_age_hours
 
@@ -59,6 +61,7 @@ def status(
         "drill": configuration.drill,
         "check": configuration.check,
         "forget": configuration.forget,
+        "data": (stored(journal) or Data(UNKNOWN)).document(),
         "snapshots": snapshots,
         "runs": journal.runs(),
         "locks": locks,

@@ -246,7 +246,9 @@ class PulumiEngine:
         more: Mapping[str, str] = MappingProxyType({}),
     ) -> Call:
         seen = {
-            **environment(self._settings, self._inherited, program.running, program.excluded),
+            **environment(
+                self._settings, self._inherited, program.running, program.excluded, program.accept_empty
+            ),
             **more,
         }
         call = Call(

@@ -51,6 +51,9 @@ REVISION = "RONRON_REVISION"
 """The commit that is live before a preview or an update: the program's hooks record it in a snapshot."""
 
 
+ACCEPT_EMPTY = "RONRON_ACCEPT_EMPTY"
+"""The services whose data a person accepted although they were made anew, with commas."""
+
 EXCLUDE = "RONRON_EXCLUDE"
 """The machines that are excluded from a preview or an update, with commas: the program does not contact
 them."""
@@ -61,6 +64,7 @@ def environment(
     inherited: Mapping[str, str],
     running: str | None = None,
     excluded: Iterable[str] = (),
+    accept_empty: Iterable[str] = (),
 ) -> dict[str, str]:
     """All environment variables of the engine; the program gets the same.
 
@@ -72,6 +76,7 @@ def environment(
         inherited: the reconciler's own environment.
         running: the commit that is live before, or None where it is unknown; see `REVISION`.
         excluded: names of the excluded machines; see `EXCLUDE`.
+        accept_empty: names of services; see `ACCEPT_EMPTY`.
     """
     allowed = ALLOWED | set(settings.pass_environment)
     chosen = {name: value for name, value in inherited.items() if name in allowed}
@@ -80,8 +85,9 @@ def environment(
     chosen |= SET
     if running is not None:
         chosen[REVISION] = running
-    if names := ",".join(excluded):
-        chosen[EXCLUDE] = names
+    for variable, values in ((EXCLUDE, excluded), (ACCEPT_EMPTY, accept_empty)):
+        if names := ",".join(values):
+            chosen[variable] = names
     chosen["PULUMI_HOME"] = str(settings.home)
     chosen["PULUMI_BACKEND_URL"] = settings.backend_url
     if settings.passphrase is not None:
