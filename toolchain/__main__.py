@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
 
@@ -67,6 +68,8 @@ def ensure(
         _show(error)
     if errors:
         raise typer.Exit(1)
+    if environment.write_installation(cache):
+        progress(f"ronron: {Path(sys.executable).with_name('ronron')} finds all of this")
 
 
 @app.command("images")

@@ -22,6 +22,7 @@ from tests.support.values import (
     FAILED,
     FAILURE,
     FRESH,
+    HEALTHY,
     MINUTE,
     NEW_DIGEST,
     OTHER_PLAN,
@@ -135,6 +136,69 @@ def test_environments_are_named_in_order_and_know_nothing_of_each_other(store: S
         store.save(Record(environment=name, served=len(name)))
     assert store.environments() == ("Production", "local", "staging")
     assert store.load("local").served == 5
+
+
+def test_an_environment_that_is_forgotten_is_as_if_it_had_never_been(store: Store) -> None:
+    for name in ("production", "staging"):
+        number = store.begin(begun(name))
+        store.finish(number, UPDATED, NOON, SYNCED.with_(environment=name))
+        store.save_health(name, HEALTHY)
+        store.ask(name, "ada", NOON)
+        store.approve(name, PLAN, "ada", NOON)
+    store.forget("production")
+    assert store.environments() == ("staging",)
+    assert store.load("production") == FRESH
+    assert store.health("production") == {}
+    assert store.history("production") == ()
+    assert store.asked("production") is None
+    assert store.approvals("production") == frozenset()
+    assert store.load("staging").environment == "staging"
+    assert store.health("staging") == {"pad": HEALTHY}
+    assert len(store.history("staging")) == 1
+    assert store.asked("staging") is not None
+    assert store.approvals("staging") == {PLAN}
+    assert store.begin(begun()) == 3
+    assert store.ask("production", "ada", NOON).id == 3
+
+
+# -- health ------------------------------------------------------------------------------------------------
+
+
+def test_the_health_of_a_service_is_read_as_it_was_written(store: Store) -> None:
+    assert store.health("production") == {}
+    store.save_health("production", HEALTHY)
+    store.save_health("staging", HEALTHY.with_(service="team"))
+    assert store.health("production") == {"pad": HEALTHY}
+    later = HEALTHY.with_(checked_at=NOON + MINUTE, status=None, failing_since=NOON + MINUTE)
+    store.save_health("production", later)
+    assert store.health("production") == {"pad": later}
+    assert store.environments() == (), "health makes no record"
+
+
+def test_an_older_probe_never_replaces_a_newer_one(store: Store) -> None:
+    store.save_health("production", HEALTHY)
+    store.save_health("production", HEALTHY.with_(healthy=False, checked_at=NOON - MINUTE))
+    assert store.health("production") == {"pad": HEALTHY}
+    again = HEALTHY.with_(detail="200 in 0.05 s")
+    store.save_health("production", again)
+    assert store.health("production") == {"pad": again}
+
+
+def test_services_that_are_gone_leave_health(store: Store) -> None:
+    for environment in ("production", "staging"):
+        for service in ("pad", "team", "board"):
+            store.save_health(environment, HEALTHY.with_(service=service))
+    store.forget_health("production", ("pad", "team", "wiki"))
+    assert sorted(store.health("production")) == ["pad", "team"]
+    store.forget_health("production")
+    assert store.health("production") == {}
+    assert sorted(store.health("staging")) == ["board", "pad", "team"]
+
+
+def test_credentials_are_taken_out_of_health(store: Store) -> None:
+    store.save_health("production", HEALTHY.with_(detail=LEAK, url="https://ada:hunter2@pad.example/"))
+    kept = store.health("production")["pad"]
+    assert (kept.detail, kept.url) == (CLEAN, "https://[secret]@pad.example/")
 
 
 # -- history -----------------------------------------------------------------------------------------------

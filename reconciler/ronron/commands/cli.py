@@ -21,6 +21,8 @@ _PASSES = "ronron.commands.passes"
 _APPROVALS = "ronron.commands.approvals"
 _BACKUPS = "ronron.commands.backups"
 _CHECKS = "ronron.commands.checks"
+_BY_HAND = "ronron.commands.by_hand"
+_UNIT = "ronron.commands.unit"
 
 EVERYDAY, APPROVALS, BACKUPS, SET_UP = "Everyday", "Approvals", "Backups", "Set-up"
 
@@ -44,6 +46,8 @@ class Ronron(LazyGroup):
         Entry("recover", _BACKUPS, BACKUPS, "Recover records and states from the reconciler's own backup."),
         Entry("doctor", _CHECKS, SET_UP, "Check this machine: programs, settings, repository."),
         Entry("validate", _CHECKS, SET_UP, "Check the policy and the stack files of a working tree."),
+        Entry("pulumi", _BY_HAND, SET_UP, "Run Pulumi by hand on an environment's stack."),
+        Entry("unit", _UNIT, SET_UP, "Print the systemd unit of the watcher."),
     )
 
 

@@ -184,8 +184,7 @@ def _made_anew(status: BackupStatus, now: datetime, subject: _Subject) -> Condit
     )
     return subject.condition(
         ConditionKind.MADE_ANEW,
-        f"{made_anew_text(data)}, and no snapshot is taken by schedule"
-        + (newest if before else ""),
+        f"{made_anew_text(data)}, and no snapshot is taken by schedule" + (newest if before else ""),
         f"{subject.command('restore')} restores the data before; if the present data are right: "
         f"ronron update {subject.environment} --accept-empty {subject.service}",
     )

@@ -317,12 +317,16 @@ class ProbeResult(Value):
         url: what was asked.
         healthy: whether the answer was the one that the inventory declares.
         detail: status and time, or what was wrong; one line.
+        status: HTTP status of the answer; None where there was no answer.
+        seconds: from the request to the end of the answer; None where there was no answer.
     """
 
     service: str
     url: str
     healthy: bool
     detail: str
+    status: int | None = None
+    seconds: float | None = None
 
 
 class TakenSnapshot(Value):

@@ -108,6 +108,7 @@ class Policy(Value):
         on_failure: hold what is there, or go back to the last healthy revision.
         retry: how failures are tried again.
         probe_for: how long a touched service may take until its probe succeeds.
+        probe_every: how often the watcher probes each service between passes.
         create_stack: make the stack where the backend has none; otherwise that is an error, since an
             empty stack by mistake would mean everything a second time.
     """
@@ -122,4 +123,5 @@ class Policy(Value):
     on_failure: OnFailure = OnFailure.HOLD
     retry: Retry = Retry()
     probe_for: timedelta = timedelta(seconds=60)
+    probe_every: timedelta = timedelta(minutes=1)
     create_stack: bool = False

@@ -104,4 +104,5 @@ def prepared(
             running=running.commit if running is not None else None,
             excluded=excluded.names if excluded is not None else (),
             accept_empty=target.accept_empty,
+            environment=target.name,
         )

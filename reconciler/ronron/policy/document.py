@@ -89,6 +89,11 @@ ProbeTime = Annotated[
     BeforeValidator(partial(read_duration, shortest=_SECOND, longest=timedelta(hours=1))),
     _DURATION,
 ]
+ProbeInterval = Annotated[
+    timedelta,
+    BeforeValidator(partial(read_duration, shortest=timedelta(seconds=10), longest=timedelta(days=1))),
+    _DURATION,
+]
 Days = Annotated[
     frozenset[int],
     BeforeValidator(read_days),
@@ -252,6 +257,11 @@ class EnvironmentEntry(Entry):
         default=Policy.model_fields["probe_for"].default,
         description="How long a service may take to become healthy after an update.",
         json_schema_extra=_default("60s"),
+    )
+    probe_every: ProbeInterval = Field(
+        default=Policy.model_fields["probe_every"].default,
+        description="How often the watcher probes each service between passes; `10s` to `1d`.",
+        json_schema_extra=_default("1m"),
     )
     create_stack: bool = Field(
         default=Policy.model_fields["create_stack"].default,

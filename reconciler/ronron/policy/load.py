@@ -286,6 +286,7 @@ def _policy(name: str, entry: EnvironmentEntry) -> Policy:
         on_failure=entry.on_failure,
         retry=Retry(after=retry.after, ceiling=retry.ceiling, limit=retry.limit) if retry else Retry(),
         probe_for=entry.probe_for,
+        probe_every=entry.probe_every,
         create_stack=entry.create_stack,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ronron.testing.backups import FakeAgent, FakeBackups
 from ronron.testing.clock import NOON, FakeClock
+from ronron.testing.containers import FakeContainers
 from ronron.testing.engine import EngineKilled, FakeEngine, ReconcilerKilled
 from ronron.testing.machines import FakeMachines
 from ronron.testing.prober import Answer, FakeProber
@@ -20,6 +21,7 @@ __all__ = [
     "FakeAgent",
     "FakeBackups",
     "FakeClock",
+    "FakeContainers",
     "FakeEngine",
     "FakeMachines",
     "FakeProber",

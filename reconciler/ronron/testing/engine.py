@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from ronron.core.digest import identity
@@ -20,8 +20,9 @@ from ronron.core.errors import (
     UpdateFailedError,
 )
 from ronron.core.model import QUIET, Change, Operation, Preview, ProcessMark, StackState, Updated
+from ronron.core.operations import CONTAINER_TYPE, ContainerPlace, OperationEvent, Phase
 from ronron.core.status import CheckResult
-from ronron.ports import Program
+from ronron.ports import Follow, Program
 from ronron.testing.processes import FakeProcesses
 from ronron.testing.things import FakeProgram, FakeStack, Thing, but_for, changes_of
 
@@ -114,14 +115,14 @@ class FakeEngine:
         self.running.append(program.running)
         self.excluded.append(program.excluded)
         wanted = self._wanted(program)
-        if program.stack not in self.stacks and program.create_stack:
+        if program.stack not in self.stacks and program.create_stack and program.running is None:
             self.stacks[program.stack] = FakeStack(self._passphrase)
         stack = self._stack(program)
         if wanted.raises:
             raise ProgramError(
                 f"cannot run the program: {wanted.raises}",
                 where=program.stack,
-                hint="fix the program, and try it with `pulumi preview`",
+                hint="fix the program, and try it with `ronron pulumi local -- preview`",
             )
         for machine in program.excluded:
             if all(thing.machine != machine for thing in stack.things.values()):
@@ -156,13 +157,19 @@ class FakeEngine:
             self.preview(program)
             return ()
         self._call("checks", program)
-        if program.stack not in self.stacks and program.create_stack:
+        if program.stack not in self.stacks and program.create_stack and program.running is None:
             self.stacks[program.stack] = FakeStack(self._passphrase)
         self._stack(program)
         return found
 
-    def update(self, program: Program, preview: Preview, started: Callable[[ProcessMark], None]) -> Updated:
-        """See ports.Engine."""
+    def update(
+        self,
+        program: Program,
+        preview: Preview,
+        started: Callable[[ProcessMark], None],
+        follow: Follow | None = None,
+    ) -> Updated:
+        """See ports.Engine; every operation is followed as it is done."""
         self._call("update", program)
         self.running.append(program.running)
         self.excluded.append(program.excluded)
@@ -174,7 +181,7 @@ class FakeEngine:
         try:
             started(engine)
             stack.lock = engine
-            changes = self._carry_out(program, preview, stack)
+            changes = self._carry_out(program, preview, stack, follow or _unfollowed)
         except ReconcilerKilled as death:
             if not death.engine_too:
                 self._release(stack, engine)
@@ -299,7 +306,9 @@ class FakeEngine:
             raise PassphraseError("cannot open the stack's secrets: wrong passphrase", where=program.stack)
         return stack
 
-    def _carry_out(self, program: Program, preview: Preview, stack: FakeStack) -> tuple[Change, ...]:
+    def _carry_out(
+        self, program: Program, preview: Preview, stack: FakeStack, follow: Follow
+    ) -> tuple[Change, ...]:
         wanted = self._plans.get(preview.identity)
         again = but_for(program.excluded, stack, self._wanted(program))
         now = changes_of(program.stack, stack, again)
@@ -310,8 +319,15 @@ class FakeEngine:
         new = {thing.name: thing for thing in wanted.things}
         died: ReconcilerKilled | None = None
         for number, change in enumerate(preview.changes):
+            thing = new.get(change.name)
+            place = _place(change, thing or stack.things.get(change.name))
+            follow([OperationEvent(change=change, phase=Phase.BEGUN, place=place)])
             try:
-                self._one(change, new.get(change.name), stack, quiet=died is not None)
+                self._one(change, thing, stack, quiet=died is not None)
+                follow([OperationEvent(change=change, phase=Phase.DONE, place=place)])
+            except UpdateFailedError:
+                follow([OperationEvent(change=change, phase=Phase.FAILED, place=place)])
+                raise
             except ReconcilerKilled as death:
                 if death.engine_too:
                     raise
@@ -347,6 +363,16 @@ class FakeEngine:
     def _end(stack: FakeStack, doing: str, thing: Thing) -> None:
         stack.pending.remove(doing)
         stack.things[thing.name] = thing
+
+
+def _unfollowed(events: Sequence[OperationEvent]) -> None:
+    pass
+
+
+def _place(change: Change, thing: Thing | None) -> ContainerPlace | None:
+    if change.type != CONTAINER_TYPE or thing is None:
+        return None
+    return ContainerPlace(name=thing.name, machine=thing.machine or "here", docker="unix:///fake")
 
 
 _ING = {Operation.UPDATE: "updating", Operation.DELETE_REPLACED: "deleting"}

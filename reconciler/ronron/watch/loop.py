@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,6 +22,7 @@ from ronron.core.model import Outcome, OutcomeKind, Pass
 from ronron.core.policy import Retry
 from ronron.passes.reconcile import Ports, Target, reconcile
 from ronron.watch.backup_checks import back_up_own_state, check_backups, run_due_drill
+from ronron.watch.periodic import Job, Periodic
 
 EVERYWHERE = "source"
 """The name in lines that are about no single environment."""
@@ -47,6 +48,7 @@ class Loop:
         only: names of the environments to work on; empty for all.
         repository: the source's address without credentials, for the backup of the reconciler's own state.
         backup_poll: time from one check of an environment's backups to the next.
+        jobs: what is repeated beside passes and maintenance; nothing of it where the loop polls once.
     """
 
     ports: Ports
@@ -57,6 +59,8 @@ class Loop:
     only: frozenset[str] = frozenset()
     repository: str = ""
     backup_poll: timedelta = timedelta(minutes=15)
+    jobs: Sequence[Job] = ()
+    _periodic: Periodic = field(init=False)
     _stop: threading.Event = field(default_factory=threading.Event)
     _wake: threading.Event = field(default_factory=threading.Event)
     _poll_now: threading.Event = field(default_factory=threading.Event)
@@ -71,6 +75,9 @@ class Loop:
     _removed: set[str] = field(default_factory=set)
     _blind: int = 0
 
+    def __post_init__(self) -> None:
+        self._periodic = Periodic(self.ports.clock, self.jobs, self._job_failed, self._log_recovery)
+
     def run(self, *, once: bool = False) -> Mapping[str, Result]:
         """Poll until asked to stop, or once; then wait for running passes.
 
@@ -78,6 +85,8 @@ class Loop:
             The last result of each environment; an error of the source or the policy under `EVERYWHERE`.
         """
         results: dict[str, Result] = {}
+        if not once:
+            self._periodic.begin()
         with (
             # One thread of its own: drills run one at a time, and no pass waits for an agent.
             ThreadPoolExecutor(1, thread_name_prefix="maintenance") as maintainers,
@@ -94,6 +103,7 @@ class Loop:
                     self._maintain(maintainers)
                     break
                 self._wait_for_next_poll()
+            self._periodic.stop()
             self._announce_drain()
         return results | {name: future.result() for name, future in self._passes.items()}
 
@@ -124,6 +134,7 @@ class Loop:
         self._log_recovery(EVERYWHERE)
         self._report_removed(targets)
         self._targets = targets
+        self._periodic.use({name: one for name, one in targets.items() if not self.only or name in self.only})
         self._maintain(maintainers)
         for name in set(self._poll_again_at) - set(targets):
             self._poll_again_at.pop(name, None)
@@ -273,6 +284,10 @@ class Loop:
             self._log(
                 EVERYWHERE, f"stopping: waiting for {', '.join(running)}; a second signal interrupts it"
             )
+
+    def _job_failed(self, name: str, about: str, error: Exception) -> None:
+        known = error if isinstance(error, ReconcilerError) else self._internal(error)
+        self._log_error(name, known, about=about)
 
     # -- each error once ---------------------------------------------------------------------------
 

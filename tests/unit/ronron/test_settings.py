@@ -18,6 +18,8 @@ def bare_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.upper().startswith(("RONRON_", "PULUMI_", "XDG_")):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("RONRON_SETTINGS_FILE", "")
+    monkeypatch.setenv("RONRON_INSTALLATION", str(tmp_path / "installation.json"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
 
@@ -57,6 +59,7 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch) -> None
         "RONRON_POLICY_REFERENCE": "trusted",
         "RONRON_POLICY_FILE": "policy.yaml",
         "RONRON_PULUMI_PLUGINS": "/srv/plugins",
+        "RONRON_INSTALLATION": "/srv/installation.json",
         "PULUMI_BACKEND_URL": "s3://bucket?region=eu",
         "PULUMI_CONFIG_PASSPHRASE": "open sesame",
         "PULUMI_CONFIG_PASSPHRASE_FILE": "/etc/ronron/passphrase",
@@ -127,7 +130,7 @@ def test_an_empty_passphrase_is_a_passphrase(monkeypatch: pytest.MonkeyPatch) ->
     assert load_settings().secrets() == frozenset()
 
 
-def test_a_file_of_settings_is_not_read(tmp_path: Path) -> None:
+def test_a_dotenv_file_is_not_read(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("RONRON_WORKERS=9\n", encoding="utf-8")
     assert load_settings().workers == 4
 

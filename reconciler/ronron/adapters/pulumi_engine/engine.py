@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 import tempfile
 import threading
@@ -16,7 +15,14 @@ from types import MappingProxyType
 
 from ronron.adapters.pulumi_engine.attributes import drop_broken
 from ronron.adapters.pulumi_engine.call import SHORT, Call
-from ronron.adapters.pulumi_engine.environment import environment, file_backend, prepare, secrets
+from ronron.adapters.pulumi_engine.elsewhere import stack_not_found
+from ronron.adapters.pulumi_engine.environment import (
+    environment,
+    executable,
+    file_backend,
+    prepare,
+    secrets,
+)
 from ronron.adapters.pulumi_engine.errors import explain
 from ronron.adapters.pulumi_engine.events import EventLog
 from ronron.adapters.pulumi_engine.finished import Finished, finished
@@ -24,7 +30,6 @@ from ronron.adapters.pulumi_engine.locks import file_locks, free, locked, named_
 from ronron.adapters.pulumi_engine.plans import own_plan, version_in
 from ronron.adapters.pulumi_engine.program_checks import CHECK, results_in
 from ronron.adapters.pulumi_engine.refresh import refresh_init_errors
-from ronron.adapters.pulumi_engine.remedies import DOCTOR
 from ronron.adapters.pulumi_engine.state import INVENTORY, ExportedState
 from ronron.adapters.pulumi_engine.stops import (
     GRACE,
@@ -39,13 +44,12 @@ from ronron.core.digest import identity
 from ronron.core.errors import (
     ConfigError,
     EngineError,
-    EngineMissingError,
     StackLockedError,
     StackNotFoundError,
 )
 from ronron.core.model import QUIET, Preview, ProcessMark, StackState, Updated
 from ronron.core.status import CheckResult
-from ronron.ports import Processes, Program
+from ronron.ports import Follow, Processes, Program
 from ronron.process_runner.runner import Command, Invocation, ProcessRunner, StartError
 from ronron.settings import EngineSettings
 
@@ -107,7 +111,7 @@ class PulumiEngine:
             if program.excluded:
                 call.exclude(call.export())
             ended, log, plan = call.preview()
-            if ended.code != 0 and program.create_stack and _is_missing(call.error(ended, log)):
+            if ended.code != 0 and _may_create(program) and _is_missing(call.error(ended, log)):
                 call.create()
                 ended, log, plan = call.preview()
             if ended.code != 0 or log.result not in {"", "succeeded"}:
@@ -142,7 +146,7 @@ class PulumiEngine:
         with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE, {CHECK: "1"}) as call:
             call.copy_config()
             ended, log, _ = call.preview()
-            if ended.code != 0 and program.create_stack and _is_missing(call.error(ended, log)):
+            if ended.code != 0 and _may_create(program) and _is_missing(call.error(ended, log)):
                 call.create()
                 ended, log, _ = call.preview()
             found = results_in(log, self._secrets())
@@ -153,7 +157,13 @@ class PulumiEngine:
                 raise call.error(ended, log)
             return found
 
-    def update(self, program: Program, preview: Preview, started: Callable[[ProcessMark], None]) -> Updated:
+    def update(
+        self,
+        program: Program,
+        preview: Preview,
+        started: Callable[[ProcessMark], None],
+        follow: Follow | None = None,
+    ) -> Updated:
         """See ports.Engine."""
         plan = own_plan(program, preview)
         with self._call(program, self._settings.update_deadline, self._grace) as call:
@@ -165,11 +175,11 @@ class PulumiEngine:
                     where=f"stack {program.stack}",
                     hint="run the preview again",
                 )
-            refuse_pending(before.stack(), program.stack)
+            refuse_pending(before.stack(), program.stack, program.environment)
             call.exclude(before)
-            ended, log = call.up(plan, self._marking(started))
+            ended, log = call.up(plan, self._marking(started), follow)
             if self._freed_named_locks(call, ended):
-                ended, log = call.up(plan, self._marking(started))
+                ended, log = call.up(plan, self._marking(started), follow)
             return self._judge(call, ended, log)
 
     def state(self, program: Program) -> StackState:
@@ -213,7 +223,7 @@ class PulumiEngine:
         if exported is None:
             return "; ".join([*found, "the stack does not exist yet"])
         state = exported.stack()
-        refuse_pending(state, program.stack)
+        refuse_pending(state, program.stack, program.environment)
         if state.pending:
             # The next update repeats these: it compares the state with the program again.
             found.append(f"{len(state.pending)} of its operations did not end and will be repeated")
@@ -247,7 +257,12 @@ class PulumiEngine:
     ) -> Call:
         seen = {
             **environment(
-                self._settings, self._inherited, program.running, program.excluded, program.accept_empty
+                self._settings,
+                self._inherited,
+                program.running,
+                program.excluded,
+                accept_empty=program.accept_empty,
+                name=program.environment,
             ),
             **more,
         }
@@ -255,24 +270,35 @@ class PulumiEngine:
             program,
             self._runner,
             invocation,
-            executable=_executable(seen),
+            executable=executable(seen),
             environment=seen,
             secrets=self._secrets(),
             deadline=deadline,
             grace=grace,
             # Pulumi's own service keeps the secrets itself; every other backend needs a salt or a key.
             copies_config=not self._settings.backend_url.startswith(("https://", "http://")),
+            not_found=self._not_found,
         )
         backend = file_backend(self._settings.backend_url)
         if backend is not None:
             drop_broken(backend, call.project, call.stack)
         return call
 
+    def _not_found(self, call: Call) -> StackNotFoundError:
+        return stack_not_found(
+            self._settings.backend_url,
+            call.project,
+            call.stack,
+            environment=call.program.environment or call.stack,
+            was_there=call.program.running is not None,
+            environ=self._inherited,
+        )
+
     def _run_version(self, invocation: Invocation, work: Path) -> Finished:
         seen = environment(self._settings, self._inherited)
         log = work / "version"
         command = Command(
-            argv=[str(_executable(seen)), "version"],
+            argv=[str(executable(seen)), "version"],
             cwd=work,
             environment=seen,
             log=log,
@@ -313,7 +339,7 @@ class PulumiEngine:
         after, unread = self._read_back(call.program)
         state = after.stack() if after is not None else None
         if state is not None:
-            refuse_pending(state, call.stack)
+            refuse_pending(state, call.stack, call.program.environment)
         if not succeeded(ended, log, after):
             raise call.error(ended, log) from unread
         messages = call.messages(log)
@@ -349,7 +375,7 @@ class PulumiEngine:
         dead = [lock for lock in locks if proven_dead(lock, self._processes)]
         free(dead)
         if len(dead) < len(locks):
-            raise locked((lock for lock in locks if lock not in dead), call.stack)
+            raise locked((lock for lock in locks if lock not in dead), call.stack, call.program.environment)
         return len(dead)
 
     def _freed_named_locks(self, call: Call, ended: Finished) -> bool:
@@ -400,12 +426,9 @@ class PulumiEngine:
             os.close(pidfd)
 
 
-def _executable(seen: Mapping[str, str]) -> Path:
-    """The engine, by the PATH that it sees itself."""
-    executable = shutil.which("pulumi", path=seen.get("PATH", os.defpath))
-    if executable is None:
-        raise EngineMissingError("cannot find the engine: there is no `pulumi` on PATH", hint=DOCTOR)
-    return Path(executable)
+def _may_create(program: Program) -> bool:
+    """Whether a missing stack is created: not where an update has used it, because its state was lost."""
+    return program.create_stack and program.running is None
 
 
 def _is_missing(error: EngineError) -> bool:

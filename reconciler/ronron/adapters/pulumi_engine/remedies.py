@@ -23,7 +23,7 @@ class _Known(NamedTuple):
 
     Args:
         words: found in the message.
-        hint: the fix; `{stack}` and `{named}` are filled in.
+        hint: the fix; `{name}` and `{named}` are filled in.
         retryable: whether it may go away by itself.
         named: finds what the hint names, as its only group.
         otherwise: the name where none is found.
@@ -40,7 +40,7 @@ _KNOWN = (
     _Known(
         PROTECTED,
         "declare it again as it was; to remove it for good, unprotect it with "
-        "`pulumi state unprotect --stack {stack} '{named}'`, then update again",
+        "`ronron pulumi {name} -- state unprotect '{named}'`, then update again",
         retryable=False,
         named=re.compile(r"resource \"(urn:pulumi:[^\"]+)\""),
         otherwise="URN",
@@ -97,17 +97,15 @@ _KNOWN = (
 )
 
 
-def remedy_for(text: str, stack: str) -> Remedy | None:
+def remedy_for(text: str, name: str) -> Remedy | None:
     """The fix of the first known cause; None where there is none.
 
     Args:
         text: the message.
-        stack: the stack's name, for commands.
+        name: the environment's name, for commands.
     """
     known = next((one for one in _KNOWN if one.words.search(text)), None)
     if known is None:
         return None
     found = known.named.search(text) if known.named is not None else None
-    return Remedy(
-        known.hint.format(stack=stack, named=found[1] if found else known.otherwise), known.retryable
-    )
+    return Remedy(known.hint.format(name=name, named=found[1] if found else known.otherwise), known.retryable)

@@ -35,7 +35,7 @@ class ExportedState:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise EngineError(
                 "cannot read the exported state",
-                hint="read it with `pulumi stack export`",
+                hint="restore its last backup: in a file backend, the file of that name that ends in `.bak`",
             ) from error
 
     def stack(self) -> StackState:
