@@ -40,6 +40,7 @@ def inventory(*, url: str = URL, resource: str | None = COMPONENT, backup: bool 
         "machine": "here", "resource": resource, "url": url,
         "probe": {"url": url, "status": [200], "contains": None},
         "containers": ["pad"], "database": None, "volumes": [], "backup": BACKUP if backup else None,
+        "held": None,
     }  # fmt: skip
     return {
         "version": 1,

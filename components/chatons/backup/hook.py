@@ -122,6 +122,8 @@ class SnapshotBeforeChange:
         machines: the declared machines by name.
         machines_of_services: name of the machine of each declared service.
         without: services with `snapshot_before_update: false`.
+        lost: services that are held back because their data were lost: a snapshot would be of nothing, and
+            their volumes stay.
         seconds: timeout of a snapshot.
         revision: the commit that was live until now; None where it is unknown.
         connect: returns the Docker endpoint of a machine.
@@ -131,6 +133,7 @@ class SnapshotBeforeChange:
     machines: Mapping[str, Machine]
     machines_of_services: Mapping[str, str]
     without: frozenset[str] = frozenset()
+    lost: frozenset[str] = frozenset()
     seconds: float = _TIMEOUT_SECONDS
     revision: str | None = None
     connect: Callable[[Machine], Endpoint] = endpoint
@@ -155,6 +158,9 @@ class SnapshotBeforeChange:
                 f"{service} changes WITHOUT a snapshot because of `snapshot_before_update: false`: "
                 "remove that line once the service works again"
             )
+            return
+        if service in self.lost:
+            self.warn(f"{service} changes without a snapshot: its data were lost, and it is held back")
             return
         async with self._locks[service]:
             if service not in self._done:
@@ -183,7 +189,7 @@ class SnapshotBeforeChange:
             return False
         machine = self.machines[changing.machine]
         try:
-            await _within(
+            await within(
                 self.seconds,
                 lambda: self.connect(machine).run_inside(changing.container, ["true"], self.seconds),
             )
@@ -202,7 +208,7 @@ class SnapshotBeforeChange:
                 f"declare {changing.machine} again until {changing.service} is deleted",
             )
         try:
-            ran = await _within(self.seconds, lambda: self._run_backup(machine, changing))
+            ran = await within(self.seconds, lambda: self._run_backup(machine, changing))
         except TimeoutError:
             raise _no_snapshot(
                 changing,
@@ -250,6 +256,7 @@ def register(declaration: Declaration) -> pulumi.ResourceHook:
         without=frozenset(
             name for name, service in declaration.services.items() if not service.snapshot_before_update
         ),
+        lost=frozenset(declaration.held),
         seconds=_seconds(os.environ.get(TIMEOUT_VARIABLE)),
         revision=_revision(os.environ.get(REVISION_VARIABLE)),
     )
@@ -303,7 +310,7 @@ def _no_snapshot(changing: Changing, why: str, hint: str) -> NoSnapshotError:
     )
 
 
-async def _within(seconds: float, ask: Callable[[], Ran]) -> Ran:
+async def within(seconds: float, ask: Callable[[], Ran]) -> Ran:
     """Call `ask` in a daemon thread, which does not block the program's exit when it gets no answer.
 
     Raises:
