@@ -16,7 +16,7 @@ from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_a
 
 from chatons import catalogue
 from chatons.backup import lost_data
-from chatons.declaration import machine_changes, upgrades
+from chatons.declaration import backup_moves, machine_changes, upgrades
 from chatons.declaration.load import ENCRYPTED, Declaration, DeclarationError, StackConfiguration, load
 from chatons.declaration.secrets import BACKUP_ROLES, PROXMOX_TOKEN
 from chatons.docker import preflight
@@ -94,7 +94,11 @@ def declaration(stack: StackConfiguration) -> Declaration:
         machine_changes.without_spent_permissions(loaded, before),
         known_keys=machine_changes.known_keys(loaded, before),
     )
-    refused = [*upgrades.refused(declared, before), *machine_changes.refused(declared, before)]
+    refused = [
+        *upgrades.refused(declared, before),
+        *backup_moves.refused(declared, before),
+        *machine_changes.refused(declared, before),
+    ]
     outside = _outside(stack, declared, before)
     if checks.is_asked_for(os.environ):
         _log_results([*(CheckResult(name="declaration", problem=problem) for problem in refused), *outside])

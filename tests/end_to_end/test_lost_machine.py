@@ -50,21 +50,23 @@ def person(lived_in: LivedIn, tmp_path: Path) -> Callable[[int], Ran]:
     tools.mkdir()
     restic = tools / "restic"
     mounts = f"-v {collective.root}:{collective.root} -v {home}:{home}"
+    image = agent_image(lived_in)
     restic.write_text(
         "#!/bin/sh\n"
-        f"exec docker run --rm {mounts} -e RESTIC_PASSWORD_FILE -e HOME=/tmp {agent_image(lived_in)} sh -c '\n"
+        f"exec docker run --rm {mounts} -e RESTIC_PASSWORD_FILE -e HOME=/tmp {image} sh -c '\n"
         f'restic "$@"; code=$?; chown -R {os.getuid()}:{os.getgid()} {home}; exit $code\' restic "$@"\n'
     )
     restic.chmod(0o755)
     usual = collective.environment
     environment = {name: value for name, value in usual.items() if name not in {"RONRON_REPOSITORY"}}
     environment["PATH"] = os.pathsep.join([str(tools), str(Path(sys.executable).parent), usual["PATH"]])
+    snapshots = f"{collective.snapshots}/{collective.name}-local"
     shell = Shell(
         home,
         environment,
         {
             "sudo apt install restic": "restic version",
-            "sftp:backup@backup.example:/srv/backups/ronron-ours": f"{collective.snapshots}/{collective.name}-local",
+            "sftp:backup@backup.example:/srv/backups/ronron-ours": snapshots,
             "https://example.org/your-collective/infrastructure.git": str(collective.repository),
             " ours": " local",
             " pad ": " board ",

@@ -49,7 +49,7 @@ class Shell:
         """Run the lines of a block, to the first that fails."""
         for word, instead in self._words.items():
             block = block.replace(word, instead)
-        script = f"set -e\n. {self._exports}\n{block}\nexport -p > {self._exports}\n"
+        script = f". {self._exports}\ntrap 'export -p > {self._exports}' EXIT\nset -e\n{block}\n"
         done = subprocess.run(
             ["bash", "-c", script],
             cwd=self._home,

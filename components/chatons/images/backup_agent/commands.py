@@ -21,7 +21,7 @@ from .errors import AgentError, NoRepositoryError
 from .journal import Journal
 from .lineage import Data
 from .lock import locked
-from .repository import Repository
+from .repository import Repository, follow_move
 from .restic import Restic
 
 CHECK_PARTS = 10
@@ -59,6 +59,8 @@ class Agent:
             remembers: whether to use the journal; False in a clone.
             beside: the repository `reconciler` beside the service's instead.
         """
+        if remembers:
+            follow_move(self.configuration, self.journal)
         restic = Restic(
             self.configuration,
             self.secrets,

@@ -125,14 +125,15 @@ def _first(places: Mapping[str, str], known: list[Mapping[str, Any]], *, lived: 
     """Of an agent whose volume is new, or that an agent of an earlier version ran on."""
     if lived or not known:
         return Data(KNOWN, ORIGINAL, dict(places))
-    # The agent's own volume was lost and the data were not: a snapshot has their identities.
-    for manifest in known:
-        recorded = manifest.get("places") or {}
-        if recorded and not _changed(recorded, places):
+    # Where the agent's own volume was lost and the data were not, a snapshot has their identities.
+    recorded = [manifest for manifest in known if manifest.get("places")]
+    for manifest in recorded:
+        if not _changed(manifest["places"], places):
             if manifest.get("made_anew"):
                 return replace(_made_anew(places, sorted(places), at), lineage=lineage_of(manifest))
             return Data(KNOWN, lineage_of(manifest), dict(places))
-    return _made_anew(places, sorted(places), at)
+    changed = _changed(recorded[0]["places"], places) if recorded else sorted(places)
+    return _made_anew(places, changed, at)
 
 
 def _made_anew(places: Mapping[str, str], changed: Iterable[str], at: str) -> Data:

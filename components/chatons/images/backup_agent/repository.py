@@ -59,7 +59,8 @@ class Repository:
             return
         ended = self.restic.ended("cat", "config", "--no-lock", verb=verb)
         if ended.code != 0:
-            if meaning(ended.code, ended.stderr) is not None:
+            absent = meaning(ended.code, ended.stderr) is None
+            if not absent or expects_copies(self._configuration):
                 raise self.restic.failure(verb, ended)
             self.restic.output("init", "--repository-version", "2", verb="create the repository")
         if self._journal is not None:
@@ -208,6 +209,22 @@ class Repository:
         words = list(identities)
         if words:
             self.restic.output("forget", *words, seconds=LONG_SECONDS, verb=verb)
+
+
+def follow_move(configuration: Configuration, journal: Journal) -> None:
+    """Forget the repository before, once, when the declaration says that it was left or copied."""
+    moved = configuration.moved
+    if moved is None:
+        return
+    known = f"{moved.before} {moved.now} {moved.copied}"
+    if journal.fact("moved") != known:
+        journal.forget_repository()
+        journal.remember("moved", known)
+
+
+def expects_copies(configuration: Configuration) -> bool:
+    """Whether snapshots were copied into the repository, so that it must exist."""
+    return configuration.moved is not None and configuration.moved.copied
 
 
 def whole(halves: Iterable[Half]) -> list[tuple[Half, Half | None]]:

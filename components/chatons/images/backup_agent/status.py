@@ -11,7 +11,7 @@ from .journal import SNAPSHOTS, Journal, moment, now
 from .lineage import UNKNOWN, Data
 from .lock import is_free
 from .places_of_data import stored
-from .repository import Repository
+from .repository import Repository, expects_copies
 from .schedule import max_age_hours
 
 TIMEOUT_SECONDS = 60.0
@@ -45,7 +45,7 @@ def status(
         journal.set_snapshots(snapshots)
     except AgentError as error:
         snapshots = journal.snapshots()
-        if not not_created(journal, error):
+        if expects_copies(configuration) or not not_created(journal, error):
             trouble = error.document()
     max_age = round(max_age_hours(configuration.schedule, configuration.max_age_hours, now()), 2)
     return {

@@ -11,8 +11,9 @@ from ronron.core.errors import (
     StackLockedError,
     UpdateFailedError,
 )
+from ronron.core.inventory import Held
 from ronron.core.model import Change, Operation, OutcomeKind, ProbeResult, Verdict, VerdictKind
-from ronron.core.outcomes import failed, seen, summarize, waiting
+from ronron.core.outcomes import failed, held_back, seen, summarize, waiting
 from tests.support.values import PLAN, change, preview
 
 ALLOWED = Verdict(kind=VerdictKind.ALLOWED, why="the policy allows it")
@@ -139,3 +140,27 @@ def test_an_error_ends_a_pass_as_its_kind_says(
 
 def test_an_error_s_place_is_in_the_message() -> None:
     assert failed(ProgramError("cannot run it", where="__main__.py")).message == "__main__.py: cannot run it"
+
+
+# -- held back ---------------------------------------------------------------------------------------------
+
+LOST = {"pad": Held(volumes=("pad-var", "pad-database"))}
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.UPDATED, OutcomeKind.UNCHANGED])
+def test_a_service_that_is_held_back_is_named_with_both_ways_out(kind: OutcomeKind) -> None:
+    good = seen(kind, "abc is live", PREVIEW, ALLOWED, (HEALTHY,))
+    held = held_back(good, "ours", LOST)
+    assert held.kind is kind
+    assert held.message == "abc is live; pad is held back: its data (pad-var, pad-database) are lost"
+    assert held.hint == (
+        "restore: ronron restore ours pad; or, if empty is right: ronron update ours --accept-empty pad"
+    )
+    assert held.held == ("pad",)
+
+
+def test_where_nothing_is_held_back_the_outcome_stays() -> None:
+    good = seen(OutcomeKind.UPDATED, "abc is live", PREVIEW, ALLOWED, ())
+    assert held_back(good, "ours", {}) == good
+    bad = seen(OutcomeKind.UPDATED, "abc is live", PREVIEW, ALLOWED, (SICK,))
+    assert held_back(bad, "ours", LOST) == bad, "a failure says more"
