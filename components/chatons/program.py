@@ -22,6 +22,7 @@ from chatons.declaration.secrets import BACKUP_ROLES, PROXMOX_TOKEN
 from chatons.docker import preflight
 from chatons.proxmox import preflight as proxmox_preflight
 from chatons.schema import checks
+from chatons.schema.by_hand import ENVIRONMENT, pulumi_command
 from chatons.schema.checks import CheckResult
 from chatons.schema.problems import NAMESPACE, Problem, render
 
@@ -30,9 +31,6 @@ _MESSAGE_WAS_SHOWN = 32
 pulumi-language-python-exec, PYTHON_PROCESS_EXITED_AFTER_SHOWING_USER_ACTIONABLE_MESSAGE_CODE."""
 
 VOLUME_TYPE = "docker:index/volume:Volume"
-
-ENVIRONMENT = "RONRON_ENVIRONMENT"
-"""The environment's name, for hints; the reconciler sets it."""
 
 EXCLUDE = "RONRON_EXCLUDE"
 """Names of machines that do not answer, with commas; see docs/operations.md."""
@@ -228,7 +226,8 @@ def patiently(read: Callable[[], object], pause: float = 0.2) -> object:
                     path=(),
                     problem=f"cannot read the last exported inventory, which says which versions run: "
                     f"{cause}",
-                    remedy="try again; if it fails again, check the backend with `pulumi stack output`",
+                    remedy="try again; if it fails again, check the backend with "
+                    f"`{pulumi_command('stack output')}`",
                 )
             ]
         ) from error

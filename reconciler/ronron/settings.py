@@ -45,7 +45,13 @@ BACKEND_SCHEMES = ("file", "s3", "gs", "azblob", "postgres", "https", "http")
 KEPT_BACK = ("PULUMI_HOME", "PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
 """Variables that the engine gets from the settings themselves and never by `pass_environment`."""
 
-NO_SETTINGS = (SETTINGS_FILE, "RONRON_ENVIRONMENT", "RONRON_REVISION", "RONRON_EXCLUDE")
+NO_SETTINGS = (
+    SETTINGS_FILE,
+    "RONRON_ENVIRONMENT",
+    "RONRON_ENVIRONMENTS",
+    "RONRON_REVISION",
+    "RONRON_EXCLUDE",
+)
 """Variables with our prefix that are no settings: the file of settings, and what the program gets."""
 
 _SHORTEST_TOKEN = 20
@@ -129,6 +135,17 @@ def _read_backend(value: object) -> str:
     return f"file://{_read_path(rest)}"
 
 
+def _read_wheels(value: object) -> str:
+    text = str(value)
+    if "://" not in text:
+        return str(_read_path(text))
+    if not text.isprintable() or text.partition("://")[0] not in {"https", "http", "file"}:
+        raise NotationError(
+            f"cannot take wheels from {quoted(text)}", "write the path of a directory, or an https URL"
+        )
+    return text
+
+
 def _read_names(value: object) -> tuple[str, ...]:
     names = (
         re.split(r"[,\s]+", value.strip()) if isinstance(value, str) else [str(name) for name in _each(value)]
@@ -180,6 +197,7 @@ class Settings(BaseSettings):
         backup_poll: time between two looks at the backups of an environment.
         policy_reference: where the policy is read: the repository's default branch.
         policy_file: the policy's path in the repository.
+        find_links: a directory or URL with wheels that a lock file may pin, besides the package index.
         pulumi_plugins: the only directory of installed plugins to use.
         installation: the file in which `make setup` writes where the engine and its plugins are.
         backend_url: where Pulumi keeps its state; `pulumi-state` below the state directory.
@@ -205,6 +223,7 @@ class Settings(BaseSettings):
     backup_poll: Annotated[timedelta, _between(_MINUTE, _DAY)] = timedelta(minutes=15)
     policy_reference: Annotated[str, BeforeValidator(read_reference)] = "HEAD"
     policy_file: Annotated[str, BeforeValidator(read_directory)] = POLICY_FILE
+    find_links: Annotated[str, BeforeValidator(_read_wheels)] | None = Field(default=None, repr=False)
     pulumi_plugins: SettingsPath | None = None
     installation: SettingsPath = Field(default_factory=default_file)
     backend_url: Annotated[str, BeforeValidator(_read_backend)] = Field(
@@ -278,7 +297,7 @@ class Settings(BaseSettings):
         found = {self.passphrase.get_secret_value()} if self.passphrase else set()
         if self.passphrase_file is not None:
             found.add(_passphrase_in(self.passphrase_file))
-        for url in (self.source or "", self.backend_url):
+        for url in (self.source or "", self.backend_url, self.find_links or ""):
             found |= _credentials(url)
         found |= {os.environ.get(name, "") for name in self.pass_environment if is_secret_name(name)}
         return frozenset(found - {""})
@@ -286,6 +305,7 @@ class Settings(BaseSettings):
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         yield "repository", redact(self.source) if self.source else None
         yield "backend_url", redact(self.backend_url)
+        yield "find_links", redact(self.find_links) if self.find_links else None
         yield from super().__repr_args__()
 
 

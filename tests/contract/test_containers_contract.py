@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+import docker
 import pytest
 
 from ronron.adapters.docker_agents.containers import DockerContainers
+from ronron.core.container_settings import differences
 from ronron.core.containers import ContainerHealth, ContainerState, Observation
 from ronron.core.errors import AgentUnreachableError, BackupError
 from ronron.core.inventory import Inventory
@@ -21,6 +23,8 @@ from tests.support.forwarders import Forwarder, forwarder
 from tests.support.worlds import inventory
 from toolchain.image_recipes import DEBIAN
 from toolchain.images import ensure_debian
+
+NAMELESS = [docker.types.Mount(target="/data", source=None, type="volume")]
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -49,6 +53,8 @@ class FakeSite:
 
     def run(self, line: str) -> str:
         name = next(self._names)
+        self.fake.make_network("here", "private")
+        self.fake.make_image("here", "sha256:0")
         self.fake.run(
             "here", name, image=DEBIAN.tag, image_id="sha256:0", networks=("private",),
             started_at=datetime.now(UTC), labels={"ronron.test": "fake"},
@@ -180,6 +186,17 @@ def test_the_volumes_of_a_machine_are_listed(site: Site) -> None:
     assert volume in site.containers.look(described(site.address), {"here": []}).volumes["here"]
 
 
+def test_networks_and_images_are_listed_where_a_container_is_missing(site: Site) -> None:
+    name, machines = site.run("hello"), described(site.address)
+    there = site.containers.look(machines, {"here": [name]})
+    assert (there.networks, there.images) == ({}, {})
+    image = seen(site, name).image_id
+    network = seen(site, name).networks[0]
+    missing = site.containers.look(machines, {"here": [name, "no-such-container"]})
+    assert network in missing.networks["here"]
+    assert image in missing.images["here"]
+
+
 def test_an_unreachable_machine_has_a_reason_and_no_containers(site: Site) -> None:
     name = site.run("hello")
     site.is_gone()
@@ -216,6 +233,18 @@ def test_the_log_of_an_unreachable_machine_is_an_error(site: Site) -> None:
         site.containers.logs(described(site.address), "nowhere", name)
 
 
+def test_exactly_the_named_stray_container_is_removed(site: Site) -> None:
+    name, machines = site.run("hello"), described(site.address)
+    site.containers.remove_stray(machines, "here", name, "0" * 64)
+    there = seen(site, name)
+    assert there.state is ContainerState.RUNNING
+    site.containers.remove_stray(machines, "here", "another-name", there.id)
+    assert seen(site, name).id == there.id
+    site.containers.remove_stray(machines, "here", name, there.id)
+    assert seen(site, name).state is ContainerState.MISSING
+    site.containers.remove_stray(machines, "here", name, there.id)
+
+
 # -- the real adapter --------------------------------------------------------------------
 
 
@@ -224,6 +253,59 @@ def test_the_beginning_of_an_id_is_no_name(of_a_test: OfATest) -> None:
     name = str(started.id)[:12]
     look = DockerContainers().look(described("unix:///var/run/docker.sock"), {"here": [name]})
     assert look.containers["here"][name].state is ContainerState.MISSING
+
+
+def test_files_in_a_volume_without_a_name_go_with_the_container(of_a_test: OfATest) -> None:
+    """An image may declare volumes that nothing ever writes to: those have nothing that goes."""
+    named = of_a_test.volume()
+    volumes = {named: {"bind": "/named", "mode": "rw"}}
+
+    def own(command: str) -> tuple[str, ...]:
+        made = of_a_test.create(
+            DEBIAN.tag, ["sh", "-c", f"{command}; exec sleep 300"], mounts=NAMELESS, volumes=volumes
+        )
+        made.start()
+        until(lambda: made.exec_run(["test", "-e", "/named/done"]).exit_code == 0, made)
+        machines = described("unix:///var/run/docker.sock")
+        found = DockerContainers().look(machines, {"here": [str(made.name)]}).of("here", str(made.name))
+        assert found is not None
+        made.remove(force=True, v=True)
+        return found.own_volumes
+
+    assert own("mkdir /data/empty; touch /named/done") == ()
+    assert own("rm /named/done; touch /data/file; touch /named/done") == ("/data",)
+
+
+def test_the_settings_of_a_container_name_what_an_edit_changes(of_a_test: OfATest) -> None:
+    made = of_a_test.start(
+        DEBIAN.tag,
+        ["sleep", "300"],
+        network=of_a_test.network(),
+        environment={"GREETING": "hello"},
+        mem_limit="64m",
+        memswap_limit="64m",
+    )
+    machines = described("unix:///var/run/docker.sock")
+
+    def settings() -> Mapping[str, str]:
+        found = DockerContainers().look(machines, {"here": [str(made.name)]}).of("here", str(made.name))
+        assert found is not None
+        return found.settings
+
+    before = settings()
+    made.restart(timeout=0)
+    assert settings() == before, "a restart changes addresses, and no setting"
+    made.stop(timeout=0)
+    assert settings() == before
+    made.start()
+    made.update(mem_limit="32m", memswap_limit="32m")
+    other = of_a_test.network()
+    of_a_test.client.networks.get(other).connect(made, aliases=["pad"])
+    assert [str(one) for one in differences(before, settings())] == [
+        "memory: 32 MiB, was 64 MiB",
+        "memory and swap: 32 MiB, was 64 MiB",
+        f"network {other}: attached, pad, was not set",
+    ]
 
 
 def test_a_machine_that_does_not_answer_is_unreachable_after_the_deadline() -> None:

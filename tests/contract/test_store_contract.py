@@ -11,6 +11,8 @@ from typing import Protocol
 import pytest
 
 from ronron.adapters.sql_store.store import SqlStore
+from ronron.core.containers import MadeContainer
+from ronron.core.drift import Baseline, Drift, DriftKind, DriftRecord
 from ronron.core.errors import RecordCorruptError, StackLockedError, StoreError
 from ronron.core.model import Decision, Outcome, OutcomeKind, Reason
 from ronron.core.record import Record
@@ -143,12 +145,14 @@ def test_an_environment_that_is_forgotten_is_as_if_it_had_never_been(store: Stor
         number = store.begin(begun(name))
         store.finish(number, UPDATED, NOON, SYNCED.with_(environment=name))
         store.save_health(name, HEALTHY)
+        store.save_drift(DriftRecord(environment=name))
         store.ask(name, "ada", NOON)
         store.approve(name, PLAN, "ada", NOON)
     store.forget("production")
     assert store.environments() == ("staging",)
     assert store.load("production") == FRESH
     assert store.health("production") == {}
+    assert store.load_drift("production").version == 0
     assert store.history("production") == ()
     assert store.asked("production") is None
     assert store.approvals("production") == frozenset()
@@ -159,6 +163,35 @@ def test_an_environment_that_is_forgotten_is_as_if_it_had_never_been(store: Stor
     assert store.approvals("staging") == {PLAN}
     assert store.begin(begun()) == 3
     assert store.ask("production", "ada", NOON).id == 3
+
+
+# -- drift -------------------------------------------------------------------------------------------------
+
+
+def test_the_drift_of_an_environment_is_read_as_it_was_written(store: Store) -> None:
+    assert store.load_drift("production") == DriftRecord(environment="production")
+    made = MadeContainer(urn="u", name="pad", id="1" * 64, machine="here", volumes=("files",))
+    drift = Drift(container="pad", machine="here", urn="u", kind=DriftKind.STOPPED, since=NOON)
+    written = DriftRecord(
+        environment="production",
+        made=(made,),
+        open=(drift,),
+        baselines={made.id: Baseline(modified="then", settings={"memory": "384 MiB"})},
+    )
+    assert store.save_drift(written)
+    assert store.load_drift("production") == written.with_(version=1)
+    assert store.load_drift("staging").open == ()
+
+
+def test_an_older_look_never_replaces_a_newer_one(store: Store) -> None:
+    older = store.load_drift("production")
+    assert store.save_drift(older.with_(looked_at=NOON))
+    assert not store.save_drift(older)
+    newer = store.load_drift("production")
+    assert newer.looked_at == NOON
+    assert store.save_drift(newer.with_(looked_at=None))
+    assert not store.save_drift(newer)
+    assert store.load_drift("production").version == 2
 
 
 # -- health ------------------------------------------------------------------------------------------------

@@ -99,9 +99,12 @@ def test_after_the_loss_of_the_reconciler_everything_is_known_and_nothing_is_mad
 
     well(person, INSTALL, FETCH, RECOVER)
     status = ronron("status", "--json")
+    assert status.code == 1, "nobody has probed the services since"
     (environment,) = status.json()["environments"]
     assert environment["state"] == "live"
-    assert {service["name"] for service in environment["services"]} == set(lived_in.services)
+    assert {one["name"]: one["health"] for one in environment["services"]} == dict.fromkeys(
+        lived_in.services, "unknown"
+    )
     known = ronron("history", "local", "--json").json()
     assert known["passes"][-1] == history["passes"][-1], "the first pass is remembered"
     preview = ronron("preview", "local")
@@ -109,6 +112,7 @@ def test_after_the_loss_of_the_reconciler_everything_is_known_and_nothing_is_mad
     assert "verdict: unchanged" in preview.out
     updated = ronron("update", "local")
     assert updated.code == 0, updated.said
+    assert ronron("status").code == 0
     assert lived_in.things() == before
     assert lived_in.read() == written
     backups = ronron("backup", "status", "local")

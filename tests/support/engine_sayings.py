@@ -146,7 +146,7 @@ RAISED = (
     '    raise ValueError("services.pad: nothing of the kind")\n'
     "ValueError: services.pad: nothing of the kind\n\n"
 )
-UNPROTECT = f"pulumi state unprotect --stack dev '{KEEP}'"
+UNPROTECT = f"ronron pulumi dev -- state unprotect '{KEEP}'"
 PLAIN = "pulumi-python:dynamic:Resource"
 PLACE = f"urn:pulumi:dev::tiny::{PLAIN}::"
 VIOLATES = (
@@ -197,12 +197,12 @@ ROWS = (
     ),
     Row(
         "something nobody knows", finished(), UpdateFailedError,
-        "cannot update c (docker:index/container:Container): odd", "`ronron update ENV`",
+        "cannot update c (docker:index/container:Container): odd", "`ronron update dev`",
         failed(CONTAINER, "odd\n", operation=Operation.UPDATE),
     ),
     Row(
         "a resource that fails in a preview", finished(command="preview"), EngineError,
-        "cannot create c (docker:index/container:Container): odd", "`ronron update ENV`",
+        "cannot create c (docker:index/container:Container): odd", "`ronron update dev`",
         failed(CONTAINER, "odd\n"),
     ),
     # -- protection --------------------------------------------------------------------------------
@@ -219,22 +219,22 @@ ROWS = (
     # -- other owners, other plans -----------------------------------------------------------------
     Row(
         "a stack that is locked", finished(LOCKED), StackLockedError,
-        "locked by tech@pica01 (process 7173) since 2026-11-25T09:38:39Z", "pulumi cancel --stack dev",
+        "locked by tech@pica01 (process 7173) since 2026-11-25T09:38:39Z", "ronron pulumi dev -- cancel",
         retryable=True,
     ),
     Row(
         "a stack that is locked in Pulumi's service",
         finished("error: [409] Conflict: Another update is currently in progress.\n"), StackLockedError,
-        "locked by another process", "pulumi cancel --stack dev", retryable=True,
+        "locked by another process", "ronron pulumi dev -- cancel", retryable=True,
     ),
     Row(
         "a plan that is violated", finished(), PlanViolatedError,
-        f"would violate the plan at shelf ({PLAIN})", "`ronron update ENV`",
+        f"would violate the plan at shelf ({PLAIN})", "`ronron update dev`",
         said(VIOLATES, urn=f"urn:pulumi:dev::tiny::{PLAIN}::shelf"), retryable=True,
     ),
     Row(
         "a step that no plan holds", finished(), PlanViolatedError, f"at lamp ({PLAIN})",
-        "`ronron update ENV`",
+        "`ronron update dev`",
         said(
             "create is not allowed by the plan: no steps were expected for this resource\n",
             urn=f"{PLACE}lamp",
@@ -242,18 +242,18 @@ ROWS = (
         retryable=True,
     ),
     Row(
-        "a step that never came", finished(), PlanViolatedError, f"at sofa ({PLAIN})", "`ronron update ENV`",
+        "a step that never came", finished(), PlanViolatedError, f"at sofa ({PLAIN})", "`ronron update dev`",
         said(f"expected resource operations for {PLACE}sofa but none were seen\n", urn=f"{PLACE}sofa"),
         retryable=True,
     ),
     Row(
         "a stop that somebody else asked for", finished(), EngineInterruptedError,
-        "pulumi up was canceled by another process", "`ronron update ENV`",
+        "pulumi up was canceled by another process", "`ronron update dev`",
         EventLog(ended=True, result="canceled"),
     ),
     Row(
         "a stop that we asked for", finished(interrupted=True), EngineInterruptedError,
-        "was interrupted", "`ronron update ENV`",
+        "was interrupted", "`ronron update dev`",
     ),
     Row(
         "a deadline", finished(timed_out=True), EngineTimeoutError,
@@ -285,12 +285,12 @@ ROWS = (
     Row(
         "a secret that is none", finished("error: validating stack config: bad value\n", command="preview"),
         ProgramError, "cannot read the values of the stack file: validating stack config: bad value",
-        "pulumi config set --stack dev KEY",
+        "ronron pulumi dev -- config set KEY",
     ),
     # -- the backend -------------------------------------------------------------------------------
     Row(
         "no such stack", finished("error: no stack named 'dev' found\n", code=6), StackNotFoundError,
-        "cannot find the stack in the backend", "`pulumi stack ls`",
+        "cannot find the stack in the backend", "`ronron pulumi dev -- stack ls`",
     ),
     Row(
         "a backend that does not answer",
@@ -299,7 +299,8 @@ ROWS = (
             '".pulumi/meta.yaml": blob (key ".pulumi/meta.yaml") (code=Unknown): operation error S3: '
             'GetObject, no route\n',
         ),
-        EngineError, 'cannot reach the backend of the state: read ".pulumi/meta.yaml"', "`pulumi stack ls`",
+        EngineError, 'cannot reach the backend of the state: read ".pulumi/meta.yaml"',
+        "`ronron pulumi dev -- stack ls`",
         retryable=True,
     ),
     Row(
@@ -310,7 +311,7 @@ ROWS = (
             "tcp 192.0.2.5:9: connect: connection refused\n",
         ),
         EngineError, "cannot reach the backend of the state: unable to open state database",
-        "`pulumi stack ls`", retryable=True,
+        "`ronron pulumi dev -- stack ls`", retryable=True,
     ),
     Row(
         "no access to the service",
@@ -325,7 +326,7 @@ ROWS = (
             "object key\n",
         ),
         EngineError, "cannot read the stack's state: failed to load checkpoint",
-        "pulumi stack export --stack dev",
+        "ronron pulumi dev -- stack export",
     ),
     # -- the project -------------------------------------------------------------------------------
     Row(
@@ -364,12 +365,12 @@ ROWS = (
     # -- the program -------------------------------------------------------------------------------
     Row(
         "a program that raises", finished(command="preview"), ProgramError,
-        "ValueError: services.pad: nothing of the kind", "`pulumi preview`", said(RAISED),
+        "ValueError: services.pad: nothing of the kind", "`ronron pulumi dev -- preview`", said(RAISED),
         where="__main__.py, line 8",
     ),
     Row(
         "a program that refuses", finished(command="preview"), ProgramError,
-        "the stack file has three mistakes\n  one", "`pulumi preview`",
+        "the stack file has three mistakes\n  one", "`ronron pulumi dev -- preview`",
         said(
             "the stack file has three mistakes\n  one\n",
             "an unhandled error occurred: program exited with non-zero exit code: 1\n",
@@ -377,7 +378,7 @@ ROWS = (
     ),
     Row(
         "a secret that is missing", finished(command="preview"), ProgramError,
-        "Missing required configuration variable 'tiny:password'", "`pulumi preview`",
+        "Missing required configuration variable 'tiny:password'", "`ronron pulumi dev -- preview`",
         said(
             "Missing required configuration variable 'tiny:password'\n\tplease set a value using the "
             "command `pulumi config set --secret tiny:password <value>`\n",
@@ -386,7 +387,7 @@ ROWS = (
     ),
     Row(
         "a program that dies without a word", finished(command="preview"), ProgramError,
-        "the program ended without an error message", "`pulumi preview`",
+        "the program ended without an error message", "`ronron pulumi dev -- preview`",
         said("an unhandled error occurred: program exited with non-zero exit code: 3\n"),
     ),
     Row(

@@ -12,11 +12,13 @@ from ronron.passes.reconcile import Ports, Target, reconcile
 from ronron.testing import (
     FakeBackups,
     FakeClock,
+    FakeContainers,
     FakeEngine,
     FakeMachines,
     FakeProber,
     FakeProcesses,
     FakeSource,
+    FakeVirtualEnvironments,
     MemoryStore,
     RecordingProgress,
     Thing,
@@ -87,6 +89,9 @@ class World:
         self.engine = FakeEngine(self.processes)
         self.backups = FakeBackups(self.clock)
         self.machines = FakeMachines()
+        self.packages = FakeVirtualEnvironments()
+        self.containers = FakeContainers()
+        self.engine.containers = self.containers
 
     @property
     def ports(self) -> Ports:
@@ -97,9 +102,11 @@ class World:
             prober=self.prober,
             backups=self.backups,
             machines=self.machines,
+            containers=self.containers,
             clock=self.clock,
             processes=self.processes,
             progress=self.progress,
+            packages=self.packages,
             work=self.work,
         )
 

@@ -16,6 +16,7 @@ import pulumi
 from chatons.backup import lost_data
 from chatons.declaration.resolved import Declaration, ResolvedService, resolve
 from chatons.docker.endpoint import Endpoint, EndpointError, endpoint
+from chatons.schema.by_hand import ENVIRONMENT
 from chatons.schema.errors import ChatonsError
 from chatons.schema.models import Machine
 
@@ -117,7 +118,7 @@ def register(declaration: Declaration) -> pulumi.ResourceHook:
         services={each.container: each for each in services},
         machines={name: declaration.reachable(name) for name in declaration.machines},
         accepted=declaration.accepted,
-        environment=os.environ.get("RONRON_ENVIRONMENT", ""),
+        environment=os.environ.get(ENVIRONMENT, ""),
     )
 
     async def before_create(args: pulumi.ResourceHookArgs) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ronron.adapters.pulumi_engine.by_hand import PulumiByHand, may_write, writes_a_file
+from ronron.adapters.pulumi_engine.by_hand import PulumiByHand, may_write, runs_program, writes_a_file
 from ronron.commands.arguments import Environment
-from ronron.commands.wiring import Opened, opened, source_of, targets_of
+from ronron.commands.wiring import Opened, opened, packages_of, source_of, targets_of
 from ronron.commands.working_tree import environment_in, no_working_tree, working_tree
 from ronron.core.errors import ConfigError
+from ronron.core.packages import VirtualEnvironment
 from ronron.core.redact import redact
 from ronron.policy.notations import nearest, quoted
 
@@ -49,7 +50,7 @@ def pulumi(
                 during.enter_context(parts.store.lock(stack))
             code = engine.attach(words)
         if code != 0 and engine.lacks_stack() and not writes_a_file(words):
-            raise engine.not_found()
+            parts.screen.error(engine.not_found())
         return code
 
 
@@ -59,7 +60,8 @@ def _by_hand(parts: Opened, name: str, words: list[str]) -> Iterator[tuple[Pulum
     top = working_tree(parts.settings)
     if top is not None:
         found = environment_in(top, name, parts.settings)
-        yield _engine(parts, name, found.stack, found.project), found.stack
+        with _packages(parts, found.project, words) as packages:
+            yield _engine(parts, name, found.stack, found.project, packages), found.stack
         return
     if writes_a_file(words) or (parts.settings.source is None):
         raise no_working_tree(parts.settings)
@@ -77,11 +79,21 @@ def _by_hand(parts: Opened, name: str, words: list[str]) -> Iterator[tuple[Pulum
     revision = source.resolve(target.policy.reference)
     with source.checkout(revision) as checkout:
         parts.screen.stderr.print(f"in no working tree: using {revision.short} of the repository")
-        stack = target.policy.stack
-        yield _engine(parts, name, stack, checkout / target.project), stack
+        stack, project = target.policy.stack, checkout / target.project
+        with _packages(parts, project, words) as packages:
+            yield _engine(parts, name, stack, project, packages), stack
 
 
-def _engine(parts: Opened, name: str, stack: str, project: Path) -> PulumiByHand:
+def _packages(
+    parts: Opened, project: Path, words: list[str]
+) -> AbstractContextManager[VirtualEnvironment | None]:
+    """What the program runs in, for the block; None where the command does not run it."""
+    return packages_of(parts.settings, parts.screen).of(project) if runs_program(words) else nullcontext()
+
+
+def _engine(
+    parts: Opened, name: str, stack: str, project: Path, packages: VirtualEnvironment | None
+) -> PulumiByHand:
     live = parts.store.load(name).everywhere
     return PulumiByHand(
         parts.settings.engine(),
@@ -89,4 +101,5 @@ def _engine(parts: Opened, name: str, stack: str, project: Path) -> PulumiByHand
         stack=stack,
         environment=name,
         running=live.commit if live is not None else None,
+        packages=packages,
     )

@@ -15,7 +15,7 @@ from ronron.commands.arguments import AsJson, Options
 from ronron.commands.doctor import READABLE, check_environment, check_machine
 from ronron.commands.screen import Screen, show_checks, show_problems
 from ronron.commands.validate import check
-from ronron.commands.wiring import errors, opened, source_of, targets_of, wired
+from ronron.commands.wiring import errors, opened, packages_of, source_of, targets_of, wired
 from ronron.core.status import ExitCode
 from ronron.installation import NO_DOWNLOADS
 from ronron.settings import Settings, load_settings
@@ -78,11 +78,13 @@ def validate(
 ) -> ExitCode:
     """Check the policy and the stack files of a working tree.
 
-    Needs neither engine nor network, so it suits a CI job.
+    Needs no engine, so it suits a CI job. Installs the packages of the lock file first, if there is one.
     """
     options: Options = context.obj
     screen = Screen(as_json=as_json)
     with errors(screen, options.debug):
-        problems = check(directory, load_settings(debug=options.debug or None).policy_file)
+        settings = load_settings(state=options.state, debug=options.debug or None)
+        screen.keep_secret(settings.secrets())
+        problems = check(directory, settings.policy_file, packages_of(settings, screen))
         show_problems(screen, problems)
         return ExitCode.USAGE if problems else ExitCode.DONE

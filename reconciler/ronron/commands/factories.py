@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from ronron.ports import Backups, Clock, Machines, Prober
+    from ronron.ports import Backups, Clock, Containers, ImageRegistry, Machines, Prober
 
 
 def docker_backups() -> Backups:
@@ -22,6 +22,13 @@ def docker_backups() -> Backups:
     from ronron.adapters.docker_agents.backups import DockerBackups
 
     return DockerBackups()
+
+
+def docker_containers() -> Containers:
+    """The adapter that describes the containers of machines."""
+    from ronron.adapters.docker_agents.containers import DockerContainers
+
+    return DockerContainers()
 
 
 def docker_machines() -> Machines:
@@ -43,6 +50,13 @@ def http_prober() -> Prober:
     return HttpProber()
 
 
+def image_registries() -> ImageRegistry:
+    """The adapter that asks the registries of images."""
+    from ronron.adapters.image_registry import HttpImageRegistry
+
+    return HttpImageRegistry()
+
+
 def system_clock() -> Clock:
     """The adapter that reads the time of this machine."""
     from ronron.adapters.system_clock import SystemClock
@@ -60,6 +74,8 @@ class PortFactories:
         clock: makes the port that reads the time.
         ask: asks the person a question; None where nobody is at the terminal.
         machines: makes the port that checks whether machines are reachable.
+        image_registry: makes the port that asks the registries of images.
+        containers: makes the port that describes containers.
     """
 
     backups: Callable[[], Backups] = docker_backups
@@ -67,3 +83,5 @@ class PortFactories:
     clock: Callable[[], Clock] = system_clock
     ask: Callable[[str], bool | None] = ask
     machines: Callable[[], Machines] = docker_machines
+    image_registry: Callable[[], ImageRegistry] = image_registries
+    containers: Callable[[], Containers] = docker_containers

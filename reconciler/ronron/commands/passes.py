@@ -23,6 +23,9 @@ from ronron.core.model import Pass, VerdictKind
 from ronron.core.redact import redact
 from ronron.core.status import ExitCode, code_of, exit_code_of
 from ronron.passes.reconcile import preview_only, reconcile
+from ronron.passes.removed import note_removed
+from ronron.watch.drift_checks import drift_job, look_everywhere
+from ronron.watch.health_checks import health_job
 from ronron.watch.loop import Loop, Result
 
 
@@ -72,6 +75,7 @@ def update(
             held_services.accept_empty(parts, environment, accept_empty)
             target = replace(target, accept_empty=tuple(accept_empty))
         store = parts.ports.store
+        note_removed(parts.targets(), parts.ports)
         store.ask(environment, getpass.getuser(), parts.ports.clock.now())
         with _stopping(parts.ports.engine.interrupt), parts.screen.working(f"updating {environment}"):
             made = reconcile(target, parts.ports)
@@ -108,9 +112,12 @@ def watch(
             frozenset(environments or ()),
             redact(settings.repository),
             settings.backup_poll,
+            jobs=(health_job(parts.ports), drift_job(parts.ports, lambda: loop.wake())),
         )
         polling = f"polling {redact(settings.repository)}"
         parts.screen.log("watch", polling if once else f"{polling} every {settings.poll.total_seconds():g} s")
+        if once:
+            look_everywhere(parts.ports, parts.targets, environments or ())
         with _stopping(loop.stop):
             results = loop.run(once=once)
         if as_json:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pydantic import BaseModel
 from rich.console import Console
@@ -16,10 +16,12 @@ from rich.markup import escape
 from rich.status import Status
 
 from ronron.commands.screen_backups import backup_lines, own_backup_line
+from ronron.commands.screen_health import duration, pass_line, service_lines
 from ronron.core.errors import Problem, ReconcilerError
 from ronron.core.model import SHORT, Change, Operation, Pass, Preview, Revision, Verdict, VerdictKind
 from ronron.core.redact import redact, redact_document
 from ronron.core.status import CheckResult, EnvironmentStatus, State
+from ronron.core.words import counted
 
 COLOURS = {
     "updated": "green",
@@ -33,6 +35,7 @@ COLOURS = {
     "internal error": "bold red",
     "stalled": "bold red",
     "unhealthy": "bold red",
+    "recovered": "green",
     "degraded": "bold yellow",
     "rolled back": "bold yellow",
     "waiting": "yellow",
@@ -170,13 +173,13 @@ def _stronger(seen: Change | None, change: Change) -> Change:
 
 
 def show_status(screen: Screen, statuses: Sequence[EnvironmentStatus]) -> None:
-    """The state of each environment, with its services and backups."""
+    """The state of each environment, with its services and backups; those of the policy first."""
     if screen.as_json:
         screen.json({"environments": list(statuses)})
         return
     if not statuses:
         screen.print("no environment has had a pass yet; run ronron update ENV")
-    for environment in statuses:
+    for environment in sorted(statuses, key=lambda one: one.state is State.REMOVED):
         colour = COLOURS.get(environment.state, "default")
         screen.facts.print(
             f"[bold]{escape(environment.name)}[/]  [{colour}]{environment.state}[/]"
@@ -187,23 +190,31 @@ def show_status(screen: Screen, statuses: Sequence[EnvironmentStatus]) -> None:
             screen.print(f"  live     {environment.live.short}{since}")
         if environment.wanted is not None and environment.state is not State.LIVE:
             screen.print(f"  wanted   {environment.wanted.short}")
-        for service in environment.services:
-            word = {True: "[green]healthy[/]", False: "[bold red]unhealthy[/]", None: "not probed"}[
-                service.healthy
-            ]
-            about = f"{service.kind} {service.version}"
-            screen.facts.print(
-                f"  service  {escape(service.name)}  {escape(about)}  {escape(service.url or '-')}  {word}"
-                f" [dim]{escape(service.detail)}[/]"
-            )
-        now = datetime.now(UTC)
+        if environment.state is not State.REMOVED:
+            screen.print(pass_line(environment))
+        for line in service_lines(environment):
+            screen.facts.print(line)
+        for line in drift_lines(environment):
+            screen.print(line)
         for seen in environment.backups:
-            for line in backup_lines(seen, now):
+            for line in backup_lines(seen, environment.at):
                 screen.facts.print(line)
         if environment.kept is not None:
-            screen.print(own_backup_line(environment.kept, now))
+            screen.print(own_backup_line(environment.kept, environment.at))
         if environment.hint:
             screen.facts.print(f"  [cyan]hint[/]     {escape(environment.hint)}")
+
+
+def drift_lines(environment: EnvironmentStatus) -> list[str]:
+    """What `status` says of containers that differ from what was made."""
+    lines = [f"  drift    {one.sentence}, since {_local(one.since)}" for one in environment.drift]
+    lines += [f"  drift    stalled: {why}" for why in environment.stalled_drift]
+    lines += [f"  drift    unknown on {name}: {why}" for name, why in environment.unknown.items()]
+    waiting = environment.waiting_repair
+    if waiting is not None and not waiting.forbidden and environment.drift:
+        yes = f"ronron approve {environment.name} {waiting.identity[:SHORT]}"
+        lines.append(f"  drift    waits for approval of plan {waiting.identity[:SHORT]}: {yes}")
+    return lines
 
 
 def show_history(screen: Screen, passes: Sequence[Pass]) -> None:
@@ -216,7 +227,7 @@ def show_history(screen: Screen, passes: Sequence[Pass]) -> None:
         return
     for made in passes:
         outcome = made.outcome.kind if made.outcome else "running"
-        took = f" in {(made.finished - made.started).total_seconds():.1f} s" if made.finished else ""
+        took = f" {duration(made)}" if made.finished else ""
         screen.facts.print(
             f"[dim]{made.id:>4}  {_local(made.started)}[/]  [bold]{escape(made.environment)}[/]"
             f"  [{COLOURS.get(outcome, 'default')}]{outcome}[/]{took}"
@@ -279,8 +290,7 @@ def show_problems(screen: Screen, problems: Sequence[Problem]) -> None:
     for problem in problems:
         screen.facts.print(f"[bold red]{escape(problem.where)}[/] {escape(problem.what)}")
         screen.facts.print(f"  [cyan]hint:[/] {escape(problem.remedy)}")
-    many = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
-    screen.print(many if problems else "no problems")
+    screen.print(counted(len(problems), "problems") if problems else "no problems")
 
 
 def _local(at: datetime) -> str:

@@ -35,6 +35,15 @@ SYSTEMD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _PROGRAMS = ("git", "ssh", "node", "npm", "go")
 """Programs besides the engine that a pass or a program may start."""
+_PACKAGES = {
+    "UV_DEFAULT_INDEX",
+    "UV_INDEX",
+    "UV_FIND_LINKS",
+    "UV_SYSTEM_CERTS",
+    "UV_NATIVE_TLS",
+    "UV_OFFLINE",
+}
+"""How uv reaches the packages of a program's lock file."""
 _OF_SESSION = frozenset(
     {
         *("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "SSH_AUTH_SOCK"),
@@ -138,7 +147,7 @@ def _carried(
 ) -> Iterator[tuple[str, str]]:
     """The variables of the shell that a pass would see, where the file does not have the same."""
     wanted = {*variables().values(), *ALLOWED, "PULUMI_HOME"} - _OF_SESSION - {"RONRON_DEBUG"}
-    wanted |= {name for name in settings.pass_environment if not is_secret_name(name)}
+    wanted |= {name for name in settings.pass_environment if not is_secret_name(name)} | _PACKAGES
     for name in sorted(wanted):
         if shell.get(name, "" if name != _PASSPHRASE else None) and from_file.get(name) != shell[name]:
             yield name, shell[name]

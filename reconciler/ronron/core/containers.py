@@ -46,7 +46,8 @@ class Observation(Value):
         finished_at: when its last run that ended did so; None while none has.
         labels: its own and those of its image; values may be secret.
         networks: names, sorted.
-        settings: its settings as texts, by name; secret values as hashes.
+        settings: its settings as texts, by name; see `container_settings.settings_of`.
+        own_volumes: paths at which it has files in volumes without a name: those go with the container.
     """
 
     name: str
@@ -65,6 +66,38 @@ class Observation(Value):
     labels: Mapping[str, str] = {}
     networks: tuple[str, ...] = ()
     settings: Mapping[str, str] = {}
+    own_volumes: tuple[str, ...] = ()
+
+
+class MadeContainer(Value):
+    """A container that an update made, as the state of its stack has it.
+
+    Args:
+        urn: of the resource.
+        name: the physical one.
+        id: the one that Docker gave.
+        machine: name of the provider that it was made through.
+        modified: when an update last changed the resource, in the engine's notation; empty if unknown.
+        must_run: false for one that is expected to end.
+        volumes: names of the volumes of the same stack that it mounts.
+        networks: names of the networks of the same stack that it is on.
+        image: its image as the stack names it: `sha256:...`, or a reference.
+    """
+
+    urn: str
+    name: str
+    id: str
+    machine: str
+    modified: str = ""
+    must_run: bool = True
+    volumes: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    image: str = ""
+
+    @property
+    def key(self) -> str:
+        """What it is called among all containers of a stack: `pad on here`."""
+        return f"{self.name} on {self.machine}"
 
 
 class Look(Value):
@@ -74,11 +107,15 @@ class Look(Value):
         containers: by machine and name: one for each name that was asked for on a reachable machine.
         volumes: by reachable machine: the names of all volumes that it has.
         unreachable: by machine: why nothing is known of it.
+        networks: by machine: the names of all networks; only for a machine on which a container is missing.
+        images: by machine: the ids of all images; as `networks`.
     """
 
     containers: Mapping[str, Mapping[str, Observation]] = {}
     volumes: Mapping[str, frozenset[str]] = {}
     unreachable: Mapping[str, str] = {}
+    networks: Mapping[str, frozenset[str]] = {}
+    images: Mapping[str, frozenset[str]] = {}
 
     def of(self, machine: str, name: str) -> Observation | None:
         """One container; None where its machine is unreachable or it was not asked for."""

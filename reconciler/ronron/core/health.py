@@ -140,7 +140,7 @@ def state_of(health: Health | None, now: datetime) -> HealthState:
 
 def log_hint(environment: str, service: str) -> str:
     """What a person does about an unhealthy service."""
-    return f"read its log: ronron logs {environment} {service}"
+    return f"read its log with ronron logs {environment} {service}"
 
 
 def _health(probe: ProbeResult, now: datetime, every: timedelta, since: datetime) -> Health:

@@ -5,7 +5,7 @@ docs/schemas/inventory.schema.json describes the document; a contract test compa
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -192,6 +192,19 @@ def held_services(inventory: Inventory | None) -> dict[str, Held]:
     """The services that are held back, by name."""
     services = inventory.services if inventory is not None else {}
     return {name: one.held for name, one in services.items() if one.held is not None}
+
+
+def probes_of(inventory: Inventory | None) -> Mapping[str, Probe]:
+    """The probes of an inventory by the name of their service.
+
+    A service without one is left out, and so is one that is held back: it has no container.
+    """
+    services = inventory.services if inventory is not None else {}
+    return {
+        name: service.probe
+        for name, service in services.items()
+        if service.probe is not None and service.held is None
+    }
 
 
 def touched(changes: Iterable[Change], inventory: Inventory) -> tuple[str, ...]:

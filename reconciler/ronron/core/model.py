@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
+from ronron.core.containers import MadeContainer
 from ronron.core.excluded import Excluded
 from ronron.core.value import Commit as Commit
 from ronron.core.value import Instant as Instant
@@ -135,11 +136,13 @@ class Updated(Value):
         changes: the steps that were carried out.
         inventory: the stack output `inventory` as the program gave it; None for a project without one.
         messages: warnings of the program and the engine, redacted.
+        containers: that the stack has after it; None where the state could not be read.
     """
 
     changes: tuple[Change, ...]
     inventory: object | None = None
     messages: tuple[str, ...] = ()
+    containers: tuple[MadeContainer, ...] | None = None
 
 
 class ProcessMark(Value):
@@ -165,11 +168,13 @@ class StackState(Value):
         exists: whether the stack is there at all.
         pending: operations that an update began and never ended, as `creating <urn>`.
         inventory: the stack output `inventory`, or None.
+        containers: Docker containers of the stack.
     """
 
     exists: bool
     pending: tuple[str, ...] = ()
     inventory: object | None = None
+    containers: tuple[MadeContainer, ...] = ()
 
     @property
     def pending_creates(self) -> tuple[str, ...]:
@@ -224,6 +229,7 @@ class Reason(StrEnum):
     GAVE_UP = "gave up"
     RETRY = "retry"
     NEW_REVISION = "new revision"
+    DRIFT = "drift"
     DEGRADED = "degraded"
     MACHINE_REACHABLE = "a machine is reachable again"
     NOTHING_RELEVANT = "nothing relevant changed"
@@ -256,6 +262,7 @@ STEP_OF: dict[Reason, Step] = {
     Reason.GAVE_UP: Step.WAIT,
     Reason.RETRY: Step.PREVIEW,
     Reason.NEW_REVISION: Step.PREVIEW,
+    Reason.DRIFT: Step.PREVIEW,
     Reason.DEGRADED: Step.WAIT,
     Reason.MACHINE_REACHABLE: Step.PREVIEW,
     Reason.NOTHING_RELEVANT: Step.ADOPT,

@@ -114,9 +114,7 @@ class Operations:
     kinds: Mapping[str, str] = field(default_factory=dict)
     under_way: Mapping[tuple[str, Operation], UnderWay] = field(default_factory=dict)
 
-    def after(
-        self, events: Sequence[OperationEvent], now: datetime
-    ) -> tuple[Operations, tuple[str, ...]]:
+    def after(self, events: Sequence[OperationEvent], now: datetime) -> tuple[Operations, tuple[str, ...]]:
         """What is under way after some events, and the lines to log: ends, long operations and their age."""
         under_way = dict(self.under_way)
         lines: list[str] = []

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from statistics import median
 
 from ronron.core.backups import DataState, Snapshot
+from ronron.core.words import counted
 
 SAFETY = "restore"
 """The reason of the safety snapshots that restores take."""
@@ -84,5 +85,5 @@ def _loss(what: str, now: int, before: Sequence[int], floor: int) -> list[str]:
     if now == 0:
         usual = median([each for each in before if each] or [0])
     if (now == 0 < usual) or (now < usual / 2 and usual - now > floor):
-        return [f"{now} {what} instead of about {usual:.0f}"]
+        return [f"{counted(now, what)} instead of about {usual:.0f}"]
     return []

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from ronron.core.containers import MadeContainer
+from ronron.core.drift import Drift, DriftKind
 from ronron.core.errors import ReconcilerError, UpdateFailedError
 from ronron.core.excluded import Excluded
 from ronron.core.inventory import (
@@ -24,6 +26,7 @@ from ronron.core.inventory import (
 )
 from ronron.core.judge import judge as judged
 from ronron.core.model import (
+    SHORT,
     Change,
     Outcome,
     OutcomeKind,
@@ -35,8 +38,9 @@ from ronron.core.model import (
     VerdictKind,
 )
 from ronron.core.outcomes import failed, held_back, in_part, seen, summarize, waiting
-from ronron.core.policy import Guard, OnFailure, Policy, UpdateMode
+from ronron.core.policy import Guard, OnDrift, OnFailure, Policy, UpdateMode
 from ronron.core.record import Record
+from ronron.passes.health import save_probes
 from ronron.passes.machines import readable, services_on
 from ronron.passes.snapshots import taken_before, touched_with_backup
 from ronron.passes.target import Ports, Target, digest_at, prepared
@@ -85,6 +89,7 @@ class Goal:
         policy: what the preview is judged by.
         running: the revision that is live before, where anybody knows.
         rollback: it is the way back from an update that failed in this pass.
+        repair: the revision is live, and what drifted is put back.
     """
 
     revision: Revision
@@ -92,6 +97,7 @@ class Goal:
     policy: Policy
     running: Revision | None
     rollback: bool = False
+    repair: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,9 @@ class Attempt:
         touched: the services with a backup that updates of this pass touch.
         before: the stack output `inventory` before the update.
         changes: the changes that the update made.
+        put_back: the containers that drifted and are replaced.
+        unprotected: names of those among them that are replaced without a snapshot.
+        made: the containers of the stack after the update; None where none was made or it cannot be read.
         outcome: how it ended, once it has.
     """
 
@@ -119,7 +128,16 @@ class Attempt:
     touched: frozenset[str] = frozenset()
     before: object | None = None
     changes: tuple[Change, ...] = ()
+    put_back: tuple[Drift, ...] = ()
+    unprotected: tuple[str, ...] = ()
+    made: tuple[MadeContainer, ...] | None = None
     outcome: Outcome | None = None
+
+    def of(self, program: Program) -> Program:
+        """The program with what is replaced besides."""
+        if not self.put_back:
+            return program
+        return program.with_(replace=tuple(one.urn for one in self.put_back), repaired=self.unprotected)
 
     @property
     def updates(self) -> bool:
@@ -156,7 +174,7 @@ def preview(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
     """Compute the changes; first refresh the resources that a failed update left with init errors."""
     if attempt.goal.rollback or not attempt.known:
         _refresh_failed(begun, program)
-    found = begun.ports.engine.preview(program)
+    found = begun.ports.engine.preview(attempt.of(program))
     begun.log(f"preview: {summarize(found)}")
     return replace(attempt, preview=found)
 
@@ -165,7 +183,11 @@ def judge(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
     """Say whether the changes may be made; what needs a person ends the attempt."""
     del program
     approvals = begun.ports.store.approvals(begun.target.name)
-    verdict = judged(attempt.preview, attempt.goal.policy, approvals)
+    # What a person has to approve is judged as any other change.
+    proposes = attempt.goal.repair and attempt.goal.policy.drift.on_drift is OnDrift.PROPOSE
+    put_back = frozenset() if proposes else frozenset(one.urn for one in attempt.put_back)
+    policy = attempt.goal.policy.with_(update=UpdateMode.APPROVAL) if proposes else attempt.goal.policy
+    verdict = judged(attempt.preview, policy, approvals, put_back)
     begun.log(f"verdict: {verdict.kind}: {verdict.why}")
     attempt = replace(attempt, verdict=verdict)
     if verdict.kind in {VerdictKind.UNCHANGED, VerdictKind.ALLOWED}:
@@ -174,7 +196,14 @@ def judge(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
         begun.log(f"cause: {change.operation} {change.name}")
     if len(verdict.causes) > CAUSES_LOGGED:
         begun.log(f"cause: and {len(verdict.causes) - CAUSES_LOGGED} more")
-    return replace(attempt, outcome=waiting(begun.target.name, attempt.preview, verdict))
+    outcome = waiting(begun.target.name, attempt.preview, verdict)
+    if attempt.goal.repair and verdict.kind is VerdictKind.NEEDS_APPROVAL:
+        yes = f"ronron approve {begun.target.name} {attempt.preview.identity[:SHORT]}"
+        names = ", ".join(one.key for one in attempt.put_back)
+        outcome = outcome.with_(
+            message=f"would put back {names}: {verdict.why}", hint=f"approve it with {yes}"
+        )
+    return replace(attempt, outcome=outcome)
 
 
 def snapshot(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
@@ -200,28 +229,35 @@ def update(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
         found = before if certain else begun.ports.engine.state(program).inventory
         return replace(attempt, record=attempt.record.with_(inventory=found), before=before)
     record = attempt.record
+    inventory = readable(before)
+    services = touched(attempt.preview.changes, inventory) if inventory is not None else ()
 
     def note(mark: ProcessMark) -> None:
         if record.running is not None:
-            begun.ports.store.save(record.with_(running=record.running.with_(engine=mark)))
+            running = record.running.with_(engine=mark, services=services)
+            begun.ports.store.save(record.with_(running=running))
 
-    updated = begun.ports.engine.update(program, attempt.preview, note)
+    remove_replaced(begun, attempt.put_back, before)
+    updated = begun.ports.engine.update(attempt.of(program), attempt.preview, note)
     for change in updated.changes:
         if change.custom:
             begun.log(f"update: {change.operation} {change.name}")
     record = record.with_(inventory=updated.inventory)
-    return replace(attempt, record=record, before=before, changes=updated.changes)
+    return replace(attempt, record=record, before=before, changes=updated.changes, made=updated.containers)
 
 
 def probe(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
     """Ask the services through their public URLs; one that is not healthy makes the attempt a failure."""
     inventory = read_inventory(attempt.record.inventory)
     probes = _probe(begun, inventory, _to_probe(attempt, inventory)) if inventory is not None else ()
+    save_probes(begun.target.policy, begun.ports, probes, inventory)
     revision = program.revision
     if attempt.updates:
-        done = seen(
-            OutcomeKind.UPDATED, f"{revision.short} is live", attempt.preview, attempt.verdict, probes
-        ).with_(changes=attempt.changes)
+        names = ", ".join(one.key for one in attempt.put_back)
+        message = f"{revision.short} is live" + (f"; put back {names}" if names else "")
+        done = seen(OutcomeKind.UPDATED, message, attempt.preview, attempt.verdict, probes).with_(
+            changes=attempt.changes
+        )
     else:
         message = f"{revision.short}: {attempt.verdict.why}"
         done = seen(OutcomeKind.UNCHANGED, message, attempt.preview, attempt.verdict, probes)
@@ -247,6 +283,7 @@ def roll_back(
     if (
         failure.kind is not OutcomeKind.FAILED
         or not attempt.disturbed
+        or attempt.goal.repair
         or begun.target.policy.on_failure is not OnFailure.ROLLBACK
         or healthy is None
         or healthy.commit == attempt.goal.revision.commit
@@ -296,6 +333,21 @@ def probe_until(name: str, probe: Probe, until: datetime, prober: Prober, clock:
         if result.healthy or clock.now() >= until:
             return result
         clock.wait(PROBE_EVERY)
+
+
+def remove_replaced(begun: Begun, put_back: Sequence[Drift], document: object | None) -> None:
+    """Remove the containers that were made by hand in the place of those that are put back.
+
+    The engine does not know them, and their names are needed.
+
+    Raises:
+        BackupError: one cannot be removed.
+    """
+    inventory = readable(document)
+    for one in put_back:
+        if one.kind is DriftKind.REPLACED and inventory is not None:
+            begun.log(f"update: remove {one.key}, which was made by hand")
+            begun.ports.containers.remove_stray(inventory, one.machine, one.container, one.id)
 
 
 def _stuck(failure: Outcome, healthy: Revision, outcome: Outcome) -> Outcome:

@@ -16,7 +16,7 @@ from pathlib import Path
 from ronron.core.decide import Observed, decide
 from ronron.core.errors import PendingOperationsError, ReconcilerError, StackLockedError
 from ronron.core.judge import judge as judged
-from ronron.core.model import Decision, Outcome, OutcomeKind, Pass, Preview, Revision, Step, Verdict
+from ronron.core.model import Decision, Outcome, OutcomeKind, Pass, Preview, Reason, Revision, Step, Verdict
 from ronron.core.outcomes import failed
 from ronron.core.policy import Policy
 from ronron.core.record import Record, Running
@@ -33,6 +33,7 @@ from ronron.passes.attempt import (
     update,
     with_snapshots,
 )
+from ronron.passes.drift import Wish, look_after, look_before, note_dead_repair, repair_for
 from ronron.passes.machines import find_excluded, still_unreachable
 from ronron.passes.target import Ports, Target, digest_at, prepared
 from ronron.ports import Store
@@ -77,10 +78,12 @@ def _make_pass(target: Target, ports: Ports, record: Record) -> Pass:
         return _rest(target, ports, observed, decision)
 
     made, begun, attempt = _begin(target, ports, observed, decision)
-    steps = (preview, judge, snapshot, update, probe)
+    wish = Wish.PERSON if decision.reason is Reason.REQUESTED else Wish.POLICY
+    steps = (look_before(wish), preview, judge, snapshot, update, probe)
     outcome, attempt = bring(begun, attempt, steps)
     outcome, attempt = roll_back(begun, outcome, attempt, steps)
     outcome = with_snapshots(begun, outcome, attempt)
+    look_after(begun, outcome, attempt)
 
     made = _record(ports, made, observed, outcome, attempt.record)
     _tell(ports, made, outcome)
@@ -121,6 +124,7 @@ def _observe(target: Target, ports: Ports, record: Record) -> Observed:
         approvals=ports.store.approvals(target.name) if record.waiting is not None else frozenset(),
         others=_others(policy, ports.store),
         unreachable=still_unreachable(record, desired, ports.machines),
+        repair=repair_for(ports.store.load_drift(target.name), policy, ports.store, ports.clock.now()),
     )
 
 
@@ -144,8 +148,8 @@ def _rest(target: Target, ports: Ports, observed: Observed, decision: Decision) 
 
 
 def _adopt(target: Target, ports: Ports, observed: Observed, decision: Decision) -> Pass:
-    now = ports.clock.now()
     begun = _as_pass(target, ports, observed, decision)
+    now = begun.started
     outcome = Outcome(kind=OutcomeKind.UNCHANGED, message=decision.why, adopted=True)
     number = ports.store.begin(begun)
     ports.store.finish(
@@ -170,9 +174,15 @@ def _begin(
     """Write the intent down, and find the machines that the update has to skip."""
     record, request = observed.record, observed.request
     made = _as_pass(target, ports, observed, decision)
+    repair = decision.reason is Reason.DRIFT and record.live is not None
+    revision = record.live if repair and record.live is not None else observed.desired
+    made = made.with_(revision=revision)
     number = ports.store.begin(made)
-    running = Running(pass_id=number, revision=observed.desired, owner=ports.processes.mark())
-    record = record.attempting(running, made.started, request.id if request is not None else None)
+    running = Running(pass_id=number, revision=revision, owner=ports.processes.mark(), repair=repair)
+    if repair:
+        record = record.repairing(running)
+    else:
+        record = record.attempting(running, made.started, request.id if request is not None else None)
     record = record.with_(stack=target.policy.stack).deciding(decision)
     ports.store.save(record)
     ports.progress.log(target.name, f"{decision.reason}: {decision.why}")
@@ -182,21 +192,25 @@ def _begin(
     if excluded is not None:
         begun = replace(begun, excluded=excluded)
         begun.log(f"machines: {excluded.why}")
-    goal = Goal(observed.desired, observed.digest, target.policy, running=record.everywhere)
+    digest = digest_at(target, ports, revision) if repair else observed.digest
+    goal = Goal(revision, digest, target.policy, running=record.everywhere, repair=repair)
     return made.with_(id=number), begun, Attempt(goal, record, known=record.digest is not None)
 
 
 def _record(ports: Ports, made: Pass, observed: Observed, outcome: Outcome, record: Record) -> Pass:
     """Write the outcome and the record after it, both or neither."""
     finished: datetime = ports.clock.now()
-    after = record.after(outcome, observed.desired, observed.digest, finished)
+    if record.running is not None and record.running.repair:
+        after = record.after_repair()
+    else:
+        after = record.after(outcome, observed.desired, observed.digest, finished)
     ports.store.finish(made.id, outcome, finished, after)
     _expire(ports.work, made.id)
     return made.with_(finished=finished, outcome=outcome)
 
 
 def _tell(ports: Ports, made: Pass, outcome: Outcome) -> None:
-    took = (made.finished - made.started).total_seconds() if made.finished is not None else 0.0
+    took = max(0.0, (made.finished - made.started).total_seconds()) if made.finished is not None else 0.0
     ports.progress.log(made.environment, f"{outcome.kind} in {took:.1f} s: {outcome.message}")
     if outcome.hint:
         ports.progress.log(made.environment, f"hint: {outcome.hint}")
@@ -230,6 +244,9 @@ def _recover(target: Target, ports: Ports, record: Record, running: Running) -> 
         # The next pass meets the same trouble in its own steps and reports it there.
         outcome = Outcome(kind=OutcomeKind.INTERRUPTED, message=f"its process died; {error}", hint=error.hint)
         after = record.recovered(now())
+    if running.repair and after.stalled is None:
+        after = record.after_repair()
+        note_dead_repair(ports.store, target.name, outcome.message, now())
     ports.store.finish(running.pass_id, outcome, now(), after)
     ports.progress.log(target.name, f"recovery: {outcome.message}")
     return after

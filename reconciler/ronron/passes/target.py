@@ -11,7 +11,20 @@ from ronron.core.digest import digest as digest_of
 from ronron.core.excluded import Excluded
 from ronron.core.model import Revision
 from ronron.core.policy import Policy
-from ronron.ports import Backups, Clock, Engine, Machines, Prober, Processes, Program, Progress, Source, Store
+from ronron.ports import (
+    Backups,
+    Clock,
+    Containers,
+    Engine,
+    Machines,
+    Prober,
+    Processes,
+    Program,
+    Progress,
+    Source,
+    Store,
+    VirtualEnvironments,
+)
 
 
 @dataclass(frozen=True)
@@ -28,9 +41,11 @@ class Ports:
     prober: Prober
     backups: Backups
     machines: Machines
+    containers: Containers
     clock: Clock
     processes: Processes
     progress: Progress
+    packages: VirtualEnvironments
     work: Path
 
 

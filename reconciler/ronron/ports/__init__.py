@@ -7,6 +7,8 @@ Fakes of all of them are public, in `ronron.testing`.
 from __future__ import annotations
 
 from ronron.ports.engine import Engine, Follow, Program
+from ronron.ports.image_registry import ImageRegistry
+from ronron.ports.packages import VirtualEnvironments
 from ronron.ports.source import Source
 from ronron.ports.store import Store
 from ronron.ports.surroundings import (
@@ -29,6 +31,7 @@ __all__ = [
     "Containers",
     "Engine",
     "Follow",
+    "ImageRegistry",
     "Machines",
     "Prober",
     "Processes",
@@ -36,4 +39,5 @@ __all__ = [
     "Progress",
     "Source",
     "Store",
+    "VirtualEnvironments",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +25,10 @@ class Program(Value):
             `RONRON_REVISION`, so that a snapshot taken before an update can say what it is of.
         excluded: names of the excluded machines, sorted: nothing is touched that goes through a
             provider of such a name, and nothing deleted anywhere. The program sees it as `RONRON_EXCLUDE`.
+        replace: URNs of resources that previews and updates replace although no input differs: containers
+            that drifted. Each is in the state.
+        repaired: names of the containers that are replaced without a snapshot, sorted: a part of their
+            service does not work. The program sees it as `RONRON_REPAIR`.
         accept_empty: names of the services whose data a person accepted although they were made anew. The
             program sees it as `RONRON_ACCEPT_EMPTY`.
         environment: the environment's name, for hints; empty where nobody knows it. The program sees it as
@@ -39,6 +43,8 @@ class Program(Value):
     create_stack: bool = False
     running: Commit | None = None
     excluded: tuple[str, ...] = ()
+    replace: tuple[str, ...] = ()
+    repaired: tuple[str, ...] = ()
     accept_empty: tuple[str, ...] = ()
     environment: str = ""
 
@@ -74,6 +80,23 @@ class Engine(Protocol):
 
         Raises:
             UpdateFailedError: they could not be refreshed, and the state stays as it was.
+        """
+        ...
+
+    def refresh_lost(self, program: Program, machines: Collection[str]) -> tuple[str, ...]:
+        """Refresh the networks and images on some machines, so that the next update makes the lost ones.
+
+        Only the state changes: what is gone is removed from it.
+
+        Args:
+            program: whose stack.
+            machines: names of reachable machines.
+
+        Returns:
+            Names of the resources that are gone.
+
+        Raises:
+            UpdateFailedError: they could not be refreshed.
         """
         ...
 

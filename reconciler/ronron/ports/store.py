@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ronron.core.backups import BackupSummary, OwnBackup
+from ronron.core.drift import DriftRecord
 from ronron.core.health import Health
 from ronron.core.model import Outcome, Pass, Request
 from ronron.core.record import Record
@@ -41,6 +42,18 @@ class Store(Protocol):
         self, environment: str, backups: Mapping[str, BackupSummary], kept: OwnBackup | None
     ) -> None:
         """Write what was seen of the backups of an environment into its record, and nothing else."""
+        ...
+
+    def load_drift(self, environment: str) -> DriftRecord:
+        """What is remembered of the containers of an environment; a fresh one where there is nothing."""
+        ...
+
+    def save_drift(self, record: DriftRecord) -> bool:
+        """Write what is remembered of containers, with the next version.
+
+        Returns:
+            False where another write came between `load_drift` and this one; nothing is written then.
+        """
         ...
 
     def copy(self, place: Path) -> None:

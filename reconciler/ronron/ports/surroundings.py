@@ -37,16 +37,33 @@ class Machines(Protocol):
 
 
 class Containers(Protocol):
-    """The containers of an environment, as the Docker of each machine describes them. Changes nothing."""
+    """The containers of an environment, as the Docker of each machine describes them."""
 
     def look(self, inventory: Inventory, wanted: Mapping[str, Collection[str]]) -> Look:
-        """Describe containers; a name without a container is one that is missing.
+        """Describe containers, and change nothing; a name without a container is one that is missing.
 
         Never raises; takes 30 s at most. Machines are asked at the same time.
 
         Args:
             inventory: describes the machines.
             wanted: names of containers, by machine.
+        """
+        ...
+
+    def remove_stray(self, inventory: Inventory, machine: str, container: str, id: str) -> None:  # noqa: A002
+        """Stop and remove exactly one container, which no update made; its volumes stay.
+
+        Does nothing where the container of that id is gone or has another name.
+
+        Args:
+            inventory: describes the machine.
+            machine: its name.
+            container: its name.
+            id: its own, in full.
+
+        Raises:
+            BackupError: there is no such machine, or Docker refuses the request.
+            AgentUnreachableError: the Docker of the machine does not answer.
         """
         ...
 

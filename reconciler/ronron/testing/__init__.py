@@ -6,7 +6,9 @@ from ronron.testing.backups import FakeAgent, FakeBackups
 from ronron.testing.clock import NOON, FakeClock
 from ronron.testing.containers import FakeContainers
 from ronron.testing.engine import EngineKilled, FakeEngine, ReconcilerKilled
+from ronron.testing.image_registry import FakeImageRegistry
 from ronron.testing.machines import FakeMachines
+from ronron.testing.packages import FakeVirtualEnvironments
 from ronron.testing.prober import Answer, FakeProber
 from ronron.testing.processes import FakeProcesses
 from ronron.testing.progress import RecordingProgress
@@ -23,12 +25,14 @@ __all__ = [
     "FakeClock",
     "FakeContainers",
     "FakeEngine",
+    "FakeImageRegistry",
     "FakeMachines",
     "FakeProber",
     "FakeProcesses",
     "FakeProgram",
     "FakeSource",
     "FakeStack",
+    "FakeVirtualEnvironments",
     "MemoryStore",
     "ReconcilerKilled",
     "RecordingProgress",

@@ -21,6 +21,8 @@ class FakeContainers:
         self._there: dict[tuple[str, str], Observation] = {}
         self._lines: dict[tuple[str, str], list[tuple[datetime | None, str]]] = {}
         self._volumes: dict[str, set[str]] = {}
+        self._networks: dict[str, set[str]] = {}
+        self._images: dict[str, set[str]] = {}
         self._silent: dict[str, str] = {}
         self._made = 0
 
@@ -57,6 +59,18 @@ class FakeContainers:
         """Remove a volume."""
         self._volumes[machine].remove(name)
 
+    def make_network(self, machine: str, name: str) -> None:
+        """Make a network."""
+        self._networks.setdefault(machine, set()).add(name)
+
+    def remove_network(self, machine: str, name: str) -> None:
+        """Remove a network."""
+        self._networks[machine].remove(name)
+
+    def make_image(self, machine: str, id: str) -> None:  # noqa: A002
+        """Make an image."""
+        self._images.setdefault(machine, set()).add(id)
+
     def silence(self, machine: str, why: str = "connection refused") -> None:
         """Let the Docker of a machine answer no more."""
         self._silent[machine] = why
@@ -69,7 +83,14 @@ class FakeContainers:
         """See ports.Containers."""
         self.looks += 1
         reachable = [one for one in wanted if one in inventory.machines and one not in self._silent]
+        lists = [
+            machine
+            for machine in reachable
+            if any((machine, name) not in self._there for name in wanted[machine])
+        ]
         return Look(
+            networks={machine: frozenset(self._networks.get(machine, ())) for machine in lists},
+            images={machine: frozenset(self._images.get(machine, ())) for machine in lists},
             containers={
                 machine: {name: self._there.get((machine, name), missing(name)) for name in wanted[machine]}
                 for machine in reachable
@@ -77,6 +98,13 @@ class FakeContainers:
             volumes={machine: frozenset(self._volumes.get(machine, ())) for machine in reachable},
             unreachable={one: self._silent.get(one, NOWHERE) for one in wanted if one not in reachable},
         )
+
+    def remove_stray(self, inventory: Inventory, machine: str, container: str, id: str) -> None:  # noqa: A002
+        """See ports.Containers."""
+        self._answers(inventory, machine, container)
+        there = self._there.get((machine, container))
+        if there is not None and there.id == id:
+            del self._there[machine, container]
 
     def logs(
         self,
@@ -88,15 +116,18 @@ class FakeContainers:
         since: datetime | None = None,
     ) -> tuple[str, ...]:
         """See ports.Containers."""
-        if machine not in inventory.machines:
-            raise BackupError(f"cannot find the machine {machine} of {container} in the inventory")
-        if machine in self._silent:
-            raise AgentUnreachableError(f"cannot reach the Docker of {machine}: {self._silent[machine]}")
+        self._answers(inventory, machine, container)
         if (machine, container) not in self._there:
             raise BackupError(f"cannot find the container {container} on {machine}")
         written = self._lines.get((machine, container), [])
         told = [line for at, line in written if since is None or (at is not None and at >= since)]
         return tuple(told[len(told) - min(lines, len(told)) :])
+
+    def _answers(self, inventory: Inventory, machine: str, container: str) -> None:
+        if machine not in inventory.machines:
+            raise BackupError(f"cannot find the machine {machine} of {container} in the inventory")
+        if machine in self._silent:
+            raise AgentUnreachableError(f"cannot reach the Docker of {machine}: {self._silent[machine]}")
 
 
 def _id(text: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 
+from ronron.core.containers import MadeContainer
 from ronron.core.digest import identity
 from ronron.core.errors import (
     ConfigError,
@@ -23,8 +24,18 @@ from ronron.core.model import QUIET, Change, Operation, Preview, ProcessMark, St
 from ronron.core.operations import CONTAINER_TYPE, ContainerPlace, OperationEvent, Phase
 from ronron.core.status import CheckResult
 from ronron.ports import Follow, Program
+from ronron.testing.containers import FakeContainers
 from ronron.testing.processes import FakeProcesses
-from ronron.testing.things import FakeProgram, FakeStack, Thing, but_for, changes_of
+from ronron.testing.things import (
+    CONTAINER,
+    FakeProgram,
+    FakeStack,
+    Thing,
+    but_for,
+    changes_of,
+    replacing,
+    urn_of,
+)
 
 
 class EngineKilled(BaseException):
@@ -71,6 +82,11 @@ class FakeEngine:
         """The commit that was live before each preview and update, as the program gets it."""
         self.excluded: list[tuple[str, ...]] = []
         """The excluded machines of each preview and update, as the program gets them."""
+        self.replaced: list[tuple[str, ...]] = []
+        """The containers of each update that are replaced although nothing differs, by their URNs."""
+        self.containers: FakeContainers | None = None
+        """Where the containers of programs run: things of Docker's container type that name a machine."""
+        self._ids: dict[tuple[str, str], str] = {}
         self._passphrase = passphrase
         self._version = engine_version
         self._programs: dict[str, FakeProgram] = {}
@@ -131,7 +147,7 @@ class FakeEngine:
                     where=program.stack,
                 )
         wanted = but_for(program.excluded, stack, wanted)
-        changes = changes_of(program.stack, stack, wanted)
+        changes = replacing(changes_of(program.stack, stack, wanted), program.replace)
         name = identity(program.revision.commit, program.digest, self._version, changes, program.excluded)
         self._plans[name] = wanted
         return Preview(changes=changes, identity=name, messages=wanted.messages)
@@ -149,6 +165,12 @@ class FakeEngine:
         }
         stack.half_made -= found
         return tuple(sorted(found))
+
+    def refresh_lost(self, program: Program, machines: Collection[str]) -> tuple[str, ...]:
+        """See ports.Engine; nothing is ever lost here."""
+        del machines
+        self._call("refresh lost", program)
+        return ()
 
     def checks(self, program: Program) -> tuple[CheckResult, ...]:
         """See ports.Engine."""
@@ -201,6 +223,7 @@ class FakeEngine:
             changes=tuple(change for change in changes if change.operation not in QUIET),
             inventory=stack.inventory,
             messages=self._wanted(program).messages,
+            containers=self._containers(program.stack, stack),
         )
 
     @staticmethod
@@ -218,7 +241,30 @@ class FakeEngine:
             exists=True,
             pending=tuple(stack.pending),
             inventory=stack.inventory,
+            containers=self._containers(program.stack, stack),
         )
+
+    def _containers(self, name: str, stack: FakeStack) -> tuple[MadeContainer, ...]:
+        return tuple(
+            MadeContainer(
+                urn=urn_of(name, thing),
+                name=thing.name,
+                id=self._ids[name, thing.name],
+                machine=thing.machine,
+                volumes=thing.volumes,
+                networks=thing.networks,
+            )
+            for thing in stack.things.values()
+            if (name, thing.name) in self._ids
+        )
+
+    def _run(self, stack: str, change: Change, thing: Thing) -> None:
+        """Run a container that was made; one that is only changed goes on."""
+        is_new = change.operation in {Operation.CREATE, Operation.REPLACE}
+        if self.containers is not None and thing.type == CONTAINER and thing.machine and is_new:
+            settings = {key: str(value) for key, value in thing.inputs.items()}
+            made = self.containers.run(thing.machine, thing.name, settings=settings)
+            self._ids[stack, thing.name] = made.id
 
     def export(self, program: Program) -> str | None:
         """See ports.Engine; things and inventory as JSON."""
@@ -311,11 +357,12 @@ class FakeEngine:
     ) -> tuple[Change, ...]:
         wanted = self._plans.get(preview.identity)
         again = but_for(program.excluded, stack, self._wanted(program))
-        now = changes_of(program.stack, stack, again)
+        now = replacing(changes_of(program.stack, stack, again), program.replace)
         own = identity(program.revision.commit, program.digest, self._version, now, program.excluded)
         if wanted is None or wanted != again or now != preview.changes or own != preview.identity:
             raise PlanViolatedError("the update would not do what was previewed", where=program.stack)
         self._running, self._asked_to_stop = True, False
+        self.replaced.append(program.replace)
         new = {thing.name: thing for thing in wanted.things}
         died: ReconcilerKilled | None = None
         for number, change in enumerate(preview.changes):
@@ -324,6 +371,8 @@ class FakeEngine:
             follow([OperationEvent(change=change, phase=Phase.BEGUN, place=place)])
             try:
                 self._one(change, thing, stack, quiet=died is not None)
+                if thing is not None:
+                    self._run(program.stack, change, thing)
                 follow([OperationEvent(change=change, phase=Phase.DONE, place=place)])
             except UpdateFailedError:
                 follow([OperationEvent(change=change, phase=Phase.FAILED, place=place)])

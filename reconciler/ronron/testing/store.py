@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ronron.core.backups import BackupSummary, OwnBackup
+from ronron.core.drift import DriftRecord
 from ronron.core.errors import ReconcilerError, RecordCorruptError, StackLockedError, StoreError
 from ronron.core.health import Health
 from ronron.core.model import Outcome, Pass, Request
@@ -31,6 +32,7 @@ class MemoryStore:
         self._kept = kept
         self._lock = threading.RLock()
         self._records = {record.environment: as_kept(record) for record in records}
+        self._drift: dict[str, DriftRecord] = {}
         self._passes: dict[int, Pass] = {}
         self._requests: list[Request] = []
         self._approvals: dict[tuple[str, str], str] = {}
@@ -67,6 +69,20 @@ class MemoryStore:
             after = as_kept(before.with_(backups=dict(backups), kept=kept))
             self._records[environment] = after
             self.saved.append(after)
+
+    def load_drift(self, environment: str) -> DriftRecord:
+        """See ports.Store."""
+        with self._turn():
+            return self._drift.get(environment, DriftRecord(environment=environment))
+
+    def save_drift(self, record: DriftRecord) -> bool:
+        """See ports.Store."""
+        with self._turn():
+            there = self._drift.get(record.environment)
+            if (there.version if there is not None else 0) != record.version:
+                return False
+            self._drift[record.environment] = as_kept(record).with_(version=record.version + 1)
+            return True
 
     def copy(self, place: Path) -> None:
         """See ports.Store; a JSON document here."""
@@ -111,6 +127,7 @@ class MemoryStore:
         with self._turn():
             self._records.pop(environment, None)
             self._health.pop(environment, None)
+            self._drift.pop(environment, None)
             self._passes = {
                 number: made for number, made in self._passes.items() if made.environment != environment
             }

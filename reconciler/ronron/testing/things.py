@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from ronron.core.model import Change, Operation, ProcessMark
 
+CONTAINER = "docker:index/container:Container"
+
 
 @dataclass(frozen=True)
 class Thing:
@@ -21,6 +23,8 @@ class Thing:
         replace_on: properties whose change makes a new one of it.
         fails: what its provider says when it is made or changed; empty where that works.
         machine: whose provider makes it; empty for the usual one.
+        volumes: names of the volumes that a container mounts.
+        networks: names of the networks that a container is on.
     """
 
     name: str
@@ -31,6 +35,8 @@ class Thing:
     replace_on: frozenset[str] = frozenset()
     fails: str = ""
     machine: str = ""
+    volumes: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,13 +92,23 @@ def changes_of(stack: str, there: FakeStack, wanted: FakeProgram) -> tuple[Chang
     return (outputs, *changes)
 
 
+def replacing(changes: tuple[Change, ...], urns: Collection[str]) -> tuple[Change, ...]:
+    """The same steps, but that some resources are replaced although nothing differs, as with `--replace`."""
+    steps = (Operation.CREATE_REPLACEMENT, Operation.REPLACE, Operation.DELETE_REPLACED)
+    found: list[Change] = []
+    for change in changes:
+        forced = change.urn in urns and change.operation in {Operation.SAME, Operation.UPDATE}
+        found += [change.with_(operation=step) for step in steps] if forced else [change]
+    return tuple(found)
+
+
 def _changes(stack: str, there: Mapping[str, Thing], wanted: tuple[Thing, ...]) -> tuple[Change, ...]:
     new = {thing.name: thing for thing in wanted}
     changes: list[Change] = []
     for thing in wanted:
         old = there.get(thing.name)
         plain = Change(
-            urn=_urn(stack, thing), operation=Operation.SAME, ancestors=_above(stack, thing, new),
+            urn=urn_of(stack, thing), operation=Operation.SAME, ancestors=_above(stack, thing, new),
             custom=thing.custom,
         )  # fmt: skip
         if old is None:
@@ -114,7 +130,7 @@ def _changes(stack: str, there: Mapping[str, Thing], wanted: tuple[Thing, ...]) 
         if name not in new:
             changes.append(
                 Change(
-                    urn=_urn(stack, old),
+                    urn=urn_of(stack, old),
                     operation=Operation.DELETE,
                     ancestors=_above(stack, old, there),
                     custom=old.custom,
@@ -123,7 +139,8 @@ def _changes(stack: str, there: Mapping[str, Thing], wanted: tuple[Thing, ...]) 
     return tuple(changes)
 
 
-def _urn(stack: str, thing: Thing) -> str:
+def urn_of(stack: str, thing: Thing) -> str:
+    """The URN of a thing in a stack."""
     return f"urn:pulumi:{stack}::fake::{thing.type}::{thing.name}"
 
 
@@ -131,6 +148,6 @@ def _above(stack: str, thing: Thing, others: Mapping[str, Thing]) -> tuple[str, 
     found: list[str] = []
     parent = others.get(thing.parent or "")
     while parent is not None:
-        found.append(_urn(stack, parent))
+        found.append(urn_of(stack, parent))
         parent = others.get(parent.parent or "")
     return tuple(found)

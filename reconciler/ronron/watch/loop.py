@@ -20,9 +20,12 @@ from ronron.core.decide import backoff
 from ronron.core.errors import ConfigError, ReconcilerError, SourceError, StackLockedError
 from ronron.core.model import Outcome, OutcomeKind, Pass
 from ronron.core.policy import Retry
+from ronron.core.status import removed_hint
 from ronron.passes.reconcile import Ports, Target, reconcile
+from ronron.passes.removed import note_removed
 from ronron.watch.backup_checks import back_up_own_state, check_backups, run_due_drill
 from ronron.watch.periodic import Job, Periodic
+from ronron.watch.unused_packages import remove_unneeded
 
 EVERYWHERE = "source"
 """The name in lines that are about no single environment."""
@@ -72,7 +75,6 @@ class Loop:
     _updated: set[str] = field(default_factory=set)
     _logged: dict[tuple[str, str], ReconcilerError] = field(default_factory=dict)
     _targets: Mapping[str, Target] = field(default_factory=dict)
-    _removed: set[str] = field(default_factory=set)
     _blind: int = 0
 
     def __post_init__(self) -> None:
@@ -184,6 +186,7 @@ class Loop:
                 "back up the reconciler's own state",
                 lambda: back_up_own_state(target, targets, self.ports, self.repository, updated=updated),
             ),
+            ("remove unused virtual environments", lambda: remove_unneeded(targets, self.ports)),
             ("run a drill", lambda: run_due_drill(target, self.ports, self._stop.is_set)),
         )
         for what, step in steps:
@@ -210,12 +213,9 @@ class Loop:
         return pause.total_seconds() * random.uniform(0.9, 1.0)  # noqa: S311 - jitter is no secret
 
     def _report_removed(self, targets: Mapping[str, Target]) -> None:
-        removed = {name for name in self.ports.store.environments() if name not in targets}
-        for name in sorted(removed - self._removed):
-            self._log(
-                name, "no longer in the policy; its stack stays as it is, destroy it by hand if you want that"
-            )
-        self._removed = removed
+        for name in note_removed(targets, self.ports):
+            self._log(name, "removed from the policy; its stack stays as it is")
+            self._log(name, f"hint: {removed_hint(self.ports.store.load(name))}")
 
     def _pass(self, target: Target) -> Result:
         try:
@@ -226,6 +226,8 @@ class Loop:
         # A revision may have come in the meantime, or another environment may have waited for this one.
         # After an interruption a poll at once would only find the same stack still locked.
         outcome = result.outcome if isinstance(result, Pass) else None
+        if outcome is not None:
+            self._periodic.due_now(target.name)
         if outcome is not None and outcome.kind is not OutcomeKind.INTERRUPTED:
             self.wake()
         return result
@@ -303,7 +305,7 @@ class Loop:
     def _log_recovery(self, name: str, about: str = "") -> None:
         error = self._logged.pop((name, about), None)
         if error is not None:
-            self._log(name, f"recovered: {f'can {about}' if about else _recovery(name, error)}")
+            self._log(name, f"recovered: {_recovery(name, error, about)}")
 
     def _log(self, name: str, line: str) -> None:
         self.ports.progress.log(name, line)
@@ -315,7 +317,12 @@ def _word(error: ReconcilerError) -> str:
     return "cannot poll" if isinstance(error, SourceError) else "error"
 
 
-def _recovery(name: str, error: ReconcilerError) -> str:
+def _recovery(name: str, error: ReconcilerError, about: str) -> str:
+    """What works again, as a sentence with a subject."""
+    if about:
+        return f"the watcher can {about} again"
     if isinstance(error, SourceError):
         return "the repository is reachable"
-    return "the policy can be read" if name == EVERYWHERE else "the last pass had no error"
+    if isinstance(error, StackLockedError):
+        return f"the stack of {name} is no longer locked"
+    return "the policy can be read" if name == EVERYWHERE else f"the watcher can check {name} again"

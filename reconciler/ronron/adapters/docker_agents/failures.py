@@ -93,7 +93,7 @@ class _Listener:
                         return
                     self._note(client, event.get("Actor", {}).get("Attributes", {}))
             finally:
-                stream._response.close()  # noqa: SLF001 - docker-py closes the socket only
+                stream._response.close()
 
     def _note(self, client: docker.DockerClient, attributes: Mapping[str, str]) -> None:
         name = attributes.get("name", "")
@@ -104,7 +104,10 @@ class _Listener:
         ended = {"exit_code": int(code)} if code.isdecimal() else {}
         if seen.observation.state in {ContainerState.MISSING, ContainerState.RUNNING}:
             # Removed or restarted between the event and the look.
-            ended |= {"state": ContainerState.EXITED, "image": seen.observation.image or attributes.get("image", "")}
+            ended |= {
+                "state": ContainerState.EXITED,
+                "image": seen.observation.image or attributes.get("image", ""),
+            }
         self.ended[name] = _Seen(seen.observation.with_(**ended), seen.log, seen.secrets)
 
 
@@ -149,9 +152,7 @@ class DockerContainerWatch:
             except BackupError as error:
                 unknown = error.message
         if seen is None and ended is None:
-            return FailedContainer(
-                name=place.name, service=service, machine=place.machine, unknown=unknown
-            )
+            return FailedContainer(name=place.name, service=service, machine=place.machine, unknown=unknown)
         told = _joined(seen, ended)
         if not even_if_well and not is_at_fault(told.observation):
             return None

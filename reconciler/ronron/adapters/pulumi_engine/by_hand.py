@@ -30,6 +30,7 @@ from ronron.adapters.pulumi_engine.errors import explain
 from ronron.adapters.pulumi_engine.events import EventLog
 from ronron.adapters.pulumi_engine.finished import Finished
 from ronron.core.errors import StackNotFoundError
+from ronron.core.packages import VirtualEnvironment
 from ronron.settings import EngineSettings
 
 STACK = "PULUMI_STACK"
@@ -81,6 +82,9 @@ _READS_A_STACK = (
     "tag",
 )
 
+_WRITE_THE_STACK_FILE = ("init", "rm", "rename", "change-secrets-provider")
+_WRITE_THE_PROJECT = ("new", "convert", "install", "package")
+
 
 def may_write(arguments: Sequence[str]) -> bool:
     """Whether a command of Pulumi may change the state of a stack; an unknown one may.
@@ -107,12 +111,21 @@ def writes_a_file(arguments: Sequence[str]) -> bool:
     words = [word for word in arguments if not word.startswith("-")]
     if words[:1] == ["config"]:
         return any(word.startswith(("set", "rm", "cp", "refresh", "env")) for word in words[1:2])
-    return words[:2] in (["stack", "init"], ["stack", "rm"], ["stack", "rename"]) or words[:1] in (
-        ["new"],
-        ["convert"],
-        ["install"],
-        ["package"],
+    return (words[:1] == ["stack"] and words[1:2] != [] and words[1] in _WRITE_THE_STACK_FILE) or (
+        words[:1] != [] and words[0] in _WRITE_THE_PROJECT
     )
+
+
+def runs_program(arguments: Sequence[str]) -> bool:
+    """Whether a command of Pulumi runs the program or its dynamic providers; an unknown one may.
+
+    Args:
+        arguments: what a person wrote behind `pulumi`.
+    """
+    words = [word for word in arguments if not word.startswith("-")]
+    if words[:1] == ["preview"]:
+        return True
+    return may_write(arguments) and words[:1] not in (["stack"], ["state"], ["cancel"])
 
 
 class PulumiByHand:
@@ -124,6 +137,7 @@ class PulumiByHand:
         stack: the stack's name; it need not exist.
         environment: the environment's name, for hints; by default the stack's.
         running: the commit that is live, where it is known; the program records it in snapshots.
+        packages: the virtual environment that the program runs in; None for the first Python on PATH.
         inherited: the person's own environment variables.
     """
 
@@ -135,6 +149,7 @@ class PulumiByHand:
         stack: str,
         environment: str = "",
         running: str | None = None,
+        packages: VirtualEnvironment | None = None,
         inherited: Mapping[str, str] | None = None,
     ) -> None:
         self._settings = settings
@@ -142,6 +157,7 @@ class PulumiByHand:
         self._stack = stack
         self._name = environment or stack
         self._running = running
+        self._packages = packages
         self._inherited = os.environ if inherited is None else inherited
 
     def variables(self) -> dict[str, str]:
@@ -151,7 +167,9 @@ class PulumiByHand:
             for name, value in self._inherited.items()
             if name in _TERMINAL or name.startswith("PULUMI_")
         }
-        seen = environment(self._settings, self._inherited, self._running, name=self._name)
+        seen = environment(
+            self._settings, self._inherited, self._running, name=self._name, packages=self._packages
+        )
         seen = {name: value for name, value in seen.items() if name not in _NOT_FOR_PEOPLE & set(SET)}
         return own | seen | {STACK: self._stack}
 

@@ -51,6 +51,7 @@ class Call:
         deadline: of each command.
         grace: from the first SIGINT to the second.
         copies_config: false for a backend that keeps secrets itself, and refuses a stack file.
+        keep_open: file descriptors that the engine inherits.
         not_found: makes the error of a stack that the backend does not have.
     """
 
@@ -67,6 +68,7 @@ class Call:
         grace: timedelta,
         copies_config: bool,
         not_found: Callable[[Call], StackNotFoundError],
+        keep_open: tuple[int, ...] = (),
     ) -> None:
         self.program = program
         self.stack = program.stack
@@ -78,6 +80,7 @@ class Call:
         self._deadline = deadline
         self._grace = grace
         self._copies_config = copies_config
+        self._keep_open = keep_open
         self._not_found = not_found
         self._excluded: list[str] = []
         with writing(program.work):
@@ -122,7 +125,7 @@ class Call:
     def preview(self) -> tuple[Finished, EventLog, Path]:
         """Run a preview; the path is that of its plan."""
         plan = Path(f"{self._next_log('preview')}.plan.json")
-        ended, log = self._run("preview", "--save-plan", str(plan), *self._excluded)
+        ended, log = self._run("preview", "--save-plan", str(plan), *self._excluded, *self._replaced())
         return ended, log, plan
 
     def up(
@@ -136,9 +139,13 @@ class Call:
             *("--yes", "--skip-preview", "--suppress-progress", "--plan", str(plan)),
             *("--message", self.program.revision.short),
             *self._excluded,
+            *self._replaced(),
             started=started,
             follow=follow,
         )
+
+    def _replaced(self) -> tuple[str, ...]:
+        return tuple(word for urn in self.program.replace for word in ("--replace", urn))
 
     def refresh(self, urns: Iterable[str]) -> tuple[Finished, EventLog]:
         """Refresh some resources in the state; the program does not run."""
@@ -326,6 +333,7 @@ class Call:
                     deadline=self._deadline if deadline is None else deadline,
                     stop=stop_steps(self._grace),
                     outlives_us=True,
+                    keep_open=self._keep_open,
                     umask=0o077,
                     on_stop=partial(note_stop, work),
                 ),

@@ -7,8 +7,8 @@ import select
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
@@ -29,7 +29,7 @@ from ronron.adapters.pulumi_engine.finished import Finished, finished
 from ronron.adapters.pulumi_engine.locks import file_locks, free, locked, named_locks, proven_dead
 from ronron.adapters.pulumi_engine.plans import own_plan, version_in
 from ronron.adapters.pulumi_engine.program_checks import CHECK, results_in
-from ronron.adapters.pulumi_engine.refresh import refresh_init_errors
+from ronron.adapters.pulumi_engine.refresh import refresh_beneath, refresh_init_errors
 from ronron.adapters.pulumi_engine.state import INVENTORY, ExportedState
 from ronron.adapters.pulumi_engine.stops import (
     GRACE,
@@ -48,8 +48,10 @@ from ronron.core.errors import (
     StackNotFoundError,
 )
 from ronron.core.model import QUIET, Preview, ProcessMark, StackState, Updated
+from ronron.core.packages import VirtualEnvironment
 from ronron.core.status import CheckResult
-from ronron.ports import Follow, Processes, Program
+from ronron.core.words import counted
+from ronron.ports import Follow, Processes, Program, VirtualEnvironments
 from ronron.process_runner.runner import Command, Invocation, ProcessRunner, StartError
 from ronron.settings import EngineSettings
 
@@ -66,6 +68,7 @@ class PulumiEngine:
         settings: what the engine needs.
         processes: the proof that a lock's owner is dead.
         grace: from the first SIGINT of an update to the second.
+        packages: what programs with a lock file run in; None to run all with the first Python on PATH.
         inherited: the reconciler's own environment, of which the engine sees what is allowed.
     """
 
@@ -75,11 +78,13 @@ class PulumiEngine:
         processes: Processes,
         *,
         grace: timedelta = GRACE,
+        packages: VirtualEnvironments | None = None,
         inherited: Mapping[str, str] | None = None,
     ) -> None:
         self._settings = settings
         self._processes = processes
         self._grace = grace
+        self._packages = packages
         self._inherited = os.environ if inherited is None else inherited
         self._runner = ProcessRunner(processes)
         self._once = threading.Lock()
@@ -106,7 +111,7 @@ class PulumiEngine:
         The first preview of a stack that has to be made takes three starts of the engine, every other
         one a single start, since a start costs 0.1 to 0.2 s.
         """
-        with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE) as call:
+        with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE, runs=True) as call:
             call.copy_config()
             if program.excluded:
                 call.exclude(call.export())
@@ -134,16 +139,27 @@ class PulumiEngine:
 
     def refresh_failed(self, program: Program) -> tuple[str, ...]:
         """See ports.Engine; by a refresh of the resources with init errors."""
-        with self._call(program, self._settings.update_deadline, self._grace) as call:
+        with self._call(program, self._settings.update_deadline, self._grace, runs=True) as call:
             exported = call.export()
             if exported is None or exported.stack().pending_creates or not exported.init_errors():
                 return ()
             self._free_dead_locks(call)
             return refresh_init_errors(call, exported)
 
+    def refresh_lost(self, program: Program, machines: Collection[str]) -> tuple[str, ...]:
+        """See ports.Engine; by a refresh of exactly these resources."""
+        with self._call(program, self._settings.update_deadline, self._grace) as call:
+            exported = call.export()
+            if exported is None or exported.stack().pending_creates:
+                return ()
+            self._free_dead_locks(call)
+            return refresh_beneath(call, exported, machines)
+
     def checks(self, program: Program) -> tuple[CheckResult, ...]:
         """See ports.Engine; by a preview that the program ends after it has printed its results."""
-        with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE, {CHECK: "1"}) as call:
+        with self._call(
+            program, self._settings.preview_deadline, PREVIEW_GRACE, {CHECK: "1"}, runs=True
+        ) as call:
             call.copy_config()
             ended, log, _ = call.preview()
             if ended.code != 0 and _may_create(program) and _is_missing(call.error(ended, log)):
@@ -166,7 +182,7 @@ class PulumiEngine:
     ) -> Updated:
         """See ports.Engine."""
         plan = own_plan(program, preview)
-        with self._call(program, self._settings.update_deadline, self._grace) as call:
+        with self._call(program, self._settings.update_deadline, self._grace, runs=True) as call:
             self._free_dead_locks(call)
             before = call.export()
             if before is None:
@@ -232,6 +248,8 @@ class PulumiEngine:
     def interrupt(self) -> None:
         """See ports.Engine; interrupts every running call once, however often it is called."""
         self._runner.interrupt()
+        if self._packages is not None:
+            self._packages.interrupt()
 
     # -- one call ----------------------------------------------------------------------------------
 
@@ -242,10 +260,16 @@ class PulumiEngine:
         deadline: timedelta,
         grace: timedelta,
         more: Mapping[str, str] = MappingProxyType({}),
+        *,
+        runs: bool = False,
     ) -> Iterator[Call]:
+        """A call for the block. Where it `runs` the program or its dynamic providers, with its packages."""
         self._prepare()
-        with self._runner.invocation() as invocation:
-            yield self._call_in(invocation, program, deadline, grace, more)
+        with self._runner.invocation() as invocation, ExitStack() as used:
+            packages = None
+            if runs and self._packages is not None:
+                packages = used.enter_context(self._packages.of(program.directory))
+            yield self._call_in(invocation, program, deadline, grace, more, packages)
 
     def _call_in(
         self,
@@ -254,6 +278,7 @@ class PulumiEngine:
         deadline: timedelta,
         grace: timedelta,
         more: Mapping[str, str] = MappingProxyType({}),
+        packages: VirtualEnvironment | None = None,
     ) -> Call:
         seen = {
             **environment(
@@ -261,8 +286,10 @@ class PulumiEngine:
                 self._inherited,
                 program.running,
                 program.excluded,
+                program.repaired,
                 accept_empty=program.accept_empty,
                 name=program.environment,
+                packages=packages,
             ),
             **more,
         }
@@ -277,6 +304,8 @@ class PulumiEngine:
             grace=grace,
             # Pulumi's own service keeps the secrets itself; every other backend needs a salt or a key.
             copies_config=not self._settings.backend_url.startswith(("https://", "http://")),
+            # An engine that outlives us keeps what its program runs in.
+            keep_open=(packages.in_use,) if packages is not None else (),
             not_found=self._not_found,
         )
         backend = file_backend(self._settings.backend_url)
@@ -350,6 +379,7 @@ class PulumiEngine:
             changes=tuple(change for change in log.done if change.operation not in QUIET),
             inventory=state.inventory if state is not None else log.outputs.get(INVENTORY),
             messages=messages,
+            containers=state.containers if state is not None else None,
         )
 
     def _read_back(self, program: Program) -> tuple[ExportedState | None, EngineError | None]:
@@ -406,7 +436,7 @@ class PulumiEngine:
         if left.boot == self._processes.mark().boot:
             orphans = kill_orphans(self._processes, left.pid, self._settings.home)
             if orphans:
-                found.append(f"killed {orphans} processes that its engine had left")
+                found.append(f"killed {counted(orphans, 'processes')} that its engine had left")
         return found
 
     def _interrupt_and_wait(self, left: ProcessMark, work: Path) -> None:

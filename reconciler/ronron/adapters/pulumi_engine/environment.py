@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from ronron.adapters.pulumi_engine.plugins import join_plugins
 from ronron.adapters.pulumi_engine.remedies import DOCTOR
 from ronron.core.errors import EngineError, EngineMissingError, PassphraseError
+from ronron.core.packages import VirtualEnvironment
 from ronron.core.redact import is_secret_name
 from ronron.installation import NO_DOWNLOADS, engine_path
 from ronron.settings import EngineSettings
@@ -66,15 +67,21 @@ EXCLUDE = "RONRON_EXCLUDE"
 """The machines that are excluded from a preview or an update, with commas: the program does not contact
 them."""
 
+REPAIR = "RONRON_REPAIR"
+"""The containers that are put back while a part of their service does not work, with commas: the program
+takes no snapshot before it replaces them."""
+
 
 def environment(
     settings: EngineSettings,
     inherited: Mapping[str, str],
     running: str | None = None,
     excluded: Iterable[str] = (),
+    repaired: Iterable[str] = (),
     *,
     accept_empty: Iterable[str] = (),
     name: str = "",
+    packages: VirtualEnvironment | None = None,
 ) -> dict[str, str]:
     """All environment variables of the engine; the program gets the same.
 
@@ -87,14 +94,19 @@ def environment(
         inherited: the reconciler's own environment.
         running: the commit that is live before, or None where it is unknown; see `REVISION`.
         excluded: names of the excluded machines; see `EXCLUDE`.
+        repaired: names of the containers that are put back without a snapshot; see `REPAIR`.
         accept_empty: names of services; see `ACCEPT_EMPTY`.
         name: of the environment; see `ENVIRONMENT`.
+        packages: the virtual environment that the program runs in; None for the first Python on PATH.
     """
     allowed = ALLOWED | set(settings.pass_environment)
     chosen = {name: value for name, value in inherited.items() if name in allowed}
     if sys.prefix != sys.base_prefix and "VIRTUAL_ENV" not in inherited:
         chosen["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), chosen.get("PATH", os.defpath)])
     chosen["PATH"] = engine_path(chosen.get("PATH", os.defpath), settings.installed)
+    if packages is not None:
+        chosen["PATH"] = os.pathsep.join([str(packages.programs), chosen["PATH"]])
+        chosen["VIRTUAL_ENV"] = str(packages.directory)
     if not settings.installed.downloads:
         chosen.setdefault(NO_DOWNLOADS, "true")
     chosen |= SET
@@ -102,7 +114,7 @@ def environment(
         chosen[ENVIRONMENT] = name
     if running is not None:
         chosen[REVISION] = running
-    for variable, values in ((EXCLUDE, excluded), (ACCEPT_EMPTY, accept_empty)):
+    for variable, values in ((EXCLUDE, excluded), (REPAIR, repaired), (ACCEPT_EMPTY, accept_empty)):
         if names := ",".join(values):
             chosen[variable] = names
     chosen["PULUMI_HOME"] = str(settings.home)

@@ -28,6 +28,7 @@ from ronron.core.errors import (
 )
 from ronron.core.model import Change, Operation
 from ronron.core.redact import redact, shorten
+from ronron.core.words import counted
 
 LONGEST = 2000
 """Characters of a message: about one screen."""
@@ -215,7 +216,7 @@ def _violated(log: EventLog, words: re.Pattern[str], name: str) -> EngineError |
     # The rest of the engine's line has values of properties.
     names = [_named(Change(urn=urn, operation=Operation.UNKNOWN)) for urn in urns]
     done = [change for change in log.done if change.operation is not Operation.SAME]
-    before = f"; {len(done)} changes of the plan were carried out before" if done else ""
+    before = f"; carried out before: {counted(len(done), 'changes')} of the plan" if done else ""
     return PlanViolatedError(
         f"the update would violate the plan at {', '.join(names)}{before}",
         hint=f"the resources or the program have changed since the preview: {_AGAIN.format(name=name)}",

@@ -68,9 +68,7 @@ class OperationReader:
             return None
         urn = provider.rpartition("::")[0]
         docker, host_key = self._machines.get(urn, ("", None))
-        return ContainerPlace(
-            name=name, machine=urn.rpartition("::")[2], docker=docker, host_key=host_key
-        )
+        return ContainerPlace(name=name, machine=urn.rpartition("::")[2], docker=docker, host_key=host_key)
 
 
 @contextmanager
@@ -98,9 +96,7 @@ def following(log: Path, follow: Callable[[Sequence[OperationEvent]], None]) -> 
         thread.join()
 
 
-def _read(
-    log: Path, follow: Callable[[Sequence[OperationEvent]], None], ended: threading.Event
-) -> None:
+def _read(log: Path, follow: Callable[[Sequence[OperationEvent]], None], ended: threading.Event) -> None:
     reader, rest = OperationReader(), b""
     file: BinaryIO | None = None
     try:

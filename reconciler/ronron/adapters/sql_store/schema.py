@@ -76,6 +76,14 @@ APPROVALS = Table(
     Column("approved_at", Text, nullable=False),
 )
 
+DRIFT = Table(
+    "ronron_drift",
+    METADATA,
+    Column("environment", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("document", Text, nullable=False),
+)
+
 HEALTH = Table(
     "ronron_health",
     METADATA,
@@ -94,8 +102,12 @@ def _health_table(connection: Connection) -> None:
     METADATA.create_all(connection, tables=[HEALTH])
 
 
+def _drift_table(connection: Connection) -> None:
+    METADATA.create_all(connection, tables=[DRIFT])
+
+
 Step = Callable[[Connection], None]
-MIGRATIONS: tuple[Step, ...] = (_first_tables, _health_table)
+MIGRATIONS: tuple[Step, ...] = (_first_tables, _health_table, _drift_table)
 """Each migrates the tables from the version that is its index to the next one. Add to it, never edit it.
 
 Before changing the columns of a table, copy its definition as it is now into the migration that creates it.

@@ -30,9 +30,10 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from ronron.adapters.sql_store.connections import BUSY_SECONDS, file_engine, server_engine, writing
 from ronron.adapters.sql_store.failures import another_opens, store_error
-from ronron.adapters.sql_store.schema import APPROVALS, HEALTH, PASSES, RECORDS, REQUESTS, migrate
+from ronron.adapters.sql_store.schema import APPROVALS, DRIFT, HEALTH, PASSES, RECORDS, REQUESTS, migrate
 from ronron.adapters.sql_store.stack_lock import stack_lock
 from ronron.core.backups import BackupSummary, OwnBackup
+from ronron.core.drift import DriftRecord
 from ronron.core.errors import RecordCorruptError, StoreError
 from ronron.core.health import Health
 from ronron.core.model import Outcome, Pass, Request, Value
@@ -135,6 +136,32 @@ class SqlStore:
             before = self._there(connection, environment) or Record(environment=environment)
             self._write(connection, before.with_(backups=dict(backups), kept=kept))
 
+    def load_drift(self, environment: str) -> DriftRecord:
+        """See ports.Store."""
+        with self._transaction(self._reading, f"read the drift of {environment}") as connection:
+            row = connection.execute(
+                select(DRIFT.c.version, DRIFT.c.document).where(DRIFT.c.environment == environment)
+            ).one_or_none()
+        if row is None:
+            return DriftRecord(environment=environment)
+        version, document = row
+        return self._parse(DriftRecord, document, f"the drift of {environment}").with_(version=version)
+
+    def save_drift(self, record: DriftRecord) -> bool:
+        """See ports.Store."""
+        document = as_kept(record, self._secrets).model_dump_json()
+        values = {"version": record.version + 1, "document": document}
+        of = DRIFT.c.environment == record.environment
+        with self._transaction(self._writing, f"write the drift of {record.environment}") as connection:
+            version = connection.scalar(select(DRIFT.c.version).where(of).with_for_update())
+            if (version or 0) != record.version:
+                return False
+            if version is None:
+                connection.execute(insert(DRIFT).values(environment=record.environment, **values))
+            else:
+                connection.execute(update(DRIFT).where(of).values(**values))
+        return True
+
     def copy(self, place: Path) -> None:
         """See ports.Store; by SQLite's backup API, so that no half-finished write is copied."""
         if self._reading.dialect.name != "sqlite":
@@ -163,7 +190,7 @@ class SqlStore:
     def forget(self, environment: str) -> None:
         """See ports.Store."""
         with self._transaction(self._writing, f"forget {environment}") as connection:
-            for table in (RECORDS, HEALTH, PASSES, REQUESTS, APPROVALS):
+            for table in (RECORDS, DRIFT, HEALTH, PASSES, REQUESTS, APPROVALS):
                 connection.execute(delete(table).where(table.c.environment == environment))
 
     # -- health ----------------------------------------------------------------------------------------

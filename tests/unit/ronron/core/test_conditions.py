@@ -310,7 +310,7 @@ def test_every_condition_has_facts_and_a_hint_with_a_command() -> None:
 
 
 LOST = {"state": "made-anew", "lineage": "b", "made_anew": ["/data/var", "database"], "since": NOON - HOUR}
-KNOWN = {"state": "known", "lineage": "b", "made_anew": [], "since": None}
+KNOWN: dict[str, object] = {"state": "known", "lineage": "b", "made_anew": [], "since": None}
 
 
 def test_volumes_that_were_made_anew_are_the_condition_and_not_that_no_snapshot_is_taken() -> None:

@@ -77,7 +77,7 @@ def test_one_failing_probe_is_confirmed_quickly_before_it_is_reported(former: He
     assert [event.lines("local") for _, event in events] == [
         (
             "pad unhealthy: connection refused (https://pad.example/)",
-            "hint: read its log: ronron logs local pad",
+            "hint: read its log with ronron logs local pad",
         )
     ]
 

@@ -59,6 +59,9 @@ def test_the_policies_of_this_repository_have_the_schema(folder: str) -> None:
         "window: {days: daily, from: '22:00', to: '02:00', timezone: UTC}",
         "guard: {deletes: 0}, retry: {after: 10s, ceiling: 1h, limit: 3}",
         "after: {environments: [b], for: 1h30m}",
+        "drift: {every: 1h}",
+        "drift: {on_drift: report}",
+        "drift: {every: 30s, on_drift: propose}",
     ],
 )
 def test_what_is_loaded_has_the_schema(body: str) -> None:
@@ -80,7 +83,8 @@ def test_what_is_loaded_has_the_schema(body: str) -> None:
         "probe_for: ''",
         "probe_every: 60",
         "signatures: {keys: k}",
-        "drift: {every: 1h}",
+        "drift: {on_drift: repair}",
+        "drift: {often: 1h}",
         "window: {days: [], from: '18:00', to: '23:00', timezone: UTC}",
         "window: {days: mon, from: '24:00', to: '23:00', timezone: UTC}",
         "window: {days: mon, to: '23:00', timezone: UTC}",
@@ -114,6 +118,7 @@ def test_the_defaults_that_editors_show_are_those_of_the_policy() -> None:
     policy = Policy(name="a", stack="a", reference="main")
     assert shown("EnvironmentEntry", "probe_for") == policy.probe_for
     assert shown("EnvironmentEntry", "probe_every") == policy.probe_every
+    assert shown("DriftEntry", "every") == policy.drift.every
     assert shown("RetryEntry", "after") == Retry().after
     assert shown("RetryEntry", "ceiling") == Retry().ceiling
     assert definitions["RetryEntry"]["properties"]["limit"]["default"] == Retry().limit

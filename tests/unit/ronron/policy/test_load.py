@@ -10,7 +10,17 @@ from textwrap import dedent
 import pytest
 
 from ronron.core.errors import PROBLEMS_SHOWN, ConfigError, ConfigProblemsError
-from ronron.core.policy import Guard, OnFailure, Policy, Promotion, Retry, UpdateMode, Window
+from ronron.core.policy import (
+    DriftPolicy,
+    Guard,
+    OnDrift,
+    OnFailure,
+    Policy,
+    Promotion,
+    Retry,
+    UpdateMode,
+    Window,
+)
 from ronron.policy.document import NOT_YET
 from ronron.policy.load import Policies, load_policies
 
@@ -55,6 +65,7 @@ def test_everything_that_can_be_said_is_understood() -> None:
             probe_for: 90s
             probe_every: 5m
             create_stack: true
+            drift: {every: 1h, on_drift: propose}
         """
     )
     assert policies.project == "infra"
@@ -72,6 +83,7 @@ def test_everything_that_can_be_said_is_understood() -> None:
         probe_for=timedelta(seconds=90),
         probe_every=timedelta(minutes=5),
         create_stack=True,
+        drift=DriftPolicy(every=timedelta(hours=1), on_drift=OnDrift.PROPOSE),
     )
 
 
@@ -173,7 +185,7 @@ def test_an_unknown_key_is_answered_with_the_nearest() -> None:
         "6 environments.a.after.environment: cannot use the unknown key `environment`; write `environments`",
         "7 environments.a.zzz: cannot use the unknown key `zzz`; remove it, or write one of "
         "`stack`, `reference`, `update`, `after`, `window`, `guard`, `on_failure`, `retry`, "
-        "`probe_for`, `probe_every`, `create_stack`",
+        "`probe_for`, `probe_every`, `drift`, `create_stack`",
     ]
 
 
@@ -193,7 +205,8 @@ def test_a_control_that_would_have_no_effect_is_refused(key: str) -> None:
         ("create_stack: 1", "create_stack: cannot use `1` here; write `true` or `false`"),
         (
             "stack: 5",
-            "stack: cannot use `5` here; write text, within quotes where it looks like something else",
+            "stack: cannot use `5` here; write text, such as `staging`; put it in quotes where it looks like "
+            "something else",
         ),
         (
             "stack: -x",
@@ -201,8 +214,11 @@ def test_a_control_that_would_have_no_effect_is_refused(key: str) -> None:
             "at most 100 of them",
         ),
         ("guard: {deletes: -1}", "guard.deletes: cannot use the number `-1`; write 0 or more"),
-        ("guard: {deletes: 1.5}", "guard.deletes: cannot use `1.5` here; write a whole number"),
-        ("guard: {deletes: true}", "guard.deletes: cannot use `true` here; write a whole number"),
+        ("guard: {deletes: 1.5}", "guard.deletes: cannot use `1.5` here; write a whole number, such as `0`"),
+        (
+            "guard: {deletes: true}",
+            "guard.deletes: cannot use `true` here; write a whole number, such as `0`",
+        ),
         ("guard: [1]", "guard: cannot use what is here; write keys with values, indented below it"),
         ("retry: {limit: 0}", "retry.limit: cannot use the number `0`; write 1 or more"),
         ("retry: {limit: 101}", "retry.limit: cannot use the number `101`; write 100 or less"),
@@ -220,7 +236,7 @@ def test_a_control_that_would_have_no_effect_is_refused(key: str) -> None:
         ("probe_every: 2d", "probe_every: cannot use so long a duration as `2d`; write `1d` or less"),
         (
             "after: {environments: b}",
-            "after.environments: cannot use `b` here; write a list, such as `[staging]`",
+            "after.environments: cannot use `b` here; write a list, such as `[b]`",
         ),
         (
             "after: {environments: []}",
@@ -229,7 +245,7 @@ def test_a_control_that_would_have_no_effect_is_refused(key: str) -> None:
         (
             "after: {environments: [[b]]}",
             "after.environments[0]: cannot use what is here; "
-            "write text, within quotes where it looks like something else",
+            "write text, such as `staging`; put it in quotes where it looks like something else",
         ),
         (
             "after: {for: 1h}",
@@ -411,7 +427,7 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file() -> None:
           b: {after: {environments: [c]}, stack: one}
           c: {after: {environments: [b]}, stack: one}
           d:
-            drift: {every: 1h}
+            drift: {every: 1s}
             reference: a..b
         """
     )

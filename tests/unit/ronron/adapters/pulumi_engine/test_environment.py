@@ -23,6 +23,7 @@ from ronron.adapters.pulumi_engine.environment import (
     secrets,
 )
 from ronron.core.errors import EngineError, EngineMissingError, PassphraseError
+from ronron.core.packages import VirtualEnvironment
 from ronron.installation import Installed
 from ronron.settings import EngineSettings
 from tests.support.stand_ins import bare_path, engine_on_machine
@@ -54,6 +55,13 @@ def test_nothing_is_seen_that_was_not_allowed(inherited: dict[str, str]) -> None
 )
 def test_a_variable_of_the_reconciler_does_not_reach_the_program(tmp_path: Path, name: str) -> None:
     assert "theirs" not in environment(settings(tmp_path), {name: "theirs"}).values()
+
+
+def test_a_program_runs_in_its_own_virtual_environment(tmp_path: Path) -> None:
+    packages = VirtualEnvironment(directory=tmp_path / "venv", in_use=0)
+    seen = environment(settings(tmp_path), {"PATH": "/usr/bin"}, packages=packages)
+    assert seen["PATH"].split(os.pathsep)[0] == str(tmp_path / "venv" / "bin")
+    assert seen["VIRTUAL_ENV"] == str(tmp_path / "venv")
 
 
 def test_the_program_is_told_what_was_live_before(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_a_violated_plan_tells_of_what_was_done_before_it() -> None:
     log = said(VIOLATES)
     done = (Change(urn=DOCKER, operation=Operation.CREATE), Change(urn=IMAGE, operation=Operation.SAME))
     error = explain(finished(), EventLog(diagnostics=log.diagnostics, done=done), "dev")
-    assert "1 changes of the plan were carried out before" in error.message
+    assert "carried out before: 1 change of the plan" in error.message
 
 
 def test_those_whose_turn_did_not_come_are_not_the_cause_where_another_failed() -> None:
