@@ -28,6 +28,8 @@ from ronron.core.policy import Policy
 from ronron.passes.reconcile import Ports, Target, reconcile
 from ronron.testing import (
     FakeBackups,
+    FakeContainerFailures,
+    FakeContainers,
     FakeEngine,
     FakeMachines,
     FakeProber,
@@ -113,8 +115,10 @@ def test_an_untouched_environment_is_decided_within_five_milliseconds(tmp_path: 
     with SqlStore(tmp_path / "state") as store:
         ports = Ports(
             source=source, engine=engine, store=store, prober=FakeProber(), backups=FakeBackups(),
-            machines=FakeMachines(), clock=SystemClock(), processes=processes, progress=RecordingProgress(),
-            packages=FakeVirtualEnvironments(), work=tmp_path / "passes",
+            machines=FakeMachines(), containers=FakeContainers(),
+            failures=FakeContainerFailures(), clock=SystemClock(),
+            processes=processes, progress=RecordingProgress(), packages=FakeVirtualEnvironments(),
+            work=tmp_path / "passes",
         )  # fmt: skip
         target = Target(policy, config_dir="stacks")
         reconcile(target, ports)

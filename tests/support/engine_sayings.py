@@ -158,36 +158,36 @@ ROWS = (
     # -- providers ---------------------------------------------------------------------------------
     Row(
         "docker that does not answer", finished(), UpdateFailedError,
-        "cannot create v (docker:index/volume:Volume): failed to create Docker client",
-        "docker --host tcp://192.0.2.11:2375 info", failed(DOCKER, *bridged(TCP)), retryable=True,
+        "cannot create volume v: failed to create Docker client",
+        "ronron doctor dev", failed(DOCKER, *bridged(TCP)), retryable=True,
     ),
     Row(
         "docker over ssh that does not answer", finished(), UpdateFailedError,
-        "stderr=ssh: connect to host old01 port 22: Connection refused", "docker --host ADDRESS info",
+        "stderr=ssh: connect to host old01 port 22: Connection refused", "ronron doctor dev",
         failed(DOCKER, *bridged(f"{SSH}ssh: connect to host old01 port 22: Connection refused\r\n")),
         retryable=True,
     ),
     Row(
         "ssh that refuses us", finished(), UpdateFailedError, "Permission denied (publickey)",
-        "ssh USER@MACHINE",
+        "ronron doctor dev",
         failed(DOCKER, *bridged(f"{SSH}tech@old01: Permission denied (publickey).\r\n")),
     ),
     Row(
         "an unknown host key", finished(), UpdateFailedError, "Host key verification failed",
-        "ssh USER@MACHINE",
+        "ronron doctor dev",
         failed(DOCKER, *bridged(f"{SSH}Host key verification failed.\r\n")),
     ),
     Row(
         "an image from a registry that is not there", finished(), UpdateFailedError,
-        "cannot create i (docker:index/remoteImage:RemoteImage): Unable to read Docker image",
-        "docker pull etherpad/etherpad:9.9`", failed(IMAGE, *bridged(PULL)), retryable=True,
+        "cannot create image i: Unable to read Docker image",
+        "of etherpad/etherpad:9.9: `ronron pin dev`", failed(IMAGE, *bridged(PULL)), retryable=True,
     ),
     Row(
         "an image that nobody has", finished(), UpdateFailedError, "pull access denied for padd",
-        "docker pull padd:1`", failed(CONTAINER, *bridged(DENIED)), retryable=True,
+        "of padd:1: `ronron pin dev`", failed(CONTAINER, *bridged(DENIED)), retryable=True,
     ),
     Row(
-        "a port that is taken", finished(), UpdateFailedError, "port is already allocated", "`docker ps`",
+        "a port that is taken", finished(), UpdateFailedError, "port is already allocated", "`ss -ltnp`",
         failed(CONTAINER, *bridged(TAKEN)),
     ),
     Row(
@@ -197,23 +197,23 @@ ROWS = (
     ),
     Row(
         "something nobody knows", finished(), UpdateFailedError,
-        "cannot update c (docker:index/container:Container): odd", "`ronron update dev`",
+        "cannot update container c: odd", "`ronron update dev`",
         failed(CONTAINER, "odd\n", operation=Operation.UPDATE),
     ),
     Row(
         "a resource that fails in a preview", finished(command="preview"), EngineError,
-        "cannot create c (docker:index/container:Container): odd", "`ronron update dev`",
+        "cannot create container c: odd", "`ronron update dev`",
         failed(CONTAINER, "odd\n"),
     ),
     # -- protection --------------------------------------------------------------------------------
     Row(
         "a protected resource that would go", finished(command="preview"), EngineError,
-        "cannot delete pad-data (docker:index/volume:Volume): it is protected", UNPROTECT,
+        "cannot delete volume pad-data: it is protected", UNPROTECT,
         said(PROTECTED_DELETE, urn=KEEP),
     ),
     Row(
         "a protected resource that would be replaced", finished(command="preview"), EngineError,
-        "cannot replace pad-data (docker:index/volume:Volume): it is protected", UNPROTECT,
+        "cannot replace volume pad-data: it is protected", UNPROTECT,
         said(PROTECTED_REPLACE, urn=KEEP),
     ),
     # -- other owners, other plans -----------------------------------------------------------------
@@ -229,11 +229,11 @@ ROWS = (
     ),
     Row(
         "a plan that is violated", finished(), PlanViolatedError,
-        f"would violate the plan at shelf ({PLAIN})", "`ronron update dev`",
+        "would violate the plan at resource shelf", "`ronron update dev`",
         said(VIOLATES, urn=f"urn:pulumi:dev::tiny::{PLAIN}::shelf"), retryable=True,
     ),
     Row(
-        "a step that no plan holds", finished(), PlanViolatedError, f"at lamp ({PLAIN})",
+        "a step that no plan holds", finished(), PlanViolatedError, "at resource lamp",
         "`ronron update dev`",
         said(
             "create is not allowed by the plan: no steps were expected for this resource\n",
@@ -242,7 +242,7 @@ ROWS = (
         retryable=True,
     ),
     Row(
-        "a step that never came", finished(), PlanViolatedError, f"at sofa ({PLAIN})", "`ronron update dev`",
+        "a step that never came", finished(), PlanViolatedError, "at resource sofa", "`ronron update dev`",
         said(f"expected resource operations for {PLACE}sofa but none were seen\n", urn=f"{PLACE}sofa"),
         retryable=True,
     ),

@@ -12,6 +12,7 @@ from ronron.passes.reconcile import Ports, Target, reconcile
 from ronron.testing import (
     FakeBackups,
     FakeClock,
+    FakeContainerFailures,
     FakeContainers,
     FakeEngine,
     FakeMachines,
@@ -89,6 +90,7 @@ class World:
         self.engine = FakeEngine(self.processes)
         self.backups = FakeBackups(self.clock)
         self.machines = FakeMachines()
+        self.failures = FakeContainerFailures()
         self.packages = FakeVirtualEnvironments()
         self.containers = FakeContainers()
         self.engine.containers = self.containers
@@ -102,6 +104,7 @@ class World:
             prober=self.prober,
             backups=self.backups,
             machines=self.machines,
+            failures=self.failures,
             containers=self.containers,
             clock=self.clock,
             processes=self.processes,

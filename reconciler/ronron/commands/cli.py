@@ -24,6 +24,7 @@ _BACKUPS = "ronron.commands.backups"
 _CHECKS = "ronron.commands.checks"
 _STACK_FILES = "ronron.commands.stack_files"
 _SERVICES = "ronron.commands.services"
+_CONTAINERS = "ronron.commands.containers"
 _FORGET = "ronron.commands.forget"
 _BY_HAND = "ronron.commands.by_hand"
 _UNIT = "ronron.commands.unit"
@@ -42,6 +43,9 @@ class Ronron(LazyGroup):
         Entry("drift", _DRIFT, EVERYDAY, "Show where containers differ from what the last update made."),
         Entry("history", _RECORDS, EVERYDAY, "List past passes, newest first."),
         Entry("explain", _RECORDS, EVERYDAY, "Explain why an environment changed, or did not."),
+        Entry("logs", _CONTAINERS, EVERYDAY, "Show the log of a service."),
+        Entry("restart", _CONTAINERS, EVERYDAY, "Restart a service, and wait until it is healthy."),
+        Entry("exec", _CONTAINERS, EVERYDAY, "Run a program in the container of a service."),
         Entry("approve", _APPROVALS, APPROVALS, "Approve the plan that is waiting."),
         Entry("suspend", _APPROVALS, APPROVALS, "Suspend an environment until it is resumed."),
         Entry("resume", _APPROVALS, APPROVALS, "Resume after a suspension, a stall or failures."),

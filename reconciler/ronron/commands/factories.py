@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from ronron.ports import Backups, Clock, Containers, ImageRegistry, Machines, Prober
+    from ronron.ports import Backups, Clock, ContainerFailures, Containers, ImageRegistry, Machines, Prober
+    from ronron.ports.services import ServiceContainers
 
 
 def docker_backups() -> Backups:
@@ -36,6 +37,20 @@ def docker_machines() -> Machines:
     from ronron.adapters.docker_agents.machines import DockerMachines
 
     return DockerMachines()
+
+
+def docker_failures() -> ContainerFailures:
+    """The adapter that finds out why containers failed."""
+    from ronron.adapters.docker_agents.failures import DockerContainerFailures
+
+    return DockerContainerFailures()
+
+
+def docker_services() -> ServiceContainers:
+    """The adapter for the containers of services."""
+    from ronron.adapters.docker_agents.services import DockerServiceContainers
+
+    return DockerServiceContainers()
 
 
 def ask(question: str) -> bool | None:
@@ -74,6 +89,8 @@ class PortFactories:
         clock: makes the port that reads the time.
         ask: asks the person a question; None where nobody is at the terminal.
         machines: makes the port that checks whether machines are reachable.
+        failures: makes the port that finds out why containers failed.
+        services: makes the port to the containers of services.
         image_registry: makes the port that asks the registries of images.
         containers: makes the port that describes containers.
     """
@@ -83,5 +100,7 @@ class PortFactories:
     clock: Callable[[], Clock] = system_clock
     ask: Callable[[str], bool | None] = ask
     machines: Callable[[], Machines] = docker_machines
+    failures: Callable[[], ContainerFailures] = docker_failures
+    services: Callable[[], ServiceContainers] = docker_services
     image_registry: Callable[[], ImageRegistry] = image_registries
     containers: Callable[[], Containers] = docker_containers

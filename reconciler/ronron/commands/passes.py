@@ -20,6 +20,7 @@ from ronron.commands.screen import show_preview
 from ronron.commands.wiring import wired
 from ronron.core.errors import ReconcilerError
 from ronron.core.model import Pass, VerdictKind
+from ronron.core.outcomes import one_line
 from ronron.core.redact import redact
 from ronron.core.status import ExitCode, code_of, exit_code_of
 from ronron.passes.reconcile import preview_only, reconcile
@@ -84,7 +85,8 @@ def update(
         elif made.outcome is None:
             parts.screen.print(f"{made.decision.reason}: {made.decision.why}")
         else:
-            parts.screen.print(f"{made.outcome.kind}: {made.outcome.message}")
+            # The progress above has the whole of it.
+            parts.screen.print(f"{made.outcome.kind}: {one_line(made.outcome.message)}")
         return exit_code_of(made.outcome, made.decision.reason)
 
 

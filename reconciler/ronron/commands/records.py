@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from ronron.commands.arguments import AsJson, Environment, MaybeEnvironment
-from ronron.commands.screen import show_explanation, show_history, show_status
+from ronron.commands.screen import show_status
+from ronron.commands.screen_history import show_explanation, show_history
 from ronron.commands.wiring import opened
 from ronron.core.model import Pass
 from ronron.core.status import EnvironmentStatus, ExitCode, exit_code, status
@@ -47,7 +48,7 @@ def history(
 ) -> ExitCode:
     """List past passes, newest first."""
     with opened(context, as_json) as parts:
-        show_history(parts.screen, parts.store.history(environment, limit))
+        show_history(parts.screen, parts.store.history(environment, limit), environment)
         return ExitCode.DONE
 
 

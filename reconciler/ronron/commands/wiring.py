@@ -114,6 +114,7 @@ def wired(context: typer.Context, as_json: bool, **options: object) -> Iterator[
             prober=parts.factories.prober(),
             backups=parts.factories.backups(),
             machines=parts.factories.machines(),
+            failures=parts.factories.failures(),
             containers=parts.factories.containers(),
             clock=parts.factories.clock(),
             processes=processes,

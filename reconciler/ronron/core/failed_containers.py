@@ -53,11 +53,11 @@ class FailedContainer(Value):
             return f"container {self.name}{image} failed; cannot ask Docker why: {self.unknown}"
         return f"container {self.name}{image} {self.why}"
 
-    def lines(self, most: int = LOG_LINES) -> tuple[str, ...]:
-        """The reason as lines, with up to `most` of the last lines of its log."""
+    def details(self, most: int = LOG_LINES) -> tuple[str, ...]:
+        """What its health check said, and up to `most` of the last lines that it wrote."""
         shown = self.log[max(0, len(self.log) - most) :]
-        health = [f"  health check: {line}" for line in self.health.splitlines()]
-        return (self.headline, *health, *(f"  log: {line}" for line in shown))
+        health = [f"health check: {line}" for line in self.health.splitlines()]
+        return (*health, *(f"log: {line}" for line in shown))
 
 
 def failed_container(

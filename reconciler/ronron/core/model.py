@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from ronron.core.containers import MadeContainer
 from ronron.core.excluded import Excluded
+from ronron.core.failed_containers import FailedContainer
 from ronron.core.value import Commit as Commit
 from ronron.core.value import Instant as Instant
 from ronron.core.value import Value as Value
@@ -352,7 +353,7 @@ class Outcome(Value):
         hint: what a person should do; empty where there is nothing to do.
         verdict: of the preview, where there was one.
         identity: of the previewed plan, where there was one: what an approval would name.
-        changes: the touching changes: previewed ones when waiting, carried-out ones when updated.
+        changes: the touching changes: previewed ones when waiting, carried-out ones otherwise.
         probes: one for each touched service.
         retryable: whether trying the same revision again can help.
         locked: another live process works on the stack; nothing was done and nothing counts as a failure.
@@ -360,6 +361,9 @@ class Outcome(Value):
         restored: the revision that a rollback went back to.
         snapshots: of the touched services, taken before anything was changed.
         excluded: unreachable machines that the update skipped, and their services; None for none.
+        failed_changes: the changes of an update that failed.
+        containers: why containers failed.
+        cause: the whole message of the failure that a rollback followed; empty without one.
         held: services without a container, because their data were lost: a person restores or accepts.
     """
 
@@ -376,6 +380,9 @@ class Outcome(Value):
     restored: Revision | None = None
     snapshots: tuple[TakenSnapshot, ...] = ()
     excluded: Excluded | None = None
+    failed_changes: tuple[Change, ...] = ()
+    containers: tuple[FailedContainer, ...] = ()
+    cause: str = ""
     held: tuple[str, ...] = ()
 
     former_names: ClassVar[Mapping[str, str | None]] = {"left_out": "excluded", "busy": "locked"}

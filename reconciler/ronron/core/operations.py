@@ -107,7 +107,7 @@ class Operations:
     """The operations that are under way in an update.
 
     Args:
-        kinds: kind of each service by the URN of its component; named with the resource of the service's name.
+        kinds: kind of each service by the URN of its component; named with its own container.
         under_way: by URN and the engine's word for the operation, in the order in which they began.
     """
 
@@ -178,7 +178,7 @@ def _going_on(one: UnderWay, age: timedelta) -> str:
 
 
 def _next_line(told: timedelta | None) -> timedelta:
-    """The age at which an operation has its next line: at 5 s, each 30 s, and after 5 minutes each 5 minutes."""
+    """The age at which an operation has its next line; `told` is its age at the last one."""
     if told is None:
         return LONG
     beat = BEAT if told < SLOW_BEAT else SLOW_BEAT

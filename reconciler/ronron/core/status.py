@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import IntEnum, StrEnum
 
-from ronron.core.backups import BackupSummary, OwnBackup
+from ronron.core.backups import BackupSummary, ConditionKind, OwnBackup
 from ronron.core.drift import Drift, DriftRecord, WaitingRepair
 from ronron.core.errors import (
     ConfigError,
@@ -181,7 +181,7 @@ def status(
         since=record.updated_at,
         wanted=wanted,
         services=services,
-        backups=_backups(inventory, record),
+        backups=_backups(inventory, record, passes),
         kept=record.kept,
         last=last,
         drift=drift.open,
@@ -330,13 +330,33 @@ def _inventory(record: Record) -> Inventory | None:
         return None
 
 
-def _backups(inventory: Inventory | None, record: Record) -> tuple[BackupSummary, ...]:
+def _backups(
+    inventory: Inventory | None, record: Record, passes: Sequence[Pass]
+) -> tuple[BackupSummary, ...]:
     services = inventory.services if inventory is not None else {}
     return tuple(
-        record.backups.get(name, BackupSummary(service=name))
+        _with_taken(record.backups.get(name, BackupSummary(service=name)), passes)
         for name, service in sorted(services.items())
         if service.backup is not None
     )
+
+
+def _with_taken(summary: BackupSummary, passes: Sequence[Pass]) -> BackupSummary:
+    """The summary with the snapshot that a pass took after the backups were last checked."""
+    for made in passes:
+        taken = made.outcome.snapshots if made.outcome is not None else ()
+        mine = next((one for one in taken if one.service == summary.service), None)
+        if mine is None:
+            continue
+        if summary.taken is not None and summary.taken >= made.started:
+            return summary
+        return summary.with_(
+            newest=mine.id,
+            taken=made.started,
+            conditions=tuple(one for one in summary.conditions if one.kind is not ConditionKind.OVERDUE),
+            looked_at=summary.looked_at or made.finished,
+        )
+    return summary
 
 
 def _services(

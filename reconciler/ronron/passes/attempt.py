@@ -37,9 +37,10 @@ from ronron.core.model import (
     Verdict,
     VerdictKind,
 )
-from ronron.core.outcomes import failed, held_back, in_part, seen, summarize, waiting
+from ronron.core.outcomes import failed, held_back, in_part, one_line, seen, summarize, waiting, with_reasons
 from ronron.core.policy import Guard, OnDrift, OnFailure, Policy, UpdateMode
 from ronron.core.record import Record
+from ronron.passes.following import Following, log_details, reasons_of_services
 from ronron.passes.health import save_probes
 from ronron.passes.machines import readable, services_on
 from ronron.passes.snapshots import taken_before, touched_with_backup
@@ -163,7 +164,7 @@ def bring(begun: Begun, attempt: Attempt, steps: Sequence[Step]) -> tuple[Outcom
                 if attempt.outcome is not None:
                     return attempt.outcome, attempt
     except ReconcilerError as error:
-        return failed(error), attempt
+        return _with_verdict(failed(error), attempt), attempt
     raise AssertionError("the last step of a pass has an outcome")
 
 
@@ -238,10 +239,12 @@ def update(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
             begun.ports.store.save(record.with_(running=running))
 
     remove_replaced(begun, attempt.put_back, before)
-    updated = begun.ports.engine.update(attempt.of(program), attempt.preview, note)
-    for change in updated.changes:
-        if change.custom:
-            begun.log(f"update: {change.operation} {change.name}")
+    with begun.ports.failures.watch() as watch:
+        following = Following(begun.target.name, begun.ports, watch, readable(before))
+        try:
+            updated = begun.ports.engine.update(attempt.of(program), attempt.preview, note, following.follow)
+        except ReconcilerError as error:
+            return replace(attempt, outcome=_failed_update(program, attempt, error, following))
     record = record.with_(inventory=updated.inventory)
     return replace(attempt, record=record, before=before, changes=updated.changes, made=updated.containers)
 
@@ -261,6 +264,10 @@ def probe(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
     else:
         message = f"{revision.short}: {attempt.verdict.why}"
         done = seen(OutcomeKind.UNCHANGED, message, attempt.preview, attempt.verdict, probes)
+    sick = [one.service for one in probes if not one.healthy]
+    if sick and inventory is not None:
+        reasons = reasons_of_services(begun.target.name, begun.ports, program, inventory, sick)
+        done = with_reasons(done, reasons)
     done = in_part(done, revision, _excluded(begun, inventory))
     return replace(attempt, outcome=held_back(done, begun.target.name, held_services(inventory)))
 
@@ -290,6 +297,8 @@ def roll_back(
     ):
         return failure, attempt
     begun.log(f"{failure.kind}: {failure.message}")
+    log_details(begun.target.name, begun.ports.progress, failure)
+    failure = failure.with_(message=one_line(failure.message), cause=failure.message)
     begun.log(f"rollback: going back to {healthy.short}")
     try:
         digest = digest_at(begun.target, begun.ports, healthy)
@@ -310,6 +319,9 @@ def roll_back(
         message=f"{failure.message}; went back to {healthy.short}{but}",
         hint=failure.hint,
         restored=healthy,
+        cause=failure.cause,
+        failed_changes=failure.failed_changes,
+        containers=failure.containers,
     ), back
 
 
@@ -354,7 +366,31 @@ def _stuck(failure: Outcome, healthy: Revision, outcome: Outcome) -> Outcome:
     return failure.with_(
         message=f"{failure.message}; cannot go back to {healthy.short}: {outcome.message}",
         hint=outcome.hint or failure.hint,
+        containers=(*failure.containers, *outcome.containers),
     )
+
+
+def _failed_update(
+    program: Program, attempt: Attempt, error: ReconcilerError, following: Following
+) -> Outcome:
+    """The outcome of an update that failed, with what it did and why its containers failed.
+
+    At once: what comes next, such as a rollback, replaces the containers.
+    """
+    outcome = _with_verdict(failed(error), attempt).with_(
+        changes=tuple(following.done), failed_changes=tuple(following.failed)
+    )
+    if outcome.kind is not OutcomeKind.FAILED:
+        return outcome
+    reasons = following.reasons(program)
+    return with_reasons(outcome, reasons, following.resources)
+
+
+def _with_verdict(outcome: Outcome, attempt: Attempt) -> Outcome:
+    """The outcome of an attempt that failed, with the verdict on its preview, where there was one."""
+    if attempt.verdict is _NOT_JUDGED:
+        return outcome
+    return outcome.with_(verdict=attempt.verdict, identity=attempt.preview.identity)
 
 
 def _refresh_failed(begun: Begun, program: Program) -> None:

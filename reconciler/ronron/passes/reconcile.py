@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ronron.core.decide import Observed, decide
 from ronron.core.errors import PendingOperationsError, ReconcilerError, StackLockedError
+from ronron.core.hints import for_environment, naming
 from ronron.core.judge import judge as judged
 from ronron.core.model import Decision, Outcome, OutcomeKind, Pass, Preview, Reason, Revision, Step, Verdict
 from ronron.core.outcomes import failed
@@ -34,6 +35,7 @@ from ronron.passes.attempt import (
     with_snapshots,
 )
 from ronron.passes.drift import Wish, look_after, look_before, note_dead_repair, repair_for
+from ronron.passes.following import log_details
 from ronron.passes.machines import find_excluded, still_unreachable
 from ronron.passes.target import Ports, Target, digest_at, prepared
 from ronron.ports import Store
@@ -56,6 +58,11 @@ def reconcile(target: Target, ports: Ports) -> Pass:
         SourceError, ConfigError, StoreError: nothing could be decided; nothing was done.
         StackLockedError: another live process works on this stack.
     """
+    with naming(target.name):
+        return _reconcile(target, ports)
+
+
+def _reconcile(target: Target, ports: Ports) -> Pass:
     record = ports.store.load(target.name)
     observed = _observe(target, ports, record)
     decision = decide(observed)
@@ -83,6 +90,7 @@ def _make_pass(target: Target, ports: Ports, record: Record) -> Pass:
     outcome, attempt = bring(begun, attempt, steps)
     outcome, attempt = roll_back(begun, outcome, attempt, steps)
     outcome = with_snapshots(begun, outcome, attempt)
+    outcome = outcome.with_(hint=for_environment(outcome.hint, target.name))
     look_after(begun, outcome, attempt)
 
     made = _record(ports, made, observed, outcome, attempt.record)
@@ -101,9 +109,12 @@ def preview_only(target: Target, ports: Ports, revision: Revision, work: Path) -
     excluded = find_excluded(ports.machines, record.inventory)
     if excluded is not None:
         ports.progress.log(target.name, f"machines: {excluded.why}")
-    with prepared(
-        target, ports, revision, digest, work, running=record.everywhere, excluded=excluded
-    ) as program:
+    with (
+        naming(target.name),
+        prepared(
+            target, ports, revision, digest, work, running=record.everywhere, excluded=excluded
+        ) as program,
+    ):
         found = ports.engine.preview(program)
         return found, judged(found, target.policy, ports.store.approvals(target.name))
 
@@ -212,6 +223,9 @@ def _record(ports: Ports, made: Pass, observed: Observed, outcome: Outcome, reco
 def _tell(ports: Ports, made: Pass, outcome: Outcome) -> None:
     took = max(0.0, (made.finished - made.started).total_seconds()) if made.finished is not None else 0.0
     ports.progress.log(made.environment, f"{outcome.kind} in {took:.1f} s: {outcome.message}")
+    # A rollback was preceded by its failure, and what that had to say.
+    if not outcome.cause:
+        log_details(made.environment, ports.progress, outcome)
     if outcome.hint:
         ports.progress.log(made.environment, f"hint: {outcome.hint}")
 
@@ -247,6 +261,7 @@ def _recover(target: Target, ports: Ports, record: Record, running: Running) -> 
     if running.repair and after.stalled is None:
         after = record.after_repair()
         note_dead_repair(ports.store, target.name, outcome.message, now())
+    outcome = outcome.with_(hint=for_environment(outcome.hint, target.name))
     ports.store.finish(running.pass_id, outcome, now(), after)
     ports.progress.log(target.name, f"recovery: {outcome.message}")
     return after

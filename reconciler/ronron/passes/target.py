@@ -14,6 +14,7 @@ from ronron.core.policy import Policy
 from ronron.ports import (
     Backups,
     Clock,
+    ContainerFailures,
     Containers,
     Engine,
     Machines,
@@ -41,6 +42,7 @@ class Ports:
     prober: Prober
     backups: Backups
     machines: Machines
+    failures: ContainerFailures
     containers: Containers
     clock: Clock
     processes: Processes

@@ -94,6 +94,7 @@ class FakeEngine:
         self._plans: dict[str, FakeProgram] = {}
         self._failures: list[tuple[str, EngineError]] = []
         self._at: dict[str, Callable[[], None]] = {}
+        self._secrets: frozenset[str] = frozenset()
         self._running = False
         self._asked_to_stop = False
 
@@ -230,6 +231,15 @@ class FakeEngine:
     def _release(stack: FakeStack, engine: ProcessMark) -> None:
         if stack.lock == engine:
             stack.lock = None
+
+    def set_secrets(self, *values: str) -> None:
+        """Set the secret values of every stack."""
+        self._secrets = frozenset(values)
+
+    def secrets(self, program: Program) -> frozenset[str]:
+        """See ports.Engine."""
+        self._call("secrets", program)
+        return self._secrets
 
     def state(self, program: Program) -> StackState:
         """See ports.Engine."""

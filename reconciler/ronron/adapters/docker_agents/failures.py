@@ -7,9 +7,11 @@ Docker forgets the exit code of one that it restarts.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ronron.adapters.docker_agents.containers import observation
@@ -50,12 +52,14 @@ class _Listener:
     """The events of one machine's Docker, read by a thread of its own.
 
     Attributes:
+        since: when it was asked to listen, in seconds since 1970.
         names: of the containers that are looked at when they end.
         ended: the last look at each container that ended, by name.
     """
 
     machine: str
     described: Machine
+    since: float = field(default_factory=time.time)
     names: set[str] = field(default_factory=set)
     ended: dict[str, _Seen] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -84,30 +88,34 @@ class _Listener:
                 self.machine, self.described, self.machine, "read the events of", ANSWER_SECONDS
             ) as client,
         ):
-            stream = client.api.events(filters={"type": "container", "event": ["die"]}, decode=True)
+            # From the first container on: connecting takes a second where it goes by ssh.
+            stream: Any = client.api.events(
+                since=int(self.since), filters={"type": "container", "event": ["die"]}, decode=True
+            )
             self._stream = stream
             try:
                 while not self._stop.is_set():
                     event = next(stream, None)
                     if event is None:
                         return
-                    self._note(client, event.get("Actor", {}).get("Attributes", {}))
+                    actor = event.get("Actor", {})
+                    self._note(client, str(actor.get("ID", "")), actor.get("Attributes", {}))
             finally:
-                stream._response.close()
+                stream._response.close()  # docker-py closes the socket only
 
-    def _note(self, client: docker.DockerClient, attributes: Mapping[str, str]) -> None:
+    def _note(self, client: docker.DockerClient, identity: str, attributes: Mapping[str, str]) -> None:
         name = attributes.get("name", "")
         if name not in self.names:
             return
         code = attributes.get("exitCode", "")
         seen = _look(client, name) or _Seen(missing(name))
-        ended = {"exit_code": int(code)} if code.isdecimal() else {}
+        if seen.observation.id not in {"", identity}:
+            return  # the former container of that name
+        ended: dict[str, object] = {"exit_code": int(code)} if code.isdecimal() else {}
         if seen.observation.state in {ContainerState.MISSING, ContainerState.RUNNING}:
             # Removed or restarted between the event and the look.
-            ended |= {
-                "state": ContainerState.EXITED,
-                "image": seen.observation.image or attributes.get("image", ""),
-            }
+            ended["state"] = ContainerState.EXITED
+            ended["image"] = seen.observation.image or attributes.get("image", "")
         self.ended[name] = _Seen(seen.observation.with_(**ended), seen.log, seen.secrets)
 
 
@@ -205,9 +213,14 @@ def _look(client: docker.DockerClient, name: str) -> _Seen | None:
     log: tuple[str, ...] = ()
     # Removed since, or of a log driver that cannot be read.
     with suppress(APIError):
-        text = client.api.logs(seen.id, tail=LOG_LINES)
-        log = tuple(bytes(text).decode(errors="replace").splitlines())
+        log = _log(client, seen, since=seen.started_at) if seen.restarts else ()
+        log = log or _log(client, seen)
     return _Seen(seen, log, secret_values(inspected["Config"].get("Env") or ()))
+
+
+def _log(client: docker.DockerClient, seen: Observation, since: datetime | None = None) -> tuple[str, ...]:
+    text = client.api.logs(seen.id, tail=LOG_LINES, since=None if since is None else since.timestamp())
+    return tuple(bytes(text).decode(errors="replace").splitlines())
 
 
 def _image_name(client: docker.DockerClient, seen: Observation) -> str:
@@ -219,7 +232,8 @@ def _image_name(client: docker.DockerClient, seen: Observation) -> str:
     if "ronron.image" in seen.labels:
         return seen.labels["ronron.image"]
     with suppress(APIError):
-        tags = client.api.inspect_image(seen.image).get("RepoTags") or []
+        image: Any = client.images.get(seen.image)
+        tags = image.tags
         return str(tags[0]) if tags else seen.image[:19]
     return seen.image[:19]
 

@@ -15,6 +15,7 @@ from ronron.adapters.pulumi_engine.errors import explain
 from ronron.adapters.pulumi_engine.events import EventLog, read_events
 from ronron.adapters.pulumi_engine.finished import Finished, finished
 from ronron.adapters.pulumi_engine.follow import following
+from ronron.adapters.pulumi_engine.stack_secrets import decrypted, secrets_of_config, secrets_of_state
 from ronron.adapters.pulumi_engine.state import ExportedState
 from ronron.adapters.pulumi_engine.stops import cannot_start, note_stop, stop_steps, writing
 from ronron.core.errors import ConfigError, EngineError, StackNotFoundError
@@ -263,6 +264,18 @@ class Call:
             environment=self.program.environment,
         )
         return self._not_found(self) if isinstance(error, StackNotFoundError) else error
+
+    def stack_secrets(self) -> frozenset[str]:
+        """The secret values of the stack's configuration and state; see `stack_secrets`."""
+        if not self._config.is_file():
+            self.copy_config()
+        common = [*_ALWAYS, "--stack", self.stack]
+        config = ("--config-file", str(self._config)) if self._copies_config else ()
+        words = [[str(self._executable), "config", *common, "--json", "--show-secrets", *config]]
+        words += [[str(self._executable), "stack", "export", *common, "--show-secrets"]]
+        listed, exported = (decrypted(argv, self.program.directory, self._environment) for argv in words)
+        text = self._config.read_text(errors="replace")
+        return secrets_of_config(text, listed) | secrets_of_state(exported)
 
     def messages(self, log: EventLog) -> tuple[str, ...]:
         """The warnings and errors of a log, each once, redacted."""

@@ -198,6 +198,11 @@ class PulumiEngine:
                 ended, log = call.up(plan, self._marking(started), follow)
             return self._judge(call, ended, log)
 
+    def secrets(self, program: Program) -> frozenset[str]:
+        """See ports.Engine; by the engine's own commands, through pipes."""
+        with self._call(program, SHORT, PREVIEW_GRACE) as call:
+            return call.stack_secrets()
+
     def state(self, program: Program) -> StackState:
         """See ports.Engine."""
         with self._call(program, SHORT, PREVIEW_GRACE) as call:

@@ -27,6 +27,7 @@ from ronron.core.errors import (
     UpdateFailedError,
 )
 from ronron.core.model import Change, Operation
+from ronron.core.operations import plain_type
 from ronron.core.redact import redact, shorten
 from ronron.core.words import counted
 
@@ -311,5 +312,6 @@ def _unknown(finished: Finished) -> EngineError:
 
 
 def _named(change: Change) -> str:
-    kind = "the provider " if belongs_to_pulumi(change.type) else ""
-    return f"{kind}{change.name} ({change.type})"
+    if belongs_to_pulumi(change.type):
+        return f"the provider {change.name} ({change.type})"
+    return f"{plain_type(change.type)} {change.name}"

@@ -29,7 +29,7 @@ _QUIET_EVENTS = frozenset(
 )
 # How the engine marks an output that is not known before the update, and one whose value is secret.
 _UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-_SECRET = "4dabf18193072939515e22adb298388d"  # noqa: S105 - Pulumi's own mark of a secret, the same everywhere
+SECRET = "4dabf18193072939515e22adb298388d"  # noqa: S105 - Pulumi's own mark of a secret, the same everywhere
 
 
 @dataclass(frozen=True)
@@ -278,7 +278,7 @@ def _contains(value: object, *, secret: bool) -> bool:
     """Whether a value contains a secret, or an output that is not known yet, at any depth."""
     match value:
         case dict():
-            return (secret and _SECRET in value) or any(
+            return (secret and SECRET in value) or any(
                 _contains(one, secret=secret) for one in value.values()
             )
         case list():

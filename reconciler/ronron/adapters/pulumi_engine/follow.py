@@ -73,7 +73,7 @@ class OperationReader:
 
 @contextmanager
 def following(log: Path, follow: Callable[[Sequence[OperationEvent]], None]) -> Iterator[None]:
-    """Call `follow` with the operations of an event log while the block writes it, and with the last after it.
+    """Call `follow` with the operations of an event log while the block writes it, and once at its end.
 
     Args:
         log: is made by the block.

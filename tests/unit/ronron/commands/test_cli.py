@@ -213,7 +213,7 @@ def test_the_process_ends_with_the_code_of_the_command(
 def test_status_says_how_to_begin(ronron: Ronron) -> None:
     said = ronron("status")
     assert said.code == ExitCode.DONE
-    assert "ronron update ENV" in said.out
+    assert "ronron watch" in said.out
 
 
 @pytest.mark.parametrize(

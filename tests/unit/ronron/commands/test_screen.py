@@ -11,12 +11,11 @@ from ronron.commands.screen import (
     Screen,
     change_lines,
     show_checks,
-    show_explanation,
-    show_history,
     show_preview,
     show_problems,
     show_status,
 )
+from ronron.commands.screen_history import show_explanation, show_history
 from ronron.core.errors import ConfigError, Problem
 from ronron.core.health import Health
 from ronron.core.model import Operation, Verdict, VerdictKind
@@ -211,7 +210,9 @@ def test_history_and_explanation_say_why(capsys: pytest.CaptureFixture[str]) -> 
 def test_nothing_yet_says_how_to_begin(capsys: pytest.CaptureFixture[str]) -> None:
     show_status(Screen(), [])
     show_history(Screen(), [])
-    assert capsys.readouterr().out.count("ronron update ENV") == 2
+    assert capsys.readouterr().out.count("ronron watch") == 2
+    show_history(Screen(), [], "production")
+    assert "ronron update production" in capsys.readouterr().out
 
 
 def test_findings_have_their_remedy_below(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ronron.commands import validate
-from ronron.commands.validate import PASSED_ON, check
+from ronron.commands.validate import ENVIRONMENTS, PASSED_ON, check
 from ronron.core.errors import Problem
 from ronron.testing import FakeVirtualEnvironments
 

@@ -241,7 +241,7 @@ def test_an_environment_that_was_removed_from_the_policy_is_one_line_with_what_t
 
 
 def test_a_service_that_is_held_back_waits_for_a_person() -> None:
-    how = status(SYNCED.with_(inventory=inventory(backup=True, held=True)), ())
+    how = status_of(SYNCED.with_(inventory=inventory(backup=True, held=True)))
     assert how.state is State.WAITING_FOR_RESTORE
     assert how.why == "held back, because their data are lost: pad"
     assert "ronron restore production pad" in how.hint

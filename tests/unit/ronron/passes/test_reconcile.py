@@ -410,9 +410,10 @@ def test_going_back_looks_again_at_what_failed_half_way(world: World) -> None:
     made = world.go()
     assert made.outcome is not None
     assert made.outcome.kind is OutcomeKind.ROLLED_BACK
-    assert world.engine.calls[:4] == [
+    assert world.engine.calls[:5] == [
         "preview production",
         "update production",
+        "secrets production",
         "refresh failed production",
         "preview production",
     ]

@@ -103,7 +103,7 @@ def test_of_many_failures_the_first_are_shown_and_the_others_counted() -> None:
 def test_a_failure_without_a_word_is_still_named() -> None:
     log = EventLog(failed=(Change(urn=DOCKER, operation=Operation.DELETE),))
     error = explain(finished(), log, "dev")
-    assert error.message == "cannot delete v (docker:index/volume:Volume): no reason was given"
+    assert error.message == "cannot delete volume v: no reason was given"
 
 
 def test_secrets_and_credentials_are_taken_out_of_message_and_hint() -> None:
