@@ -15,7 +15,15 @@ from ronron.core.containers import MadeContainer
 from ronron.core.drift import Drift, DriftKind
 from ronron.core.errors import ReconcilerError, UpdateFailedError
 from ronron.core.excluded import Excluded
-from ronron.core.inventory import Inventory, Probe, Service, changed_probes, read_inventory, touched
+from ronron.core.inventory import (
+    Inventory,
+    Probe,
+    Service,
+    changed_probes,
+    held_services,
+    read_inventory,
+    touched,
+)
 from ronron.core.judge import judge as judged
 from ronron.core.model import (
     SHORT,
@@ -29,7 +37,7 @@ from ronron.core.model import (
     Verdict,
     VerdictKind,
 )
-from ronron.core.outcomes import failed, in_part, one_line, seen, summarize, waiting, with_reasons
+from ronron.core.outcomes import failed, held_back, in_part, one_line, seen, summarize, waiting, with_reasons
 from ronron.core.policy import Guard, OnDrift, OnFailure, Policy, UpdateMode
 from ronron.core.record import Record
 from ronron.passes.following import Following, log_details, reasons_of_services
@@ -260,7 +268,8 @@ def probe(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
     if sick and inventory is not None:
         reasons = reasons_of_services(begun.target.name, begun.ports, program, inventory, sick)
         done = with_reasons(done, reasons)
-    return replace(attempt, outcome=in_part(done, revision, _excluded(begun, inventory)))
+    done = in_part(done, revision, _excluded(begun, inventory))
+    return replace(attempt, outcome=held_back(done, begun.target.name, held_services(inventory)))
 
 
 # -- the way back, and what is read at the end -----------------------------------------------------
@@ -422,7 +431,7 @@ def _probe(begun: Begun, inventory: Inventory, names: tuple[str, ...]) -> tuple[
     results = []
     for name in names:
         service = inventory.services[name]
-        if service.machine in unreachable:
+        if service.machine in unreachable or service.held is not None:
             continue
         result = _probe_one(begun, name, service, until)
         if result is not None:
