@@ -3,9 +3,12 @@ from __future__ import annotations
 import re
 import socket
 
+import pytest
+
 from tests.support.collectives import Collective, web
 
 
+@pytest.mark.timeout(400)
 def test_an_update_that_fails_its_health_check_is_said_kept_and_mended_by_the_next_commit(
     collective: Collective,
 ) -> None:
@@ -41,7 +44,6 @@ def test_an_update_that_fails_its_health_check_is_said_kept_and_mended_by_the_ne
         image = re.escape(collective.images["edge"])
         assert re.search(rf"container {name} \(image {image}\) {why}", failed.err), failed.err
     assert "cannot log in with [secret]" in failed.err
-    print(failed.said)
     assert "creating new container site" in failed.err
     status = collective.ronron("status", "--json")
     assert status.code == 1
@@ -50,9 +52,9 @@ def test_an_update_that_fails_its_health_check_is_said_kept_and_mended_by_the_ne
     assert commit[:12] in explained.out
     assert "verdict   allowed" in explained.out
     assert "failed    ± replace site Container" in explained.out
+    assert "change    ± replace site Container" not in explained.out
     assert "cannot log in with [secret]" in explained.out
     assert "hint" in explained.out
-    print(explained.out)
     store = (collective.state / "store.db").read_bytes()
     assert collective.sealed.clear not in failed.said + explained.said
     assert collective.sealed.clear.encode() not in store
