@@ -7,8 +7,9 @@ import pytest
 
 from tests.support.collectives import Collective, web
 
+pytestmark = pytest.mark.timeout(300)
 
-@pytest.mark.timeout(400)
+
 def test_an_update_that_fails_its_health_check_is_said_kept_and_mended_by_the_next_commit(
     collective: Collective,
 ) -> None:
@@ -80,6 +81,7 @@ def test_an_update_that_fails_its_health_check_is_said_kept_and_mended_by_the_ne
 
 
 def test_an_environment_that_rolls_back_serves_the_last_healthy_commit_again(collective: Collective) -> None:
+    """Over 60 s on a busy machine: three updates, one of which waits for a container in vain."""
     hostname = "site.localhost"
     collective.policy(local={"on_failure": "rollback"})
     collective.declare(
