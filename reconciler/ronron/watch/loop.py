@@ -24,6 +24,7 @@ from ronron.core.errors import (
     SourceError,
     StackLockedError,
 )
+from ronron.core.hints import for_environment
 from ronron.core.model import Outcome, OutcomeKind, Pass
 from ronron.core.policy import Retry
 from ronron.core.status import removed_hint
@@ -322,7 +323,7 @@ class Loop:
         self._logged[key] = error
         self._log(name, f"cannot {about}: {error}" if about else f"{_word(error)}: {error}")
         if error.hint:
-            self._log(name, f"hint: {error.hint}")
+            self._log(name, f"hint: {for_environment(error.hint, name)}")
 
     def _log_recovery(self, name: str, about: str = "") -> None:
         error = self._logged.pop((name, about), None)

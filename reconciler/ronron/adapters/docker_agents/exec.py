@@ -244,7 +244,7 @@ def unreachable(container: str, why: str) -> AgentUnreachableError:
     """The error for a container that does not answer."""
     return AgentUnreachableError(
         f"cannot reach the container {container}: {why}",
-        hint=f"check it: docker ps --all --filter name={container}; docker logs --tail 20 {container}",
+        hint="ronron drift ENV shows what is wrong; ronron update ENV puts a missing container back",
     )
 
 

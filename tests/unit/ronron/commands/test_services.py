@@ -176,10 +176,12 @@ def test_the_exit_code_and_the_output_of_a_program_are_passed_on(ronron: Ronron,
     assert ronron.services.calls == ["exec pad: psql --list -x"]
 
 
-def test_options_after_the_service_are_the_program_s(ronron: Ronron) -> None:
+def test_options_behind_two_dashes_are_the_program_s(ronron: Ronron) -> None:
     ronron.services.answer("ls", 0)
-    assert ronron("exec", "production", "pad", "ls", "--help").code == 0
-    assert ronron.services.calls == ["exec pad: ls --help"]
+    ronron.services.run("fake-production-pad-backup")
+    own = ("--container", "agent")
+    assert ronron("exec", "production", "pad", *own, "--", "ls", "--help", "--container").code == 0
+    assert ronron.services.calls == ["exec fake-production-pad-backup: ls --help --container"]
     assert ronron("exec", "production", "pad").code == ExitCode.USAGE
 
 
