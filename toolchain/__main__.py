@@ -1,4 +1,4 @@
-"""`python -m toolchain ensure [WHAT] | env | report [--json] | images | repository PLACE`: wires and prints."""
+"""`python -m toolchain ensure [WHAT] | env | report [--json] | images | repository PLACE`."""
 
 from __future__ import annotations
 

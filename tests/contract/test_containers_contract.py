@@ -53,6 +53,8 @@ class FakeSite:
 
     def run(self, line: str) -> str:
         name = next(self._names)
+        self.fake.make_network("here", "private")
+        self.fake.make_image("here", "sha256:0")
         self.fake.run(
             "here", name, image=DEBIAN.tag, image_id="sha256:0", networks=("private",),
             started_at=datetime.now(UTC), labels={"ronron.test": "fake"},
@@ -182,6 +184,17 @@ def test_a_removed_container_is_missing_and_the_others_are_described(site: Site)
 def test_the_volumes_of_a_machine_are_listed(site: Site) -> None:
     volume = site.volume()
     assert volume in site.containers.look(described(site.address), {"here": []}).volumes["here"]
+
+
+def test_networks_and_images_are_listed_where_a_container_is_missing(site: Site) -> None:
+    name, machines = site.run("hello"), described(site.address)
+    there = site.containers.look(machines, {"here": [name]})
+    assert (there.networks, there.images) == ({}, {})
+    image = seen(site, name).image_id
+    network = seen(site, name).networks[0]
+    missing = site.containers.look(machines, {"here": [name, "no-such-container"]})
+    assert network in missing.networks["here"]
+    assert image in missing.images["here"]
 
 
 def test_an_unreachable_machine_has_a_reason_and_no_containers(site: Site) -> None:

@@ -197,6 +197,28 @@ def test_operations_are_followed_as_they_begin_and_end(live: World) -> None:
     assert len(told) == 4
 
 
+def test_what_is_named_is_replaced_though_nothing_differs(live: World) -> None:
+    (shelf,) = (
+        change.urn for change in live.engine.preview(live.program()).changes if change.name == "shelf"
+    )
+    program = live.program().with_(replace=(shelf,))
+    preview = live.engine.preview(program)
+    assert {word for word, _ in custom(preview.changes)} == {
+        "create-replacement",
+        "replace",
+        "delete-replaced",
+    }
+    updated = live.engine.update(program, preview, lambda _: None)
+    assert {change.name for change in updated.changes if change.custom} == {"shelf"}
+    assert live.engine.preview(live.program()).touching == ()
+
+
+def test_where_nothing_was_lost_nothing_is_forgotten(live: World) -> None:
+    before = live.engine.state(live.program())
+    assert live.engine.refresh_lost(live.program(), ("here",)) == ()
+    assert live.engine.state(live.program()) == before
+
+
 def test_a_new_inventory_alone_is_a_change(live: World) -> None:
     live.declare(RED, inventory={"version": 1, "services": {"pad": {}}})
     preview = live.engine.preview(live.program())

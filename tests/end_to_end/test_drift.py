@@ -107,23 +107,26 @@ def test_what_broke_comes_back_by_itself_and_each_thing_is_reported_once(broken:
     broken.container("e").update(mem_limit=128 * MIB, memswap_limit=128 * MIB)
     network = broken.engine.networks.get(broken.name("f"))
     network.disconnect(broken.container("f"))
+    broken.container("g").remove(force=True)
+    broken.engine.networks.get(broken.name("g")).remove()
 
     facts = broken.facts()
     assert {role: one["kind"] for role, one in facts.items()} == {
         "a": "stopped", "b": "missing", "c": "crash-looping", "d": "replaced by hand",
-        "e": "edited by hand", "f": "edited by hand",
+        "e": "edited by hand", "f": "edited by hand", "g": "missing",
     }  # fmt: skip
     assert all(one["machine"] == "here" and one["since"] for one in facts.values())
     differences = {role: [each["text"] for each in one["differences"]] for role, one in facts.items()}
     assert "memory: 128 MiB, was 512 MiB" in differences["e"]
     assert differences["f"] == [f"network {broken.name('f')}: removed, was attached"]
     assert "variable GREETING changed" in differences["d"]
+    assert facts["g"]["is"] == f"missing (and so is network {broken.name('g')})"
     assert "bye" not in str(facts)
     assert "hello" not in str(facts)
 
-    broken.watched(*(f"recovered: {broken.name(role)} on here is as it was made" for role in "abcdef"))
+    broken.watched(*(f"recovered: {broken.name(role)} on here is as it was made" for role in "abcdefg"))
     said = broken.log()
-    for role in "abcdef":
+    for role in "abcdefg":
         assert said.count(f"drift: {broken.name(role)} on here ") == 1, said
         assert said.count(f"recovered: {broken.name(role)} on here ") == 1, said
     broken.has_no_drift()
@@ -138,6 +141,7 @@ def test_what_broke_comes_back_by_itself_and_each_thing_is_reported_once(broken:
 def test_where_the_policy_says_so_drift_is_only_reported_and_an_unreachable_machine_is_unknown(
     broken: Broken,
 ) -> None:
+    """Over 60 s: two passes on a real engine, and a watcher that looks every 10 s."""
     broken.policy("report")
     broken.collective.push("Only report drift")
     assert broken.collective.ronron("update", "local").code == 0

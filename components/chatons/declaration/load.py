@@ -90,7 +90,11 @@ def _top_level(configuration: StackConfiguration, services: Mapping[str, object]
     for key in configuration.secrets if readable else ():
         if key in _FORGOTTEN_PATHS:
             yield _forgotten_path(configuration.stack, key)
-        elif key not in Configuration.model_fields and not required_secrets.is_secret_key(key, services):
+        elif (
+            key not in Configuration.model_fields
+            and not required_secrets.is_secret_key(key, services)
+            and not required_secrets.is_retained(key)
+        ):
             yield _unknown_key((key,), _known_top_level(services))
 
 

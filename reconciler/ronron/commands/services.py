@@ -1,228 +1,167 @@
-"""The commands for the containers of one service: `logs`, `restart`, `exec`."""
+"""The commands `add service` and `remove service`."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import timedelta
-from enum import StrEnum
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import SecretStr
 
-from ronron.commands.arguments import Environment
-from ronron.commands.wiring import Opened, opened
+from ronron.commands.arguments import AsJson, end
+from ronron.commands.program_facts import ProgramFacts, program_facts
+from ronron.commands.service_blocks import Added, Wanted, add_service
+from ronron.commands.tree_files import BOM, WorkingTree, open_tree, read_text, write_text
+from ronron.commands.wiring import Opened, opened, packages_of
 from ronron.core.errors import ConfigError
-from ronron.core.hints import naming
-from ronron.core.inventory import Inventory, read_inventory
-from ronron.core.inventory import Service as Described
-from ronron.core.record import Record
 from ronron.core.status import ExitCode
-from ronron.passes.restarts import restart_service
-from ronron.policy.notations import NotationError, nearest, quoted, read_duration
-from ronron.ports.services import ServiceContainers, Streams
+from ronron.policy.notations import quoted
+from ronron.policy.yaml_edit import YamlDocument
 
-
-class Which(StrEnum):
-    """One of the containers of a service."""
-
-    APP = "app"
-    DATABASE = "database"
-    AGENT = "agent"
-    EDGE = "edge"
-
-
-Service = Annotated[str, typer.Argument(metavar="SERVICE", help="Name of a service of the environment.")]
-Container = Annotated[
-    Which, typer.Option("--container", help="Its own container, its database, its backup agent, or the edge.")
+Names = Annotated[
+    list[str],
+    typer.Argument(metavar="[ENV] NAME", help="Name of the service; the environment if there are several."),
 ]
+Directory = Annotated[
+    Path, typer.Option(exists=True, file_okay=False, help="Top of the working tree to edit.")
+]
+
+add = typer.Typer(
+    name="add",
+    result_callback=end,
+    help="Add a service to a stack file.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
-    app.command()(logs)
-    app.command()(restart)
-    app.command(name="exec")(exec_)
+    for group in (add,):
+        group.callback()(_nothing)
+        app.add_typer(group)
 
 
-def logs(
+def _nothing() -> None:
+    pass
+
+
+@add.command("service")
+def add_service_(
     context: typer.Context,
-    environment: Environment,
-    service: Service,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="Number of last lines.")] = 100,
-    since: Annotated[str | None, typer.Option(help="Only lines of this long ago or later, as 10m.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines.")] = False,
-    container: Container = Which.APP,
+    names: Names,
+    kind: Annotated[str, typer.Option(help="Kind of the service, such as etherpad.")],
+    hostname: Annotated[str | None, typer.Option(help="Public hostname; not needed by a container.")] = None,
+    machine: Annotated[str | None, typer.Option(help="Machine that runs it; default the only one.")] = None,
+    image: Annotated[
+        str | None, typer.Option(help="Image, as repository:tag; default that of the kind.")
+    ] = None,
+    more: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A further key; may be repeated.")
+    ] = None,
+    directory: Directory = Path(),
+    as_json: AsJson = False,
 ) -> ExitCode:
-    """Show the log of a service.
+    """Add a service to a stack file, with its secrets.
 
-    Secrets in it are masked as far as they are known.
+    Writes its block with the digest of its image, and random encrypted secrets. Nothing else in the file
+    changes, and nothing at all when the program refuses the service.
     """
-    with _selected(context, environment, service) as one:
-        at = None if since is None else one.parts.factories.clock().now() - _duration(since)
-        console = one.parts.screen.facts
+    with opened(context, as_json) as parts:
+        tree = open_tree(directory, parts.settings.policy_file)
+        environment, name = _named(tree, names, "add", f" --kind {kind}")
+        file, stack = tree.stack_file(environment), tree.stack(environment)
+        text = read_text(tree.top, file)
+        bare = text.removeprefix(BOM)
+        wanted = Wanted(name, kind, hostname, machine, image, _keys(more or []))
 
-        def write(line: str) -> None:
-            console.out(one.parts.screen.redacted(line), highlight=False)
+        def ask(asked: str) -> ProgramFacts:
+            packages = packages_of(parts.settings, parts.screen)
+            return program_facts(tree.project, packages, Path(file).name, asked, shown=file)
 
-        with suppress(KeyboardInterrupt):
-            one.containers.log(
-                one.inventory, one.described.machine, one.container(container), write,
-                lines=lines, since=at, follow=follow,
-            )  # fmt: skip
-        return ExitCode.DONE
+        def encrypt(secrets: Mapping[str, SecretStr]) -> tuple[Mapping[str, str], str | None]:
+            from ronron.adapters.pulumi_engine.encryption import encrypt as encrypted
 
-
-def restart(
-    context: typer.Context,
-    environment: Environment,
-    service: Service,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    container: Container = Which.APP,
-) -> ExitCode:
-    """Restart a service, and wait until it is healthy.
-
-    Stops it cleanly first. No update of the environment may run meanwhile.
-    """
-    with _selected(context, environment, service) as one:
-        parts = one.parts
-        name = one.container(container)
-        if not yes and not _confirmed(parts, f"restart {service} ({name})?"):
-            parts.screen.print("nothing was restarted")
-            return ExitCode.DONE
-        with (
-            parts.store.lock(one.record.stack or environment),
-            parts.screen.working(f"restarting {service}"),
-        ):
-            result = restart_service(
-                one.inventory,
-                service,
-                [name],
-                one.containers,
-                parts.factories.prober(),
-                parts.factories.clock(),
-                lambda line: parts.screen.log(environment, f"restart: {line}"),
+            parts.screen.keep_secret(value.get_secret_value() for value in secrets.values())
+            found = encrypted(
+                parts.settings.engine(),
+                project=tree.project_name,
+                stack=stack,
+                environment=environment,
+                text=bare,
+                secrets=secrets,
             )
-        if result is not None and not result.healthy:
-            parts.screen.print(f"unhealthy: {service} was restarted: {result.detail}")
-            return ExitCode.FAILED
-        parts.screen.print(f"restarted: {service}{'' if result is None else ' is healthy'}")
+            return found.values, found.salt
+
+        with parts.screen.working(f"adding {name}"):
+            added = add_service(
+                YamlDocument(bare, file=file),
+                stack,
+                wanted,
+                ask,
+                encrypt,
+                context.obj.factories.image_registry(),
+            )
+            write_text(tree.top, file, text, text[: len(text) - len(bare)] + added.text)
+        _show_added(parts, environment, file, wanted, added)
         return ExitCode.DONE
 
 
-def exec_(
-    context: typer.Context,
-    environment: Environment,
-    service: Service,
-    command: Annotated[
-        list[str], typer.Argument(metavar="-- COMMAND...", help="A program in its container, and arguments.")
-    ],
-    container: Container = Which.APP,
-) -> int:
-    """Run a program in the container of a service.
-
-    Passes on the terminal, standard input and the exit code. Write -- before a program with options.
-    """
-    with _selected(context, environment, service) as one:
-        tty = sys.stdin.isatty() and sys.stdout.isatty()
-        try:
-            stdin: int | None = sys.stdin.fileno()
-        except (OSError, ValueError):  # it is closed, or no file
-            stdin = None
-        sys.stdout.flush()
-        streams = Streams(stdin, sys.stdout.buffer, sys.stderr.buffer, tty)
-        return one.containers.execute(
-            one.inventory, one.described.machine, one.container(container), command, streams
+def _show_added(parts: Opened, environment: str, file: str, wanted: Wanted, added: Added) -> None:
+    publish = f'git add {file} && git commit -m "Add {wanted.name}" && git push'
+    if parts.screen.as_json:
+        parts.screen.json(
+            {
+                "environment": environment,
+                "service": wanted.name,
+                "file": file,
+                "machine": added.machine,
+                "image": added.image,
+                "secrets": added.secrets,
+                "kept_secrets": added.kept,
+                "missing_secrets": added.missing,
+                "next": [*added.missing, publish, f"ronron update {environment}"],
+            }
         )
+        return
+    show = parts.screen.print
+    show(f"added: {wanted.name} on {added.machine}, in {file}")
+    show(f"image: {added.image}")
+    for key in added.secrets:
+        show(f"secret: {key} is new; read it with ronron pulumi {environment} -- config get {key}")
+    for key in added.kept:
+        show(f"secret: {key} stays as it is, so that the service finds its data")
+    for command in added.missing:
+        show(f"missing secret: {command}")
+    show(f"next: {publish}")
+    show(f"then ronron watch updates it, or ronron update {environment}")
 
 
-@dataclass(frozen=True)
-class _Selected:
-    """One service of an environment.
-
-    Args:
-        parts: settings, records, screen.
-        environment: its name.
-        record: the environment's.
-        inventory: from the record.
-        name: of the service.
-        described: the service in the inventory.
-        containers: the port to its containers.
-    """
-
-    parts: Opened
-    environment: str
-    record: Record
-    inventory: Inventory
-    name: str
-    described: Described
-    containers: ServiceContainers
-
-    def container(self, which: Which) -> str:
-        """The name of one of its containers.
-
-        Raises:
-            ConfigError: the service has no such container.
-        """
-        service = self.described
-        found: str | None
-        match which:
-            case Which.APP:
-                found = service.containers[0] if service.containers else None
-            case Which.DATABASE:
-                found = service.database.container if service.database is not None else None
-            case Which.AGENT:
-                found = service.backup.container if service.backup is not None else None
-            case Which.EDGE:
-                own = service.containers[0] if service.containers else ""
-                found = self.containers.edge(self.inventory, service.machine, own)
-        if found is None:
-            raise ConfigError(
-                f"cannot find a container {which} of {self.name}: it has none",
-                hint=f"leave out --container: ronron logs {self.environment} {self.name}",
-            )
-        return found
-
-
-@contextmanager
-def _selected(context: typer.Context, environment: str, service: str) -> Iterator[_Selected]:
-    """A service of an environment as its record has it, for the block.
+def _named(tree: WorkingTree, names: list[str], verb: str, more: str = "") -> tuple[str, str]:
+    """The environment and the service that a person named.
 
     Raises:
-        ConfigError: there is no such environment or service.
+        ConfigError: there are not one or two names, or the environment is unknown or not certain.
     """
-    with opened(context, as_json=False) as parts, naming(environment):
-        record = parts.store.load(parts.known(environment))
-        inventory = read_inventory(record.inventory)
-        if inventory is None:
-            raise ConfigError(
-                f"cannot find the services of {environment}: no update has succeeded yet",
-                hint=f"run ronron explain {environment}: it shows why, and what failed containers wrote",
-            )
-        if service not in inventory.services:
-            near = nearest(service, inventory.services)
-            some = f"use one of: {', '.join(sorted(inventory.services)) or 'none is declared'}"
-            raise ConfigError(
-                f"cannot find the service {quoted(service)} in {environment}",
-                hint=f"use {near}" if near else some,
-            )
-        described = inventory.services[service]
-        yield _Selected(parts, environment, record, inventory, service, described, parts.factories.services())
-
-
-def _duration(text: str) -> timedelta:
-    try:
-        return read_duration(text)
-    except NotationError as error:
-        raise ConfigError(error.what, where="--since", hint=error.remedy) from error
-
-
-def _confirmed(parts: Opened, question: str) -> bool:
-    answer = parts.factories.ask(question)
-    if answer is None:
+    if len(names) not in {1, 2}:
         raise ConfigError(
-            "cannot ask for confirmation: standard input is not a terminal", hint="confirm with --yes"
+            f"cannot {verb} {len(names)} services at once",
+            hint=f"name the environment and one service: ronron {verb} service "
+            f"{tree.environments[0]} {names[-1]}{more}",
         )
-    return answer
+    *environments, name = names
+    environment = environments[0] if environments else None
+    return tree.environment(environment, f"ronron {verb} service {{}} {name}{more}"), name
+
+
+def _keys(given: list[str]) -> dict[str, str]:
+    keys = {}
+    for each in given:
+        key, separator, value = each.partition("=")
+        if not separator or not key.isidentifier() or not value.strip() or "\n" in value:
+            raise ConfigError(
+                f"cannot read {quoted(each)}", where="--set", hint="write KEY=VALUE, such as --set port=3000"
+            )
+        keys[key] = value
+    return keys

@@ -15,6 +15,7 @@ from ronron.passes.targets import config_dir
 from ronron.policy.load import Policies, load_policies
 from ronron.policy.notations import nearest, quoted
 from ronron.policy.yaml_edit import LARGEST
+from ronron.policy.yaml_text import read_yaml
 
 BOM = "\ufeff"
 
@@ -27,11 +28,13 @@ class WorkingTree:
         top: where the policy file's path begins.
         policies: of its environments.
         config_dir: where the project keeps its stack files, below the project.
+        project_name: name of the Pulumi project.
     """
 
     top: Path
     policies: Policies
     config_dir: str
+    project_name: str
 
     @property
     def environments(self) -> tuple[str, ...]:
@@ -92,7 +95,9 @@ def open_tree(top: Path, policy_file: str) -> WorkingTree:
     """
     policies = load_policies(read_text(top, policy_file), file=policy_file)
     project_file = str(PurePosixPath(policies.project, "Pulumi.yaml"))
-    return WorkingTree(top, policies, config_dir(read_text(top, project_file), file=project_file))
+    text = read_text(top, project_file)
+    name = read_yaml(text, file=project_file).values.get("name")
+    return WorkingTree(top, policies, config_dir(text, file=project_file), str(name))
 
 
 def read_text(tree: Path, file: str) -> str:

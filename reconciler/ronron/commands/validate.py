@@ -60,7 +60,7 @@ def check(tree: Path, policy_file: str, packages: VirtualEnvironments | None = N
     # The project's own check names commands of the environment.
     names = ",".join(f"{policy.stack}={name}" for name, policy in policies.environments.items())
     try:
-        with _own_python(tree / policies.project, packages) as python:
+        with own_python(tree / policies.project, packages) as python:
             return _check_stacks(tree, policies.project, files, python, names)
     except PackagesError as error:
         where = str(PurePosixPath(policies.project, error.where))
@@ -69,7 +69,7 @@ def check(tree: Path, policy_file: str, packages: VirtualEnvironments | None = N
 
 
 @contextmanager
-def _own_python(project: Path, packages: VirtualEnvironments | None) -> Iterator[Path | None]:
+def own_python(project: Path, packages: VirtualEnvironments | None) -> Iterator[Path | None]:
     """The Python with which the project's own check runs, for the block; None for a project without one.
 
     Raises:

@@ -80,6 +80,8 @@ class MadeContainer(Value):
         modified: when an update last changed the resource, in the engine's notation; empty if unknown.
         must_run: false for one that is expected to end.
         volumes: names of the volumes of the same stack that it mounts.
+        networks: names of the networks of the same stack that it is on.
+        image: its image as the stack names it: `sha256:...`, or a reference.
     """
 
     urn: str
@@ -89,6 +91,8 @@ class MadeContainer(Value):
     modified: str = ""
     must_run: bool = True
     volumes: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    image: str = ""
 
     @property
     def key(self) -> str:
@@ -103,11 +107,15 @@ class Look(Value):
         containers: by machine and name: one for each name that was asked for on a reachable machine.
         volumes: by reachable machine: the names of all volumes that it has.
         unreachable: by machine: why nothing is known of it.
+        networks: by machine: the names of all networks; only for a machine on which a container is missing.
+        images: by machine: the ids of all images; as `networks`.
     """
 
     containers: Mapping[str, Mapping[str, Observation]] = {}
     volumes: Mapping[str, frozenset[str]] = {}
     unreachable: Mapping[str, str] = {}
+    networks: Mapping[str, frozenset[str]] = {}
+    images: Mapping[str, frozenset[str]] = {}
 
     def of(self, machine: str, name: str) -> Observation | None:
         """One container; None where its machine is unreachable or it was not asked for."""

@@ -63,6 +63,7 @@ class Drift(Value):
         since: when it was seen first.
         held: why it is not put back without a person; empty where it may be.
         own_volumes: it has data that goes with it, so nothing but its removal makes it again.
+        lost: what it needs and what is gone too, such as `network pad`.
     """
 
     container: str
@@ -76,6 +77,7 @@ class Drift(Value):
     differences: tuple[Difference, ...] = ()
     held: str = ""
     own_volumes: bool = False
+    lost: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -233,7 +235,7 @@ def looked(
             # Nothing is known of its machine: neither that it drifted, nor that it is back.
             found += [before[made.key]] if made.key in before and made.machine in inventory.machines else []
             continue
-        drift = _drift(made, seen, look.volumes[made.machine], record, now, whole=whole)
+        drift = _drift(made, seen, look, record, now, whole=whole)
         earlier = before.get(made.key)
         if drift is None and not whole and earlier is not None and earlier.kind is DriftKind.EDITED:
             drift = earlier if earlier.id == seen.id else None
@@ -261,7 +263,7 @@ def looked(
 def _drift(
     made: MadeContainer,
     seen: Observation,
-    volumes: Set[str],
+    look: Look,
     record: DriftRecord,
     now: datetime,
     *,
@@ -276,13 +278,15 @@ def _drift(
         )
 
     works = seen.state is ContainerState.RUNNING and seen.id == made.id
-    lost = sorted(set(made.volumes) - volumes)
+    lost = sorted(set(made.volumes) - look.volumes[made.machine])
     if lost and not works:
         held = f"a new container would start on an empty {lost[0]}"
         return differs(DriftKind.VOLUME_MISSING, f"{', '.join(lost)} is missing", held=held)
     baseline = record.baselines.get(made.id)
     if seen.state is ContainerState.MISSING:
-        return differs(DriftKind.MISSING) if made.must_run else None
+        gone = _lost(made, look)
+        detail = f"and so {'is' if len(gone) == 1 else 'are'} {', '.join(gone)}" if gone else ""
+        return differs(DriftKind.MISSING, detail, lost=gone) if made.must_run else None
     if seen.state is ContainerState.REMOVING:
         return None
     if seen.id != made.id:
@@ -314,6 +318,14 @@ def _drift(
 
 
 _SOME_TIME = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
+
+
+def _lost(made: MadeContainer, look: Look) -> tuple[str, ...]:
+    networks, images = look.networks.get(made.machine), look.images.get(made.machine)
+    gone = [f"network {name}" for name in made.networks if networks is not None and name not in networks]
+    if images is not None and made.image.startswith("sha256:") and made.image not in images:
+        gone.append("its image")
+    return tuple(gone)
 
 
 def _exit(seen: Observation, words: str) -> str:

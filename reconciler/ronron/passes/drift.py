@@ -117,6 +117,10 @@ def look_before(wish: Wish) -> Callable[[Begun, Program, Attempt], Attempt]:
         begun.ports.store.save_drift(after)
         if chosen and not attempt.goal.repair:
             begun.log(f"drift: puts back {', '.join(f'{one.key} ({one.now})' for one in chosen)}")
+        machines = sorted({one.machine for one in chosen if one.lost})
+        if machines:
+            gone = begun.ports.engine.refresh_lost(program, machines)
+            begun.log(f"refresh: {', '.join(gone)} are gone, and are made again")
         return replace(attempt, put_back=chosen, unprotected=unsnapshotable(after.open, chosen))
 
     return look

@@ -83,6 +83,11 @@ class YamlDocument:
         """Whether something is there."""
         return self._node(path) is not None
 
+    def value(self, path: Path) -> str | None:
+        """The text of a scalar; None where there is none."""
+        node = self._node(path)
+        return str(node.value) if isinstance(node, ScalarNode) else None
+
     def with_scalars(self, changes: Mapping[Path, str]) -> str:
         """The text with other values for some scalars, each in the quotes that it has.
 

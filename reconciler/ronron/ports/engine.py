@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -77,6 +77,23 @@ class Engine(Protocol):
 
         Raises:
             UpdateFailedError: they could not be refreshed, and the state stays as it was.
+        """
+        ...
+
+    def refresh_lost(self, program: Program, machines: Collection[str]) -> tuple[str, ...]:
+        """Refresh the networks and images on some machines, so that the next update makes the lost ones.
+
+        Only the state changes: what is gone is removed from it.
+
+        Args:
+            program: whose stack.
+            machines: names of reachable machines.
+
+        Returns:
+            Names of the resources that are gone.
+
+        Raises:
+            UpdateFailedError: they could not be refreshed.
         """
         ...
 

@@ -21,6 +21,8 @@ class FakeContainers:
         self._there: dict[tuple[str, str], Observation] = {}
         self._lines: dict[tuple[str, str], list[tuple[datetime | None, str]]] = {}
         self._volumes: dict[str, set[str]] = {}
+        self._networks: dict[str, set[str]] = {}
+        self._images: dict[str, set[str]] = {}
         self._silent: dict[str, str] = {}
         self._made = 0
 
@@ -57,6 +59,18 @@ class FakeContainers:
         """Remove a volume."""
         self._volumes[machine].remove(name)
 
+    def make_network(self, machine: str, name: str) -> None:
+        """Make a network."""
+        self._networks.setdefault(machine, set()).add(name)
+
+    def remove_network(self, machine: str, name: str) -> None:
+        """Remove a network."""
+        self._networks[machine].remove(name)
+
+    def make_image(self, machine: str, id: str) -> None:  # noqa: A002
+        """Make an image."""
+        self._images.setdefault(machine, set()).add(id)
+
     def silence(self, machine: str, why: str = "connection refused") -> None:
         """Let the Docker of a machine answer no more."""
         self._silent[machine] = why
@@ -69,7 +83,14 @@ class FakeContainers:
         """See ports.Containers."""
         self.looks += 1
         reachable = [one for one in wanted if one in inventory.machines and one not in self._silent]
+        lists = [
+            machine
+            for machine in reachable
+            if any((machine, name) not in self._there for name in wanted[machine])
+        ]
         return Look(
+            networks={machine: frozenset(self._networks.get(machine, ())) for machine in lists},
+            images={machine: frozenset(self._images.get(machine, ())) for machine in lists},
             containers={
                 machine: {name: self._there.get((machine, name), missing(name)) for name in wanted[machine]}
                 for machine in reachable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 
 from ronron.core.containers import MadeContainer
@@ -167,6 +167,12 @@ class FakeEngine:
         stack.half_made -= found
         return tuple(sorted(found))
 
+    def refresh_lost(self, program: Program, machines: Collection[str]) -> tuple[str, ...]:
+        """See ports.Engine; nothing is ever lost here."""
+        del machines
+        self._call("refresh lost", program)
+        return ()
+
     def checks(self, program: Program) -> tuple[CheckResult, ...]:
         """See ports.Engine."""
         found = self._checks.get(program.revision.commit, ())
@@ -255,7 +261,8 @@ class FakeEngine:
                 name=thing.name,
                 id=self._ids[name, thing.name],
                 machine=thing.machine,
-                volumes=tuple(str(one) for one in thing.volumes),
+                volumes=thing.volumes,
+                networks=thing.networks,
             )
             for thing in stack.things.values()
             if (name, thing.name) in self._ids

@@ -24,6 +24,7 @@ class Thing:
         fails: what its provider says when it is made or changed; empty where that works.
         machine: whose provider makes it; empty for the usual one.
         volumes: names of the volumes that a container mounts.
+        networks: names of the networks that a container is on.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Thing:
     fails: str = ""
     machine: str = ""
     volumes: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

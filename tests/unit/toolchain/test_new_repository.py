@@ -1,4 +1,4 @@
-"""A collective's new repository: what is written, and what is never replaced. A lock file is there already."""
+"""A collective's new repository: what is written, and what is never replaced. The lock file exists."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,15 @@ _STOP_SECONDS = 30
 _NEVER = "0001-01-01T00:00:00Z"
 _ENDED = frozenset({ContainerState.EXITED, ContainerState.DEAD, ContainerState.RESTARTING})
 
-_Described = tuple[dict[str, Observation], frozenset[str]]
+
+@dataclass
+class _Described:
+    """What there is on one machine; networks and images only where a container is missing."""
+
+    containers: dict[str, Observation]
+    volumes: frozenset[str]
+    networks: frozenset[str] | None = None
+    images: frozenset[str] | None = None
 
 
 class DockerContainers:
@@ -69,9 +78,11 @@ class DockerContainers:
                 found[machine] = answer
                 del unreachable[machine]
         return Look(
-            containers={machine: answer[0] for machine, answer in found.items()},
-            volumes={machine: answer[1] for machine, answer in found.items()},
+            containers={machine: answer.containers for machine, answer in found.items()},
+            volumes={machine: answer.volumes for machine, answer in found.items()},
             unreachable=unreachable,
+            networks={name: one.networks for name, one in found.items() if one.networks is not None},
+            images={name: one.images for name, one in found.items() if one.images is not None},
         )
 
     def _described(self, inventory: Inventory, name: str, asked: Collection[str]) -> _Described | str:
@@ -86,7 +97,11 @@ class DockerContainers:
             with machine_client(name, machine, name, "list the containers of", self._deadline) as client:
                 found = {container: _observed(client, container) for container in asked}
                 volumes = client.api.volumes().get("Volumes") or []
-                return found, frozenset(str(one["Name"]) for one in volumes)
+                described = _Described(found, frozenset(str(one["Name"]) for one in volumes))
+                if any(one.state is ContainerState.MISSING for one in found.values()):
+                    described.networks = frozenset(str(one["Name"]) for one in client.api.networks())
+                    described.images = frozenset(str(one) for one in client.api.images(quiet=True))
+                return described
         except BackupError as error:
             return error.message.removeprefix(f"cannot reach the Docker of {name}: ")
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing is known of this machine

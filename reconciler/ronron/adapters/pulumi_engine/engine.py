@@ -7,7 +7,7 @@ import select
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -29,7 +29,7 @@ from ronron.adapters.pulumi_engine.finished import Finished, finished
 from ronron.adapters.pulumi_engine.locks import file_locks, free, locked, named_locks, proven_dead
 from ronron.adapters.pulumi_engine.plans import own_plan, version_in
 from ronron.adapters.pulumi_engine.program_checks import CHECK, results_in
-from ronron.adapters.pulumi_engine.refresh import refresh_init_errors
+from ronron.adapters.pulumi_engine.refresh import refresh_beneath, refresh_init_errors
 from ronron.adapters.pulumi_engine.state import INVENTORY, ExportedState
 from ronron.adapters.pulumi_engine.stops import (
     GRACE,
@@ -145,6 +145,15 @@ class PulumiEngine:
                 return ()
             self._free_dead_locks(call)
             return refresh_init_errors(call, exported)
+
+    def refresh_lost(self, program: Program, machines: Collection[str]) -> tuple[str, ...]:
+        """See ports.Engine; by a refresh of exactly these resources."""
+        with self._call(program, self._settings.update_deadline, self._grace) as call:
+            exported = call.export()
+            if exported is None or exported.stack().pending_creates:
+                return ()
+            self._free_dead_locks(call)
+            return refresh_beneath(call, exported, machines)
 
     def checks(self, program: Program) -> tuple[CheckResult, ...]:
         """See ports.Engine; by a preview that the program ends after it has printed its results."""

@@ -15,6 +15,8 @@ INVENTORY = "inventory"
 
 _PROVIDERS = "pulumi:providers:"
 _CONTAINER = "docker:index/container:Container"
+_IMAGE = "docker:index/remoteImage:RemoteImage"
+_NETWORK = "docker:index/network:Network"
 _VOLUME = "docker:index/volume:Volume"
 
 _CREATING = frozenset({Operation.CREATE, Operation.CREATE_REPLACEMENT, Operation.IMPORT})
@@ -56,24 +58,19 @@ class ExportedState:
         """The Docker containers, in the order of the state."""
         present = [one for one in self._resources if not _is_leaving(one) and one.get("custom")]
         volumes = {str(_outputs(one).get("name")) for one in present if _type(one) == _VOLUME}
+        networks = {str(_outputs(one).get("name")) for one in present if _type(one) == _NETWORK}
         return tuple(
             MadeContainer(
                 urn=_urn(one),
                 name=str(outputs.get("name") or ""),
                 id=str(one.get("id") or ""),
-                machine=str(one.get("provider") or "").rpartition("::")[0].rpartition("::")[2],
+                machine=_machine(one),
                 modified=str(one.get("modified") or one.get("created") or ""),
                 # Its default. A refresh writes false into the outputs of one that has stopped.
                 must_run=_inputs(one).get("mustRun") is not False,
-                volumes=tuple(
-                    sorted(
-                        {
-                            str(mount.get("volumeName"))
-                            for mount in _objects(outputs.get("volumes"))
-                            if str(mount.get("volumeName")) in volumes
-                        }
-                    )
-                ),
+                volumes=_named(outputs.get("volumes"), "volumeName", volumes),
+                networks=_named(outputs.get("networksAdvanced"), "name", networks),
+                image=str(outputs.get("image") or ""),
             )
             for one in present
             if _type(one) == _CONTAINER and one.get("id")
@@ -97,6 +94,17 @@ class ExportedState:
             if not _is_leaving(one)
             and _type(one).startswith(_PROVIDERS)
             and _urn(one).rpartition("::")[2] == machine
+        )
+
+    def beneath_containers(self, machines: Collection[str]) -> tuple[str, ...]:
+        """URNs of the networks and images on some machines, by the names of their providers."""
+        return tuple(
+            _urn(one)
+            for one in self._resources
+            if _type(one) in {_NETWORK, _IMAGE}
+            and one.get("custom")
+            and not _is_leaving(one)
+            and _machine(one) in machines
         )
 
     def init_errors(self, but_on: Collection[str] = ()) -> tuple[str, ...]:
@@ -138,6 +146,16 @@ class ExportedState:
 
 def _objects(value: object) -> list[dict[str, object]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _named(parts: object, key: str, known: Collection[str]) -> tuple[str, ...]:
+    """The known names that parts of a container have, sorted."""
+    return tuple(sorted({str(one.get(key)) for one in _objects(parts)} & set(known)))
+
+
+def _machine(resource: dict[str, object]) -> str:
+    """The name of its provider."""
+    return str(resource.get("provider") or "").rpartition("::")[0].rpartition("::")[2]
 
 
 def _inputs(resource: dict[str, object]) -> dict[str, object]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ronron.commands import validate
-from ronron.commands.validate import PASSED_ON, check
+from ronron.commands.validate import ENVIRONMENTS, PASSED_ON, check
 from ronron.core.errors import Problem
 from ronron.testing import FakeVirtualEnvironments
 
@@ -317,6 +317,6 @@ def test_a_project_s_own_check_sees_no_secret_and_writes_nothing(
     monkeypatch.setenv("RONRON_REPOSITORY", "https://tech:hunter22@git.example/")
     row = "{'problem': ' '.join(sorted(os.environ)), 'remedy': 'fix it'}"
     seen = only(own_check(tmp_path, f"answer(files[0], {row})")).what.split()
-    assert set(seen) <= {*PASSED_ON, "PYTHONDONTWRITEBYTECODE", "LC_CTYPE"}
+    assert set(seen) <= {*PASSED_ON, ENVIRONMENTS, "PYTHONDONTWRITEBYTECODE", "LC_CTYPE"}
     assert not list(tmp_path.rglob("__pycache__"))
     assert os.environ["PULUMI_CONFIG_PASSPHRASE"] == "hunter22"

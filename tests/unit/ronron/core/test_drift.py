@@ -60,6 +60,14 @@ INVENTORY = declared()
 WITH_DATA = declared(volumes=[{"name": "files", "path": "/data", "holds": "files"}])
 
 
+ON_NETWORK = RECORD.with_(made=(PAD.with_(networks=("private",), image=f"sha256:{'1' * 64}"),))
+
+
+def pruned(*networks: str, images: tuple[str, ...] = ()) -> Look:
+    found = seeing(missing("pad"))
+    return found.with_(networks={"here": frozenset(networks)}, images={"here": frozenset(images)})
+
+
 def seeing(*seen: Observation, volumes: tuple[str, ...] = ()) -> Look:
     return Look(containers={"here": {one.name: one for one in seen}}, volumes={"here": frozenset(volumes)})
 
@@ -149,6 +157,14 @@ MOUNTS = RECORD.with_(made=(PAD.with_(volumes=("files",)),))
         pytest.param(
             seeing(missing("pad"), volumes=("files",)), MOUNTS, [(DriftKind.MISSING, "")],
             id="kept its volume",
+        ),
+        pytest.param(
+            pruned(), ON_NETWORK, [(DriftKind.MISSING, "and so are network private, its image")],
+            id="everything was pruned",
+        ),
+        pytest.param(
+            pruned("private", images=(f"sha256:{'1' * 64}",)), ON_NETWORK, [(DriftKind.MISSING, "")],
+            id="only the container is gone",
         ),
     ],
 )  # fmt: skip
