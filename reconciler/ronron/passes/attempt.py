@@ -37,7 +37,17 @@ from ronron.core.model import (
     Verdict,
     VerdictKind,
 )
-from ronron.core.outcomes import failed, held_back, in_part, one_line, seen, summarize, waiting, with_reasons
+from ronron.core.outcomes import (
+    failed,
+    held_back,
+    in_part,
+    log_lines,
+    one_line,
+    seen,
+    summarize,
+    waiting,
+    with_reasons,
+)
 from ronron.core.policy import Guard, OnDrift, OnFailure, Policy, UpdateMode
 from ronron.core.record import Record
 from ronron.passes.following import Following, log_details, reasons_of_services
@@ -296,7 +306,8 @@ def roll_back(
         or healthy.commit == attempt.goal.revision.commit
     ):
         return failure, attempt
-    begun.log(f"{failure.kind}: {failure.message}")
+    for line in log_lines(failure.kind, failure.message):
+        begun.log(line)
     log_details(begun.target.name, begun.ports.progress, failure)
     failure = failure.with_(message=one_line(failure.message), cause=failure.message)
     begun.log(f"rollback: going back to {healthy.short}")
@@ -377,8 +388,11 @@ def _failed_update(
 
     At once: what comes next, such as a rollback, replaces the containers.
     """
+    lost = {change.urn for change in following.failed}
     outcome = _with_verdict(failed(error), attempt).with_(
-        changes=tuple(following.done), failed_changes=tuple(following.failed)
+        # Of a replacement that failed, the first half was carried out.
+        changes=tuple(change for change in following.done if change.urn not in lost),
+        failed_changes=tuple(following.failed),
     )
     if outcome.kind is not OutcomeKind.FAILED:
         return outcome
