@@ -184,7 +184,9 @@ def status(
         backups=_backups(inventory, record, passes),
         kept=record.kept,
         last=last,
-        drift=drift.open,
+        drift=tuple(
+            one.with_(differences=tuple(each.shown for each in one.differences)) for one in drift.open
+        ),
         unknown={name: one.why for name, one in drift.unknown.items()},
         stalled_drift=tuple(drift.stalled.values()),
         waiting_repair=drift.waiting,

@@ -34,7 +34,7 @@ from ronron.passes.attempt import (
     update,
     with_snapshots,
 )
-from ronron.passes.drift import Wish, look_after, look_before, note_dead_repair, repair_for
+from ronron.passes.drift import Wish, drifted_now, look_after, look_before, note_dead_repair, repair_for
 from ronron.passes.following import log_details
 from ronron.passes.machines import find_excluded, still_unreachable
 from ronron.passes.target import Ports, Target, digest_at, prepared
@@ -115,8 +115,13 @@ def preview_only(target: Target, ports: Ports, revision: Revision, work: Path) -
             target, ports, revision, digest, work, running=record.everywhere, excluded=excluded
         ) as program,
     ):
+        skipped = excluded.names if excluded is not None else ()
+        drifted = drifted_now(target, ports, record, program, skipped)
+        if drifted:
+            program = program.with_(replace=tuple(one.urn for one in drifted))
         found = ports.engine.preview(program)
-        return found, judged(found, target.policy, ports.store.approvals(target.name))
+        approvals, put_back = ports.store.approvals(target.name), frozenset(program.replace)
+        return found, judged(found, target.policy, approvals, put_back)
 
 
 # -- observe ---------------------------------------------------------------------------------------
