@@ -178,7 +178,9 @@ def _asked_for(package: str) -> str | None:
     spec = importlib.util.find_spec(f"pulumi_{package}")
     for place in (spec.submodule_search_locations or ()) if spec else ():
         try:
-            return str(json.loads((Path(place) / "pulumi-plugin.json").read_text(encoding="utf-8"))["version"])
+            return str(
+                json.loads((Path(place) / "pulumi-plugin.json").read_text(encoding="utf-8"))["version"]
+            )
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return None

@@ -132,9 +132,7 @@ def test_pulumi_downloads_a_missing_plugin_where_it_may(tmp_path: Path) -> None:
     assert proxmox.good
 
 
-@pytest.mark.parametrize(
-    ("clone", "remedy"), [(False, f"unset {NO_DOWNLOADS}"), (True, MAKE_SETUP)]
-)
+@pytest.mark.parametrize(("clone", "remedy"), [(False, f"unset {NO_DOWNLOADS}"), (True, MAKE_SETUP)])
 def test_without_downloads_the_docker_plugin_is_missing(tmp_path: Path, clone: bool, remedy: str) -> None:
     docker, proxmox = check_plugins(machine(tmp_path, {NO_DOWNLOADS: "true"}, clone=clone))
     assert not docker.good
