@@ -364,6 +364,7 @@ class Outcome(Value):
         failed_changes: the changes of an update that failed.
         containers: why containers failed.
         cause: the whole message of the failure that a rollback followed; empty without one.
+        held: services without a container, because their data were lost: a person restores or accepts.
     """
 
     kind: OutcomeKind
@@ -382,6 +383,7 @@ class Outcome(Value):
     failed_changes: tuple[Change, ...] = ()
     containers: tuple[FailedContainer, ...] = ()
     cause: str = ""
+    held: tuple[str, ...] = ()
 
     former_names: ClassVar[Mapping[str, str | None]] = {"left_out": "excluded", "busy": "locked"}
 

@@ -15,7 +15,15 @@ from ronron.core.containers import MadeContainer
 from ronron.core.drift import Drift, DriftKind
 from ronron.core.errors import ReconcilerError, UpdateFailedError
 from ronron.core.excluded import Excluded
-from ronron.core.inventory import Inventory, Probe, Service, changed_probes, read_inventory, touched
+from ronron.core.inventory import (
+    Inventory,
+    Probe,
+    Service,
+    changed_probes,
+    held_services,
+    read_inventory,
+    touched,
+)
 from ronron.core.judge import judge as judged
 from ronron.core.model import (
     SHORT,
@@ -29,7 +37,17 @@ from ronron.core.model import (
     Verdict,
     VerdictKind,
 )
-from ronron.core.outcomes import failed, in_part, one_line, seen, summarize, waiting, with_reasons
+from ronron.core.outcomes import (
+    failed,
+    held_back,
+    in_part,
+    log_lines,
+    one_line,
+    seen,
+    summarize,
+    waiting,
+    with_reasons,
+)
 from ronron.core.policy import Guard, OnDrift, OnFailure, Policy, UpdateMode
 from ronron.core.record import Record
 from ronron.passes.following import Following, log_details, reasons_of_services
@@ -260,7 +278,8 @@ def probe(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
     if sick and inventory is not None:
         reasons = reasons_of_services(begun.target.name, begun.ports, program, inventory, sick)
         done = with_reasons(done, reasons)
-    return replace(attempt, outcome=in_part(done, revision, _excluded(begun, inventory)))
+    done = in_part(done, revision, _excluded(begun, inventory))
+    return replace(attempt, outcome=held_back(done, begun.target.name, held_services(inventory)))
 
 
 # -- the way back, and what is read at the end -----------------------------------------------------
@@ -287,7 +306,8 @@ def roll_back(
         or healthy.commit == attempt.goal.revision.commit
     ):
         return failure, attempt
-    begun.log(f"{failure.kind}: {failure.message}")
+    for line in log_lines(failure.kind, failure.message):
+        begun.log(line)
     log_details(begun.target.name, begun.ports.progress, failure)
     failure = failure.with_(message=one_line(failure.message), cause=failure.message)
     begun.log(f"rollback: going back to {healthy.short}")
@@ -368,8 +388,11 @@ def _failed_update(
 
     At once: what comes next, such as a rollback, replaces the containers.
     """
+    lost = {change.urn for change in following.failed}
     outcome = _with_verdict(failed(error), attempt).with_(
-        changes=tuple(following.done), failed_changes=tuple(following.failed)
+        # Of a replacement that failed, the first half was carried out.
+        changes=tuple(change for change in following.done if change.urn not in lost),
+        failed_changes=tuple(following.failed),
     )
     if outcome.kind is not OutcomeKind.FAILED:
         return outcome
@@ -422,7 +445,7 @@ def _probe(begun: Begun, inventory: Inventory, names: tuple[str, ...]) -> tuple[
     results = []
     for name in names:
         service = inventory.services[name]
-        if service.machine in unreachable:
+        if service.machine in unreachable or service.held is not None:
             continue
         result = _probe_one(begun, name, service, until)
         if result is not None:

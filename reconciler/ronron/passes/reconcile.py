@@ -18,7 +18,7 @@ from ronron.core.errors import PendingOperationsError, ReconcilerError, StackLoc
 from ronron.core.hints import for_environment, naming
 from ronron.core.judge import judge as judged
 from ronron.core.model import Decision, Outcome, OutcomeKind, Pass, Preview, Reason, Revision, Step, Verdict
-from ronron.core.outcomes import failed
+from ronron.core.outcomes import failed, log_lines
 from ronron.core.policy import Policy
 from ronron.core.record import Record, Running
 from ronron.passes.attempt import (
@@ -34,7 +34,7 @@ from ronron.passes.attempt import (
     update,
     with_snapshots,
 )
-from ronron.passes.drift import Wish, look_after, look_before, note_dead_repair, repair_for
+from ronron.passes.drift import Wish, drifted_now, look_after, look_before, note_dead_repair, repair_for
 from ronron.passes.following import log_details
 from ronron.passes.machines import find_excluded, still_unreachable
 from ronron.passes.target import Ports, Target, digest_at, prepared
@@ -115,8 +115,13 @@ def preview_only(target: Target, ports: Ports, revision: Revision, work: Path) -
             target, ports, revision, digest, work, running=record.everywhere, excluded=excluded
         ) as program,
     ):
+        skipped = excluded.names if excluded is not None else ()
+        drifted = drifted_now(target, ports, record, program, skipped)
+        if drifted:
+            program = program.with_(replace=tuple(one.urn for one in drifted))
         found = ports.engine.preview(program)
-        return found, judged(found, target.policy, ports.store.approvals(target.name))
+        approvals, put_back = ports.store.approvals(target.name), frozenset(program.replace)
+        return found, judged(found, target.policy, approvals, put_back)
 
 
 # -- observe ---------------------------------------------------------------------------------------
@@ -222,7 +227,8 @@ def _record(ports: Ports, made: Pass, observed: Observed, outcome: Outcome, reco
 
 def _tell(ports: Ports, made: Pass, outcome: Outcome) -> None:
     took = max(0.0, (made.finished - made.started).total_seconds()) if made.finished is not None else 0.0
-    ports.progress.log(made.environment, f"{outcome.kind} in {took:.1f} s: {outcome.message}")
+    for line in log_lines(f"{outcome.kind} in {took:.1f} s", outcome.message):
+        ports.progress.log(made.environment, line)
     # A rollback was preceded by its failure, and what that had to say.
     if not outcome.cause:
         log_details(made.environment, ports.progress, outcome)

@@ -292,6 +292,7 @@ class PulumiEngine:
                 program.running,
                 program.excluded,
                 program.repaired,
+                accept_empty=program.accept_empty,
                 name=program.environment,
                 packages=packages,
             ),
