@@ -88,6 +88,7 @@ class Change(Value):
         custom: false for components, which are only a name for their children.
         properties: names of the inputs that differ, camelCase as Pulumi has them; never their values.
         original: the operation's own word where it is one that we do not know.
+        retained: it stays in the world when it leaves the state.
     """
 
     urn: str
@@ -96,6 +97,7 @@ class Change(Value):
     custom: bool = True
     properties: tuple[str, ...] = ()
     original: str = ""
+    retained: bool = False
 
     @property
     def name(self) -> str:

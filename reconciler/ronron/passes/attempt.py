@@ -32,9 +32,11 @@ from ronron.core.model import (
 from ronron.core.outcomes import failed, in_part, one_line, seen, summarize, waiting, with_reasons
 from ronron.core.policy import Guard, OnDrift, OnFailure, Policy, UpdateMode
 from ronron.core.record import Record
+from ronron.core.removals import released, valid
 from ronron.passes.following import Following, log_details, reasons_of_services
 from ronron.passes.health import save_probes
 from ronron.passes.machines import readable, services_on
+from ronron.passes.removals import preview_removing
 from ronron.passes.snapshots import taken_before, touched_with_backup
 from ronron.passes.target import Ports, Target, digest_at, prepared
 from ronron.ports import Clock, Prober, Program
@@ -109,6 +111,7 @@ class Attempt:
         put_back: the containers that drifted and are replaced.
         unprotected: names of those among them that are replaced without a snapshot.
         made: the containers of the stack after the update; None where none was made or it cannot be read.
+        removed: URNs of the volumes that leave the state because a person asked to remove their service.
         outcome: how it ended, once it has.
     """
 
@@ -124,6 +127,7 @@ class Attempt:
     put_back: tuple[Drift, ...] = ()
     unprotected: tuple[str, ...] = ()
     made: tuple[MadeContainer, ...] | None = None
+    removed: frozenset[str] = frozenset()
     outcome: Outcome | None = None
 
     def of(self, program: Program) -> Program:
@@ -167,9 +171,10 @@ def preview(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
     """Compute the changes; first refresh the resources that a failed update left with init errors."""
     if attempt.goal.rollback or not attempt.known:
         _refresh_failed(begun, program)
-    found = begun.ports.engine.preview(attempt.of(program))
+    asked = valid(attempt.record.removals, begun.ports.clock.now())
+    found = preview_removing(begun.ports.engine, attempt.of(program), asked, begun.log)
     begun.log(f"preview: {summarize(found)}")
-    return replace(attempt, preview=found)
+    return replace(attempt, preview=found, removed=released(found.changes, asked))
 
 
 def judge(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
@@ -180,7 +185,7 @@ def judge(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
     proposes = attempt.goal.repair and attempt.goal.policy.drift.on_drift is OnDrift.PROPOSE
     put_back = frozenset() if proposes else frozenset(one.urn for one in attempt.put_back)
     policy = attempt.goal.policy.with_(update=UpdateMode.APPROVAL) if proposes else attempt.goal.policy
-    verdict = judged(attempt.preview, policy, approvals, put_back)
+    verdict = judged(attempt.preview, policy, approvals, put_back, attempt.removed)
     begun.log(f"verdict: {verdict.kind}: {verdict.why}")
     attempt = replace(attempt, verdict=verdict)
     if verdict.kind in {VerdictKind.UNCHANGED, VerdictKind.ALLOWED}:

@@ -21,6 +21,7 @@ from ronron.core.model import Decision, Outcome, OutcomeKind, Pass, Preview, Rea
 from ronron.core.outcomes import failed
 from ronron.core.policy import Policy
 from ronron.core.record import Record, Running
+from ronron.core.removals import released, valid
 from ronron.passes.attempt import (
     Attempt,
     Begun,
@@ -37,6 +38,7 @@ from ronron.passes.attempt import (
 from ronron.passes.drift import Wish, look_after, look_before, note_dead_repair, repair_for
 from ronron.passes.following import log_details
 from ronron.passes.machines import find_excluded, still_unreachable
+from ronron.passes.removals import after_removals, preview_removing
 from ronron.passes.target import Ports, Target, digest_at, prepared
 from ronron.ports import Store
 
@@ -99,7 +101,9 @@ def _make_pass(target: Target, ports: Ports, record: Record) -> Pass:
 
 
 def preview_only(target: Target, ports: Ports, revision: Revision, work: Path) -> tuple[Preview, Verdict]:
-    """Preview and judge a revision without any effect, record or lock.
+    """Preview and judge a revision without any effect or record.
+
+    Only the volumes of a service that a person asked to remove are unprotected, under the stack's lock.
 
     Raises:
         SourceError, EngineError: it cannot be previewed.
@@ -115,8 +119,14 @@ def preview_only(target: Target, ports: Ports, revision: Revision, work: Path) -
             target, ports, revision, digest, work, running=record.everywhere, excluded=excluded
         ) as program,
     ):
-        found = ports.engine.preview(program)
-        return found, judged(found, target.policy, ports.store.approvals(target.name))
+        asked = valid(record.removals, ports.clock.now())
+        found = preview_removing(
+            *(ports.engine, program, asked),
+            lambda line: ports.progress.log(target.name, line),
+            lambda: ports.store.lock(target.policy.stack),
+        )
+        removed = released(found.changes, asked)
+        return found, judged(found, target.policy, ports.store.approvals(target.name), removed=removed)
 
 
 # -- observe ---------------------------------------------------------------------------------------
@@ -215,6 +225,9 @@ def _record(ports: Ports, made: Pass, observed: Observed, outcome: Outcome, reco
         after = record.after_repair()
     else:
         after = record.after(outcome, observed.desired, observed.digest, finished)
+        after = after_removals(
+            after, observed.record, outcome, lambda line: ports.progress.log(made.environment, line)
+        )
     ports.store.finish(made.id, outcome, finished, after)
     _expire(ports.work, made.id)
     return made.with_(finished=finished, outcome=outcome)

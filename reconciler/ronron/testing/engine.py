@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from ronron.core.containers import MadeContainer
 from ronron.core.digest import identity
@@ -33,6 +33,7 @@ from ronron.testing.things import (
     Thing,
     but_for,
     changes_of,
+    is_below,
     replacing,
     urn_of,
 )
@@ -149,6 +150,7 @@ class FakeEngine:
                 )
         wanted = but_for(program.excluded, stack, wanted)
         changes = replacing(changes_of(program.stack, stack, wanted), program.replace)
+        _refuse_protected(program, stack, changes)
         name = identity(program.revision.commit, program.digest, self._version, changes, program.excluded)
         self._plans[name] = wanted
         return Preview(changes=changes, identity=name, messages=wanted.messages)
@@ -330,6 +332,23 @@ class FakeEngine:
         _refuse_pending(program, stack)
         return found
 
+    def unprotect(self, program: Program, below: Collection[str]) -> tuple[str, ...]:
+        """See ports.Engine."""
+        self._call("unprotect", program)
+        stack = self.stacks.get(program.stack)
+        if stack is None:
+            return ()
+        found = [
+            thing
+            for thing in stack.things.values()
+            if thing.protected and thing.retained and is_below(program.stack, thing, stack.things, below)
+        ]
+        if found:
+            _refuse_locked(program, stack)
+        for thing in found:
+            stack.things[thing.name] = replace(thing, protected=False)
+        return tuple(sorted(thing.name for thing in found))
+
     def interrupt(self) -> None:
         """See ports.Engine."""
         self.calls.append("interrupt")
@@ -435,6 +454,15 @@ def _place(change: Change, thing: Thing | None) -> ContainerPlace | None:
 
 
 _ING = {Operation.UPDATE: "updating", Operation.DELETE_REPLACED: "deleting"}
+
+
+def _refuse_protected(program: Program, stack: FakeStack, changes: Collection[Change]) -> None:
+    gone = [one for one in changes if one.operation is Operation.DELETE]
+    protected = [one for one in gone if one.name in stack.things and stack.things[one.name].protected]
+    if protected:
+        raise EngineError(
+            "\n".join(f"cannot delete {one.name}: it is protected" for one in protected), where=program.stack
+        )
 
 
 def _refuse_locked(program: Program, stack: FakeStack) -> None:

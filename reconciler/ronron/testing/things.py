@@ -25,6 +25,8 @@ class Thing:
         machine: whose provider makes it; empty for the usual one.
         volumes: names of the volumes that a container mounts.
         networks: names of the networks that a container is on.
+        protected: the engine refuses to delete it.
+        retained: it stays in the world when it leaves the state.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Thing:
     machine: str = ""
     volumes: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
+    protected: bool = False
+    retained: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ def _changes(stack: str, there: Mapping[str, Thing], wanted: tuple[Thing, ...]) 
         old = there.get(thing.name)
         plain = Change(
             urn=urn_of(stack, thing), operation=Operation.SAME, ancestors=_above(stack, thing, new),
-            custom=thing.custom,
+            custom=thing.custom, retained=thing.retained,
         )  # fmt: skip
         if old is None:
             changes.append(plain.with_(operation=Operation.CREATE))
@@ -134,6 +138,7 @@ def _changes(stack: str, there: Mapping[str, Thing], wanted: tuple[Thing, ...]) 
                     operation=Operation.DELETE,
                     ancestors=_above(stack, old, there),
                     custom=old.custom,
+                    retained=old.retained,
                 )
             )
     return tuple(changes)
@@ -142,6 +147,11 @@ def _changes(stack: str, there: Mapping[str, Thing], wanted: tuple[Thing, ...]) 
 def urn_of(stack: str, thing: Thing) -> str:
     """The URN of a thing in a stack."""
     return f"urn:pulumi:{stack}::fake::{thing.type}::{thing.name}"
+
+
+def is_below(stack: str, thing: Thing, others: Mapping[str, Thing], urns: Collection[str]) -> bool:
+    """Whether a thing is below one of some components."""
+    return not set(urns).isdisjoint(_above(stack, thing, others))
 
 
 def _above(stack: str, thing: Thing, others: Mapping[str, Thing]) -> tuple[str, ...]:
