@@ -22,13 +22,16 @@ Source: tokens of pulumi-docker 5.2.0 and pulumi-proxmoxve 8.6.0.
 """
 
 
-def judge(preview: Preview, policy: Policy, approvals: Set[str] = frozenset()) -> Verdict:
+def judge(
+    preview: Preview, policy: Policy, approvals: Set[str] = frozenset(), added: Set[str] = frozenset()
+) -> Verdict:
     """Whether what a preview shows may be done: the first rule that holds.
 
     Args:
         preview: the computed changes.
         policy: `guard` and `update` are used.
         approvals: plan identities to which a person said yes; one lifts NEEDS_APPROVAL and nothing else.
+        added: URNs of what a revision that failed has added; its data stay, so its deletion is not counted.
 
     Returns:
         A verdict with the changes that caused it.
@@ -37,14 +40,15 @@ def judge(preview: Preview, policy: Policy, approvals: Set[str] = frozenset()) -
     if not touching:
         return Verdict(kind=VerdictKind.UNCHANGED, why="nothing would change")
 
-    deleted = _distinct(change for change in touching if change.operation in DELETING and _counts(change))
+    gone = _distinct(change for change in touching if change.operation in DELETING and _counts(change))
+    deleted = tuple(change for change in gone if change.urn not in added)
     replaced = _distinct(change for change in touching if change.operation in REPLACING and _counts(change))
     kept = [change for change in preview.changes if change.operation not in DELETING and _counts(change)]
-    if deleted and not kept:
+    if gone and not kept:
         return Verdict(
             kind=VerdictKind.FORBIDDEN,
-            why=f"it would delete everything that there is ({len(deleted)} resources)",
-            causes=deleted,
+            why=f"it would delete everything that there is ({len(gone)} resources)",
+            causes=gone,
         )
 
     approved = preview.identity in approvals

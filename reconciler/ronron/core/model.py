@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from ronron.core.excluded import Excluded
+from ronron.core.released import Guarded, Released, RestoredData, UnrestoredData
 from ronron.core.value import Commit as Commit
 from ronron.core.value import Instant as Instant
 from ronron.core.value import Value as Value
@@ -165,11 +166,13 @@ class StackState(Value):
         exists: whether the stack is there at all.
         pending: operations that an update began and never ended, as `creating <urn>`.
         inventory: the stack output `inventory`, or None.
+        guarded: the resources that the engine does not delete without further ado, in the state's order.
     """
 
     exists: bool
     pending: tuple[str, ...] = ()
     inventory: object | None = None
+    guarded: tuple[Guarded, ...] = ()
 
     @property
     def pending_creates(self) -> tuple[str, ...]:
@@ -349,6 +352,9 @@ class Outcome(Value):
         restored: the revision that a rollback went back to.
         snapshots: of the touched services, taken before anything was changed.
         excluded: unreachable machines that the update skipped, and their services; None for none.
+        released: what a failed revision had added, and the way back left in the world, out of the state.
+        unrestored: services whose code went back, and whose data may have been migrated and did not.
+        restored_data: services whose data went back, too.
     """
 
     kind: OutcomeKind
@@ -364,6 +370,9 @@ class Outcome(Value):
     restored: Revision | None = None
     snapshots: tuple[TakenSnapshot, ...] = ()
     excluded: Excluded | None = None
+    released: tuple[Released, ...] = ()
+    unrestored: tuple[UnrestoredData, ...] = ()
+    restored_data: tuple[RestoredData, ...] = ()
 
     former_names: ClassVar[Mapping[str, str | None]] = {"left_out": "excluded", "busy": "locked"}
 

@@ -1,4 +1,4 @@
-"""The steps of a pass that act: preview, judge, snapshot, update, probe; and the way back after a failure.
+"""The steps of a pass that act: preview, judge, snapshot, update, probe.
 
 A step takes what is known of the attempt so far and gives what is known after it; none changes anything in
 place. `bring` runs steps in order until one of them has an outcome. Every effect is behind a port.
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from ronron.core.errors import ReconcilerError, UpdateFailedError
+from ronron.core.errors import EngineError, ReconcilerError, StackLockedError, UpdateFailedError
 from ronron.core.excluded import Excluded
 from ronron.core.inventory import Inventory, Probe, Service, changed_probes, read_inventory, touched
 from ronron.core.judge import judge as judged
@@ -27,11 +27,23 @@ from ronron.core.model import (
     VerdictKind,
 )
 from ronron.core.outcomes import failed, in_part, seen, summarize, waiting
-from ronron.core.policy import Guard, OnFailure, Policy, UpdateMode
+from ronron.core.policy import Policy
 from ronron.core.record import Record
+from ronron.core.released import Guarded
+from ronron.core.way_back import (
+    added,
+    baseline,
+    changed_images,
+    deleted,
+    existing,
+    other_images,
+    released,
+    wanted,
+)
 from ronron.passes.machines import readable, services_on
+from ronron.passes.releasing import preview_releasing
 from ronron.passes.snapshots import taken_before, touched_with_backup
-from ronron.passes.target import Ports, Target, digest_at, prepared
+from ronron.passes.target import Ports, Target, prepared
 from ronron.ports import Clock, Prober, Program
 
 PROBE_EVERY = 1.0
@@ -96,8 +108,11 @@ class Attempt:
         known: anybody knows what was live before: nothing failed or was stopped since the last good pass.
         preview, verdict: of the engine and of `judge`, once they are known.
         disturbed: an update has begun, so the stack may be anywhere between two revisions.
+        released: what its update removes from the state and leaves in the world.
         touched: the services with a backup that updates of this pass touch.
         before: the stack output `inventory` before the update.
+        carried: an update to the goal has begun.
+        started: the services that it has started on another image, as far as anybody knows.
         changes: the changes that the update made.
         outcome: how it ended, once it has.
     """
@@ -108,8 +123,11 @@ class Attempt:
     preview: Preview = _NOT_PREVIEWED
     verdict: Verdict = _NOT_JUDGED
     disturbed: bool = False
+    released: tuple[Guarded, ...] = ()
     touched: frozenset[str] = frozenset()
     before: object | None = None
+    carried: bool = False
+    started: frozenset[str] = frozenset()
     changes: tuple[Change, ...] = ()
     outcome: Outcome | None = None
 
@@ -117,6 +135,11 @@ class Attempt:
     def updates(self) -> bool:
         """Whether the plan is carried out: it changes something, and it may."""
         return self.verdict.kind is VerdictKind.ALLOWED
+
+    @property
+    def certain(self) -> bool:
+        """Whether the stack is as the last good pass left it."""
+        return self.known and not self.goal.rollback
 
 
 Step = Callable[[Begun, Program, Attempt], Attempt]
@@ -145,19 +168,30 @@ def bring(begun: Begun, attempt: Attempt, steps: Sequence[Step]) -> tuple[Outcom
 
 
 def preview(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
-    """Compute the changes; first refresh the resources that a failed update left with init errors."""
-    if attempt.goal.rollback or not attempt.known:
+    """Compute the changes.
+
+    After a failure, first refresh the resources that it left with init errors, and release what the failed
+    revision added where that stands in the way.
+    """
+    engine = begun.ports.engine
+    going: tuple[Guarded, ...] = ()
+    if attempt.certain:
+        found = engine.preview(program)
+    else:
         _refresh_failed(begun, program)
-    found = begun.ports.engine.preview(program)
+        found, going = preview_releasing(engine, program, attempt.record.baseline, begun.log)
     begun.log(f"preview: {summarize(found)}")
-    return replace(attempt, preview=found)
+    return replace(attempt, preview=found, released=going)
 
 
 def judge(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
     """Say whether the changes may be made; what needs a person ends the attempt."""
     del program
     approvals = begun.ports.store.approvals(begun.target.name)
-    verdict = judged(attempt.preview, attempt.goal.policy, approvals)
+    # What a failed revision added is no loss: what of it may hold data stays in the world.
+    before = None if attempt.certain else attempt.record.baseline
+    own = added(deleted(attempt.preview.changes), before)
+    verdict = judged(attempt.preview, attempt.goal.policy, approvals, own)
     begun.log(f"verdict: {verdict.kind}: {verdict.why}")
     attempt = replace(attempt, verdict=verdict)
     if verdict.kind in {VerdictKind.UNCHANGED, VerdictKind.ALLOWED}:
@@ -188,21 +222,35 @@ def update(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
     before = attempt.record.inventory
     if not attempt.updates:
         # An update that failed, or that went on after we had died, may have exported another one.
-        certain = attempt.known and not attempt.goal.rollback and before is not None
+        certain = attempt.certain and before is not None
         found = before if certain else begun.ports.engine.state(program).inventory
         return replace(attempt, record=attempt.record.with_(inventory=found), before=before)
-    record = attempt.record
+    record = _with_baseline(begun, program, attempt)
+    planned = changed_images(attempt.preview.changes, readable(before))
+    # If we die, nobody knows which of them were started.
+    intent = _migrated(record, planned)
 
     def note(mark: ProcessMark) -> None:
-        if record.running is not None:
-            begun.ports.store.save(record.with_(running=record.running.with_(engine=mark)))
+        if intent.running is not None:
+            begun.ports.store.save(intent.with_(running=intent.running.with_(engine=mark)))
 
-    updated = begun.ports.engine.update(program, attempt.preview, note)
+    try:
+        updated = begun.ports.engine.update(program, attempt.preview, note)
+    except StackLockedError:
+        raise
+    except EngineError as error:
+        started = planned if error.begun is None else changed_images(error.begun, readable(before))
+        record, outcome = _migrated(record, started), failed(error)
+        return replace(attempt, record=record, before=before, carried=True, started=started, outcome=outcome)
     for change in updated.changes:
         if change.custom:
             begun.log(f"update: {change.operation} {change.name}")
-    record = record.with_(inventory=updated.inventory)
-    return replace(attempt, record=record, before=before, changes=updated.changes)
+    record = _migrated(record.with_(inventory=updated.inventory), planned)
+    if record.baseline is not None:
+        record = _migrated(record, other_images(record.baseline, readable(updated.inventory)))
+    return replace(
+        attempt, record=record, before=before, carried=True, started=planned, changes=updated.changes
+    )
 
 
 def probe(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
@@ -217,54 +265,15 @@ def probe(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
     else:
         message = f"{revision.short}: {attempt.verdict.why}"
         done = seen(OutcomeKind.UNCHANGED, message, attempt.preview, attempt.verdict, probes)
-    return replace(attempt, outcome=in_part(done, revision, _excluded(begun, inventory)))
+    done = in_part(done, revision, _excluded(begun, inventory)).with_(released=released(attempt.released))
+    if done.kind is OutcomeKind.DEGRADED and attempt.record.baseline is not None:
+        # It is healthy where it is live, so what it has is not released when the rest fails.
+        held = attempt.record.baseline.holding(wanted(attempt.preview.changes))
+        attempt = replace(attempt, record=attempt.record.with_(baseline=held))
+    return replace(attempt, outcome=done)
 
 
-# -- the way back, and what is read at the end -----------------------------------------------------
-
-
-def roll_back(
-    begun: Begun, failure: Outcome, attempt: Attempt, steps: Sequence[Step]
-) -> tuple[Outcome, Attempt]:
-    """Bring the stack back to the last healthy revision where it failed and the policy says so.
-
-    Args:
-        begun: the pass.
-        failure: how the attempt ended; anything but a failure is given back as it is.
-        attempt: at the revision that was wanted.
-        steps: of the way back, the same as of the way there.
-    """
-    healthy = attempt.record.healthy
-    if (
-        failure.kind is not OutcomeKind.FAILED
-        or not attempt.disturbed
-        or begun.target.policy.on_failure is not OnFailure.ROLLBACK
-        or healthy is None
-        or healthy.commit == attempt.goal.revision.commit
-    ):
-        return failure, attempt
-    begun.log(f"{failure.kind}: {failure.message}")
-    begun.log(f"rollback: going back to {healthy.short}")
-    try:
-        digest = digest_at(begun.target, begun.ports, healthy)
-    except ReconcilerError as error:
-        return _stuck(failure, healthy, failed(error)), attempt
-    # A rollback is the policy's own wish, so it needs no approval; data and machines still do.
-    policy = begun.target.policy.with_(update=UpdateMode.AUTOMATIC, guard=Guard())
-    # What came of the revision that failed is what a snapshot would be of.
-    goal = Goal(healthy, digest, policy, running=attempt.goal.revision, rollback=True)
-    back = Attempt(goal, attempt.record, attempt.known, disturbed=True, touched=attempt.touched)
-    outcome, back = bring(begun, back, steps)
-    if outcome.kind not in {OutcomeKind.UPDATED, OutcomeKind.UNCHANGED, OutcomeKind.DEGRADED}:
-        return _stuck(failure, healthy, outcome), back
-    excluded = outcome.excluded
-    but = f", except on unreachable machines: {excluded.why}" if excluded is not None else ""
-    return outcome.with_(
-        kind=OutcomeKind.ROLLED_BACK,
-        message=f"{failure.message}; went back to {healthy.short}{but}",
-        hint=failure.hint,
-        restored=healthy,
-    ), back
+# -- what is read at the end ------------------------------------------------------------------------
 
 
 def with_snapshots(begun: Begun, outcome: Outcome, attempt: Attempt) -> Outcome:
@@ -289,11 +298,29 @@ def probe_until(name: str, probe: Probe, until: datetime, prober: Prober, clock:
         clock.wait(PROBE_EVERY)
 
 
-def _stuck(failure: Outcome, healthy: Revision, outcome: Outcome) -> Outcome:
-    return failure.with_(
-        message=f"{failure.message}; cannot go back to {healthy.short}: {outcome.message}",
-        hint=outcome.hint or failure.hint,
+def _with_baseline(begun: Begun, program: Program, attempt: Attempt) -> Record:
+    """The record with the state before the update, where everything in that is known to be healthy."""
+    record = attempt.record
+    if not attempt.certain and record.baseline is not None:
+        return record
+    urns = existing(attempt.preview.changes)
+    if begun.excluded is not None:
+        # A preview does not show what is on excluded machines.
+        urns |= {one.urn for one in begun.ports.engine.state(program).guarded}
+    found = baseline(
+        urns,
+        readable(record.inventory),
+        record.digest if attempt.certain else None,
+        begun.ports.clock.now(),
     )
+    return record.with_(baseline=found)
+
+
+def _migrated(record: Record, services: frozenset[str]) -> Record:
+    """The record with services whose data may have been migrated since the baseline."""
+    if record.baseline is None:
+        return record
+    return record.with_(baseline=record.baseline.with_migrated(services))
 
 
 def _refresh_failed(begun: Begun, program: Program) -> None:

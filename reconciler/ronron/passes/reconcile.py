@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ronron.core.decide import Observed, decide
-from ronron.core.errors import PendingOperationsError, ReconcilerError, StackLockedError
+from ronron.core.errors import EngineError, PendingOperationsError, ReconcilerError, StackLockedError
 from ronron.core.judge import judge as judged
 from ronron.core.model import Decision, Outcome, OutcomeKind, Pass, Preview, Revision, Step, Verdict
 from ronron.core.outcomes import failed
@@ -28,13 +28,14 @@ from ronron.passes.attempt import (
     judge,
     preview,
     probe,
-    roll_back,
     snapshot,
     update,
     with_snapshots,
 )
 from ronron.passes.machines import find_excluded, still_unreachable
+from ronron.passes.releasing import releasable
 from ronron.passes.target import Ports, Target, digest_at, prepared
+from ronron.passes.way_back import forgotten, left_of, resume, roll_back, told
 from ronron.ports import Store
 
 __all__ = ["RETAINED_WORK", "Ports", "Target", "preview_only", "reconcile"]
@@ -78,9 +79,16 @@ def _make_pass(target: Target, ports: Ports, record: Record) -> Pass:
 
     made, begun, attempt = _begin(target, ports, observed, decision)
     steps = (preview, judge, snapshot, update, probe)
-    outcome, attempt = bring(begun, attempt, steps)
-    outcome, attempt = roll_back(begun, outcome, attempt, steps)
+    left = left_of(record, observed.desired)
+    if left is not None:
+        outcome, attempt = resume(begun, left, attempt, steps)
+    else:
+        attempt = replace(attempt, record=attempt.record.with_(way_back=None))
+        outcome, attempt = bring(begun, attempt, steps)
+        outcome, attempt = roll_back(begun, outcome, attempt, steps)
+        outcome = forgotten(begun, record.way_back, outcome)
     outcome = with_snapshots(begun, outcome, attempt)
+    outcome, attempt = told(begun, outcome, attempt)
 
     made = _record(ports, made, observed, outcome, attempt.record)
     _tell(ports, made, outcome)
@@ -101,7 +109,14 @@ def preview_only(target: Target, ports: Ports, revision: Revision, work: Path) -
     with prepared(
         target, ports, revision, digest, work, running=record.everywhere, excluded=excluded
     ) as program:
-        found = ports.engine.preview(program)
+        try:
+            found = ports.engine.preview(program)
+        except EngineError as error:
+            before = record.baseline if record.digest is None else None
+            text = releasable(ports.engine, program, before, error)
+            if text:
+                error.hint = f"run ronron update {target.name}: it goes on, and {text}"
+            raise
         return found, judged(found, target.policy, ports.store.approvals(target.name))
 
 

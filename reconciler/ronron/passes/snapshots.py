@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from ronron.core.backups import Snapshot
 from ronron.core.errors import BackupError
 from ronron.core.inventory import touched
 from ronron.core.model import SHORT, Change, TakenSnapshot
@@ -13,6 +14,8 @@ from ronron.ports import Backups, Progress
 
 UPDATE = "update"
 """The reason that the program's hook gives."""
+RESTORE = "restore"
+"""The reason of a safety snapshot."""
 
 
 def touched_with_backup(changes: Iterable[Change], document: object | None) -> frozenset[str]:
@@ -38,7 +41,9 @@ def taken_before(
     backups: Backups,
     progress: Progress,
 ) -> tuple[TakenSnapshot, ...]:
-    """The snapshots that were taken because of an update, the newest of each service.
+    """The snapshots that were taken because of updates, by service, the oldest first.
+
+    An update and the way back from it take one each.
 
     An unreachable agent is logged and no failure: that very update may have replaced it, and the update would
     not have been made without its snapshot.
@@ -65,8 +70,32 @@ def taken_before(
             progress.log(environment, f"snapshot: cannot ask the agent of {name}: {error.message}")
             continue
         own = [one for one in found if one.reason == UPDATE and one.taken >= begun]
-        if own:
-            newest = max(own, key=lambda one: one.taken)
-            progress.log(environment, f"snapshot: {newest.id[:SHORT]} of {name} was taken before the update")
-            taken.append(TakenSnapshot(service=name, id=newest.id))
+        for one in sorted(own, key=lambda one: one.taken):
+            progress.log(environment, f"snapshot: {one.id[:SHORT]} of {name} was taken before the update")
+            taken.append(TakenSnapshot(service=name, id=one.id))
     return tuple(taken)
+
+
+def before_failure(found: Iterable[Snapshot], since: datetime, failed: str | None) -> Snapshot | None:
+    """The snapshot of a service from before the update that failed first; None where there is none.
+
+    Args:
+        found: every snapshot of the service.
+        since: when the baseline was taken: the last moment at which everything was healthy.
+        failed: the commit that failed, where it is known: its own data are no way back.
+    """
+    begun = since.replace(microsecond=0)
+    own = (one for one in found if one.reason == UPDATE and one.taken >= begun)
+    return min((one for one in own if failed is None or one.revision != failed), key=_taken, default=None)
+
+
+def first_safety_snapshot(found: Iterable[Snapshot], since: datetime) -> Snapshot | None:
+    """The first safety snapshot of restores since a moment: what later ones have was restored already."""
+    begun = since.replace(microsecond=0)
+    return min(
+        (one for one in found if one.reason == RESTORE and one.taken >= begun), key=_taken, default=None
+    )
+
+
+def _taken(snapshot: Snapshot) -> datetime:
+    return snapshot.taken

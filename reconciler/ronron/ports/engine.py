@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Protocol
 
@@ -50,7 +50,12 @@ class Engine(Protocol):
         ...
 
     def preview(self, program: Program) -> Preview:
-        """Compute the changes and save the plan; no effect, no lock."""
+        """Compute the changes and save the plan; no effect, no lock.
+
+        Raises:
+            EngineError: `protected` has the URNs of what is protected and would be deleted, if nothing else
+                is wrong.
+        """
         ...
 
     def refresh_failed(self, program: Program) -> tuple[str, ...]:
@@ -63,6 +68,23 @@ class Engine(Protocol):
 
         Raises:
             UpdateFailedError: they could not be refreshed, and the state stays as it was.
+        """
+        ...
+
+    def release(self, program: Program, retain: Collection[str], remove: Collection[str] = ()) -> None:
+        """Let the next update delete resources from the state without being stopped. Only the state changes.
+
+        The program's hooks before and after their deletion do not run then. URNs that the state does not have
+        are ignored.
+
+        Args:
+            program: says which stack.
+            retain: URNs; these stay in the world when they leave the state, and are not protected any more.
+            remove: URNs; these are deleted, unless they are protected.
+
+        Raises:
+            PendingOperationsError: an earlier update left operations whose end is unknown.
+            StackLockedError: another process works on the stack.
         """
         ...
 
@@ -86,7 +108,8 @@ class Engine(Protocol):
         Raises:
             PlanViolatedError: it would do something else; it did none of that.
             PendingOperationsError: an earlier update left operations whose end is unknown.
-            UpdateFailedError: resources failed; the message has their own errors first.
+            UpdateFailedError: resources failed; the message has their own errors first, and `begun` the steps
+                that had begun.
         """
         ...
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Collection
+from dataclasses import asdict, replace
 
 from ronron.core.digest import identity
 from ronron.core.errors import (
@@ -19,11 +19,13 @@ from ronron.core.errors import (
     StackNotFoundError,
     UpdateFailedError,
 )
+from ronron.core.judge import PRECIOUS
 from ronron.core.model import QUIET, Change, Operation, Preview, ProcessMark, StackState, Updated
+from ronron.core.released import Guarded
 from ronron.core.status import CheckResult
 from ronron.ports import Program
 from ronron.testing.processes import FakeProcesses
-from ronron.testing.things import FakeProgram, FakeStack, Thing, but_for, changes_of
+from ronron.testing.things import FakeProgram, FakeStack, Thing, but_for, changes_of, urn
 
 
 class EngineKilled(BaseException):
@@ -131,6 +133,7 @@ class FakeEngine:
                 )
         wanted = but_for(program.excluded, stack, wanted)
         changes = changes_of(program.stack, stack, wanted)
+        _refuse_protected(program, stack, changes)
         name = identity(program.revision.commit, program.digest, self._version, changes, program.excluded)
         self._plans[name] = wanted
         return Preview(changes=changes, identity=name, messages=wanted.messages)
@@ -148,6 +151,20 @@ class FakeEngine:
         }
         stack.half_made -= found
         return tuple(sorted(found))
+
+    def release(self, program: Program, retain: Collection[str], remove: Collection[str] = ()) -> None:
+        """See ports.Engine."""
+        self._call("release", program)
+        stack = self.stacks.get(program.stack)
+        if stack is None:
+            return
+        _refuse_locked(program, stack)
+        _refuse_pending(program, stack)
+        for name, thing in stack.things.items():
+            if urn(program.stack, thing) in retain:
+                stack.things[name] = replace(thing, protected=False, retained=True, refuses="")
+            elif urn(program.stack, thing) in remove:
+                stack.things[name] = replace(thing, refuses="")
 
     def checks(self, program: Program) -> tuple[CheckResult, ...]:
         """See ports.Engine."""
@@ -211,6 +228,18 @@ class FakeEngine:
             exists=True,
             pending=tuple(stack.pending),
             inventory=stack.inventory,
+            guarded=tuple(
+                Guarded(
+                    urn=urn(program.stack, thing),
+                    id=f"id-of-{thing.name}",
+                    place=thing.machine,
+                    protected=thing.protected,
+                    retained=thing.retained,
+                    hooked=bool(thing.refuses),
+                )
+                for thing in stack.things.values()
+                if thing.protected or thing.retained or thing.refuses or thing.type in PRECIOUS
+            ),
         )
 
     def export(self, program: Program) -> str | None:
@@ -312,6 +341,10 @@ class FakeEngine:
         for number, change in enumerate(preview.changes):
             try:
                 self._one(change, new.get(change.name), stack, quiet=died is not None)
+            except UpdateFailedError as failure:
+                begun = preview.changes[: number + 1]
+                failure.begun = tuple(one for one in begun if one.operation not in QUIET)
+                raise
             except ReconcilerKilled as death:
                 if death.engine_too:
                     raise
@@ -325,7 +358,12 @@ class FakeEngine:
 
     def _one(self, change: Change, thing: Thing | None, stack: FakeStack, *, quiet: bool) -> None:
         if thing is None:
-            stack.things.pop(change.name, None)
+            refuses = stack.things[change.name].refuses if change.name in stack.things else ""
+            if refuses:
+                raise UpdateFailedError(f"cannot delete {change.name}: {refuses}")
+            gone = stack.things.pop(change.name, None)
+            if gone is not None and gone.retained:
+                stack.left.add(gone.name)
             return
         if change.operation is not Operation.SAME and thing.fails:
             raise UpdateFailedError(f"cannot {change.operation} {thing.name}: {thing.fails}")
@@ -350,6 +388,17 @@ class FakeEngine:
 
 
 _ING = {Operation.UPDATE: "updating", Operation.DELETE_REPLACED: "deleting"}
+
+
+def _refuse_protected(program: Program, stack: FakeStack, changes: Collection[Change]) -> None:
+    gone = [one for one in changes if one.operation is Operation.DELETE]
+    protected = [one for one in gone if one.name in stack.things and stack.things[one.name].protected]
+    if protected:
+        error = EngineError(
+            "\n".join(f"cannot delete {one.name}: it is protected" for one in protected), where=program.stack
+        )
+        error.protected = tuple(one.urn for one in protected)
+        raise error
 
 
 def _refuse_locked(program: Program, stack: FakeStack) -> None:

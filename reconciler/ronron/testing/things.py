@@ -21,6 +21,9 @@ class Thing:
         replace_on: properties whose change makes a new one of it.
         fails: what its provider says when it is made or changed; empty where that works.
         machine: whose provider makes it; empty for the usual one.
+        protected: the engine refuses to delete it.
+        retained: it stays in the world when it leaves the state.
+        refuses: what the program's hook says before its deletion; empty where that works.
     """
 
     name: str
@@ -31,6 +34,9 @@ class Thing:
     replace_on: frozenset[str] = frozenset()
     fails: str = ""
     machine: str = ""
+    protected: bool = False
+    retained: bool = False
+    refuses: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,7 @@ class FakeStack:
 
     Attributes:
         half_made: names of things whose last update failed half-way; a test says which.
+        left: names of the things that left the state and are still in the world.
     """
 
     passphrase: str
@@ -57,6 +64,7 @@ class FakeStack:
     pending: list[str] = field(default_factory=list)
     lock: ProcessMark | None = None
     half_made: set[str] = field(default_factory=set)
+    left: set[str] = field(default_factory=set)
 
 
 def but_for(machines: Collection[str], there: FakeStack, wanted: FakeProgram) -> FakeProgram:
@@ -92,7 +100,7 @@ def _changes(stack: str, there: Mapping[str, Thing], wanted: tuple[Thing, ...]) 
     for thing in wanted:
         old = there.get(thing.name)
         plain = Change(
-            urn=_urn(stack, thing), operation=Operation.SAME, ancestors=_above(stack, thing, new),
+            urn=urn(stack, thing), operation=Operation.SAME, ancestors=_above(stack, thing, new),
             custom=thing.custom,
         )  # fmt: skip
         if old is None:
@@ -114,7 +122,7 @@ def _changes(stack: str, there: Mapping[str, Thing], wanted: tuple[Thing, ...]) 
         if name not in new:
             changes.append(
                 Change(
-                    urn=_urn(stack, old),
+                    urn=urn(stack, old),
                     operation=Operation.DELETE,
                     ancestors=_above(stack, old, there),
                     custom=old.custom,
@@ -123,7 +131,8 @@ def _changes(stack: str, there: Mapping[str, Thing], wanted: tuple[Thing, ...]) 
     return tuple(changes)
 
 
-def _urn(stack: str, thing: Thing) -> str:
+def urn(stack: str, thing: Thing) -> str:
+    """The URN of a thing."""
     return f"urn:pulumi:{stack}::fake::{thing.type}::{thing.name}"
 
 
@@ -131,6 +140,6 @@ def _above(stack: str, thing: Thing, others: Mapping[str, Thing]) -> tuple[str, 
     found: list[str] = []
     parent = others.get(thing.parent or "")
     while parent is not None:
-        found.append(_urn(stack, parent))
+        found.append(urn(stack, parent))
         parent = others.get(parent.parent or "")
     return tuple(found)

@@ -8,7 +8,7 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -136,6 +136,20 @@ class PulumiEngine:
                 return ()
             self._free_dead_locks(call)
             return refresh_init_errors(call, exported)
+
+    def release(self, program: Program, retain: Collection[str], remove: Collection[str] = ()) -> None:
+        """See ports.Engine; by an import of the changed state."""
+        with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE) as call:
+            self._free_dead_locks(call)
+            exported = call.export()
+            if exported is None:
+                return
+            # An import forgets pending operations.
+            refuse_pending(exported.stack(), program.stack)
+            changed = exported.releasing(retain, remove)
+            if changed is not None:
+                call.copy_config()
+                call.import_text(changed)
 
     def checks(self, program: Program) -> tuple[CheckResult, ...]:
         """See ports.Engine; by a preview that the program ends after it has printed its results."""
@@ -313,7 +327,9 @@ class PulumiEngine:
         if state is not None:
             refuse_pending(state, call.stack)
         if not succeeded(ended, log, after):
-            raise call.error(ended, log) from unread
+            error = call.error(ended, log)
+            error.begun = log.begun
+            raise error from unread
         messages = call.messages(log)
         if ended.code != 0:
             # For instance a lock that another process had removed already.

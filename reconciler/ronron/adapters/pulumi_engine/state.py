@@ -7,12 +7,18 @@ from collections.abc import Collection, Iterable, Iterator
 
 from ronron.adapters.pulumi_engine.events import STACK_TYPE, belongs_to_pulumi, public_outputs
 from ronron.core.errors import EngineError
+from ronron.core.judge import PRECIOUS
 from ronron.core.model import DELETING, Change, Operation, StackState
+from ronron.core.released import Guarded
 
 INVENTORY = "inventory"
 """The stack output that is read."""
 
 _PROVIDERS = "pulumi:providers:"
+
+_BEFORE_DELETE = "BeforeDelete"
+_DELETE_HOOKS = frozenset({_BEFORE_DELETE, "AfterDelete"})
+"""Keys of `resourceHooks`. Source: pulumi sdk/go/common/resource/resource_hooks.go, 3.274.1."""
 
 _CREATING = frozenset({Operation.CREATE, Operation.CREATE_REPLACEMENT, Operation.IMPORT})
 
@@ -28,8 +34,8 @@ class ExportedState:
 
     def __init__(self, text: str) -> None:
         try:
-            document = json.loads(text)
-            deployment = document["deployment"] or {}
+            self._document = json.loads(text)
+            deployment = self._document["deployment"] or {}
             self._resources = _objects(deployment.get("resources"))
             self._pending = _objects(deployment.get("pending_operations"))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -46,7 +52,46 @@ class ExportedState:
                 f"{one.get('type') or 'unknown'} {_urn(one.get('resource'))}" for one in self._pending
             ),
             inventory=self._outputs().get(INVENTORY),
+            guarded=tuple(self._guarded()),
         )
+
+    def releasing(self, retain: Collection[str], remove: Collection[str]) -> str | None:
+        """The document with some resources ready to leave the state; None where they already are.
+
+        Args:
+            retain: URNs of those that stay in the world.
+            remove: URNs of those that are deleted.
+        """
+        changed = False
+        for one in self._resources:
+            if _is_leaving(one) or _urn(one) not in {*retain, *remove}:
+                continue
+            before = dict(one)
+            hooks = {key: names for key, names in _hooks(one).items() if key not in _DELETE_HOOKS}
+            if hooks:
+                one["resourceHooks"] = hooks
+            else:
+                one.pop("resourceHooks", None)
+            if _urn(one) in retain:
+                one.pop("protect", None)
+                one["retainOnDelete"] = True
+            changed = changed or one != before
+        return json.dumps(self._document) if changed else None
+
+    def _guarded(self) -> Iterator[Guarded]:
+        for one in self._resources:
+            if not one.get("custom") or _is_leaving(one) or one.get("external"):
+                continue
+            found = Guarded(
+                urn=_urn(one),
+                id=str(one.get("id") or ""),
+                place=str(one.get("provider") or "").rpartition("::")[0].rpartition("::")[2],
+                protected=bool(one.get("protect")),
+                retained=bool(one.get("retainOnDelete")),
+                hooked=bool(_hooks(one).get(_BEFORE_DELETE)),
+            )
+            if found.protected or found.retained or found.hooked or found.type in PRECIOUS:
+                yield found
 
     @property
     def is_empty(self) -> bool:
@@ -114,6 +159,11 @@ def _type(resource: dict[str, object]) -> str:
 
 def _urn(resource: object) -> str:
     return str(resource.get("urn") or "unknown") if isinstance(resource, dict) else "unknown"
+
+
+def _hooks(resource: dict[str, object]) -> dict[str, object]:
+    hooks = resource.get("resourceHooks")
+    return hooks if isinstance(hooks, dict) else {}
 
 
 def _is_leaving(resource: dict[str, object]) -> bool:
