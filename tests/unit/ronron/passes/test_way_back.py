@@ -79,9 +79,8 @@ class Row(NamedTuple):
 PLUGINS = Thing("pad-plugins", type=VOLUME, parent="pad", protected=True, retained=True, machine="here")
 WIKI = Thing("wiki", type="ronron:components:Service", custom=False)
 WIKI_DATA = replace(PLUGINS, name="wiki-data", parent="wiki")
-WIKI_APP = Thing(
-    "wiki-app", {}, CONTAINER, parent="wiki", refuses="cannot take a snapshot of wiki", fails=SICK
-)
+WIKI_APP = Thing("wiki-app", type=CONTAINER, parent="wiki", refuses="cannot take a snapshot of wiki")
+WIKI_JOBS = Thing("wiki-jobs", type=CONTAINER, parent="wiki", fails=SICK)
 BROKEN_APP = replace(APP, inputs={"image": "pad:1", "mounts": "plugins"}, fails=SICK)
 MACHINE = Thing("pica02", type=VM, protected=True, machine="proxmox", refuses="it is protected in Proxmox VE")
 SETUP = Thing("pica02-setup", parent="pica02", fails="no answer on port 22")
@@ -94,7 +93,9 @@ ROWS = {
         (PAD, DATA, PLUGINS, replace(PLUGINS, name="pad-ssl"), BROKEN_APP, EDGE, AGENT),
         ("the volume id-of-pad-plugins stays on here", "the volume id-of-pad-ssl stays on here"),
     ),
-    "new service": Row((*HEALTHY, WIKI, WIKI_DATA, WIKI_APP), ("the volume id-of-wiki-data stays on here",)),
+    "new service": Row(
+        (*HEALTHY, WIKI, WIKI_DATA, WIKI_APP, WIKI_JOBS), ("the volume id-of-wiki-data stays on here",)
+    ),
     "new database": Row(
         (*HEALTHY, replace(PLUGINS, name="pad-database"), Thing("pad-database-container", fails=SICK)),
         ("the volume id-of-pad-database stays on here",),
@@ -327,15 +328,14 @@ def test_a_way_back_that_was_interrupted_is_gone_on_with(world: World) -> None:
 MAJOR = replace(APP, inputs={"image": "pad:2"})
 
 
-def backed_up(world: World, on_failure: OnFailure, *, snapshots: bool = True) -> str:
-    """A live pad with 3 pads, and a program that takes a snapshot before each change; the snapshot's service."""
+def backed_up(world: World, on_failure: OnFailure, *, snapshots: bool = True) -> None:
+    """A live pad with 3 rows, and a program that takes a snapshot before each change."""
     policy(world, on_failure)
     declare(world, "one", *HEALTHY, backup=True)
     assert go(world).kind is OutcomeKind.UPDATED
     world.backups.agent("pad").rows = {"pads": 3}
     if snapshots:
         _hook(world, lambda: None)
-    return "pad"
 
 
 def _hook(world: World, after: Callable[[], None]) -> None:
@@ -431,7 +431,7 @@ def test_a_service_without_a_snapshot_is_told_without_an_offer(world: World) -> 
 
 
 def migrating(world: World) -> None:
-    """Push a major of the pad that migrates its data, and stays unhealthy until the old one has its own again."""
+    """Push a major version of the pad that migrates its data."""
     _hook(world, lambda: _migrate(world))
     declare(world, "two", PAD, DATA, MAJOR, EDGE, AGENT, image="pad:2", backup=True)
 
