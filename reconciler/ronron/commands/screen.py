@@ -17,7 +17,17 @@ from rich.status import Status
 
 from ronron.commands.screen_backups import backup_lines, own_backup_line
 from ronron.core.errors import Problem, ReconcilerError
-from ronron.core.model import SHORT, Change, Operation, Pass, Preview, Revision, Verdict, VerdictKind
+from ronron.core.model import (
+    SHORT,
+    Change,
+    Operation,
+    Outcome,
+    Pass,
+    Preview,
+    Revision,
+    Verdict,
+    VerdictKind,
+)
 from ronron.core.redact import redact, redact_document
 from ronron.core.status import CheckResult, EnvironmentStatus, State
 
@@ -251,9 +261,25 @@ def show_explanation(
         for probe in made.outcome.probes:
             word = "healthy" if probe.healthy else "unhealthy"
             screen.print(f"  probe     {probe.service} {word}: {probe.detail}")
+        for line in _way_back_lines(made.outcome):
+            screen.print(line)
         screen.print(f"  outcome   {made.outcome.kind}: {made.outcome.message}")
         if made.outcome.hint:
             screen.print(f"  hint      {made.outcome.hint}")
+
+
+def _way_back_lines(outcome: Outcome) -> list[str]:
+    """What a way back left in the world, and whose data went back or did not."""
+    lines = [f"  released  {one.text}" for one in outcome.released]
+    for restored in outcome.restored_data:
+        lines.append(f"  restored  {restored.service} from snapshot {restored.snapshot[:SHORT]}")
+        if restored.safety_snapshot is not None:
+            until = restored.safety_snapshot[:SHORT]
+            lines.append(f"  restored  the data of {restored.service} until then is snapshot {until}")
+    for one in outcome.unrestored:
+        where = f"those from before are snapshot {one.snapshot[:SHORT]}" if one.snapshot else "no snapshot"
+        lines.append(f"  data      {one.service} did not go back and may have been migrated; {where}")
+    return lines
 
 
 def show_checks(screen: Screen, findings: Sequence[CheckResult]) -> None:

@@ -42,7 +42,7 @@ from ronron.core.way_back import (
 )
 from ronron.passes.machines import readable, services_on
 from ronron.passes.releasing import preview_releasing
-from ronron.passes.snapshots import taken_before, touched_with_backup
+from ronron.passes.snapshots import going_back, taken_before, touched_with_backup
 from ronron.passes.target import Ports, Target, prepared
 from ronron.ports import Clock, Prober, Program
 
@@ -154,6 +154,7 @@ def bring(begun: Begun, attempt: Attempt, steps: Sequence[Step]) -> tuple[Outcom
             *(begun.target, begun.ports, goal.revision, goal.digest, begun.work),
             running=goal.running,
             excluded=begun.excluded,
+            going_back=_going_back(begun, attempt),
         ) as program:
             for step in steps:
                 attempt = step(begun, program, attempt)
@@ -296,6 +297,13 @@ def probe_until(name: str, probe: Probe, until: datetime, prober: Prober, clock:
         if result.healthy or clock.now() >= until:
             return result
         clock.wait(PROBE_EVERY)
+
+
+def _going_back(begun: Begun, attempt: Attempt) -> tuple[str, ...]:
+    if attempt.certain:
+        return ()
+    failing = attempt.goal.running if attempt.goal.rollback else None
+    return going_back(begun.ports, begun.target.name, attempt.record, attempt.goal.digest, failing)
 
 
 def _with_baseline(begun: Begun, program: Program, attempt: Attempt) -> Record:

@@ -34,6 +34,7 @@ from ronron.passes.attempt import (
 )
 from ronron.passes.machines import find_excluded, still_unreachable
 from ronron.passes.releasing import releasable
+from ronron.passes.snapshots import going_back
 from ronron.passes.target import Ports, Target, digest_at, prepared
 from ronron.passes.way_back import forgotten, left_of, resume, roll_back, told
 from ronron.ports import Store
@@ -107,7 +108,10 @@ def preview_only(target: Target, ports: Ports, revision: Revision, work: Path) -
     if excluded is not None:
         ports.progress.log(target.name, f"machines: {excluded.why}")
     with prepared(
-        target, ports, revision, digest, work, running=record.everywhere, excluded=excluded
+        *(target, ports, revision, digest, work),
+        running=record.everywhere,
+        excluded=excluded,
+        going_back=going_back(ports, target.name, record, digest, None) if record.digest is None else (),
     ) as program:
         try:
             found = ports.engine.preview(program)

@@ -8,8 +8,10 @@ from datetime import datetime
 from ronron.core.backups import Snapshot
 from ronron.core.errors import BackupError
 from ronron.core.inventory import touched
-from ronron.core.model import SHORT, Change, TakenSnapshot
+from ronron.core.model import SHORT, Change, Revision, TakenSnapshot
+from ronron.core.record import Record
 from ronron.passes.machines import readable
+from ronron.passes.target import Ports
 from ronron.ports import Backups, Progress
 
 UPDATE = "update"
@@ -87,6 +89,35 @@ def before_failure(found: Iterable[Snapshot], since: datetime, failed: str | Non
     begun = since.replace(microsecond=0)
     own = (one for one in found if one.reason == UPDATE and one.taken >= begun)
     return min((one for one in own if failed is None or one.revision != failed), key=_taken, default=None)
+
+
+def going_back(
+    ports: Ports, environment: str, record: Record, digest: str, failing: Revision | None
+) -> tuple[str, ...]:
+    """Services that go back with a revision, and of which there is a snapshot from before the failed update.
+
+    Args:
+        ports: the agents are asked; one that gives no answer has no snapshot.
+        environment: its name.
+        record: with the baseline.
+        digest: of the revision that the stack is to be brought to: only the last healthy one goes back.
+        failing: the revision that failed, where it is known.
+    """
+    before, inventory = record.baseline, readable(record.inventory)
+    if before is None or inventory is None or digest != before.digest:
+        return ()
+    found = []
+    for name in before.migrated:
+        if name not in inventory.services or inventory.services[name].backup is None:
+            continue
+        try:
+            snapshots = ports.backups.snapshots(inventory, name)
+        except BackupError as error:
+            ports.progress.log(environment, f"snapshot: cannot ask the agent of {name}: {error.message}")
+            continue
+        if before_failure(snapshots, before.at, failing.commit if failing is not None else None):
+            found.append(name)
+    return tuple(found)
 
 
 def first_safety_snapshot(found: Iterable[Snapshot], since: datetime) -> Snapshot | None:

@@ -24,6 +24,9 @@ class Program(Value):
             `RONRON_REVISION`, so that a snapshot taken before an update can say what it is of.
         excluded: names of the excluded machines, sorted: nothing is touched that goes through a
             provider of such a name, and nothing deleted anywhere. The program sees it as `RONRON_EXCLUDE`.
+        going_back: names of services that go back from a revision that failed, and that have a snapshot from
+            before it, sorted: an earlier version of them is no mistake. The program sees it as
+            `RONRON_GOING_BACK`.
     """
 
     directory: Path
@@ -34,6 +37,7 @@ class Program(Value):
     create_stack: bool = False
     running: Commit | None = None
     excluded: tuple[str, ...] = ()
+    going_back: tuple[str, ...] = ()
 
 
 class Engine(Protocol):

@@ -260,7 +260,9 @@ class PulumiEngine:
         more: Mapping[str, str] = MappingProxyType({}),
     ) -> Call:
         seen = {
-            **environment(self._settings, self._inherited, program.running, program.excluded),
+            **environment(
+                self._settings, self._inherited, program.running, program.excluded, program.going_back
+            ),
             **more,
         }
         call = Call(

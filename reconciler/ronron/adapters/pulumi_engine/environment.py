@@ -56,11 +56,17 @@ EXCLUDE = "RONRON_EXCLUDE"
 them."""
 
 
+GOING_BACK = "RONRON_GOING_BACK"
+"""The services that go back from a revision that failed, with commas. They have a snapshot from before it, so
+the program permits an earlier version of them."""
+
+
 def environment(
     settings: EngineSettings,
     inherited: Mapping[str, str],
     running: str | None = None,
     excluded: Iterable[str] = (),
+    going_back: Iterable[str] = (),
 ) -> dict[str, str]:
     """All environment variables of the engine; the program gets the same.
 
@@ -72,6 +78,7 @@ def environment(
         inherited: the reconciler's own environment.
         running: the commit that is live before, or None where it is unknown; see `REVISION`.
         excluded: names of the excluded machines; see `EXCLUDE`.
+        going_back: names of services; see `GOING_BACK`.
     """
     allowed = ALLOWED | set(settings.pass_environment)
     chosen = {name: value for name, value in inherited.items() if name in allowed}
@@ -82,6 +89,8 @@ def environment(
         chosen[REVISION] = running
     if names := ",".join(excluded):
         chosen[EXCLUDE] = names
+    if names := ",".join(going_back):
+        chosen[GOING_BACK] = names
     chosen["PULUMI_HOME"] = str(settings.home)
     chosen["PULUMI_BACKEND_URL"] = settings.backend_url
     if settings.passphrase is not None:
