@@ -277,8 +277,8 @@ def _way_back_lines(outcome: Outcome) -> list[str]:
             until = restored.safety_snapshot[:SHORT]
             lines.append(f"  restored  the data of {restored.service} until then is snapshot {until}")
     for one in outcome.unrestored:
-        where = f"those from before are snapshot {one.snapshot[:SHORT]}" if one.snapshot else "no snapshot"
-        lines.append(f"  data      {one.service} did not go back and may have been migrated; {where}")
+        before = f"snapshot {one.snapshot[:SHORT]} has them" if one.snapshot else "no snapshot has them"
+        lines.append(f"  data      of {one.service} may have been migrated; as they were before: {before}")
     return lines
 
 

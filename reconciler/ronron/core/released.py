@@ -14,7 +14,8 @@ class Guarded(Value):
     Args:
         urn: its URN.
         id: its provider's ID of it: of a Docker volume the name, of a virtual machine the number.
-        place: the name of its provider; of what is on a machine, that is the machine's name.
+        place: the node of a cluster that has it, or the name of its provider, which is the machine's name for
+            what is in its Docker.
         protected: the engine refuses to delete it.
         retained: when it leaves the state, it stays in the world.
         hooked: the program runs something before its deletion, and may refuse it.
@@ -46,7 +47,7 @@ class Released(Value):
         name: its logical name.
         kind: what it is, in words: `volume`, `virtual machine`, or the type's own name.
         id: its provider's ID of it.
-        place: the machine or the provider that it is on; empty where nobody knows.
+        place: the machine, node or provider that has it; empty where nobody knows.
     """
 
     name: str

@@ -85,7 +85,7 @@ class ExportedState:
             found = Guarded(
                 urn=_urn(one),
                 id=str(one.get("id") or ""),
-                place=str(one.get("provider") or "").rpartition("::")[0].rpartition("::")[2],
+                place=_place(one),
                 protected=bool(one.get("protect")),
                 retained=bool(one.get("retainOnDelete")),
                 hooked=bool(_hooks(one).get(_BEFORE_DELETE)),
@@ -159,6 +159,15 @@ def _type(resource: dict[str, object]) -> str:
 
 def _urn(resource: object) -> str:
     return str(resource.get("urn") or "unknown") if isinstance(resource, dict) else "unknown"
+
+
+def _place(resource: dict[str, object]) -> str:
+    """The node of a cluster that has it, or the name of its provider."""
+    inputs = resource.get("inputs")
+    node = inputs.get("nodeName") if isinstance(inputs, dict) else None
+    if isinstance(node, str):
+        return node
+    return str(resource.get("provider") or "").rpartition("::")[0].rpartition("::")[2]
 
 
 def _hooks(resource: dict[str, object]) -> dict[str, object]:
