@@ -1,6 +1,6 @@
 # Each target sets up what it needs, prints what it does, and may be run again.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down demo-env check test lint bench setup venv images format lock clean
+.PHONY: help demo demo-down demo-env check test lint bench setup repository venv images format lock clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -43,6 +43,9 @@ bench: setup  ## Measure the claimed speed, as ratios in one run
 
 setup: venv  ## Make .venv, get the engine, the language host, the Docker plugin, and images if need be
 	@$(VENV)/python -m toolchain ensure images
+
+repository: venv  ## Make a repository for your collective (PLACE=~/infrastructure REMOTE=URL)
+	@$(VENV)/python -m toolchain repository "$(PLACE)" --remote "$(REMOTE)"
 
 venv:
 	@sh toolchain/setup.sh

@@ -1,4 +1,4 @@
-"""`python -m toolchain ensure [WHAT] | env | report [--json] | images`: wires, prints, exits."""
+"""`python -m toolchain ensure [WHAT] | env | report [--json] | images | repository PLACE`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
 
@@ -27,6 +28,7 @@ from toolchain import (
     engine,
     environment,
     images,
+    new_repository,
     plugin,
     proxmoxve_plugin,
     s3_gateway,
@@ -67,6 +69,8 @@ def ensure(
         _show(error)
     if errors:
         raise typer.Exit(1)
+    if environment.write_installation(cache):
+        progress(f"ronron: {Path(sys.executable).with_name('ronron')} finds all of this")
 
 
 @app.command("images")
@@ -84,6 +88,17 @@ def build_images(
 def env() -> None:
     """Print the environment for the tools, as lines for `eval`."""
     sys.stdout.write(environment.exports(environment.variables(Cache(cache_root()))))
+
+
+@app.command()
+def repository(
+    place: Annotated[Path, typer.Argument(help="An empty folder, or one that does not exist.")],
+    remote: Annotated[str, typer.Option(help="URL of the empty repository on your forge.")] = "",
+) -> None:
+    """Make a repository for a collective, with a lock file that pins the `chatons` of this clone."""
+    cache = Cache(cache_root())
+    at = new_repository.places(place, cache.logs / "repository.log")
+    new_repository.make_repository(at, remote, _progress_printer())
 
 
 @app.command()

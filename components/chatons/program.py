@@ -21,6 +21,7 @@ from chatons.declaration.secrets import BACKUP_ROLES, PROXMOX_TOKEN
 from chatons.docker import preflight
 from chatons.proxmox import preflight as proxmox_preflight
 from chatons.schema import checks
+from chatons.schema.by_hand import pulumi_command
 from chatons.schema.checks import CheckResult
 from chatons.schema.problems import NAMESPACE, Problem, render
 
@@ -171,7 +172,8 @@ def exported_inventory(read: Callable[[], object], pause: float = 0.2) -> object
                     path=(),
                     problem=f"cannot read the last exported inventory, which says which versions run: "
                     f"{cause}",
-                    remedy="try again; if it fails again, check the backend with `pulumi stack output`",
+                    remedy="try again; if it fails again, check the backend with "
+                    f"`{pulumi_command('stack output')}`",
                 )
             ]
         ) from error

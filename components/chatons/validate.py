@@ -9,10 +9,14 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
+from chatons import catalogue
 from chatons.declaration import stack_file
 from chatons.declaration.load import DeclarationError, load
+from chatons.declaration.secrets import required
 from chatons.declaration.stack_file import Located, StackFileError
 from chatons.schema.problems import render
 
@@ -33,6 +37,28 @@ def problems_of(path: Path, stack: str, *, ask_for_secrets: bool) -> list[Locate
     return list(file.problems)
 
 
+def needs_of(path: Path, stack: str) -> dict[str, object]:
+    """What a service may be, and which secrets the declared ones need: what `ronron add service` asks for.
+
+    Returns:
+        `kinds`: by name, the image of a new service (None where there is none) and its required keys;
+        `secrets`: key, purpose and service of each; none where the declaration cannot be used.
+    """
+    kinds = {
+        name: {
+            "image": kind.image,
+            "required": [key for key, field in kind.model.model_fields.items() if field.is_required()],
+        }
+        for name, kind in catalogue.kinds().items()
+    }
+    try:
+        declaration = load(stack_file.read(path, stack).configuration, ask_for_secrets=False)
+    except (StackFileError, DeclarationError):
+        return {"kinds": kinds, "secrets": []}
+    secrets = [asdict(secret) for secret in required(declaration)]
+    return {"kinds": kinds, "secrets": secrets}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check each file, print what is wrong with it, and return the exit code."""
     parser = _parser()
@@ -45,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if stack is None:
             parser.error(f"cannot derive the stack from the file name {path.name!r}: pass it with --stack")
         stacks[path] = stack
-    show = _print_json if options.json else _print_text
+    show = partial(_print_json, with_needs=options.needs) if options.json else _print_text
     usable = True
     for path, stack in stacks.items():
         located = problems_of(path, stack, ask_for_secrets=not options.without_secrets)
@@ -62,7 +88,7 @@ def _print_text(path: Path, stack: str, located: Sequence[Located]) -> None:
         print(f"{path}: the declaration of {stack} can be used")
 
 
-def _print_json(path: Path, _stack: str, located: Sequence[Located]) -> None:
+def _print_json(path: Path, stack: str, located: Sequence[Located], *, with_needs: bool = False) -> None:
     rows = [
         {
             "key": each.problem.key,
@@ -73,8 +99,12 @@ def _print_json(path: Path, _stack: str, located: Sequence[Located]) -> None:
         }
         for each in located
     ]
+    needs = needs_of(path, stack) if with_needs else {}
     # Flushed, so that the answers before a file that ends this process are not lost.
-    print(json.dumps({"file": str(path), "problems": rows}, ensure_ascii=False), flush=True)
+    print(
+        json.dumps({"file": str(path), "problems": rows, **needs}, ensure_ascii=False),
+        flush=True,
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -88,6 +118,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--stack", help="name of the stack, when the name of the one file does not tell it")
     parser.add_argument(
         "--json", action="store_true", help="print a line for each file: a JSON object with its problems"
+    )
+    parser.add_argument(
+        "--needs", action="store_true", help="with --json, also print the kinds of services and the secrets"
     )
     parser.add_argument("--without-secrets", action="store_true", help="accept secrets that are not set yet")
     return parser

@@ -1,7 +1,7 @@
 """The operator's own settings: from environment variables and from options of the command line.
 
-There is no file of them: what a service needs stands in its unit, what a person needs in the shell, and
-what belongs to the collective in the repository (`environments.yaml`, read by `policies.py`).
+A file of them (`settings_file`) holds for a person's shell and the service alike. What belongs to the
+collective is in the repository (`environments.yaml`, read by `policy`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from ronron.core.errors import ConfigError, ConfigProblemsError, Problem
 from ronron.core.model import Value
 from ronron.core.redact import is_secret_name, redact
+from ronron.installation import Installed, default_file, read_installed
 from ronron.policy.notations import (
     NotationError,
     nearest,
@@ -30,6 +31,8 @@ from ronron.policy.notations import (
     read_duration,
     read_reference,
 )
+from ronron.settings_file import VARIABLE as SETTINGS_FILE
+from ronron.settings_file import apply_settings_file
 
 PREFIX = "RONRON_"
 POLICY_FILE = "stacks/environments.yaml"
@@ -42,6 +45,15 @@ BACKEND_SCHEMES = ("file", "s3", "gs", "azblob", "postgres", "https", "http")
 KEPT_BACK = ("PULUMI_HOME", "PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
 """Variables that the engine gets from the settings themselves and never by `pass_environment`."""
 
+NO_SETTINGS = (
+    SETTINGS_FILE,
+    "RONRON_ENVIRONMENT",
+    "RONRON_ENVIRONMENTS",
+    "RONRON_REVISION",
+    "RONRON_EXCLUDE",
+)
+"""Variables with our prefix that are no settings: the file of settings, and what the program gets."""
+
 _SHORTEST_TOKEN = 20
 _LARGEST_PASSPHRASE = 64 * 1024
 
@@ -52,7 +64,8 @@ class EngineSettings(Value):
     Args:
         home: the engine's own PULUMI_HOME, made where it is missing.
         backend_url: where Pulumi keeps its state.
-        plugins: a directory of plugins that are installed already, or None.
+        plugins: the only directory of installed plugins to use; None for those of `installed`.
+        installed: where engine and plugins are besides PATH.
         passphrase: of the stack's secrets, as text; None where it is in a file or not needed.
         passphrase_file: holds the passphrase, or None.
         pass_environment: names of further variables that the program may see.
@@ -62,6 +75,7 @@ class EngineSettings(Value):
     home: Path
     backend_url: str = Field(repr=False)
     plugins: Path | None = None
+    installed: Installed = Installed()
     passphrase: SecretStr | None = None
     passphrase_file: Path | None = None
     pass_environment: tuple[str, ...] = ()
@@ -121,6 +135,17 @@ def _read_backend(value: object) -> str:
     return f"file://{_read_path(rest)}"
 
 
+def _read_wheels(value: object) -> str:
+    text = str(value)
+    if "://" not in text:
+        return str(_read_path(text))
+    if not text.isprintable() or text.partition("://")[0] not in {"https", "http", "file"}:
+        raise NotationError(
+            f"cannot take wheels from {quoted(text)}", "write the path of a directory, or an https URL"
+        )
+    return text
+
+
 def _read_names(value: object) -> tuple[str, ...]:
     names = (
         re.split(r"[,\s]+", value.strip()) if isinstance(value, str) else [str(name) for name in _each(value)]
@@ -172,7 +197,9 @@ class Settings(BaseSettings):
         backup_poll: time between two looks at the backups of an environment.
         policy_reference: where the policy is read: the repository's default branch.
         policy_file: the policy's path in the repository.
-        pulumi_plugins: a directory of plugins that are installed already, linked into the engine's home.
+        find_links: a directory or URL with wheels that a lock file may pin, besides the package index.
+        pulumi_plugins: the only directory of installed plugins to use.
+        installation: the file in which `make setup` writes where the engine and its plugins are.
         backend_url: where Pulumi keeps its state; `pulumi-state` below the state directory.
         passphrase: of the stack's secrets.
         passphrase_file: holds the passphrase; the better way, since environments are easily seen.
@@ -196,7 +223,9 @@ class Settings(BaseSettings):
     backup_poll: Annotated[timedelta, _between(_MINUTE, _DAY)] = timedelta(minutes=15)
     policy_reference: Annotated[str, BeforeValidator(read_reference)] = "HEAD"
     policy_file: Annotated[str, BeforeValidator(read_directory)] = POLICY_FILE
+    find_links: Annotated[str, BeforeValidator(_read_wheels)] | None = Field(default=None, repr=False)
     pulumi_plugins: SettingsPath | None = None
+    installation: SettingsPath = Field(default_factory=default_file)
     backend_url: Annotated[str, BeforeValidator(_read_backend)] = Field(
         default_factory=lambda before: f"file://{before['state']}/pulumi-state",
         validation_alias="PULUMI_BACKEND_URL",
@@ -251,6 +280,7 @@ class Settings(BaseSettings):
             home=self.state / "pulumi-home",
             backend_url=self.backend_url,
             plugins=self.pulumi_plugins,
+            installed=read_installed(self.installation, os.environ),
             passphrase=self.passphrase,
             passphrase_file=self.passphrase_file,
             pass_environment=self.pass_environment,
@@ -267,7 +297,7 @@ class Settings(BaseSettings):
         found = {self.passphrase.get_secret_value()} if self.passphrase else set()
         if self.passphrase_file is not None:
             found.add(_passphrase_in(self.passphrase_file))
-        for url in (self.source or "", self.backend_url):
+        for url in (self.source or "", self.backend_url, self.find_links or ""):
             found |= _credentials(url)
         found |= {os.environ.get(name, "") for name in self.pass_environment if is_secret_name(name)}
         return frozenset(found - {""})
@@ -275,11 +305,15 @@ class Settings(BaseSettings):
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         yield "repository", redact(self.source) if self.source else None
         yield "backend_url", redact(self.backend_url)
+        yield "find_links", redact(self.find_links) if self.find_links else None
         yield from super().__repr_args__()
 
 
 def load_settings(**options: object) -> Settings:
     """Read the settings from the environment; options of the command line go before it.
+
+    The variables of the file of settings are added to this process's environment first, where it has no
+    such variable: the engine and git see them as if the shell had them.
 
     Args:
         options: by the setting's name (`repository` for the source); None counts as not given.
@@ -287,7 +321,9 @@ def load_settings(**options: object) -> Settings:
     Raises:
         ConfigProblemsError: values are wrong, each with its variable or option; or a variable's name is
             nearly one of ours, and would be silently without effect.
+        ConfigError: the file of settings cannot be read.
     """
+    apply_settings_file(os.environ)
     given = {_variable(name): value for name, value in options.items() if value is not None}
     problems = [_misspelt(name) for name in sorted(os.environ) if _is_misspelt(name)]
     try:
@@ -339,7 +375,8 @@ def _problem(detail: ErrorDetails, given: Mapping[str, object]) -> Problem:
 
 
 def _is_misspelt(name: str) -> bool:
-    return name.startswith(PREFIX) and name not in variables().values() and _meant(name) is not None
+    known = name in NO_SETTINGS or name in variables().values()
+    return name.startswith(PREFIX) and not known and _meant(name) is not None
 
 
 def _meant(name: str) -> str | None:

@@ -26,7 +26,17 @@ from ronron.adapters.system_clock import SystemClock
 from ronron.core.model import Reason
 from ronron.core.policy import Policy
 from ronron.passes.reconcile import Ports, Target, reconcile
-from ronron.testing import FakeBackups, FakeEngine, FakeMachines, FakeProber, FakeProcesses, RecordingProgress
+from ronron.testing import (
+    FakeBackups,
+    FakeContainerFailures,
+    FakeContainers,
+    FakeEngine,
+    FakeMachines,
+    FakeProber,
+    FakeProcesses,
+    FakeVirtualEnvironments,
+    RecordingProgress,
+)
 from tests.support.collectives import PROJECT, Collective, web
 from tests.support.ports import free_port
 from tests.support.worlds import inventory, pad
@@ -105,7 +115,9 @@ def test_an_untouched_environment_is_decided_within_five_milliseconds(tmp_path: 
     with SqlStore(tmp_path / "state") as store:
         ports = Ports(
             source=source, engine=engine, store=store, prober=FakeProber(), backups=FakeBackups(),
-            machines=FakeMachines(), clock=SystemClock(), processes=processes, progress=RecordingProgress(),
+            machines=FakeMachines(), containers=FakeContainers(),
+            failures=FakeContainerFailures(), clock=SystemClock(),
+            processes=processes, progress=RecordingProgress(), packages=FakeVirtualEnvironments(),
             work=tmp_path / "passes",
         )  # fmt: skip
         target = Target(policy, config_dir="stacks")

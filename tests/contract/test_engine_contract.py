@@ -82,6 +82,14 @@ def test_a_stack_that_is_not_there_is_made_only_on_request(world: World) -> None
     assert (state.exists, resources_in(world.engine, world.program()), state.inventory) == (True, 0, None)
 
 
+def test_a_stack_that_was_updated_before_is_not_made_again(world: World) -> None:
+    world.declare(RED)
+    lost = world.program(create_stack=True).with_(running="c" * 40)
+    with pytest.raises(StackNotFoundError):
+        world.engine.preview(lost)
+    assert world.engine.state(lost).exists is False
+
+
 def test_what_is_as_it_should_be_is_not_touched(live: World) -> None:
     preview = live.engine.preview(live.program())
     assert preview.touching == ()
@@ -170,6 +178,28 @@ def test_an_update_does_what_was_previewed(live: World) -> None:
         (),
     )
     assert live.engine.preview(live.program()).touching == ()
+
+
+def test_what_is_named_is_replaced_though_nothing_differs(live: World) -> None:
+    (shelf,) = (
+        change.urn for change in live.engine.preview(live.program()).changes if change.name == "shelf"
+    )
+    program = live.program().with_(replace=(shelf,))
+    preview = live.engine.preview(program)
+    assert {word for word, _ in custom(preview.changes)} == {
+        "create-replacement",
+        "replace",
+        "delete-replaced",
+    }
+    updated = live.engine.update(program, preview, lambda _: None)
+    assert {change.name for change in updated.changes if change.custom} == {"shelf"}
+    assert live.engine.preview(live.program()).touching == ()
+
+
+def test_where_nothing_was_lost_nothing_is_forgotten(live: World) -> None:
+    before = live.engine.state(live.program())
+    assert live.engine.refresh_lost(live.program(), ("here",)) == ()
+    assert live.engine.state(live.program()) == before
 
 
 def test_a_new_inventory_alone_is_a_change(live: World) -> None:

@@ -113,10 +113,10 @@ def test_any_of_several_statuses_will_do(site: Site) -> None:
 
 def test_another_status_is_named_with_the_promised_ones(site: Site) -> None:
     site.answers(Answer(502))
-    assert site.prober.probe("pad", probe(site)).detail == "502 instead of 200"
+    assert site.prober.probe("pad", probe(site)).detail == "502 Bad Gateway instead of 200"
     result = site.prober.probe("pad", probe(site, 401, 200, 401))
     assert not result.healthy
-    assert result.detail == "502 instead of 200 or 401"
+    assert result.detail == "502 Bad Gateway instead of 200 or 401"
 
 
 def test_the_promised_text_has_to_be_there(site: Site) -> None:
@@ -129,14 +129,15 @@ def test_the_promised_text_has_to_be_there(site: Site) -> None:
 
 def test_the_promised_text_under_another_status_is_not_enough(site: Site) -> None:
     site.answers(Answer(500, "Etherpad"))
-    assert site.prober.probe("pad", probe(site, contains="Etherpad")).detail == "500 instead of 200"
+    result = site.prober.probe("pad", probe(site, contains="Etherpad"))
+    assert result.detail == "500 Internal Server Error instead of 200"
 
 
 def test_a_redirect_is_an_answer_and_is_not_followed(site: Site) -> None:
     site.answers(Answer(302, to="https://login.example/?token=hunter2"))
     assert site.prober.probe("pad", probe(site, 200, 302)).healthy
     result = site.prober.probe("pad", probe(site))
-    assert result.detail == "302 to https://login.example/?[secret] instead of 200"
+    assert result.detail == "302 Found to https://login.example/?[secret] instead of 200"
 
 
 LIMIT = 256 * 1024

@@ -11,6 +11,8 @@ from typing import Protocol
 import pytest
 
 from ronron.adapters.sql_store.store import SqlStore
+from ronron.core.containers import MadeContainer
+from ronron.core.drift import Baseline, Drift, DriftKind, DriftRecord
 from ronron.core.errors import RecordCorruptError, StackLockedError, StoreError
 from ronron.core.model import Decision, Outcome, OutcomeKind, Reason
 from ronron.core.record import Record
@@ -22,6 +24,7 @@ from tests.support.values import (
     FAILED,
     FAILURE,
     FRESH,
+    HEALTHY,
     MINUTE,
     NEW_DIGEST,
     OTHER_PLAN,
@@ -135,6 +138,100 @@ def test_environments_are_named_in_order_and_know_nothing_of_each_other(store: S
         store.save(Record(environment=name, served=len(name)))
     assert store.environments() == ("Production", "local", "staging")
     assert store.load("local").served == 5
+
+
+def test_an_environment_that_is_forgotten_is_as_if_it_had_never_been(store: Store) -> None:
+    for name in ("production", "staging"):
+        number = store.begin(begun(name))
+        store.finish(number, UPDATED, NOON, SYNCED.with_(environment=name))
+        store.save_health(name, HEALTHY)
+        store.save_drift(DriftRecord(environment=name))
+        store.ask(name, "ada", NOON)
+        store.approve(name, PLAN, "ada", NOON)
+    store.forget("production")
+    assert store.environments() == ("staging",)
+    assert store.load("production") == FRESH
+    assert store.health("production") == {}
+    assert store.load_drift("production").version == 0
+    assert store.history("production") == ()
+    assert store.asked("production") is None
+    assert store.approvals("production") == frozenset()
+    assert store.load("staging").environment == "staging"
+    assert store.health("staging") == {"pad": HEALTHY}
+    assert len(store.history("staging")) == 1
+    assert store.asked("staging") is not None
+    assert store.approvals("staging") == {PLAN}
+    assert store.begin(begun()) == 3
+    assert store.ask("production", "ada", NOON).id == 3
+
+
+# -- drift -------------------------------------------------------------------------------------------------
+
+
+def test_the_drift_of_an_environment_is_read_as_it_was_written(store: Store) -> None:
+    assert store.load_drift("production") == DriftRecord(environment="production")
+    made = MadeContainer(urn="u", name="pad", id="1" * 64, machine="here", volumes=("files",))
+    drift = Drift(container="pad", machine="here", urn="u", kind=DriftKind.STOPPED, since=NOON)
+    written = DriftRecord(
+        environment="production",
+        made=(made,),
+        open=(drift,),
+        baselines={made.id: Baseline(modified="then", settings={"memory": "384 MiB"})},
+    )
+    assert store.save_drift(written)
+    assert store.load_drift("production") == written.with_(version=1)
+    assert store.load_drift("staging").open == ()
+
+
+def test_an_older_look_never_replaces_a_newer_one(store: Store) -> None:
+    older = store.load_drift("production")
+    assert store.save_drift(older.with_(looked_at=NOON))
+    assert not store.save_drift(older)
+    newer = store.load_drift("production")
+    assert newer.looked_at == NOON
+    assert store.save_drift(newer.with_(looked_at=None))
+    assert not store.save_drift(newer)
+    assert store.load_drift("production").version == 2
+
+
+# -- health ------------------------------------------------------------------------------------------------
+
+
+def test_the_health_of_a_service_is_read_as_it_was_written(store: Store) -> None:
+    assert store.health("production") == {}
+    store.save_health("production", HEALTHY)
+    store.save_health("staging", HEALTHY.with_(service="team"))
+    assert store.health("production") == {"pad": HEALTHY}
+    later = HEALTHY.with_(checked_at=NOON + MINUTE, status=None, failing_since=NOON + MINUTE)
+    store.save_health("production", later)
+    assert store.health("production") == {"pad": later}
+    assert store.environments() == (), "health makes no record"
+
+
+def test_an_older_probe_never_replaces_a_newer_one(store: Store) -> None:
+    store.save_health("production", HEALTHY)
+    store.save_health("production", HEALTHY.with_(healthy=False, checked_at=NOON - MINUTE))
+    assert store.health("production") == {"pad": HEALTHY}
+    again = HEALTHY.with_(detail="200 in 0.05 s")
+    store.save_health("production", again)
+    assert store.health("production") == {"pad": again}
+
+
+def test_services_that_are_gone_leave_health(store: Store) -> None:
+    for environment in ("production", "staging"):
+        for service in ("pad", "team", "board"):
+            store.save_health(environment, HEALTHY.with_(service=service))
+    store.forget_health("production", ("pad", "team", "wiki"))
+    assert sorted(store.health("production")) == ["pad", "team"]
+    store.forget_health("production")
+    assert store.health("production") == {}
+    assert sorted(store.health("staging")) == ["board", "pad", "team"]
+
+
+def test_credentials_are_taken_out_of_health(store: Store) -> None:
+    store.save_health("production", HEALTHY.with_(detail=LEAK, url="https://ada:hunter2@pad.example/"))
+    kept = store.health("production")["pad"]
+    assert (kept.detail, kept.url) == (CLEAN, "https://[secret]@pad.example/")
 
 
 # -- history -----------------------------------------------------------------------------------------------

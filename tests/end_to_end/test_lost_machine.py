@@ -73,10 +73,12 @@ def test_without_its_state_directory_everything_is_known_again_and_nothing_is_ma
     remove(lived_in, fetched)
 
     status = ronron("status", "--json")
-    assert status.code == 0, status.said
+    assert status.code == 1, "nobody has probed the services since"
     (environment,) = status.json()["environments"]
     assert environment["state"] == "live"
-    assert {service["name"] for service in environment["services"]} == set(lived_in.services)
+    assert {one["name"]: one["health"] for one in environment["services"]} == dict.fromkeys(
+        lived_in.services, "unknown"
+    )
     known = ronron("history", "local", "--json").json()
     assert known["passes"][-1] == history["passes"][-1], "the first pass is remembered"
     preview = ronron("preview", "local")
@@ -84,6 +86,7 @@ def test_without_its_state_directory_everything_is_known_again_and_nothing_is_ma
     assert "verdict: unchanged" in preview.out
     updated = ronron("update", "local")
     assert updated.code == 0, updated.said
+    assert ronron("status").code == 0
     assert lived_in.things() == before
     assert lived_in.read() == written
     backups = ronron("backup", "status", "local")

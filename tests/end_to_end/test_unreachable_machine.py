@@ -44,7 +44,8 @@ def said_by_job(collective: Collective) -> list[str]:
 
 
 def test_a_silent_machine_blocks_only_what_is_on_it(collective: Collective, there: Forwarder) -> None:
-    collective.policy(local={})
+    # No watcher probes between these passes.
+    collective.policy(local={"probe_every": "1h"})
     declare(collective, there, "one")
     collective.push()
     first = collective.ronron("update", "local")

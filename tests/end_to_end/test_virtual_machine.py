@@ -215,7 +215,8 @@ def test_a_second_update_changes_nothing(chain: Chain) -> None:
 
 
 def test_what_is_merged_is_live_on_the_machine(chain: Chain) -> None:
-    chain.stack.collective.policy(local={})
+    # No watcher probes between these passes.
+    chain.stack.collective.policy(local={"probe_every": "1h"})
     chain.stack.collective.push()
     taken_over = chain.ronron("update", "local")
     assert taken_over.code == 0, taken_over.said

@@ -180,7 +180,7 @@ def test_the_next_drill_removes_what_a_killed_one_left(board: BackedUp, backups:
 
 
 @pytest.mark.parametrize(
-    "line", ["stopping board", "restoring the database", "restoring 1 files", "replacing the database"]
+    "line", ["stopping board", "restoring the database", "restoring 1 file", "replacing the database"]
 )
 def test_the_next_restore_completes_one_that_was_killed(
     board: BackedUp, backups: DockerBackups, line: str
@@ -214,7 +214,7 @@ class Interrupting:
             self.does()
 
 
-@pytest.mark.parametrize("line", ["stopping", "restoring the database", "restoring 1 files"])
+@pytest.mark.parametrize("line", ["stopping", "restoring the database", "restoring 1 file"])
 def test_an_interrupted_restore_starts_the_service_again(
     board: BackedUp, backups: DockerBackups, line: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -15,8 +16,13 @@ from pathlib import Path
 import pytest
 
 from ronron.adapters.docker_agents.backups import DockerBackups
+from ronron.adapters.docker_agents.failures import DockerContainerFailures
+from ronron.adapters.docker_agents.services import DockerServiceContainers
+from ronron.core.containers import ContainerState
 from ronron.core.errors import AgentUnreachableError, BackupError
 from ronron.core.inventory import Inventory
+from ronron.core.operations import ContainerPlace
+from ronron.ports.services import Streams
 from tests.support.backed_up import NAME, BackedUp, backed_up
 from tests.support.containers import runs
 from tests.support.double_images import ensure_doubles
@@ -96,6 +102,32 @@ def test_every_call_works_by_ssh(board: BackedUp, machine: Sshd, let_in: None, t
     restored = backups.restore(inventory, NAME, taken, safety_snapshot=False, log=nobody)
     assert dict(restored.counts) == dict(taken.counts)
     assert board.titles() == ["over there"]
+
+
+def test_log_and_programs_work_by_ssh(board: BackedUp, machine: Sshd, let_in: None) -> None:
+    inventory, services = reached(board, machine.address, machine.host_key), DockerServiceContainers()
+    (container, *_) = inventory.services[NAME].containers
+    lines: list[str] = []
+    services.log(inventory, "here", container, lines.append, lines=5)
+    assert lines
+
+    ours, theirs = os.pipe()
+    os.write(theirs, b"hello\n")
+    os.close(theirs)
+    out, err = io.BytesIO(), io.BytesIO()
+    words = ["sh", "-c", "cat; echo why >&2; exit 3"]
+    code = services.execute(inventory, "here", container, words, Streams(ours, out, err))
+    os.close(ours)
+    assert (code, out.getvalue(), err.getvalue()) == (3, b"hello\n", b"why\n")
+
+    services.restart(inventory, "here", container)
+    assert services.look(inventory, "here", container).state is ContainerState.RUNNING
+    place = ContainerPlace(name=container, machine="here", docker=machine.address, host_key=machine.host_key)
+    with DockerContainerFailures().watch() as watch:
+        watch.begun(place)
+        found = watch.reason(place)
+    assert found is not None
+    assert not found.unknown
 
 
 def test_a_connection_leaves_nothing_behind(

@@ -25,6 +25,7 @@ from tests.support.fake_proxmox import FakeProxmox, fake_proxmox
 
 pytestmark = pytest.mark.timeout(300)
 
+EXAMPLES = PROJECT / "examples" / "proxmox" / "stacks"
 PATIENCE = 120
 """Seconds after which a call of the engine hangs; it takes a tenth of it."""
 OTHER_SECRETS = {
@@ -88,7 +89,7 @@ class Example:
             (root / "home").mkdir()
             (root / "home" / "plugins").symlink_to(plugins)
         file = f"Pulumi.{stack}.yaml"
-        document: Any = YAML(typ="safe").load((PROJECT / "stacks" / file).read_text())
+        document: Any = YAML(typ="safe").load((EXAMPLES / file).read_text())
         self.config: dict[str, Any] = document["config"]
         self.pulumi("stack", "init", stack)
         # Before the secrets: the engine puts the salt of their passphrase into this file.

@@ -146,7 +146,7 @@ RAISED = (
     '    raise ValueError("services.pad: nothing of the kind")\n'
     "ValueError: services.pad: nothing of the kind\n\n"
 )
-UNPROTECT = f"pulumi state unprotect --stack dev '{KEEP}'"
+UNPROTECT = f"ronron pulumi dev -- state unprotect '{KEEP}'"
 PLAIN = "pulumi-python:dynamic:Resource"
 PLACE = f"urn:pulumi:dev::tiny::{PLAIN}::"
 VIOLATES = (
@@ -158,36 +158,36 @@ ROWS = (
     # -- providers ---------------------------------------------------------------------------------
     Row(
         "docker that does not answer", finished(), UpdateFailedError,
-        "cannot create v (docker:index/volume:Volume): failed to create Docker client",
-        "docker --host tcp://192.0.2.11:2375 info", failed(DOCKER, *bridged(TCP)), retryable=True,
+        "cannot create volume v: failed to create Docker client",
+        "ronron doctor dev", failed(DOCKER, *bridged(TCP)), retryable=True,
     ),
     Row(
         "docker over ssh that does not answer", finished(), UpdateFailedError,
-        "stderr=ssh: connect to host old01 port 22: Connection refused", "docker --host ADDRESS info",
+        "stderr=ssh: connect to host old01 port 22: Connection refused", "ronron doctor dev",
         failed(DOCKER, *bridged(f"{SSH}ssh: connect to host old01 port 22: Connection refused\r\n")),
         retryable=True,
     ),
     Row(
         "ssh that refuses us", finished(), UpdateFailedError, "Permission denied (publickey)",
-        "ssh USER@MACHINE",
+        "ronron doctor dev",
         failed(DOCKER, *bridged(f"{SSH}tech@old01: Permission denied (publickey).\r\n")),
     ),
     Row(
         "an unknown host key", finished(), UpdateFailedError, "Host key verification failed",
-        "ssh USER@MACHINE",
+        "ronron doctor dev",
         failed(DOCKER, *bridged(f"{SSH}Host key verification failed.\r\n")),
     ),
     Row(
         "an image from a registry that is not there", finished(), UpdateFailedError,
-        "cannot create i (docker:index/remoteImage:RemoteImage): Unable to read Docker image",
-        "docker pull etherpad/etherpad:9.9`", failed(IMAGE, *bridged(PULL)), retryable=True,
+        "cannot create image i: Unable to read Docker image",
+        "of etherpad/etherpad:9.9: `ronron pin dev`", failed(IMAGE, *bridged(PULL)), retryable=True,
     ),
     Row(
         "an image that nobody has", finished(), UpdateFailedError, "pull access denied for padd",
-        "docker pull padd:1`", failed(CONTAINER, *bridged(DENIED)), retryable=True,
+        "of padd:1: `ronron pin dev`", failed(CONTAINER, *bridged(DENIED)), retryable=True,
     ),
     Row(
-        "a port that is taken", finished(), UpdateFailedError, "port is already allocated", "`docker ps`",
+        "a port that is taken", finished(), UpdateFailedError, "port is already allocated", "`ss -ltnp`",
         failed(CONTAINER, *bridged(TAKEN)),
     ),
     Row(
@@ -197,44 +197,44 @@ ROWS = (
     ),
     Row(
         "something nobody knows", finished(), UpdateFailedError,
-        "cannot update c (docker:index/container:Container): odd", "`ronron update ENV`",
+        "cannot update container c: odd", "`ronron update dev`",
         failed(CONTAINER, "odd\n", operation=Operation.UPDATE),
     ),
     Row(
         "a resource that fails in a preview", finished(command="preview"), EngineError,
-        "cannot create c (docker:index/container:Container): odd", "`ronron update ENV`",
+        "cannot create container c: odd", "`ronron update dev`",
         failed(CONTAINER, "odd\n"),
     ),
     # -- protection --------------------------------------------------------------------------------
     Row(
         "a protected resource that would go", finished(command="preview"), EngineError,
-        "cannot delete pad-data (docker:index/volume:Volume): it is protected", UNPROTECT,
+        "cannot delete volume pad-data: it is protected", UNPROTECT,
         said(PROTECTED_DELETE, urn=KEEP),
     ),
     Row(
         "a protected resource that would be replaced", finished(command="preview"), EngineError,
-        "cannot replace pad-data (docker:index/volume:Volume): it is protected", UNPROTECT,
+        "cannot replace volume pad-data: it is protected", UNPROTECT,
         said(PROTECTED_REPLACE, urn=KEEP),
     ),
     # -- other owners, other plans -----------------------------------------------------------------
     Row(
         "a stack that is locked", finished(LOCKED), StackLockedError,
-        "locked by tech@pica01 (process 7173) since 2026-11-25T09:38:39Z", "pulumi cancel --stack dev",
+        "locked by tech@pica01 (process 7173) since 2026-11-25T09:38:39Z", "ronron pulumi dev -- cancel",
         retryable=True,
     ),
     Row(
         "a stack that is locked in Pulumi's service",
         finished("error: [409] Conflict: Another update is currently in progress.\n"), StackLockedError,
-        "locked by another process", "pulumi cancel --stack dev", retryable=True,
+        "locked by another process", "ronron pulumi dev -- cancel", retryable=True,
     ),
     Row(
         "a plan that is violated", finished(), PlanViolatedError,
-        f"would violate the plan at shelf ({PLAIN})", "`ronron update ENV`",
+        "would violate the plan at resource shelf", "`ronron update dev`",
         said(VIOLATES, urn=f"urn:pulumi:dev::tiny::{PLAIN}::shelf"), retryable=True,
     ),
     Row(
-        "a step that no plan holds", finished(), PlanViolatedError, f"at lamp ({PLAIN})",
-        "`ronron update ENV`",
+        "a step that no plan holds", finished(), PlanViolatedError, "at resource lamp",
+        "`ronron update dev`",
         said(
             "create is not allowed by the plan: no steps were expected for this resource\n",
             urn=f"{PLACE}lamp",
@@ -242,18 +242,18 @@ ROWS = (
         retryable=True,
     ),
     Row(
-        "a step that never came", finished(), PlanViolatedError, f"at sofa ({PLAIN})", "`ronron update ENV`",
+        "a step that never came", finished(), PlanViolatedError, "at resource sofa", "`ronron update dev`",
         said(f"expected resource operations for {PLACE}sofa but none were seen\n", urn=f"{PLACE}sofa"),
         retryable=True,
     ),
     Row(
         "a stop that somebody else asked for", finished(), EngineInterruptedError,
-        "pulumi up was canceled by another process", "`ronron update ENV`",
+        "pulumi up was canceled by another process", "`ronron update dev`",
         EventLog(ended=True, result="canceled"),
     ),
     Row(
         "a stop that we asked for", finished(interrupted=True), EngineInterruptedError,
-        "was interrupted", "`ronron update ENV`",
+        "was interrupted", "`ronron update dev`",
     ),
     Row(
         "a deadline", finished(timed_out=True), EngineTimeoutError,
@@ -285,12 +285,12 @@ ROWS = (
     Row(
         "a secret that is none", finished("error: validating stack config: bad value\n", command="preview"),
         ProgramError, "cannot read the values of the stack file: validating stack config: bad value",
-        "pulumi config set --stack dev KEY",
+        "ronron pulumi dev -- config set KEY",
     ),
     # -- the backend -------------------------------------------------------------------------------
     Row(
         "no such stack", finished("error: no stack named 'dev' found\n", code=6), StackNotFoundError,
-        "cannot find the stack in the backend", "`pulumi stack ls`",
+        "cannot find the stack in the backend", "`ronron pulumi dev -- stack ls`",
     ),
     Row(
         "a backend that does not answer",
@@ -299,7 +299,8 @@ ROWS = (
             '".pulumi/meta.yaml": blob (key ".pulumi/meta.yaml") (code=Unknown): operation error S3: '
             'GetObject, no route\n',
         ),
-        EngineError, 'cannot reach the backend of the state: read ".pulumi/meta.yaml"', "`pulumi stack ls`",
+        EngineError, 'cannot reach the backend of the state: read ".pulumi/meta.yaml"',
+        "`ronron pulumi dev -- stack ls`",
         retryable=True,
     ),
     Row(
@@ -310,7 +311,7 @@ ROWS = (
             "tcp 192.0.2.5:9: connect: connection refused\n",
         ),
         EngineError, "cannot reach the backend of the state: unable to open state database",
-        "`pulumi stack ls`", retryable=True,
+        "`ronron pulumi dev -- stack ls`", retryable=True,
     ),
     Row(
         "no access to the service",
@@ -325,7 +326,7 @@ ROWS = (
             "object key\n",
         ),
         EngineError, "cannot read the stack's state: failed to load checkpoint",
-        "pulumi stack export --stack dev",
+        "ronron pulumi dev -- stack export",
     ),
     # -- the project -------------------------------------------------------------------------------
     Row(
@@ -364,12 +365,12 @@ ROWS = (
     # -- the program -------------------------------------------------------------------------------
     Row(
         "a program that raises", finished(command="preview"), ProgramError,
-        "ValueError: services.pad: nothing of the kind", "`pulumi preview`", said(RAISED),
+        "ValueError: services.pad: nothing of the kind", "`ronron pulumi dev -- preview`", said(RAISED),
         where="__main__.py, line 8",
     ),
     Row(
         "a program that refuses", finished(command="preview"), ProgramError,
-        "the stack file has three mistakes\n  one", "`pulumi preview`",
+        "the stack file has three mistakes\n  one", "`ronron pulumi dev -- preview`",
         said(
             "the stack file has three mistakes\n  one\n",
             "an unhandled error occurred: program exited with non-zero exit code: 1\n",
@@ -377,7 +378,7 @@ ROWS = (
     ),
     Row(
         "a secret that is missing", finished(command="preview"), ProgramError,
-        "Missing required configuration variable 'tiny:password'", "`pulumi preview`",
+        "Missing required configuration variable 'tiny:password'", "`ronron pulumi dev -- preview`",
         said(
             "Missing required configuration variable 'tiny:password'\n\tplease set a value using the "
             "command `pulumi config set --secret tiny:password <value>`\n",
@@ -386,7 +387,7 @@ ROWS = (
     ),
     Row(
         "a program that dies without a word", finished(command="preview"), ProgramError,
-        "the program ended without an error message", "`pulumi preview`",
+        "the program ended without an error message", "`ronron pulumi dev -- preview`",
         said("an unhandled error occurred: program exited with non-zero exit code: 3\n"),
     ),
     Row(

@@ -33,10 +33,12 @@ class Registry:
     Attributes:
         address: `host:port` inside its network; plain HTTP, so that who pulls must call it insecure.
         images: reference inside that network by role.
+        outside: `host:port` on this machine.
     """
 
     address: str
     images: Mapping[str, str]
+    outside: str
 
 
 def registry(here: Containers, network: str, images: Mapping[str, str]) -> Registry:
@@ -72,7 +74,7 @@ def registry(here: Containers, network: str, images: Mapping[str, str]) -> Regis
         name, _, tag = reference.rpartition("/")[2].partition(":")
         _push(here.client, reference, f"{outside}/{name}", tag)
         held[role] = f"{inside}/{name}:{tag}"
-    return Registry(inside, held)
+    return Registry(inside, held, outside)
 
 
 def _push(client: docker.DockerClient, reference: str, repository: str, tag: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ronron.core.backups import BackupSummary, Condition, ConditionKind, OwnBackup
 from ronron.core.excluded import Excluded
+from ronron.core.health import Health
 from ronron.core.model import (
     Change,
     Decision,
@@ -74,6 +75,17 @@ SEEN = BackupSummary(
         ),
     ),
     looked_at=NOON,
+)
+HEALTHY = Health(
+    service="pad",
+    healthy=True,
+    since=NOON - MINUTE,
+    checked_at=NOON,
+    every=MINUTE,
+    url="https://pad.example/",
+    detail="200 in 0.04 s",
+    status=200,
+    seconds=0.04,
 )
 OWN_BACKUP = OwnBackup(service="pad", id="6" * 64, at=NOON)
 

@@ -12,11 +12,14 @@ from ronron.passes.reconcile import Ports, Target, reconcile
 from ronron.testing import (
     FakeBackups,
     FakeClock,
+    FakeContainerFailures,
+    FakeContainers,
     FakeEngine,
     FakeMachines,
     FakeProber,
     FakeProcesses,
     FakeSource,
+    FakeVirtualEnvironments,
     MemoryStore,
     RecordingProgress,
     Thing,
@@ -84,6 +87,10 @@ class World:
         self.engine = FakeEngine(self.processes)
         self.backups = FakeBackups(self.clock)
         self.machines = FakeMachines()
+        self.failures = FakeContainerFailures()
+        self.packages = FakeVirtualEnvironments()
+        self.containers = FakeContainers()
+        self.engine.containers = self.containers
 
     @property
     def ports(self) -> Ports:
@@ -94,9 +101,12 @@ class World:
             prober=self.prober,
             backups=self.backups,
             machines=self.machines,
+            failures=self.failures,
+            containers=self.containers,
             clock=self.clock,
             processes=self.processes,
             progress=self.progress,
+            packages=self.packages,
             work=self.work,
         )
 

@@ -7,12 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from chatons.declaration.configuration import Configuration
+from chatons.declaration.rules import is_local as is_local_for_the_program
 from chatons.machine.ssh import SshAddress
 from chatons.machine.ssh import ssh_options as options_of_the_program
+from chatons.schema.image_reference import LOCAL_REPOSITORIES
+from chatons.schema.image_reference import ImageReference as ImageOfTheProgram
 from chatons.schema.problems import nearest as nearest_in_a_declaration
 from ronron.adapters.docker_agents.connection import ssh_options as options_of_the_reconciler
 from ronron.adapters.pulumi_engine.environment import environment
 from ronron.adapters.pulumi_engine.environment import secrets as secrets_of_the_engine
+from ronron.commands.pins import KEY, is_local
+from ronron.core.images import BUILT_HERE, read_image
 from ronron.core.redact import is_secret_name
 from ronron.policy.notations import nearest as nearest_in_a_policy
 from ronron.settings import EngineSettings, load_settings
@@ -82,3 +88,57 @@ def test_both_halves_suggest_the_same_word(
     nearest: Callable[[str, list[str]], str | None], word: str, known: list[str], expected: str | None
 ) -> None:
     assert nearest(word, known) == expected
+
+
+IMAGES = [
+    "postgres:15.14",
+    "etherpad/etherpad:1.8.14-npm",
+    "localhost:5000/a/b:1",
+    f"registry.example/a__b-c.d:v1@sha256:{'a' * 64}",
+    "registry:5000/x",
+    "Etherpad:1",
+    "a//b:1",
+    f"a:1@sha512:{'a' * 64}",
+    "a:1@sha256:1",
+    "-a:1",
+    "a b",
+    "",
+]
+
+
+@pytest.mark.parametrize("text", IMAGES)
+def test_both_halves_read_the_same_references_of_images(text: str) -> None:
+    try:
+        program = ImageOfTheProgram.parse(text)
+    except ValueError:
+        assert read_image(text) is None
+        return
+    reconciler = read_image(text)
+    assert reconciler is not None
+    assert (reconciler.repository, reconciler.tag, reconciler.digest) == (
+        program.repository,
+        program.tag,
+        program.digest,
+    )
+
+
+def test_both_halves_know_which_images_no_registry_has() -> None:
+    assert BUILT_HERE == LOCAL_REPOSITORIES
+
+
+@pytest.mark.parametrize("stack", ["local", "local-2", "locally", "staging"])
+def test_both_halves_know_which_stacks_need_no_digests(stack: str) -> None:
+    assert is_local(stack) is is_local_for_the_program(stack)
+
+
+def test_every_image_of_a_declaration_has_the_key_that_is_pinned() -> None:
+    schema = Configuration.model_json_schema()
+    described = list(schema["$defs"].values())
+    names = {
+        name
+        for part in (schema, *described)
+        for name, field in part.get("properties", {}).items()
+        for shape in (field, *field.get("anyOf", ()))
+        if "sha256:digest" in shape.get("description", "") and shape.get("type") == "string"
+    }
+    assert names == {KEY}

@@ -21,6 +21,7 @@ import pulumi
 
 from chatons.declaration.resolved import BACKUP, Declaration
 from chatons.docker.endpoint import Endpoint, EndpointError, NoContainerError, Ran, endpoint
+from chatons.schema.by_hand import pulumi_command
 from chatons.schema.errors import ChatonsError
 from chatons.schema.image_reference import ImageReference
 from chatons.schema.models import Machine
@@ -31,6 +32,8 @@ NAME = "ronron-snapshot-before-change"
 
 REVISION_VARIABLE = "RONRON_REVISION"
 """Set by the reconciler: the commit that was live until now."""
+REPAIR_VARIABLE = "RONRON_REPAIR"
+"""Set by the reconciler: names of the containers that it puts back while a part of their service is down."""
 TIMEOUT_VARIABLE = "RONRON_SNAPSHOT_TIMEOUT"
 _TIMEOUT_SECONDS = 2700
 """Default of `TIMEOUT_VARIABLE`. By default the reconciler gives a whole update one hour."""
@@ -84,7 +87,7 @@ class Changing:
         if not service or not machine or "ronron.project" not in labels or "ronron.stack" not in labels:
             raise NoSnapshotError(
                 f"cannot find the service of container {inputs.get('name')!r}: no label names it\n"
-                "  -> refresh the state with `pulumi refresh`, and update again"
+                f"  -> refresh the state with `{pulumi_command('refresh')}`, and update again"
             )
         running: dict[str, str | None] | None = None
         if "ronron.image" in labels:
@@ -124,6 +127,8 @@ class SnapshotBeforeChange:
         without: services with `snapshot_before_update: false`.
         seconds: timeout of a snapshot.
         revision: the commit that was live until now; None where it is unknown.
+        repaired: names of the containers that are put back as they were. Their data is in volumes that stay,
+            and a service that is down may not be able to give a snapshot.
         connect: returns the Docker endpoint of a machine.
         log, warn: take one line for a person.
     """
@@ -133,6 +138,7 @@ class SnapshotBeforeChange:
     without: frozenset[str] = frozenset()
     seconds: float = _TIMEOUT_SECONDS
     revision: str | None = None
+    repaired: frozenset[str] = frozenset()
     connect: Callable[[Machine], Endpoint] = endpoint
     log: Callable[[str], object] = pulumi.log.info
     warn: Callable[[str], object] = pulumi.log.warn
@@ -148,6 +154,9 @@ class SnapshotBeforeChange:
         Raises:
             NoSnapshotError: the agent took none; the container must not change.
         """
+        if inputs.get("name") in self.repaired:
+            self.log(f"{inputs['name']} is put back as it was, without a snapshot; its volumes stay")
+            return
         changing = Changing.read(inputs, self.machines_of_services)
         service = changing.service
         if service in self.without:
@@ -252,6 +261,7 @@ def register(declaration: Declaration) -> pulumi.ResourceHook:
         ),
         seconds=_seconds(os.environ.get(TIMEOUT_VARIABLE)),
         revision=_revision(os.environ.get(REVISION_VARIABLE)),
+        repaired=frozenset(filter(None, os.environ.get(REPAIR_VARIABLE, "").split(","))),
     )
 
     async def before_change(args: pulumi.ResourceHookArgs) -> None:

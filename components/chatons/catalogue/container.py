@@ -84,7 +84,7 @@ class ContainerService(Service):
         default=None, description="port that the service listens on; required with a hostname"
     )
     command: tuple[Text, ...] = Field(
-        default=(), description="program and arguments to run instead of the image's command"
+        default=(), strict=False, description="program and arguments to run instead of the image's command"
     )
     volumes: dict[Name, AbsolutePath] = Field(
         default_factory=dict, description="paths to store in named volumes, by the name of the volume"
@@ -94,13 +94,13 @@ class ContainerService(Service):
         description="a PostgreSQL for this service: `image`, `memory_mib`, `cpus`, `variables`; `{}` for "
         "one with the settings of `ronron:database`",
     )
-    sqlite: dict[Name, tuple[RelativePath, ...]] = Field(
+    sqlite: dict[Name, Annotated[tuple[RelativePath, ...], Field(strict=False)]] = Field(
         default_factory=dict,
         description="SQLite databases as paths inside a volume, by the name of the volume; each snapshot "
         "has a consistent copy of them",
     )
     health: tuple[Text, ...] = Field(
-        default=(), description="health check as in Docker: [CMD, program, argument...]"
+        default=(), strict=False, description="health check as in Docker: [CMD, program, argument...]"
     )
     user: RunAs | None = Field(
         default=None, description="user and group to run as, such as 1000:1000. Default: those of the image"
@@ -109,10 +109,12 @@ class ContainerService(Service):
         default=False, description="true makes everything but volumes and `tmpfs` read-only"
     )
     tmpfs: tuple[AbsolutePath, ...] = Field(
-        default=(), description="paths to mount in memory; their content is lost with the container"
+        default=(),
+        strict=False,
+        description="paths to mount in memory; their content is lost with the container",
     )
     capabilities: tuple[Capability, ...] = Field(
-        default=(), description="Linux capabilities of the container; all others are dropped"
+        default=(), strict=False, description="Linux capabilities of the container; all others are dropped"
     )
     upload_mib: Annotated[int, Field(ge=1, le=65_536)] = Field(
         default=64, description="size limit of a request body at the edge, in MiB"

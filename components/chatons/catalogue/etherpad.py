@@ -127,5 +127,6 @@ def describe(service: EtherpadService, context: Context) -> Description:
 KIND = Kind(
     model=EtherpadService,
     describe=describe,
+    image="etherpad/etherpad:3.3.1",
     secrets={ADMIN_PASSWORD: "password of Etherpad's administrator: 8 characters or more"},
 )

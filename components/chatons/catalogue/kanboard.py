@@ -91,6 +91,7 @@ def warnings(name: str, service: KanboardService) -> Iterator[str]:
 KIND = Kind(
     model=KanboardService,
     describe=describe,
+    image="kanboard/kanboard:v1.2.53",
     warnings=warnings,
     jumps=(
         Jump(

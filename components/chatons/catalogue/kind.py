@@ -22,6 +22,8 @@ class Kind(Generic[S]):
         model: the keys of the service; its `kind` is a Literal with the name of the kind, its docstring is
             shown in the reference and by editors.
         describe: how to run a declared service.
+        image: the image of a new service of this kind, without a digest: the newest version that its module
+            was written for; None where there is no such image.
         secrets: what each secret is for, by role, besides the password of the database. The key of a secret
             is `ronron:<service>-<role>`.
         problems: rules about more than one key of the service; paths start below the service.
@@ -33,6 +35,7 @@ class Kind(Generic[S]):
 
     model: type[S]
     describe: Callable[[S, Context], Description]
+    image: str | None = None
     secrets: Mapping[str, str] = field(default_factory=dict)
     problems: Callable[[S], Iterable[Problem]] = lambda _service: ()
     warnings: Callable[[str, S], Iterable[str]] = lambda _name, _service: ()

@@ -85,6 +85,7 @@ def describe(_service: MattermostService, context: Context) -> Description:
 KIND = Kind(
     model=MattermostService,
     describe=describe,
+    image="mattermost/mattermost-team-edition:11.7.3",
     jumps=(
         Jump(
             before=">=10.11.17,<11",

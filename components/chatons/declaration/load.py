@@ -11,10 +11,11 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from chatons import catalogue
-from chatons.declaration import rules
+from chatons.declaration import rules, wrong_values
 from chatons.declaration import secrets as required_secrets
 from chatons.declaration.configuration import Configuration
 from chatons.declaration.resolved import Declaration
+from chatons.schema.by_hand import pulumi_command
 from chatons.schema.models import Service
 from chatons.schema.problems import NAMESPACE, DeclarationError, KeyPath, Problem, nearest, unknown
 from chatons.schema.values import ENCRYPTED, REFUSED, Encrypted
@@ -89,7 +90,11 @@ def _top_level(configuration: StackConfiguration, services: Mapping[str, object]
     for key in configuration.secrets if readable else ():
         if key in _FORGOTTEN_PATHS:
             yield _forgotten_path(configuration.stack, key)
-        elif key not in Configuration.model_fields and not required_secrets.is_secret_key(key, services):
+        elif (
+            key not in Configuration.model_fields
+            and not required_secrets.is_secret_key(key, services)
+            and not required_secrets.is_retained(key)
+        ):
             yield _unknown_key((key,), _known_top_level(services))
 
 
@@ -98,10 +103,11 @@ _FORGOTTEN_PATHS = {required_secrets.backup_key(role): role for role in required
 
 def _forgotten_path(stack: str, key: str) -> Problem:
     role = _FORGOTTEN_PATHS[key]
+    remove = pulumi_command(f"config rm {NAMESPACE}:{key}", stack=stack)
     return Problem(
         path=(key,),
         problem=f"this sets a top-level key {key!r}, and not `{role}` of `backup`",
-        remedy=f"remove it with `pulumi config rm {NAMESPACE}:{key} --stack {stack}`, and set it again with "
+        remedy=f"remove it with `{remove}`, and set it again with "
         f"--path: {required_secrets.backup_command(stack, role)}",
     )
 
@@ -212,7 +218,7 @@ def _unfit(configuration: StackConfiguration, services: Mapping[str, object]) ->
 
 def _problems(error: ValidationError, path: KeyPath) -> Iterator[Problem]:
     schema = _schema()
-    for details in error.errors(include_url=False, include_input=False):
+    for details in error.errors(include_url=False):
         yield _problem(details, (*path, *details["loc"]), schema)
 
 
@@ -242,12 +248,20 @@ def _problem(details: ErrorDetails, location: KeyPath, schema: dict[str, Any]) -
             return Problem(
                 path=path, problem="not one of the known values", remedy=f"use {context['expected']}"
             )
+    explained = wrong_values.explain(details, schema, location)
+    if explained is not None:
+        return Problem(path=path, problem=explained[0], remedy=explained[1])
     message = details["msg"]
     return Problem(
         path=path,
         problem=message[:1].lower() + message[1:],
-        remedy="correct the value; docs/schemas/declaration.schema.json says what is allowed",
+        remedy=f"write {_described(schema, location)}",
     )
+
+
+def _described(schema: dict[str, Any], location: KeyPath) -> str:
+    """What a key means, from its description."""
+    return str(wrong_values.field_at(schema, location).get("description", "another value"))
 
 
 def _is_mark(location: KeyPath, index: int) -> bool:
@@ -259,25 +273,7 @@ def _is_mark(location: KeyPath, index: int) -> bool:
 
 def _known_keys(schema: dict[str, Any], location: KeyPath) -> list[str]:
     """The keys that are allowed at a location, from the JSON Schema of the models."""
-    node = schema
-    for part in location:
-        node = _resolved(schema, node)
-        if "discriminator" in node and part in node["discriminator"]["mapping"]:
-            node = {"$ref": node["discriminator"]["mapping"][part]}
-        else:
-            by_pattern: dict[str, Any] = next(iter(node.get("patternProperties", {}).values()), {})
-            node = node.get("properties", {}).get(part) or by_pattern
-    return list(_resolved(schema, node).get("properties", {}))
-
-
-def _resolved(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
-    for choice in node.get("anyOf", ()):
-        if "$ref" in choice:
-            node = choice
-    if "$ref" in node:
-        resolved: dict[str, Any] = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
-        return resolved
-    return node
+    return list(wrong_values.node_at(schema, location).get("properties", {}))
 
 
 _RENAMED: dict[KeyPath, str] = {("backup", "promise"): "max_age"}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from chatons.declaration.machine_rules import virtual
 from chatons.declaration.resolved import Declaration
+from chatons.schema.by_hand import pulumi_command
 from chatons.schema.problems import KeyPath, Problem
 from chatons.schema.proxmox_models import DataDisk, VirtualMachine
 
@@ -167,7 +168,7 @@ def _leaves(name: str, path: tuple[str, ...], there: _Data, before: _Before, wha
         path=_path(name, *path),
         problem=f"the data disk of {name}, which virtual machine {there.vm_id} owns, would be {what}",
         remedy=f"write `data: {{vm_id: {there.vm_id}, gib: {there.gib}}}` again; to permit the loss, add "
-        f"`replace: {before.vm_id}` and unprotect {name}-data with `pulumi state unprotect`",
+        f"`replace: {before.vm_id}` and unprotect {name}-data with `{pulumi_command('state unprotect')}`",
     )
 
 

@@ -152,7 +152,7 @@ def _pinned_images(declaration: Declaration) -> Iterator[Problem]:
             yield Problem(
                 path=path,
                 problem=f"{str(image)!r} has no digest: its registry could deliver another image later",
-                remedy=f"append the digest that this prints: docker buildx imagetools inspect {image}",
+                remedy=f"run ronron pin {declaration.stack}: it asks the registry, and writes the digest",
             )
 
 

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from chatons import catalogue
 from chatons.catalogue.description import ADMIN_PASSWORD, DATABASE_PASSWORD
 from chatons.declaration.resolved import Declaration, describe
+from chatons.schema.by_hand import pulumi_command
 from chatons.schema.problems import NAMESPACE, Problem
 
 MEMBERS_PASSWORD = "members-password"  # noqa: S105  # the name of a key
@@ -40,6 +41,10 @@ BACKUP_ROLES = {
 _BCRYPT_LIMIT = 72
 """Bytes. bcrypt ignores further ones, and Caddy refuses longer passwords."""
 _DATABASE_PASSWORD = re.compile(r"(?!0[xX])(?=.*[A-Za-z].*[A-Za-z])[A-Za-z0-9._~-]{12,128}", re.ASCII)
+_OF_A_SERVICE = re.compile(
+    rf"[a-z](?:[a-z0-9-]{{0,28}}[a-z0-9])?-(?:{'|'.join(sorted(ROLES))}|secret-[A-Za-z_][A-Za-z0-9_]*)",
+    re.ASCII,
+)
 _TOKEN = re.compile(
     r"[^\s:/@!=]+@[A-Za-z][\w.-]+![A-Za-z][\w.-]+=[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
     re.ASCII,
@@ -49,21 +54,29 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class SecretKey:
-    """One secret: its key without the namespace, and what it is."""
+    """One secret.
+
+    Attributes:
+        key: without the namespace.
+        purpose: what it is.
+        service: the service that it belongs to, and whose secret may be any random text that `unfit` accepts;
+            None for one that belongs to no service, and that only a person knows.
+    """
 
     key: str
     purpose: str
+    service: str | None = None
 
 
 def command(stack: str, key: str) -> str:
     """The command that sets a secret."""
-    return f"pulumi config set --secret {NAMESPACE}:{key} --stack {stack}"
+    return pulumi_command(f"config set --secret {NAMESPACE}:{key}", stack=stack)
 
 
 def backup_command(stack: str, role: str) -> str:
     """The command that sets a secret inside `ronron:backup`."""
     given = " < KEYFILE" if role == "ssh_key" else ""
-    return f"pulumi config set --secret --path '{NAMESPACE}:backup.{role}' --stack {stack}{given}"
+    return pulumi_command(f"config set --secret --path '{NAMESPACE}:backup.{role}'{given}", stack=stack)
 
 
 def backup_key(role: str) -> str:
@@ -96,7 +109,7 @@ def required(declaration: Declaration) -> Iterator[SecretKey]:
         if declaration.services[name].has_database:
             roles.add(DATABASE_PASSWORD)
         for role in sorted(roles):
-            yield SecretKey(key=f"{name}-{role}", purpose=f"{role.replace('-', ' ')} of {name}")
+            yield SecretKey(key=f"{name}-{role}", purpose=f"{role.replace('-', ' ')} of {name}", service=name)
 
 
 def members_password_needed(declaration: Declaration) -> bool:
@@ -116,6 +129,15 @@ def is_secret_key(key: str, services: Mapping[str, object]) -> bool:
     return key in COMMON or any(
         key in {f"{name}-{role}" for role in ROLES} or key.startswith(f"{name}-secret-") for name in services
     )
+
+
+def is_retained(key: str) -> bool:
+    """Whether a key has the form of a secret of any service.
+
+    The secrets of a service that was removed stay in the stack file: its data stays on the machine, and a
+    database can be opened with its password alone.
+    """
+    return _OF_A_SERVICE.fullmatch(key) is not None
 
 
 def unfit(key: str, secret: SecretStr, stack: str) -> Problem | None:

@@ -20,6 +20,7 @@ from chatons.declaration.resolved import (
     is_backed_up,
 )
 from chatons.docker.endpoint import Endpoint, EndpointError, endpoint
+from chatons.schema.by_hand import pulumi_command
 from chatons.schema.checks import CheckResult
 from chatons.schema.image_reference import LOCAL_REPOSITORIES, ImageReference
 from chatons.schema.models import Machine
@@ -189,8 +190,9 @@ def _or_without(problem: Problem) -> Problem:
     if problem.path[:1] != ("machines",) or problem.path[2:] not in (("docker",), ("proxmox",)):
         return problem
     name = problem.path[1]
-    around = (
-        f"RONRON_EXCLUDE={name} pulumi up --exclude '**$pulumi:providers:docker::{name}' --exclude-dependents"
+    around = pulumi_command(
+        f"up --exclude '**$pulumi:providers:docker::{name}' --exclude-dependents",
+        before=f"RONRON_EXCLUDE={name}",
     )
     return replace(problem, remedy=f"{problem.remedy}; to update the others meanwhile: {around}")
 

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import httpx
 
+from chatons.schema.by_hand import pulumi_command
 from chatons.schema.errors import ChatonsError
 from chatons.schema.problems import KeyPath
 
@@ -220,13 +221,13 @@ class ProxmoxApi:
             what = f"is unknown to the cluster: {reason}"
             remedy = (
                 f"on a node, run `pveum user token add {user} {name} --privsep 0`, and set the secret again: "
-                "pulumi config set --secret ronron:proxmox-token"
+                f"{pulumi_command('config set --secret ronron:proxmox-token')}"
             )
         else:
             what = f"was refused: {reason}"
             remedy = (
                 f"create a token on a node, `pveum user token add {user} NAME --privsep 0`, and set it: "
-                "pulumi config set --secret ronron:proxmox-token"
+                f"{pulumi_command('config set --secret ronron:proxmox-token')}"
             )
         return ProxmoxError(f"the token {self.token_id} {what}", remedy, path=TOKEN, status=_UNAUTHORIZED)
 

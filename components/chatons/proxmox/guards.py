@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from chatons.proxmox.api import ProxmoxError
 from chatons.proxmox.machine_checks import Guest, is_ours, taken_by_guest, taken_by_hidden_guest
+from chatons.schema.by_hand import pulumi_command
 from chatons.schema.errors import ChatonsError
 
 Inputs = Mapping[str, Any]
@@ -82,7 +83,7 @@ class Guards:
             if missing:
                 raise RefusedError(
                     f"the last update of {name} was not completed; missing: {', '.join(missing)}\n"
-                    "  -> refresh the state and complete the update: `pulumi up --refresh`"
+                    f"  -> refresh the state and complete the update: `{pulumi_command('up --refresh')}`"
                 )
 
         await self._run(check)

@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from chatons.schema.backup_values import MaxAge, Often, RepositoryHere, Schedule
+from chatons.schema.by_hand import pulumi_command
 from chatons.schema.values import Cpus, HostKey, Image, Mebibytes, SecretHere, Strict, refuse
 
 
@@ -94,8 +95,6 @@ class Backup(Strict):
             ("login", self.login, ("rest", "s3")),
         ):
             if value is not None and way not in ways:
-                refuse(
-                    f"`{key}` has no meaning for {str(self.repository)!r}",
-                    f"remove it: pulumi config rm --path 'ronron:backup.{key}'",
-                )
+                remove = pulumi_command(f"config rm --path 'ronron:backup.{key}'")
+                refuse(f"`{key}` has no meaning for {str(self.repository)!r}", f"remove it: {remove}")
         return self

@@ -7,9 +7,10 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Literal, NoReturn, Self
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from chatons.schema.by_hand import pulumi_command
 from chatons.schema.values import REFUSED, Matching
 
 INSIDE = "/repository"
@@ -70,9 +71,10 @@ class Repository:
         if text.startswith("/"):
             return cls(way="local", text=_local(text))
         if _CREDENTIALS.match(text):
+            set_it = pulumi_command("config set --secret --path 'ronron:backup.login'")
             _refuse(
                 "this repository contains a login, which everybody who reads the stack file would see",
-                "remove it, and run `pulumi config set --secret --path 'ronron:backup.login'`",
+                f"remove it, and run `{set_it}`",
             )
         if text.startswith(("rest:http://", "s3:http://")):
             _refuse(
@@ -219,7 +221,10 @@ def _parsed(value: object) -> Repository:
     if isinstance(value, Repository):
         return value
     if not isinstance(value, str):
-        _refuse("a repository is a string", _WRITE)
+        _refuse(
+            "a repository is a string",
+            f"write `/var/lib/ronron/backups` or the like: {_WRITE.removeprefix('write ')}",
+        )
     return Repository.parse(value)
 
 
@@ -227,9 +232,17 @@ RepositoryHere = Annotated[
     Repository,
     BeforeValidator(_parsed),
     PlainSerializer(str),
-    WithJsonSchema({"type": "string", "description": "a path, or as restic writes it: sftp:, rest:, s3:"}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "description": "a path, or as restic writes it: sftp:, rest:, s3:",
+            "examples": ["/var/lib/ronron/backups"],
+        }
+    ),
 ]
-Schedule = Annotated[str, AfterValidator(schedule)]
-MaxAge = Annotated[str, Matching(r"[1-9][0-9]{0,3}[hd]", "an age", "write hours or days, such as 26h or 2d")]
-RelativePath = Annotated[str, AfterValidator(_relative)]
+Schedule = Annotated[str, AfterValidator(schedule), Field(examples=["0 3 * * *"])]
+MaxAge = Annotated[
+    str, Matching(r"[1-9][0-9]{0,3}[hd]", "an age", "write hours or days, such as 26h or 2d", "26h")
+]
+RelativePath = Annotated[str, AfterValidator(_relative), Field(examples=["db/app.sqlite"])]
 Often = Literal["daily", "weekly", "monthly"]

@@ -107,7 +107,7 @@ class Machine(Strict):
 class Edge(Strict):
     """The reverse proxy of each machine, Caddy: it terminates TLS and holds the public ports."""
 
-    image: Image = Field(description="image of Caddy, 2.6 or newer")
+    image: Image = Field(description="image of Caddy, 2.6 or newer", examples=["caddy:2.10.2"])
     tls: Literal["off", "internal", "acme"] = Field(
         default="acme",
         description="certificates of the edge: acme (from a public authority), internal (from an authority "
@@ -168,7 +168,9 @@ class ForwardMembers(Strict):
         description="URL that receives the headers of each request; a 2xx answer lets the request pass"
     )
     copy_headers: tuple[Header, ...] = Field(
-        default=(), description="headers of the authentication answer that the edge passes on to the service"
+        default=(),
+        strict=False,
+        description="headers of the authentication answer that the edge passes on to the service",
     )
 
 
@@ -210,7 +212,8 @@ class Service(Strict):
         default=None, description="public hostname; without one the service is not reachable from outside"
     )
     image: Image = Field(
-        description="image of the service: `repository:tag`, outside `local` stacks with `@sha256:digest`"
+        description="image of the service: `repository:tag`, outside `local` stacks with `@sha256:digest`",
+        examples=["etherpad/etherpad:3.3.1"],
     )
     members_only: bool = Field(
         default=False, description="true lets the edge admit only those that `ronron:members` names"

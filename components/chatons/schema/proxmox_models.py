@@ -86,7 +86,7 @@ class VirtualMachine(Strict):
     )
     gateway: Ipv4Address = Field(description="IPv4 address of the default gateway, such as 192.0.2.1")
     dns: tuple[IpAddress, ...] = Field(
-        default=(), description="IP addresses of DNS resolvers. Default: those of the node"
+        default=(), strict=False, description="IP addresses of DNS resolvers. Default: those of the node"
     )
     image: VirtualMachineImage = Field(
         description="disk image that the machine is created from: `url`, `checksum`"

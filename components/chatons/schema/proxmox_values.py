@@ -13,7 +13,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from chatons.schema.values import Line, Matching, Text, refuse
+from chatons.schema.values import Matching, Word, refuse
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])"
@@ -138,10 +138,10 @@ def _sorted(value: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(set(value)))
 
 
-VmId = Annotated[int, Field(ge=100, le=999_999_999)]
+VmId = Annotated[int, Field(ge=100, le=999_999_999, examples=[101])]
 """Of a virtual machine, unique in the cluster. Source: Proxmox VE, pve-common, JSONSchema, pve-vmid."""
 NodeName = Annotated[
-    str, Matching(_LABEL, "a name of a node", "write it as the cluster shows it, such as alice")
+    str, Matching(_LABEL, "a name of a node", "write it as the cluster shows it, such as alice", "alice")
 ]
 StorageName = Annotated[
     str,
@@ -149,6 +149,7 @@ StorageName = Annotated[
         r"[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]",
         "a name of a storage",
         "write it as the cluster shows it, such as local-lvm",
+        "local-lvm",
     ),
     Field(max_length=100),
 ]
@@ -158,6 +159,7 @@ PoolName = Annotated[
         r"[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+){0,2}",
         "a name of a pool",
         "write it as the cluster shows it, such as collective",
+        "collective",
     ),
     Field(max_length=100),
 ]
@@ -167,16 +169,20 @@ BridgeName = Annotated[
         r"[A-Za-z][A-Za-z0-9_.-]{1,14}",
         "a name of a bridge",
         "write it as the node shows it, such as vmbr0",
+        "vmbr0",
     ),
 ]
 Tag = Annotated[
     str,
     Matching(
-        r"[a-z0-9_][a-z0-9_.+-]*", "a tag", "use lower-case letters, digits, underscores, dots and dashes"
+        r"[a-z0-9_][a-z0-9_.+-]*",
+        "a tag",
+        "use lower-case letters, digits, underscores, dots and dashes",
+        "ronron",
     ),
     Field(max_length=60),
 ]
-Tags = Annotated[tuple[Tag, ...], AfterValidator(_sorted)]
+Tags = Annotated[tuple[Tag, ...], AfterValidator(_sorted), Field(strict=False)]
 """Sorted and unique, as the cluster stores them: another order would show as a change in each preview."""
 Snippet = Annotated[
     str,
@@ -184,6 +190,7 @@ Snippet = Annotated[
         r"[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]:snippets/[\w.-]+\.(?:yaml|yml|cfg)",
         "a snippet",
         "write storage:snippets/file, such as local:snippets/first-boot.yaml",
+        "local:snippets/first-boot.yaml",
     ),
 ]
 CpuType = Annotated[
@@ -192,6 +199,7 @@ CpuType = Annotated[
         r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}",
         "a CPU model",
         "write it as the node shows it, such as x86-64-v2-AES or host",
+        "host",
     ),
 ]
 GuestUser = Annotated[
@@ -200,26 +208,38 @@ GuestUser = Annotated[
         r"(?!root$)[a-z_][a-z0-9_-]{0,31}",
         "a user name",
         "use lower-case letters, digits and dashes; not root, as which the images permit no login",
+        "ronron",
     ),
 ]
-Endpoint = Annotated[Line, AfterValidator(_endpoint)]
+Endpoint = Annotated[Word, AfterValidator(_endpoint), Field(examples=["https://pve.picasoft.example:8006/"])]
 """With a slash at the end."""
-ImageUrl = Annotated[Line, AfterValidator(_image_url)]
-Checksum = Annotated[str, AfterValidator(_checksum)]
+ImageUrl = Annotated[
+    Word,
+    AfterValidator(_image_url),
+    Field(examples=["https://images.picasoft.example/20251117-2299/debian-13-20251117-2299.qcow2"]),
+]
+Checksum = Annotated[str, AfterValidator(_checksum), Field(examples=["sha256:" + "1f" * 32])]
 """`sha256:` or `sha512:` and the digits."""
-PublicKey = Annotated[str, AfterValidator(_public_key)]
+PublicKey = Annotated[
+    str,
+    AfterValidator(_public_key),
+    Field(examples=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIC"]),
+]
 """A public ssh key; a comment without spaces may follow."""
-PublicKeys = Annotated[tuple[PublicKey, ...], AfterValidator(_some), Field(json_schema_extra={"minItems": 1})]
-NetworkAddress = Annotated[str, AfterValidator(_network_address)]
+PublicKeys = Annotated[
+    tuple[PublicKey, ...], AfterValidator(_some), Field(strict=False, json_schema_extra={"minItems": 1})
+]
+NetworkAddress = Annotated[str, AfterValidator(_network_address), Field(examples=["192.0.2.11/24"])]
 """IPv4, with the prefix length."""
-IpAddress = Annotated[str, AfterValidator(_ip_address)]
-Ipv4Address = Annotated[str, AfterValidator(_ipv4_address)]
+IpAddress = Annotated[str, AfterValidator(_ip_address), Field(examples=["192.0.2.53"])]
+Ipv4Address = Annotated[str, AfterValidator(_ipv4_address), Field(examples=["192.0.2.1"])]
 CalendarEvent = Annotated[
-    Text,
+    str,
     Matching(
         rf"(?:{_DAYS} )?(?:{_DATE} )?{_NUMBERS}:{_NUMBERS}|daily|weekly|monthly",
         "a calendar event",
         'write it in quotes as Proxmox VE does, such as "02:30" or "sat 02:30"',
+        "02:30",
     ),
     Field(max_length=128),
 ]
@@ -227,7 +247,10 @@ CalendarEvent = Annotated[
 PbsServer = Annotated[
     str,
     Matching(
-        rf"{_HOST}(?::\d{{1,5}})?", "a host", "write the bare name or address, such as pbs.picasoft.example"
+        rf"{_HOST}(?::\d{{1,5}})?",
+        "a host",
+        "write the bare name or address, such as pbs.picasoft.example",
+        "pbs.picasoft.example",
     ),
 ]
 PbsName = Annotated[
@@ -236,6 +259,7 @@ PbsName = Annotated[
         r"[A-Za-z0-9_][A-Za-z0-9._-]{2,31}",
         "a name of a datastore",
         "write it as the backup server shows it, such as collective",
+        "collective",
     ),
 ]
 PbsNamespace = Annotated[
@@ -244,6 +268,7 @@ PbsNamespace = Annotated[
         r"[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*){0,6}",
         "a namespace",
         "write it as the backup server shows it, such as picasoft/staging",
+        "picasoft/staging",
     ),
     Field(max_length=256),
 ]
@@ -253,6 +278,7 @@ PbsUser = Annotated[
         r"[^\s:/@!]+@[A-Za-z][A-Za-z0-9._-]+(?:![A-Za-z0-9][A-Za-z0-9._-]*)?",
         "a user of a backup server",
         "write user@realm, or user@realm!token, such as ronron@pbs!pve",
+        "ronron@pbs!pve",
     ),
 ]
 Fingerprint = Annotated[
@@ -261,6 +287,7 @@ Fingerprint = Annotated[
         r"(?:[0-9a-fA-F]{2}:){31}[0-9a-fA-F]{2}",
         "a fingerprint",
         "copy the one of SHA-256 that `proxmox-backup-manager cert info` prints on the backup server",
+        "1f:1f:1f:1f:1f:1f:1f:1f:1f:1f:1f:1f:1f:1f:1f:1f:1f:1f:1f:1f:1f:1f:1f:1f:1f:1f:1f:1f:1f:1f:1f:1f",
     ),
     AfterValidator(str.lower),
 ]

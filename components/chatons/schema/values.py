@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from chatons.schema.by_hand import pulumi_command
 from chatons.schema.image_reference import ImageReference
 
 REFUSED = "refused"
@@ -31,10 +32,13 @@ REFUSED = "refused"
 
 
 class Strict(BaseModel):
-    """A part of the declaration: immutable, and unknown keys are refused."""
+    """A part of the declaration: immutable; unknown keys are refused, and no type is converted.
+
+    A list of the file becomes a tuple where the field says `strict=False`.
+    """
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, hide_input_in_errors=True, arbitrary_types_allowed=True
+        extra="forbid", frozen=True, hide_input_in_errors=True, arbitrary_types_allowed=True, strict=True
     )
 
 
@@ -61,11 +65,13 @@ class Matching:
         pattern: a regular expression that editors understand too.
         what: completes "'...' is not".
         remedy: one imperative sentence.
+        example: a text that matches.
     """
 
     pattern: str
     what: str
     remedy: str
+    example: str
 
     def check(self, value: str) -> str:
         """Return the value.
@@ -83,7 +89,7 @@ class Matching:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        return {**handler(schema), "pattern": f"^(?:{self.pattern})$"}
+        return {**handler(schema), "pattern": f"^(?:{self.pattern})$", "examples": [self.example]}
 
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -120,7 +126,7 @@ def _image(value: object) -> ImageReference:
     if isinstance(value, ImageReference):
         return value
     if not isinstance(value, str):
-        refuse("an image is a string", _WRITE_IMAGE)
+        refuse("an image is a string", "write repository:tag, such as `postgres:15.14`")
     try:
         image = ImageReference.parse(value)
     except ValueError:
@@ -146,7 +152,11 @@ def _absolute(value: str) -> str:
 
 def _text(value: object) -> object:
     if isinstance(value, bool | int | float):
-        refuse("this is a number or a boolean, and a string is required", "put the value in quotes")
+        word = str(value).lower() if isinstance(value, bool) else str(value)
+        refuse(
+            "this is a number or a boolean, and a string is required",
+            f'put the value in quotes: write `"{word}"`',
+        )
     if isinstance(value, str) and "\0" in value:
         refuse("this contains a NUL byte", "remove it")
     return value
@@ -182,7 +192,7 @@ def _encrypted(value: object) -> Encrypted:
     if not isinstance(value, Encrypted):
         refuse(
             "this is a secret in plain text",
-            "remove it, and set it again with `pulumi config set --secret --path`",
+            f"remove it, and set it again with `{pulumi_command('config set --secret --path')}`",
         )
     return value
 
@@ -191,15 +201,20 @@ def _several(value: object) -> object:
     return [value] if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-Text = Annotated[str, BeforeValidator(_text)]
-Line = Annotated[Text, AfterValidator(_line), Field(max_length=200)]
-Page = Annotated[Text, AfterValidator(_page), Field(max_length=20_000)]
+FREE_TEXT = "value"
+"""The example of a text that may be anything."""
+Text = Annotated[str, BeforeValidator(_text), Field(examples=[FREE_TEXT])]
+Word = Annotated[str, AfterValidator(_line), Field(max_length=200)]
+"""One line that is more than free text; a narrower type gives the example."""
+Line = Annotated[Text, AfterValidator(_line), Field(max_length=200, examples=["Picapad"])]
+Page = Annotated[Text, AfterValidator(_page), Field(max_length=20_000, examples=["Welcome to this pad."])]
 Name = Annotated[
     str,
     Matching(
         r"[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?",
         "a name",
         "use 1 to 30 lower-case letters, digits and dashes, a letter first and no dash last",
+        "pad",
     ),
 ]
 Hostname = Annotated[
@@ -208,16 +223,20 @@ Hostname = Annotated[
         rf"(?=.{{1,253}}$)(?:{_LABEL}\.)+[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])?",
         "a hostname",
         "write the bare name in lower case, such as pad.picasoft.example",
+        "pad.picasoft.example",
     ),
 ]
 Mailbox = Annotated[
     str,
     Matching(
-        r"[^@\s<>\"]+@[^@\s<>\"]+\.[^@\s<>\"]+", "an email address", "write one such as tech@picasoft.example"
+        r"[^@\s<>\"]+@[^@\s<>\"]+\.[^@\s<>\"]+",
+        "an email address",
+        "write one such as tech@picasoft.example",
+        "tech@picasoft.example",
     ),
 ]
 Country = Annotated[
-    str, Matching("[A-Z]{2}", "a country code", "write the two capital letters of ISO 3166, such as FR")
+    str, Matching("[A-Z]{2}", "a country code", "write the two capital letters of ISO 3166, such as FR", "FR")
 ]
 DockerAddress = Annotated[
     str,
@@ -226,20 +245,33 @@ DockerAddress = Annotated[
         rf"ssh://[a-z_][a-z0-9_-]{{0,31}}@{_HOST}(?::\d{{1,5}})?|unix:///[\w./-]+",
         "the address of a Docker engine",
         "use ssh://user@host, ssh://user@host:port or unix:///var/run/docker.sock",
+        "unix:///var/run/docker.sock",
     ),
 ]
-HostKey = Annotated[str, AfterValidator(_host_key)]
-AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+HostKey = Annotated[
+    str,
+    AfterValidator(_host_key),
+    Field(examples=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIC"]),
+]
+AbsolutePath = Annotated[str, AfterValidator(_absolute), Field(examples=["/var/lib/wiki"])]
 Variable = Annotated[
     str,
     Matching(
-        "[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable", "use letters, digits and underscores"
+        "[A-Za-z_][A-Za-z0-9_]*",
+        "the name of an environment variable",
+        "use letters, digits and underscores",
+        "LANG",
     ),
 ]
-BindAddress = Annotated[str, AfterValidator(_address)]
+BindAddress = Annotated[str, AfterValidator(_address), Field(examples=["127.0.0.1"])]
 Capability = Annotated[
     str,
-    Matching("(?!CAP_ALL$|ALL$)[A-Z][A-Z_]+", "a single capability", "name each one, such as CAP_CHOWN"),
+    Matching(
+        "(?!CAP_ALL$|ALL$)[A-Z][A-Z_]+",
+        "a single capability",
+        "name each one, such as CAP_CHOWN",
+        "CAP_CHOWN",
+    ),
     AfterValidator(_capability),
 ]
 Header = Annotated[
@@ -248,6 +280,7 @@ Header = Annotated[
         "[A-Za-z][A-Za-z0-9-]*",
         "the name of an HTTP header",
         "use letters, digits and dashes, as in Remote-User",
+        "Remote-User",
     ),
 ]
 VerifyUrl = Annotated[
@@ -256,18 +289,25 @@ VerifyUrl = Annotated[
         rf"https?://{_HOST}(?::\d{{1,5}})?(?:/[\w./~-]*)?(?:\?[\w.~=&%-]*)?",
         "a URL for forward authentication",
         "write https://host/path without user and fragment",
+        "https://login.picasoft.example/verify",
     ),
 ]
 UrlPath = Annotated[
     str,
     Matching(
-        r"/[\w./~%?=&+-]*", "the path of a URL", "start it with a slash and use no spaces, as in /health"
+        r"/[\w./~%?=&+-]*",
+        "the path of a URL",
+        "start it with a slash and use no spaces, as in /health",
+        "/health",
     ),
 ]
 Login = Annotated[
     str,
     Matching(
-        "[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "a login", "use letters, digits, dots, dashes and underscores"
+        "[A-Za-z0-9][A-Za-z0-9._-]{0,63}",
+        "a login",
+        "use letters, digits, dots, dashes and underscores",
+        "members",
     ),
 ]
 RunAs = Annotated[
@@ -276,22 +316,30 @@ RunAs = Annotated[
         "[a-z0-9_][a-z0-9_-]*(?::[a-z0-9_][a-z0-9_-]*)?",
         "a user",
         "write a name or number, such as 1000:1000",
+        "1000:1000",
     ),
 ]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Mebibytes = Annotated[int, Field(ge=16, le=1_048_576)]
-Cpus = Annotated[float, Field(ge=0.05, le=256)]
-Seconds = Annotated[int, Field(ge=1, le=3600)]
+Port = Annotated[int, Field(ge=1, le=65535, examples=[8080])]
+Mebibytes = Annotated[int, Field(ge=16, le=1_048_576, examples=[512])]
+Cpus = Annotated[float, Field(ge=0.05, le=256, examples=[0.5])]
+Seconds = Annotated[int, Field(ge=1, le=3600, examples=[60])]
+Status = Annotated[int, Field(ge=100, le=599, examples=[200])]
 Statuses = Annotated[
-    tuple[Annotated[int, Field(ge=100, le=599)], ...],
-    BeforeValidator(_several, json_schema_input_type=int | list[int]),
-    Field(min_length=1),
+    tuple[Status, ...],
+    BeforeValidator(_several, json_schema_input_type=Status | list[Status]),
+    Field(min_length=1, strict=False, examples=[[200]]),
 ]
 Image = Annotated[
     ImageReference,
     BeforeValidator(_image),
     PlainSerializer(str),
-    WithJsonSchema({"type": "string", "description": "repository:tag, and @sha256:digest outside `local`"}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "description": "repository:tag, and @sha256:digest outside `local`",
+            "examples": ["postgres:15.14"],
+        }
+    ),
 ]
 SecretHere = Annotated[
     Any,

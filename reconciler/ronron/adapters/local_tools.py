@@ -1,6 +1,6 @@
 """Finds the programs that the reconciler needs on this machine: their versions, places and remedies.
 
-Nothing is installed or changed. Programs are looked up as the engine and git itself are run later: on PATH.
+Nothing is installed or changed. Programs are looked up as they are run later: on the PATH of the engine.
 """
 
 from __future__ import annotations
@@ -10,12 +10,10 @@ import importlib.util
 import json
 import os
 import platform
-import re
 import shutil
 import socket
-import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -23,12 +21,19 @@ from pathlib import Path
 from typing import Any
 
 from ronron.core.status import CheckResult
+from ronron.installation import (
+    ENGINE,
+    ENGINE_VERSIONS,
+    NO_DOWNLOADS,
+    is_good_version,
+    language_host,
+    output_of,
+    version_in,
+)
 
 OLDEST_PYTHON = (3, 11)
-ENGINE_VERSIONS = ((3, 272), (4,))
-"""The first engine that works with the SDK, and the first that does not; as pyproject.toml has it."""
 
-MAKE_SETUP = 'run `make setup` in the clone, then `eval "$(.venv/bin/python -m toolchain env)"`'
+MAKE_SETUP = "run `make setup` in the clone"
 INSTALL_ENGINE = "install Pulumi: https://www.pulumi.com/docs/install"
 INSTALL_DOCKER = "install Docker Engine: https://docs.docker.com/engine/install, or set DOCKER_HOST"
 JOIN_GROUP = "run `sudo usermod -aG docker $USER`, then log in again"
@@ -36,11 +41,6 @@ JOIN_GROUP = "run `sudo usermod -aG docker $USER`, then log in again"
 DOCKER_SOCKET = "unix:///var/run/docker.sock"
 ANSWER_SECONDS = 3
 """How long a Docker engine may take to send its version."""
-PROGRAM_SECONDS = 10
-"""How long a program may take to print its version: a cold engine takes 2 s on a small machine."""
-
-ENGINE, LANGUAGE_HOST = "pulumi", "pulumi-language-python"
-NO_DOWNLOADS = "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"
 
 
 @dataclass(frozen=True)
@@ -48,19 +48,19 @@ class Installation:
     """Where to look for programs on this machine.
 
     Args:
-        environ: variables of the environment, PATH among them.
-        plugins: the directory in which the engine looks for its plugins.
+        environ: variables of the engine's environment, PATH among them.
+        plugins: the directories in which plugins are looked for, in order.
         clone: whether this runs from a clone of Ronron, where `make setup` gets what is missing.
     """
 
     environ: Mapping[str, str]
-    plugins: Path
+    plugins: tuple[Path, ...]
     clone: bool = False
 
     @classmethod
-    def here(cls, plugins: Path) -> Installation:
-        """This process's own environment; `plugins` as above."""
-        return cls(os.environ, plugins, in_clone((Path.cwd(), Path(sys.prefix))))
+    def here(cls, environ: Mapping[str, str], plugins: Iterable[Path]) -> Installation:
+        """This machine; `environ` and `plugins` as above."""
+        return cls(environ, tuple(plugins), in_clone((Path.cwd(), Path(sys.prefix))))
 
 
 def in_clone(places: Iterable[Path]) -> bool:
@@ -105,7 +105,7 @@ def check_python(version: tuple[int, int] = sys.version_info[:2]) -> CheckResult
 def check_git(installed: Installation) -> CheckResult:
     """The first git on PATH."""
     path = _which("git", installed)
-    version = _version_in(_output_of([path, "--version"], installed)) if path else None
+    version = version_in(output_of([path, "--version"], installed.environ)) if path else None
     if path is None or version is None:
         return CheckResult(name="git", good=False, remedy="install git: https://git-scm.com/downloads")
     return CheckResult(name="git", good=True, version=version, origin=path)
@@ -118,16 +118,16 @@ def check_engine(installed: Installation) -> tuple[CheckResult, CheckResult]:
     """The Pulumi engine, and its language host for programs in Python."""
     remedy = _remedy(installed, INSTALL_ENGINE)
     path = _which(ENGINE, installed)
-    version = _version_in(_output_of([path, "version"], installed)) if path else None
-    host = _language_host(path, installed)
+    version = version_in(output_of([path, "version"], installed.environ)) if path else None
+    host = language_host(path, installed.environ.get("PATH", os.defpath))
     about_host = CheckResult(
         name="language host", good=host is not None, origin=host or "", remedy="" if host else remedy
     )
     if path is None or version is None:
         return CheckResult(name="engine", good=False, origin=path or "", remedy=remedy), about_host
-    first, beyond = ENGINE_VERSIONS
-    good = first <= tuple(map(int, version.split("."))) < beyond
+    good = is_good_version(version)
     if not good:
+        first, beyond = ENGINE_VERSIONS
         wanted = f"{'.'.join(map(str, first))} or newer, below {beyond[0]}"
         remedy = f"use Pulumi {wanted}: {remedy}"
     about = CheckResult(name="engine", good=good, version=version, origin=path, remedy="" if good else remedy)
@@ -151,12 +151,14 @@ def check_plugins(installed: Installation) -> tuple[CheckResult, CheckResult]:
 
 def _check_plugin(package: str, name: str, installed: Installation) -> CheckResult:
     wanted, server = _asked_for(package)
-    versions = [wanted] if wanted else _versions_of(package, installed.plugins)
-    for version in versions:
-        folder = installed.plugins / f"resource-{package}-v{version}"
-        unfinished = folder.with_name(f"{folder.name}.partial").exists()  # the engine's own mark
-        if (folder / f"pulumi-resource-{package}").is_file() and not unfinished:
-            return CheckResult(name=name, good=True, version=version, origin=str(installed.plugins))
+    for plugins in installed.plugins:
+        for version in [wanted] if wanted else _versions_of(package, plugins):
+            folder = plugins / f"resource-{package}-v{version}"
+            unfinished = folder.with_name(f"{folder.name}.partial").exists()  # the engine's own mark
+            program = folder / f"pulumi-resource-{package}"
+            if program.is_file() and not unfinished:
+                origin = program.resolve().parent.parent if program.is_symlink() else plugins
+                return CheckResult(name=name, good=True, version=version, origin=str(origin))
     on_path = _which(f"pulumi-resource-{package}", installed)
     if on_path is not None:
         return CheckResult(name=name, good=True, origin=on_path)
@@ -187,15 +189,6 @@ def _asked_for(package: str) -> tuple[str | None, str | None]:
 def _versions_of(package: str, plugins: Path) -> list[str]:
     prefix = f"resource-{package}-v"
     return sorted((found.name.removeprefix(prefix) for found in plugins.glob(f"{prefix}*/")), reverse=True)
-
-
-def _language_host(engine: str | None, installed: Installation) -> str | None:
-    # The engine takes the host beside itself, wherever a link to it stands, and else the first on PATH.
-    if engine is not None:
-        beside = Path(engine).resolve().parent / LANGUAGE_HOST
-        if beside.is_file() and os.access(beside, os.X_OK):
-            return str(beside)
-    return _which(LANGUAGE_HOST, installed)
 
 
 # -- Docker ------------------------------------------------------------------------------------------------
@@ -294,24 +287,3 @@ def _remedy(installed: Installation, elsewhere: str) -> str:
 
 def _which(program: str, installed: Installation) -> str | None:
     return shutil.which(program, path=installed.environ.get("PATH", os.defpath))
-
-
-def _output_of(arguments: Sequence[str], installed: Installation) -> str:
-    """What a program prints; nothing where it fails or takes too long."""
-    try:
-        return subprocess.run(
-            arguments,
-            env=dict(installed.environ),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=PROGRAM_SECONDS,
-            check=True,
-        ).stdout.decode(errors="replace")
-    except (OSError, subprocess.SubprocessError):
-        return ""
-
-
-def _version_in(text: str) -> str | None:
-    found = re.search(r"\d+(?:\.\d+)+", text)
-    return found[0] if found else None

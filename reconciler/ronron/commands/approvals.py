@@ -9,9 +9,10 @@ import typer
 
 from ronron.commands.arguments import Environment
 from ronron.commands.wiring import wired
+from ronron.core.drift import WaitingRepair
 from ronron.core.errors import ConfigError
 from ronron.core.model import SHORT
-from ronron.core.record import Suspension
+from ronron.core.record import Suspension, WaitingPlan
 from ronron.core.status import ExitCode
 
 SHORTEST_ID = 8
@@ -37,7 +38,11 @@ def approve(
     The next pass applies the plan, provided that a new preview gives the same one.
     """
     with wired(context, as_json=False) as parts:
-        waiting = parts.ports.store.load(environment).waiting
+        store = parts.ports.store
+        waiting: WaitingPlan | WaitingRepair | None = store.load(environment).waiting
+        repair = store.load_drift(environment).waiting
+        if repair is not None and (waiting is None or repair.identity.startswith(plan)):
+            waiting = repair
         if waiting is None or waiting.forbidden:
             what = "is forbidden and needs another revision" if waiting else "has no plan to approve"
             raise ConfigError(f"{environment} {what}", hint=f"run ronron explain {environment}")
@@ -46,7 +51,7 @@ def approve(
                 f"{environment} waits for approval of another plan: {waiting.identity[:SHORT]}",
                 hint=f"run ronron preview {environment}, then approve the plan that it shows",
             )
-        parts.ports.store.approve(environment, waiting.identity, getpass.getuser(), parts.ports.clock.now())
+        store.approve(environment, waiting.identity, getpass.getuser(), parts.ports.clock.now())
         parts.screen.print(f"approved: plan {waiting.identity[:SHORT]}; the next pass applies it")
         return ExitCode.DONE
 
@@ -71,6 +76,10 @@ def resume(context: typer.Context, environment: Environment) -> ExitCode:
     with wired(context, as_json=False) as parts:
         target = parts.target(environment)
         with parts.ports.store.lock(target.policy.stack):
-            parts.ports.store.save(parts.ports.store.load(target.name).resumed())
+            store = parts.ports.store
+            store.save(store.load(target.name).resumed())
+            # A look of the watcher may come in between.
+            while not store.save_drift(store.load_drift(target.name).resumed()):
+                pass
         parts.screen.print(f"resumed: {target.name}; the next pass may update it")
         return ExitCode.DONE

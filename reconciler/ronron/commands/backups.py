@@ -32,6 +32,7 @@ from ronron.core.redact import redact
 from ronron.core.restores import count_differences
 from ronron.core.status import ExitCode
 from ronron.passes.attempt import probe_until
+from ronron.passes.health import save_probe
 from ronron.watch.own_backup import Bundle, recover, recover_store
 
 PROBE_FOR = Policy.model_fields["probe_for"].default
@@ -224,6 +225,7 @@ def _restore(selection: Selection, service: str, snapshot: Snapshot, *, safety_s
         result = probe_until(service, probe, clock.now() + PROBE_FOR, prober, clock)
         word = "healthy" if result.healthy else "unhealthy"
         selection.log(f"probe: {service} {word}: {result.detail}")
+        save_probe(selection.environment, None, result, selection.parts.store, clock)
         return restored.with_(healthy=result.healthy)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -9,13 +10,15 @@ from typing import Annotated
 import typer
 
 from ronron.adapters.local_tools import Installation, check_tools
+from ronron.adapters.pulumi_engine.environment import environment as environment_of
 from ronron.commands.arguments import AsJson, Options
 from ronron.commands.doctor import READABLE, check_environment, check_machine
 from ronron.commands.screen import Screen, show_checks, show_problems
 from ronron.commands.validate import check
-from ronron.commands.wiring import errors, opened, source_of, targets_of, wired
+from ronron.commands.wiring import errors, opened, packages_of, source_of, targets_of, wired
 from ronron.core.status import ExitCode
-from ronron.settings import load_settings
+from ronron.installation import NO_DOWNLOADS
+from ronron.settings import Settings, load_settings
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +40,7 @@ def doctor(
     """
     with opened(context, as_json) as parts:
         settings, screen = parts.settings, parts.screen
-        installed = Installation.here(settings.pulumi_plugins or settings.engine().home / "plugins")
+        installed = pulumi_here(settings)
         with screen.working("checking this machine"):
             findings = check_machine(
                 settings,
@@ -57,6 +60,15 @@ def doctor(
     return ExitCode.DONE if all(finding.good for finding in findings) else ExitCode.FAILED
 
 
+def pulumi_here(settings: Settings) -> Installation:
+    """Where programs are looked up: exactly where the engine of a pass finds them."""
+    engine = settings.engine()
+    seen = environment_of(engine, os.environ)
+    shared = {name: seen[name] for name in ("PATH", NO_DOWNLOADS) if name in seen}
+    sources = engine.installed.plugins if engine.plugins is None else (engine.plugins,)
+    return Installation.here({**os.environ, **shared}, (engine.home / "plugins", *sources))
+
+
 def validate(
     context: typer.Context,
     directory: Annotated[
@@ -66,11 +78,13 @@ def validate(
 ) -> ExitCode:
     """Check the policy and the stack files of a working tree.
 
-    Needs neither engine nor network, so it suits a CI job.
+    Needs no engine, so it suits a CI job. Installs the packages of the lock file first, if there is one.
     """
     options: Options = context.obj
     screen = Screen(as_json=as_json)
     with errors(screen, options.debug):
-        problems = check(directory, load_settings(debug=options.debug or None).policy_file)
+        settings = load_settings(state=options.state, debug=options.debug or None)
+        screen.keep_secret(settings.secrets())
+        problems = check(directory, settings.policy_file, packages_of(settings, screen))
         show_problems(screen, problems)
         return ExitCode.USAGE if problems else ExitCode.DONE

@@ -17,10 +17,17 @@ from ronron.commands.arguments import Options, end
 from ronron.commands.lazy_group import Entry, LazyGroup, settings
 
 _RECORDS = "ronron.commands.records"
+_DRIFT = "ronron.commands.drift"
 _PASSES = "ronron.commands.passes"
 _APPROVALS = "ronron.commands.approvals"
 _BACKUPS = "ronron.commands.backups"
 _CHECKS = "ronron.commands.checks"
+_STACK_FILES = "ronron.commands.stack_files"
+_SERVICES = "ronron.commands.services"
+_CONTAINERS = "ronron.commands.containers"
+_FORGET = "ronron.commands.forget"
+_BY_HAND = "ronron.commands.by_hand"
+_UNIT = "ronron.commands.unit"
 
 EVERYDAY, APPROVALS, BACKUPS, SET_UP = "Everyday", "Approvals", "Backups", "Set-up"
 
@@ -33,8 +40,12 @@ class Ronron(LazyGroup):
         Entry("preview", _PASSES, EVERYDAY, "Preview an update; changes nothing."),
         Entry("update", _PASSES, EVERYDAY, "Run one pass now: preview, judge, update, probe."),
         Entry("watch", _PASSES, EVERYDAY, "Update each environment when its branch moves."),
+        Entry("drift", _DRIFT, EVERYDAY, "Show where containers differ from what the last update made."),
         Entry("history", _RECORDS, EVERYDAY, "List past passes, newest first."),
         Entry("explain", _RECORDS, EVERYDAY, "Explain why an environment changed, or did not."),
+        Entry("logs", _CONTAINERS, EVERYDAY, "Show the log of a service."),
+        Entry("restart", _CONTAINERS, EVERYDAY, "Restart a service, and wait until it is healthy."),
+        Entry("exec", _CONTAINERS, EVERYDAY, "Run a program in the container of a service."),
         Entry("approve", _APPROVALS, APPROVALS, "Approve the plan that is waiting."),
         Entry("suspend", _APPROVALS, APPROVALS, "Suspend an environment until it is resumed."),
         Entry("resume", _APPROVALS, APPROVALS, "Resume after a suspension, a stall or failures."),
@@ -43,7 +54,12 @@ class Ronron(LazyGroup):
         Entry("drill", _BACKUPS, BACKUPS, "Restore the newest snapshot beside the service for proof."),
         Entry("recover", _BACKUPS, BACKUPS, "Recover records and states from the reconciler's own backup."),
         Entry("doctor", _CHECKS, SET_UP, "Check this machine: programs, settings, repository."),
+        Entry("add", _SERVICES, SET_UP, "Add a service to a stack file."),
+        Entry("pin", _STACK_FILES, SET_UP, "Write the digest of each image into the stack file."),
+        Entry("forget", _FORGET, SET_UP, "Forget an environment that was removed from the policy."),
         Entry("validate", _CHECKS, SET_UP, "Check the policy and the stack files of a working tree."),
+        Entry("pulumi", _BY_HAND, SET_UP, "Run Pulumi by hand on an environment's stack."),
+        Entry("unit", _UNIT, SET_UP, "Print the systemd unit of the watcher."),
     )
 
 

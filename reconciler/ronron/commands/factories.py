@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from ronron.ports import Backups, Clock, Machines, Prober
+    from ronron.ports import Backups, Clock, ContainerFailures, Containers, ImageRegistry, Machines, Prober
+    from ronron.ports.services import ServiceContainers
 
 
 def docker_backups() -> Backups:
@@ -24,11 +25,32 @@ def docker_backups() -> Backups:
     return DockerBackups()
 
 
+def docker_containers() -> Containers:
+    """The adapter that describes the containers of machines."""
+    from ronron.adapters.docker_agents.containers import DockerContainers
+
+    return DockerContainers()
+
+
 def docker_machines() -> Machines:
     """The adapter that checks whether machines are reachable."""
     from ronron.adapters.docker_agents.machines import DockerMachines
 
     return DockerMachines()
+
+
+def docker_failures() -> ContainerFailures:
+    """The adapter that finds out why containers failed."""
+    from ronron.adapters.docker_agents.failures import DockerContainerFailures
+
+    return DockerContainerFailures()
+
+
+def docker_services() -> ServiceContainers:
+    """The adapter for the containers of services."""
+    from ronron.adapters.docker_agents.services import DockerServiceContainers
+
+    return DockerServiceContainers()
 
 
 def ask(question: str) -> bool | None:
@@ -41,6 +63,13 @@ def http_prober() -> Prober:
     from ronron.adapters.http_prober import HttpProber
 
     return HttpProber()
+
+
+def image_registries() -> ImageRegistry:
+    """The adapter that asks the registries of images."""
+    from ronron.adapters.image_registry import HttpImageRegistry
+
+    return HttpImageRegistry()
 
 
 def system_clock() -> Clock:
@@ -60,6 +89,10 @@ class PortFactories:
         clock: makes the port that reads the time.
         ask: asks the person a question; None where nobody is at the terminal.
         machines: makes the port that checks whether machines are reachable.
+        failures: makes the port that finds out why containers failed.
+        services: makes the port to the containers of services.
+        image_registry: makes the port that asks the registries of images.
+        containers: makes the port that describes containers.
     """
 
     backups: Callable[[], Backups] = docker_backups
@@ -67,3 +100,7 @@ class PortFactories:
     clock: Callable[[], Clock] = system_clock
     ask: Callable[[str], bool | None] = ask
     machines: Callable[[], Machines] = docker_machines
+    failures: Callable[[], ContainerFailures] = docker_failures
+    services: Callable[[], ServiceContainers] = docker_services
+    image_registry: Callable[[], ImageRegistry] = image_registries
+    containers: Callable[[], Containers] = docker_containers

@@ -18,9 +18,13 @@ from ronron.commands.screen import show_preview
 from ronron.commands.wiring import wired
 from ronron.core.errors import ReconcilerError
 from ronron.core.model import Pass, VerdictKind
+from ronron.core.outcomes import one_line
 from ronron.core.redact import redact
 from ronron.core.status import ExitCode, code_of, exit_code_of
 from ronron.passes.reconcile import preview_only, reconcile
+from ronron.passes.removed import note_removed
+from ronron.watch.drift_checks import drift_job, look_everywhere
+from ronron.watch.health_checks import health_job
 from ronron.watch.loop import Loop, Result
 
 
@@ -56,6 +60,7 @@ def update(context: typer.Context, environment: Environment, as_json: AsJson = F
     with wired(context, as_json) as parts:
         target = parts.target(environment)
         store = parts.ports.store
+        note_removed(parts.targets(), parts.ports)
         store.ask(environment, getpass.getuser(), parts.ports.clock.now())
         with _stopping(parts.ports.engine.interrupt), parts.screen.working(f"updating {environment}"):
             made = reconcile(target, parts.ports)
@@ -64,7 +69,8 @@ def update(context: typer.Context, environment: Environment, as_json: AsJson = F
         elif made.outcome is None:
             parts.screen.print(f"{made.decision.reason}: {made.decision.why}")
         else:
-            parts.screen.print(f"{made.outcome.kind}: {made.outcome.message}")
+            # The progress above has the whole of it.
+            parts.screen.print(f"{made.outcome.kind}: {one_line(made.outcome.message)}")
         return exit_code_of(made.outcome, made.decision.reason)
 
 
@@ -92,9 +98,12 @@ def watch(
             frozenset(environments or ()),
             redact(settings.repository),
             settings.backup_poll,
+            jobs=(health_job(parts.ports), drift_job(parts.ports, lambda: loop.wake())),
         )
         polling = f"polling {redact(settings.repository)}"
         parts.screen.log("watch", polling if once else f"{polling} every {settings.poll.total_seconds():g} s")
+        if once:
+            look_everywhere(parts.ports, parts.targets, environments or ())
         with _stopping(loop.stop):
             results = loop.run(once=once)
         if as_json:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from ronron.commands.arguments import AsJson, Environment, MaybeEnvironment
-from ronron.commands.screen import show_explanation, show_history, show_status
+from ronron.commands.screen import show_status
+from ronron.commands.screen_history import show_explanation, show_history
 from ronron.commands.wiring import opened
-from ronron.core.status import ExitCode, exit_code, status
+from ronron.core.model import Pass
+from ronron.core.status import EnvironmentStatus, ExitCode, exit_code, status
+from ronron.ports import Store
 
 
 def register(app: typer.Typer) -> None:
@@ -24,12 +29,13 @@ def status_(
 ) -> ExitCode:
     """Show what is live, healthy and waiting.
 
-    Reads the local records only.
+    Reads the local records only: health comes from the watcher and from passes, and is as old as it says.
+    Exits with 1 where a service is unhealthy, or was not probed for three intervals.
     """
     with opened(context, as_json) as parts:
-        store = parts.store
+        store, now = parts.store, parts.factories.clock().now()
         names = [parts.known(environment)] if environment else list(store.environments())
-        statuses = [status(store.load(name), store.history(name)) for name in names]
+        statuses = [_status(store, name, store.history(name), now) for name in names]
         show_status(parts.screen, statuses)
         return exit_code(statuses)
 
@@ -42,7 +48,7 @@ def history(
 ) -> ExitCode:
     """List past passes, newest first."""
     with opened(context, as_json) as parts:
-        show_history(parts.screen, parts.store.history(environment, limit))
+        show_history(parts.screen, parts.store.history(environment, limit), environment)
         return ExitCode.DONE
 
 
@@ -55,6 +61,10 @@ def explain(context: typer.Context, environment: Environment, as_json: AsJson = 
         record = parts.store.load(parts.known(environment))
         passes = parts.store.history(environment, 3)
         decision = f"{record.decision.reason}: {record.decision.why}" if record.decision else ""
-        now = status(record, passes)
-        show_explanation(parts.screen, now, decision, passes)
-        return exit_code([now])
+        found = _status(parts.store, environment, passes, parts.factories.clock().now())
+        show_explanation(parts.screen, found, decision, passes)
+        return exit_code([found])
+
+
+def _status(store: Store, name: str, passes: Sequence[Pass], now: datetime) -> EnvironmentStatus:
+    return status(store.load(name), passes, store.health(name), now, store.load_drift(name))

@@ -8,28 +8,21 @@ import threading
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pydantic import BaseModel
-from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
 from ronron.commands.screen_backups import backup_lines, own_backup_line
+from ronron.commands.screen_health import pass_line, service_lines
+from ronron.commands.wrapping import WrappingConsole
 from ronron.core.errors import Problem, ReconcilerError
-from ronron.core.model import (
-    SHORT,
-    Change,
-    Operation,
-    Outcome,
-    Pass,
-    Preview,
-    Revision,
-    Verdict,
-    VerdictKind,
-)
+from ronron.core.model import SHORT, Change, Operation, Preview, Revision, Verdict, VerdictKind
+from ronron.core.outcomes import one_line
 from ronron.core.redact import redact, redact_document
 from ronron.core.status import CheckResult, EnvironmentStatus, State
+from ronron.core.words import counted
 
 COLOURS = {
     "updated": "green",
@@ -43,6 +36,7 @@ COLOURS = {
     "internal error": "bold red",
     "stalled": "bold red",
     "unhealthy": "bold red",
+    "recovered": "green",
     "degraded": "bold yellow",
     "rolled back": "bold yellow",
     "waiting": "yellow",
@@ -76,8 +70,8 @@ class Screen:
     """
 
     def __init__(self, *, as_json: bool = False) -> None:
-        self.facts = Console(highlight=False, soft_wrap=True)
-        self.stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.facts = WrappingConsole(highlight=False, soft_wrap=True)
+        self.stderr = WrappingConsole(stderr=True, highlight=False, soft_wrap=True)
         self.as_json = as_json
         self._secrets: tuple[str, ...] = ()
         self._status: Status | None = None
@@ -86,6 +80,10 @@ class Screen:
     def keep_secret(self, secrets: Iterable[str]) -> None:
         """Redact these from now on."""
         self._secrets = (*self._secrets, *secrets)
+
+    def redacted(self, text: str) -> str:
+        """The text without the secrets that are known here."""
+        return redact(text, self._secrets)
 
     def log(self, environment: str, line: str) -> None:
         """See ports.Progress: a plain line with the time, and the spinner's text on a terminal."""
@@ -97,6 +95,12 @@ class Screen:
             if self._status is not None:
                 self._status.update(escape(clean))
             self.stderr.print(f"[dim]{now:%H:%M:%S}[/] [bold]{escape(environment)}[/] {_coloured(clean)}")
+
+    def doing(self, environment: str, what: str) -> None:
+        """See ports.Progress: the spinner's text, on a terminal only."""
+        with self._lock:
+            if self._status is not None:
+                self._status.update(escape(f"{environment}: {redact(what, self._secrets)}"))
 
     def working(self, what: str) -> AbstractContextManager[object]:
         """A spinner for long work, on a terminal only."""
@@ -180,105 +184,47 @@ def _stronger(seen: Change | None, change: Change) -> Change:
 
 
 def show_status(screen: Screen, statuses: Sequence[EnvironmentStatus]) -> None:
-    """The state of each environment, with its services and backups."""
+    """The state of each environment, with its services and backups; those of the policy first."""
     if screen.as_json:
         screen.json({"environments": list(statuses)})
         return
     if not statuses:
-        screen.print("no environment has had a pass yet; run ronron update ENV")
-    for environment in statuses:
+        screen.print("no environment has had a pass yet; ronron watch makes the first one of each")
+    for environment in sorted(statuses, key=lambda one: one.state is State.REMOVED):
         colour = COLOURS.get(environment.state, "default")
         screen.facts.print(
             f"[bold]{escape(environment.name)}[/]  [{colour}]{environment.state}[/]"
-            f"  {escape(environment.why)}"
+            f"  {escape(one_line(environment.why))}"
         )
         if environment.live is not None:
-            since = f" since {_local(environment.since)}" if environment.since else ""
+            since = f" since {local(environment.since)}" if environment.since else ""
             screen.print(f"  live     {environment.live.short}{since}")
         if environment.wanted is not None and environment.state is not State.LIVE:
             screen.print(f"  wanted   {environment.wanted.short}")
-        for service in environment.services:
-            word = {True: "[green]healthy[/]", False: "[bold red]unhealthy[/]", None: "not probed"}[
-                service.healthy
-            ]
-            about = f"{service.kind} {service.version}"
-            screen.facts.print(
-                f"  service  {escape(service.name)}  {escape(about)}  {escape(service.url or '-')}  {word}"
-                f" [dim]{escape(service.detail)}[/]"
-            )
-        now = datetime.now(UTC)
+        if environment.state is not State.REMOVED:
+            screen.print(pass_line(environment))
+        for line in service_lines(environment):
+            screen.facts.print(line)
+        for line in drift_lines(environment):
+            screen.print(line)
         for seen in environment.backups:
-            for line in backup_lines(seen, now):
+            for line in backup_lines(seen, environment.at):
                 screen.facts.print(line)
         if environment.kept is not None:
-            screen.print(own_backup_line(environment.kept, now))
+            screen.print(own_backup_line(environment.kept, environment.at))
         if environment.hint:
             screen.facts.print(f"  [cyan]hint[/]     {escape(environment.hint)}")
 
 
-def show_history(screen: Screen, passes: Sequence[Pass]) -> None:
-    """The passes, newest first."""
-    if screen.as_json:
-        screen.json({"passes": list(passes)})
-        return
-    if not passes:
-        screen.print("no pass yet; run ronron update ENV")
-        return
-    for made in passes:
-        outcome = made.outcome.kind if made.outcome else "running"
-        took = f" in {(made.finished - made.started).total_seconds():.1f} s" if made.finished else ""
-        screen.facts.print(
-            f"[dim]{made.id:>4}  {_local(made.started)}[/]  [bold]{escape(made.environment)}[/]"
-            f"  [{COLOURS.get(outcome, 'default')}]{outcome}[/]{took}"
-        )
-        message = made.outcome.message if made.outcome else f"updating to {made.revision.short}"
-        screen.print(f"      {made.decision.reason}: {message}")
-
-
-def show_explanation(
-    screen: Screen, environment: EnvironmentStatus, why: str, passes: Sequence[Pass]
-) -> None:
-    """Why an environment changed, or did not, from its record and its last passes."""
-    if screen.as_json:
-        screen.json({"environment": environment, "decision": why, "passes": list(passes)})
-        return
-    show_status(screen, [environment])
-    if why:
-        screen.print(f"  last decision  {why}")
-    for made in passes:
-        screen.print()
-        screen.print(f"pass {made.id}, {_local(made.started)}: {made.revision.short}")
-        screen.print(f"  because   {made.decision.reason}: {made.decision.why}")
-        if made.outcome is None:
-            screen.print("  outcome   running, or its process died; the next pass finds out")
-            continue
-        if made.outcome.verdict is not None:
-            screen.print(f"  verdict   {made.outcome.verdict.kind}: {made.outcome.verdict.why}")
-        for line in change_lines(made.outcome.changes):
-            screen.facts.print(f"  change    {line}")
-        for taken in made.outcome.snapshots:
-            screen.print(f"  snapshot  {taken.id[:SHORT]} of {taken.service}, taken before the update")
-        for probe in made.outcome.probes:
-            word = "healthy" if probe.healthy else "unhealthy"
-            screen.print(f"  probe     {probe.service} {word}: {probe.detail}")
-        for line in _way_back_lines(made.outcome):
-            screen.print(line)
-        screen.print(f"  outcome   {made.outcome.kind}: {made.outcome.message}")
-        if made.outcome.hint:
-            screen.print(f"  hint      {made.outcome.hint}")
-
-
-def _way_back_lines(outcome: Outcome) -> list[str]:
-    """What a way back left in the world, and whose data went back or did not."""
-    lines = [f"  released  {one.text}" for one in outcome.released]
-    for restored in outcome.restored_data:
-        lines.append(f"  restored  {restored.service} from snapshot {restored.snapshot[:SHORT]}")
-        if restored.safety_snapshot is not None:
-            until = restored.safety_snapshot[:SHORT]
-            lines.append(f"  restored  the data of {restored.service} until then is snapshot {until}")
-    for one in outcome.unrestored:
-        before = f"snapshot {one.snapshot[:SHORT]} has them" if one.snapshot else "no snapshot has them"
-        lines.append(f"  data      of {one.service} may have been migrated; as they were before: {before}")
+def drift_lines(environment: EnvironmentStatus) -> list[str]:
+    """What `status` says of containers that differ from what was made."""
+    lines = [f"  drift    {one.sentence}, since {local(one.since)}" for one in environment.drift]
+    lines += [f"  drift    stalled: {why}" for why in environment.stalled_drift]
+    lines += [f"  drift    unknown on {name}: {why}" for name, why in environment.unknown.items()]
+    waiting = environment.waiting_repair
+    if waiting is not None and not waiting.forbidden and environment.drift:
+        yes = f"ronron approve {environment.name} {waiting.identity[:SHORT]}"
+        lines.append(f"  drift    waits for approval of plan {waiting.identity[:SHORT]}: {yes}")
     return lines
 
 
@@ -305,9 +251,9 @@ def show_problems(screen: Screen, problems: Sequence[Problem]) -> None:
     for problem in problems:
         screen.facts.print(f"[bold red]{escape(problem.where)}[/] {escape(problem.what)}")
         screen.facts.print(f"  [cyan]hint:[/] {escape(problem.remedy)}")
-    many = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
-    screen.print(many if problems else "no problems")
+    screen.print(counted(len(problems), "problems") if problems else "no problems")
 
 
-def _local(at: datetime) -> str:
+def local(at: datetime) -> str:
+    """A time in the time zone of this machine."""
     return at.astimezone().strftime("%Y-%m-%d %H:%M:%S")

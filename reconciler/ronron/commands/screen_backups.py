@@ -12,6 +12,7 @@ from ronron.core.conditions import age
 from ronron.core.errors import ReconcilerError
 from ronron.core.inventory import Service
 from ronron.core.model import SHORT
+from ronron.core.words import counted
 
 LONG_AGO = timedelta(hours=2)
 """The line of a service shows the age of its last check from here on: probably no watcher is running."""
@@ -49,10 +50,10 @@ def snapshot_line(snapshot: Snapshot, now: datetime) -> str:
 
 def contents(snapshot: Snapshot) -> str:
     """The contents of a snapshot: number of rows by what they are, and sizes."""
-    parts = [f"{count} {what}" for what, count in sorted(snapshot.counts.items())]
+    parts = [counted(count, what) for what, count in sorted(snapshot.counts.items())]
     if snapshot.database is not None:
         parts.append(f"database {size(snapshot.database.bytes)}")
-    parts.append(f"{snapshot.files.count} files {size(snapshot.files.bytes)}")
+    parts.append(f"{counted(snapshot.files.count, 'files')} {size(snapshot.files.bytes)}")
     return ", ".join(parts)
 
 

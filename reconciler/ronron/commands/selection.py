@@ -17,6 +17,7 @@ from ronron.commands.wiring import Opened, opened
 from ronron.core.backups import BackupSummary, Snapshot
 from ronron.core.conditions import plausible_snapshots
 from ronron.core.errors import BackupError, ConfigError
+from ronron.core.hints import for_environment
 from ronron.core.inventory import Inventory, read_inventory
 from ronron.core.model import SHORT
 from ronron.core.record import Record
@@ -138,7 +139,7 @@ def _names(environment: str, inventory: Inventory, service: str | None) -> tuple
 
 def with_environment(error: BackupError, environment: str) -> BackupError:
     """The error with the environment's name in the commands of its hint, which have `ENV`."""
-    error.hint = error.hint.replace(" ENV", f" {environment}")
+    error.hint = for_environment(error.hint, environment)
     return error
 
 

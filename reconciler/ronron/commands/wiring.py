@@ -25,7 +25,7 @@ from ronron.settings import Settings, load_settings
 if TYPE_CHECKING:
     from ronron.passes.reconcile import Ports, Target
     from ronron.passes.targets import Targets
-    from ronron.ports import Source
+    from ronron.ports import Source, VirtualEnvironments
 
 
 @dataclass
@@ -106,16 +106,20 @@ def wired(context: typer.Context, as_json: bool, **options: object) -> Iterator[
         settings = parts.settings
         processes = LinuxProcesses()
         source = source_of(settings)
+        packages = packages_of(settings, parts.screen)
         ports = Ports(
             source=source,
-            engine=PulumiEngine(settings.engine(), processes),
+            engine=PulumiEngine(settings.engine(), processes, packages=packages),
             store=parts.store,
             prober=parts.factories.prober(),
             backups=parts.factories.backups(),
             machines=parts.factories.machines(),
+            failures=parts.factories.failures(),
+            containers=parts.factories.containers(),
             clock=parts.factories.clock(),
             processes=processes,
             progress=parts.screen,
+            packages=packages,
             work=settings.state / "passes",
         )
         yield Wired(settings, ports, targets_of(source, settings), parts.screen)
@@ -127,6 +131,20 @@ def source_of(settings: Settings) -> Source:
     from ronron.adapters.processes import LinuxProcesses
 
     return GitSource(settings.repository, settings.state, LinuxProcesses(), timeout=settings.git_timeout)
+
+
+def packages_of(settings: Settings, screen: Screen) -> VirtualEnvironments:
+    """The virtual environments in which programs with a lock file run."""
+    from ronron.adapters.processes import LinuxProcesses
+    from ronron.adapters.virtual_environments.environments import UvEnvironments
+
+    return UvEnvironments(
+        settings.state / "virtual-environments",
+        LinuxProcesses(),
+        screen,
+        find_links=settings.find_links,
+        deadline=settings.preview_deadline,
+    )
 
 
 def targets_of(source: Source, settings: Settings) -> Targets:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from ronron.core.inventory import Probe
 from ronron.core.model import ProbeResult
 from ronron.core.redact import redact, shorten
@@ -27,13 +29,28 @@ def assess(
     """
     if status not in probe.status:
         wanted = " or ".join(str(one) for one in sorted(set(probe.status)))
-        went = f"{status} to {to}" if to else str(status)
-        return sick(service, probe, f"{went} instead of {wanted}")
+        went = f"{named(status)} to {to}" if to else named(status)
+        return sick(service, probe, f"{went} instead of {wanted}").with_(status=status, seconds=seconds)
     if probe.contains is not None and probe.contains not in body:
-        return sick(service, probe, f"{status} without the text {shorten(probe.contains, 60)!r}")
+        missing = f"{status} without the text {shorten(probe.contains, 60)!r}"
+        return sick(service, probe, missing).with_(status=status, seconds=seconds)
     return ProbeResult(
-        service=service, url=redact(probe.url), healthy=True, detail=f"{status} in {seconds:.2f} s"
+        service=service,
+        url=redact(probe.url),
+        healthy=True,
+        detail=f"{status} in {seconds:.2f} s",
+        status=status,
+        seconds=seconds,
     )
+
+
+def named(status: int) -> str:
+    """An HTTP status with its name, such as `502 Bad Gateway`."""
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        # Not one of the registered statuses, such as 520 of some proxies.
+        return str(status)
 
 
 def sick(service: str, probe: Probe, why: str) -> ProbeResult:

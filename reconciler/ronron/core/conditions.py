@@ -21,6 +21,7 @@ from ronron.core.backups import (
 )
 from ronron.core.errors import BackupError
 from ronron.core.model import SHORT
+from ronron.core.words import counted
 
 PERIODS: Mapping[str, timedelta] = {
     "daily": timedelta(days=1),
@@ -224,7 +225,7 @@ def _loss(what: str, now: int, before: Iterable[int], floor: int) -> list[str]:
     usual = median(before)
     emptied = now == 0 < usual
     if emptied or (now < usual / 2 and usual - now > floor):
-        return [f"{now} {what} instead of about {usual:.0f}"]
+        return [f"{counted(now, what)} instead of about {usual:.0f}"]
     return []
 
 

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from ronron.core.drift import Repair
 from ronron.core.model import Decision, Reason, Request, Revision
 from ronron.core.policy import Policy, Promotion, Retry
 from ronron.core.record import Record
+from ronron.core.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,7 @@ class Observed:
         approvals: identities of the approved plans.
         others: records of the environments that `policy.after` names, by name.
         unreachable: names of the machines that `record.degraded` waits for and that are still unreachable.
+        repair: what is to be done about containers that drifted; None for nothing.
     """
 
     desired: Revision
@@ -36,6 +39,7 @@ class Observed:
     approvals: Set[str] = frozenset()
     others: Mapping[str, Record] = field(default_factory=dict)
     unreachable: Set[str] = frozenset()
+    repair: Repair | None = None
 
 
 def decide(observed: Observed) -> Decision:
@@ -57,10 +61,25 @@ def decide(observed: Observed) -> Decision:
     # Only of the same revision: another one has not been promoted, nor let in by the window, yet.
     if again and record.interrupted and record.failures < policy.retry.limit:
         return _because(Reason.INTERRUPTED, "the last pass did not end")
+    # A revision that waits, is stalled or backs off is another matter. No window holds it back: what it let
+    # in is what is put back. Where nobody knows which revision is live there is nothing to go back to.
+    repair = observed.repair if record.live is not None else None
+    if repair is not None and repair.due:
+        return _because(Reason.DRIFT, repair.why)
     if again and record.stalled is not None:
         return _because(Reason.STALLED, f"stalled at {desired.short}", record.stalled)
 
     if there and record.current is not None and record.current.commit == desired.commit:
+        if repair is not None and repair.waiting:
+            return _because(Reason.WAITING_FOR_APPROVAL, repair.why)
+        if repair is not None and repair.until is not None:
+            until = repair.until
+            return _because(
+                Reason.BACKING_OFF,
+                f"putting back again at {until:%H:%M:%S} UTC",
+                repair.why,
+                poll_again_at=until,
+            )
         return _because(Reason.UP_TO_DATE, f"{desired.short} is live")
     if there and record.digest == observed.digest:
         return _because(
@@ -77,7 +96,7 @@ def decide(observed: Observed) -> Decision:
         )
     failed = record.failed if again else None
     if failed is not None and failed.times >= policy.retry.limit:
-        return _because(Reason.GAVE_UP, f"gave up after {failed.times} failures", failed.message)
+        return _because(Reason.GAVE_UP, f"gave up after {counted(failed.times, 'failures')}", failed.message)
     if failed is not None:
         until = failed.at + backoff(failed.times, policy.retry)
         if now < until:

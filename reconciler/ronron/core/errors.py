@@ -14,6 +14,8 @@
     + StackNotFoundError
     + PassphraseError            wrong or missing: nothing can be decrypted
     + ProgramError               the user's program raised or refused its declaration
+    + PackagesError              what its lock file pins cannot be installed
+      + PackagesUnavailableError retryable: the network, the index or the disk
     + PlanViolatedError          retryable: the world moved after the preview
     + PendingOperationsError     an earlier update died while it created something
     + UpdateFailedError          retryable: resources failed; carries their own messages
@@ -24,6 +26,7 @@
   x BackupError                  an agent, its repository, a restore or a drill failed
     + AgentUnreachableError      retryable: its container or its Docker does not answer
     + SnapshotUnfitError         of another service, or of a newer version than the one that runs
+  x ImageRegistryError           a registry does not give the digest of an image
 ```
 
 By *where* for readers, by `retryable` for the loop. A refusal (a verdict, a suspension, nothing to
@@ -161,6 +164,16 @@ class ProgramError(EngineError):
     """The user's program raised, or refused its declaration."""
 
 
+class PackagesError(EngineError):
+    """The packages that a program's lock file pins cannot be installed; the program did not run."""
+
+
+class PackagesUnavailableError(PackagesError):
+    """They cannot be installed now: the network, the index, the disk, or a wheel that is not there yet."""
+
+    retryable = True
+
+
 class PlanViolatedError(EngineError):
     """The update would do something that is not in the judged plan; it did none of that."""
 
@@ -210,3 +223,7 @@ class AgentUnreachableError(BackupError):
 
 class SnapshotUnfitError(BackupError):
     """A snapshot is another service's, or of a newer version than the one that runs; nothing was changed."""
+
+
+class ImageRegistryError(ReconcilerError):
+    """The registry of an image is unreachable, refuses, or does not know it."""

@@ -5,7 +5,7 @@ docs/schemas/inventory.schema.json describes the document; a contract test compa
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -174,6 +174,12 @@ def read_inventory(output: object | None) -> Inventory | None:
             where="stack output inventory",
             hint="compare it with docs/schemas/inventory.schema.json",
         ) from error
+
+
+def probes_of(inventory: Inventory | None) -> Mapping[str, Probe]:
+    """The probes of an inventory by the name of their service; a service without one is left out."""
+    services = inventory.services if inventory is not None else {}
+    return {name: service.probe for name, service in services.items() if service.probe is not None}
 
 
 def touched(changes: Iterable[Change], inventory: Inventory) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Set
 
 from ronron.core.model import DELETING, QUIET, REPLACING, Change, Operation, Preview, Verdict, VerdictKind
 from ronron.core.policy import Policy, UpdateMode
+from ronron.core.words import counted
 
 PRECIOUS = frozenset(
     {
@@ -23,7 +24,11 @@ Source: tokens of pulumi-docker 5.2.0 and pulumi-proxmoxve 8.6.0.
 
 
 def judge(
-    preview: Preview, policy: Policy, approvals: Set[str] = frozenset(), added: Set[str] = frozenset()
+    preview: Preview,
+    policy: Policy,
+    approvals: Set[str] = frozenset(),
+    put_back: Set[str] = frozenset(),
+    added: Set[str] = frozenset(),
 ) -> Verdict:
     """Whether what a preview shows may be done: the first rule that holds.
 
@@ -31,6 +36,9 @@ def judge(
         preview: the computed changes.
         policy: `guard` and `update` are used.
         approvals: plan identities to which a person said yes; one lifts NEEDS_APPROVAL and nothing else.
+        put_back: URNs of the containers that drifted and are put back as the same revision made them: the
+            policy wants exactly that, so they count neither for the guard nor for an approval. Data and
+            machines are never among them.
         added: URNs of what a revision that failed has added; its data stay, so its deletion is not counted.
 
     Returns:
@@ -47,16 +55,20 @@ def judge(
     if gone and not kept:
         return Verdict(
             kind=VerdictKind.FORBIDDEN,
-            why=f"it would delete everything that there is ({len(gone)} resources)",
+            why=f"it would delete everything that there is ({counted(len(gone), 'resources')})",
             causes=gone,
         )
 
+    deleted, replaced = _but(deleted, put_back), _but(replaced, put_back)
+    others = [change for change in touching if change.urn not in put_back or change.type in PRECIOUS]
     approved = preview.identity in approvals
     for rule in (_unknown, _loses_data, _deletes_much, _replaces_much, _by_approval):
-        needs = rule(touching, deleted, replaced, policy)
+        needs = rule(others, deleted, replaced, policy)
         if needs is not None and not approved:
             return needs
     why = f"plan {preview.identity[:12]} was approved" if approved else "the policy allows it"
+    if not approved and not any(change.custom for change in others):
+        why = "it only puts back what drifted"
     return Verdict(kind=VerdictKind.ALLOWED, why=why, causes=tuple(touching))
 
 
@@ -86,7 +98,7 @@ def _deletes_much(
     limit = policy.guard.deletes
     if limit is None or len(deleted) <= limit:
         return None
-    return _needs(f"it would delete {len(deleted)} resources, the guard allows {limit}", deleted)
+    return _needs(f"it would delete {counted(len(deleted), 'resources')}, the guard allows {limit}", deleted)
 
 
 def _replaces_much(
@@ -96,7 +108,9 @@ def _replaces_much(
     limit = policy.guard.replaces
     if limit is None or len(replaced) <= limit:
         return None
-    return _needs(f"it would replace {len(replaced)} resources, the guard allows {limit}", replaced)
+    return _needs(
+        f"it would replace {counted(len(replaced), 'resources')}, the guard allows {limit}", replaced
+    )
 
 
 def _by_approval(
@@ -115,6 +129,10 @@ def _needs(why: str, causes: Changes) -> Verdict | None:
 def _counts(change: Change) -> bool:
     # Components and providers are bookkeeping: nothing in the world goes away with them.
     return change.custom and not change.type.startswith("pulumi:")
+
+
+def _but(changes: Changes, put_back: Set[str]) -> Changes:
+    return tuple(change for change in changes if change.urn not in put_back or change.type in PRECIOUS)
 
 
 def _distinct(changes: Iterable[Change]) -> Changes:

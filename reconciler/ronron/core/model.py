@@ -10,7 +10,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
+from ronron.core.containers import MadeContainer
 from ronron.core.excluded import Excluded
+from ronron.core.failed_containers import FailedContainer
 from ronron.core.released import Guarded, Released, RestoredData, UnrestoredData
 from ronron.core.value import Commit as Commit
 from ronron.core.value import Instant as Instant
@@ -136,11 +138,13 @@ class Updated(Value):
         changes: the steps that were carried out.
         inventory: the stack output `inventory` as the program gave it; None for a project without one.
         messages: warnings of the program and the engine, redacted.
+        containers: that the stack has after it; None where the state could not be read.
     """
 
     changes: tuple[Change, ...]
     inventory: object | None = None
     messages: tuple[str, ...] = ()
+    containers: tuple[MadeContainer, ...] | None = None
 
 
 class ProcessMark(Value):
@@ -167,12 +171,14 @@ class StackState(Value):
         pending: operations that an update began and never ended, as `creating <urn>`.
         inventory: the stack output `inventory`, or None.
         guarded: the resources that the engine does not delete without further ado, in the state's order.
+        containers: Docker containers of the stack.
     """
 
     exists: bool
     pending: tuple[str, ...] = ()
     inventory: object | None = None
     guarded: tuple[Guarded, ...] = ()
+    containers: tuple[MadeContainer, ...] = ()
 
     @property
     def pending_creates(self) -> tuple[str, ...]:
@@ -227,6 +233,7 @@ class Reason(StrEnum):
     GAVE_UP = "gave up"
     RETRY = "retry"
     NEW_REVISION = "new revision"
+    DRIFT = "drift"
     DEGRADED = "degraded"
     MACHINE_REACHABLE = "a machine is reachable again"
     NOTHING_RELEVANT = "nothing relevant changed"
@@ -259,6 +266,7 @@ STEP_OF: dict[Reason, Step] = {
     Reason.GAVE_UP: Step.WAIT,
     Reason.RETRY: Step.PREVIEW,
     Reason.NEW_REVISION: Step.PREVIEW,
+    Reason.DRIFT: Step.PREVIEW,
     Reason.DEGRADED: Step.WAIT,
     Reason.MACHINE_REACHABLE: Step.PREVIEW,
     Reason.NOTHING_RELEVANT: Step.ADOPT,
@@ -320,12 +328,16 @@ class ProbeResult(Value):
         url: what was asked.
         healthy: whether the answer was the one that the inventory declares.
         detail: status and time, or what was wrong; one line.
+        status: HTTP status of the answer; None where there was no answer.
+        seconds: from the request to the end of the answer; None where there was no answer.
     """
 
     service: str
     url: str
     healthy: bool
     detail: str
+    status: int | None = None
+    seconds: float | None = None
 
 
 class TakenSnapshot(Value):
@@ -344,7 +356,7 @@ class Outcome(Value):
         hint: what a person should do; empty where there is nothing to do.
         verdict: of the preview, where there was one.
         identity: of the previewed plan, where there was one: what an approval would name.
-        changes: the touching changes: previewed ones when waiting, carried-out ones when updated.
+        changes: the touching changes: previewed ones when waiting, carried-out ones otherwise.
         probes: one for each touched service.
         retryable: whether trying the same revision again can help.
         locked: another live process works on the stack; nothing was done and nothing counts as a failure.
@@ -352,6 +364,9 @@ class Outcome(Value):
         restored: the revision that a rollback went back to.
         snapshots: of the touched services, taken before anything was changed.
         excluded: unreachable machines that the update skipped, and their services; None for none.
+        failed_changes: the changes of an update that failed.
+        containers: why containers failed.
+        cause: the whole message of the failure that a rollback followed; empty without one.
         released: what a failed revision had added, and the way back left in the world, out of the state.
         unrestored: services whose code went back, and whose data may have been migrated and did not.
         restored_data: services whose data went back, too.
@@ -370,6 +385,9 @@ class Outcome(Value):
     restored: Revision | None = None
     snapshots: tuple[TakenSnapshot, ...] = ()
     excluded: Excluded | None = None
+    failed_changes: tuple[Change, ...] = ()
+    containers: tuple[FailedContainer, ...] = ()
+    cause: str = ""
     released: tuple[Released, ...] = ()
     unrestored: tuple[UnrestoredData, ...] = ()
     restored_data: tuple[RestoredData, ...] = ()

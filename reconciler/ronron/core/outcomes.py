@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from ronron.core.errors import EngineInterruptedError, ReconcilerError, StackLockedError
 from ronron.core.excluded import Excluded
+from ronron.core.failed_containers import FailedContainer
 from ronron.core.model import (
     SHORT,
     Operation,
@@ -49,13 +53,48 @@ def seen(
     return Outcome(
         kind=OutcomeKind.FAILED,
         message=f"{words} ({sick[0].url})",
-        hint=f"read its log: docker logs of the containers of {sick[0].service}; then push a fix",
+        hint=f"read its log with ronron logs ENV {sick[0].service}, then push a fix",
         verdict=verdict,
         identity=preview.identity,
         changes=preview.touching,
         probes=probes,
         retryable=True,
     )
+
+
+def one_line(message: str) -> str:
+    """The first line of a message, with how many more there are."""
+    first, *more = [line for line in message.splitlines() if line.strip()] or [""]
+    if not more:
+        return first
+    return f"{first} (and {len(more)} more {'line' if len(more) == 1 else 'lines'})"
+
+
+def with_reasons(
+    outcome: Outcome, reasons: Sequence[FailedContainer], resources: Sequence[str] = ()
+) -> Outcome:
+    """The outcome with the reasons of containers that failed, each after the line that is about it.
+
+    Args:
+        outcome: a failure.
+        reasons: of the containers.
+        resources: names of their resources in the same order, as the message has them; empty for none.
+    """
+    lines = outcome.message.splitlines()
+    rest: list[str] = []
+    for number, reason in enumerate(reasons):
+        name = resources[number] if number < len(resources) else ""
+        about = re.compile(rf"cannot \w+ .*(?<![\w-]){re.escape(name)}(?![\w-])[^:]*:") if name else None
+        place = next((n for n, line in enumerate(lines) if about is not None and about.search(line)), None)
+        if place is None:
+            rest.append(reason.headline)
+        else:
+            lines[place] = f"{lines[place]}; {reason.headline}"
+    if lines and not resources:
+        lines[0] = "; ".join([lines[0], *rest])
+    else:
+        lines += rest
+    return outcome.with_(message="\n".join(lines), containers=(*outcome.containers, *reasons))
 
 
 def in_part(outcome: Outcome, revision: Revision, excluded: Excluded | None) -> Outcome:

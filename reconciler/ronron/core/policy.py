@@ -31,6 +31,29 @@ class OnFailure(StrEnum):
         return self is not OnFailure.HOLD
 
 
+class OnDrift(StrEnum):
+    """What happens where a container differs from what an update made."""
+
+    UPDATE = "update"
+    """It is put back."""
+    PROPOSE = "propose"
+    """It is put back once a person has approved the plan."""
+    REPORT = "report"
+
+
+class DriftPolicy(Value):
+    """How drift is looked for.
+
+    Args:
+        every: time from one comparison of all settings to the next; whether the containers work is looked at
+            as often as services are probed.
+        on_drift: what happens then.
+    """
+
+    every: timedelta = timedelta(minutes=10)
+    on_drift: OnDrift = OnDrift.UPDATE
+
+
 class Window(Value):
     """When an environment may change, in the wall-clock time of its zone.
 
@@ -116,8 +139,10 @@ class Policy(Value):
         on_failure: hold what is there, or go back to the last healthy revision, with or without its data.
         retry: how failures are tried again.
         probe_for: how long a touched service may take until its probe succeeds.
+        probe_every: how often the watcher probes each service between passes.
         create_stack: make the stack where the backend has none; otherwise that is an error, since an
             empty stack by mistake would mean everything a second time.
+        drift: how drift is looked for, and what happens then.
     """
 
     name: str
@@ -130,4 +155,6 @@ class Policy(Value):
     on_failure: OnFailure = OnFailure.HOLD
     retry: Retry = Retry()
     probe_for: timedelta = timedelta(seconds=60)
+    probe_every: timedelta = timedelta(minutes=1)
     create_stack: bool = False
+    drift: DriftPolicy = DriftPolicy()

@@ -75,12 +75,16 @@ class Running(Value):
         revision: what it wants.
         owner: our own process.
         engine: the engine's process, once it was started for an update; None before that.
+        services: those that the update touches, once it was started: they may be down for a while.
+        repair: it puts back what drifted, at the revision that is live.
     """
 
     pass_id: int
     revision: Revision
     owner: ProcessMark
     engine: ProcessMark | None = None
+    services: tuple[str, ...] = ()
+    repair: bool = False
 
 
 _FORMER_FAILURE = frozenset({"failures", "failed_at", "failure"})
@@ -107,6 +111,7 @@ class Record(Value):
         waiting: the plan that waits for an approval, or None.
         degraded: the revision that is live but for some machines, or None; `updated` and `current` are then
             of the last one that was live everywhere.
+        restored: the revision that a rollback went back to, until another pass updates the stack; or None.
         running: the pass under way, or None.
         interrupted: the last pass did not end; the next one begins without waiting.
         served: number of the last request that was served.
@@ -117,6 +122,7 @@ class Record(Value):
         inventory: the stack output `inventory` after the last pass that read one.
         backups: the last check of the backups, by service; only `Store.save_backups` writes it and `kept`.
         kept: the newest backup of our own records and states, or None.
+        removed: when the environment was found to be no longer in the policy; None while it is there.
     """
 
     version: Literal[1] = 1
@@ -135,6 +141,7 @@ class Record(Value):
     stalled: str | None = None
     waiting: WaitingPlan | None = None
     degraded: Degraded | None = None
+    restored: Revision | None = None
     running: Running | None = None
     interrupted: bool = False
     served: int = 0
@@ -144,6 +151,7 @@ class Record(Value):
     inventory: object | None = None
     backups: Mapping[str, BackupSummary] = Field(default_factory=dict)
     kept: OwnBackup | None = None
+    removed: Instant | None = None
 
     former_names: ClassVar[Mapping[str, str | None]] = {
         "partly": "degraded",
@@ -178,6 +186,13 @@ class Record(Value):
         return known and self.healthy is not None and self.healthy == self.current
 
     @property
+    def live(self) -> Revision | None:
+        """The revision that is live, at least on the reachable machines; None where nobody knows."""
+        if self.degraded is not None:
+            return self.degraded.revision
+        return self.current if self.digest is not None else self.restored
+
+    @property
     def everywhere(self) -> Revision | None:
         """The one revision that is live on every machine, as far as anybody knows."""
         return self.current if self.degraded is None else None
@@ -197,11 +212,20 @@ class Record(Value):
             attempted_at=now,
             running=running,
             interrupted=False,
+            removed=None,
             failed=self.failed if same else None,
             stalled=None,
             waiting=self.waiting if self.waiting and self.waiting.revision == running.revision else None,
             served=self.served if request is None else max(self.served, request),
         )
+
+    def repairing(self, running: Running) -> Record:
+        """The record as it is written before drift is put back: what was attempted stays what it was."""
+        return self.with_(running=running)
+
+    def after_repair(self) -> Record:
+        """The record after drift was put back, or was not: the same revision is live."""
+        return self.with_(running=None)
 
     def adopting(self, revision: Revision, now: Instant) -> Record:
         """The record after a revision that changes nothing that the environment depends on."""
@@ -218,7 +242,8 @@ class Record(Value):
 
     def after(self, outcome: Outcome, revision: Revision, digest: str | None, now: Instant) -> Record:
         """The record after a pass for `revision` ended in `outcome` at `now`."""
-        ended = self.with_(running=None, interrupted=False)
+        restored = self.restored if outcome.kind is OutcomeKind.WAITING or outcome.locked else None
+        ended = self.with_(running=None, interrupted=False, restored=restored)
         if outcome.kind is not OutcomeKind.INTERRUPTED:
             # What is left of it is told with the outcome, and only a person knows better.
             ended = ended.with_(way_back=None)
@@ -251,7 +276,12 @@ class Record(Value):
                 if outcome.kind is OutcomeKind.ROLLED_BACK:
                     # The stack is at the older revision; the wanted one stays what was attempted, so it
                     # is not tried again by itself.
-                    return failed.with_(updated=outcome.restored, updated_at=now, current=outcome.restored)
+                    return failed.with_(
+                        updated=outcome.restored,
+                        updated_at=now,
+                        current=outcome.restored,
+                        restored=outcome.restored,
+                    )
                 return failed
             case OutcomeKind.INTERRUPTED:
                 # Found locked, it did nothing; stopped, it may have come half-way, and then going back to
@@ -273,6 +303,7 @@ class Record(Value):
             digest=None,
             waiting=None,
             degraded=None,
+            restored=None,
             failed=self._failing("the process that made the last pass died in the middle of it", now),
         )
 

@@ -9,6 +9,7 @@ from ronron.core.backups import Snapshot
 from ronron.core.errors import BackupError, SnapshotUnfitError
 from ronron.core.inventory import Backup, Inventory, Service
 from ronron.core.model import SHORT
+from ronron.core.words import counted
 
 _VERSION = re.compile(r"v?(\d+(?:\.\d+)*)(.*)", re.ASCII)
 
@@ -114,7 +115,7 @@ def count_differences(expected: Mapping[str, int], found: Mapping[str, int]) -> 
         found: number of rows in the restored database. Kinds of rows that the manifest lacks are ignored.
     """
     return ", ".join(
-        f"{found.get(what, 'no')} {what} instead of {rows}"
+        f"{counted(found[what], what) if what in found else f'no {what}'} instead of {rows}"
         for what, rows in sorted(expected.items())
         if found.get(what) != rows
     )
@@ -122,4 +123,4 @@ def count_differences(expected: Mapping[str, int], found: Mapping[str, int]) -> 
 
 def counts_text(counts: Mapping[str, int]) -> str:
     """Counts for people: `12 pads, 3 authors`; `no rows to count` where nothing is counted."""
-    return ", ".join(f"{rows} {what}" for what, rows in sorted(counts.items())) or "no rows to count"
+    return ", ".join(counted(rows, what) for what, rows in sorted(counts.items())) or "no rows to count"

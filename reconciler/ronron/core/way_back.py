@@ -249,9 +249,10 @@ def restored_text(data: Sequence[RestoredData]) -> str:
 
 
 def with_more(outcome: Outcome, said: Iterable[str], hints: Iterable[str] = ()) -> Outcome:
-    """The outcome with more half sentences in its message, and more hints."""
+    """The outcome with more half sentences in the first line of its message, and more hints."""
+    first, *rest = outcome.message.split("\n")
     return outcome.with_(
-        message="; ".join([outcome.message, *filter(None, said)]),
+        message="\n".join(["; ".join([first, *filter(None, said)]), *rest]),
         hint="; ".join(filter(None, [outcome.hint, *hints])),
     )
 

@@ -11,11 +11,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from ronron.core.containers import MadeContainer
+from ronron.core.drift import Drift, DriftKind
 from ronron.core.errors import EngineError, ReconcilerError, StackLockedError, UpdateFailedError
 from ronron.core.excluded import Excluded
 from ronron.core.inventory import Inventory, Probe, Service, changed_probes, read_inventory, touched
 from ronron.core.judge import judge as judged
 from ronron.core.model import (
+    SHORT,
     Change,
     Outcome,
     OutcomeKind,
@@ -26,8 +29,8 @@ from ronron.core.model import (
     Verdict,
     VerdictKind,
 )
-from ronron.core.outcomes import failed, in_part, seen, summarize, waiting
-from ronron.core.policy import Policy
+from ronron.core.outcomes import failed, in_part, seen, summarize, waiting, with_reasons
+from ronron.core.policy import OnDrift, Policy, UpdateMode
 from ronron.core.record import Record
 from ronron.core.released import Guarded
 from ronron.core.way_back import (
@@ -40,6 +43,8 @@ from ronron.core.way_back import (
     released,
     wanted,
 )
+from ronron.passes.following import Following, reasons_of_services
+from ronron.passes.health import save_probes
 from ronron.passes.machines import readable, services_on
 from ronron.passes.releasing import preview_releasing
 from ronron.passes.snapshots import going_back, taken_before, touched_with_backup
@@ -89,6 +94,7 @@ class Goal:
         policy: what the preview is judged by.
         running: the revision that is live before, where anybody knows.
         rollback: it is the way back from an update that failed in this pass.
+        repair: the revision is live, and what drifted is put back.
     """
 
     revision: Revision
@@ -96,6 +102,7 @@ class Goal:
     policy: Policy
     running: Revision | None
     rollback: bool = False
+    repair: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,6 +121,9 @@ class Attempt:
         carried: an update to the goal has begun.
         started: the services that it has started on another image, as far as anybody knows.
         changes: the changes that the update made.
+        put_back: the containers that drifted and are replaced.
+        unprotected: names of those among them that are replaced without a snapshot.
+        made: the containers of the stack after the update; None where none was made or it cannot be read.
         outcome: how it ended, once it has.
     """
 
@@ -129,7 +139,16 @@ class Attempt:
     carried: bool = False
     started: frozenset[str] = frozenset()
     changes: tuple[Change, ...] = ()
+    put_back: tuple[Drift, ...] = ()
+    unprotected: tuple[str, ...] = ()
+    made: tuple[MadeContainer, ...] | None = None
     outcome: Outcome | None = None
+
+    def of(self, program: Program) -> Program:
+        """The program with what is replaced besides."""
+        if not self.put_back:
+            return program
+        return program.with_(replace=tuple(one.urn for one in self.put_back), repaired=self.unprotected)
 
     @property
     def updates(self) -> bool:
@@ -161,7 +180,7 @@ def bring(begun: Begun, attempt: Attempt, steps: Sequence[Step]) -> tuple[Outcom
                 if attempt.outcome is not None:
                     return attempt.outcome, attempt
     except ReconcilerError as error:
-        return failed(error), attempt
+        return _with_verdict(failed(error), attempt), attempt
     raise AssertionError("the last step of a pass has an outcome")
 
 
@@ -177,10 +196,10 @@ def preview(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
     engine = begun.ports.engine
     going: tuple[Guarded, ...] = ()
     if attempt.certain:
-        found = engine.preview(program)
+        found = engine.preview(attempt.of(program))
     else:
         _refresh_failed(begun, program)
-        found, going = preview_releasing(engine, program, attempt.record.baseline, begun.log)
+        found, going = preview_releasing(engine, attempt.of(program), attempt.record.baseline, begun.log)
     begun.log(f"preview: {summarize(found)}")
     return replace(attempt, preview=found, released=going)
 
@@ -189,10 +208,14 @@ def judge(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
     """Say whether the changes may be made; what needs a person ends the attempt."""
     del program
     approvals = begun.ports.store.approvals(begun.target.name)
+    # What a person has to approve is judged as any other change.
+    proposes = attempt.goal.repair and attempt.goal.policy.drift.on_drift is OnDrift.PROPOSE
+    put_back = frozenset() if proposes else frozenset(one.urn for one in attempt.put_back)
+    policy = attempt.goal.policy.with_(update=UpdateMode.APPROVAL) if proposes else attempt.goal.policy
     # What a failed revision added is no loss: what of it may hold data stays in the world.
     before = None if attempt.certain else attempt.record.baseline
     own = added(deleted(attempt.preview.changes), before)
-    verdict = judged(attempt.preview, attempt.goal.policy, approvals, own)
+    verdict = judged(attempt.preview, policy, approvals, put_back, own)
     begun.log(f"verdict: {verdict.kind}: {verdict.why}")
     attempt = replace(attempt, verdict=verdict)
     if verdict.kind in {VerdictKind.UNCHANGED, VerdictKind.ALLOWED}:
@@ -201,7 +224,14 @@ def judge(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
         begun.log(f"cause: {change.operation} {change.name}")
     if len(verdict.causes) > CAUSES_LOGGED:
         begun.log(f"cause: and {len(verdict.causes) - CAUSES_LOGGED} more")
-    return replace(attempt, outcome=waiting(begun.target.name, attempt.preview, verdict))
+    outcome = waiting(begun.target.name, attempt.preview, verdict)
+    if attempt.goal.repair and verdict.kind is VerdictKind.NEEDS_APPROVAL:
+        yes = f"ronron approve {begun.target.name} {attempt.preview.identity[:SHORT]}"
+        names = ", ".join(one.key for one in attempt.put_back)
+        outcome = outcome.with_(
+            message=f"would put back {names}: {verdict.why}", hint=f"approve it with {yes}"
+        )
+    return replace(attempt, outcome=outcome)
 
 
 def snapshot(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
@@ -227,30 +257,44 @@ def update(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
         found = before if certain else begun.ports.engine.state(program).inventory
         return replace(attempt, record=attempt.record.with_(inventory=found), before=before)
     record = _with_baseline(begun, program, attempt)
-    planned = changed_images(attempt.preview.changes, readable(before))
+    inventory = readable(before)
+    services = touched(attempt.preview.changes, inventory) if inventory is not None else ()
+    planned = changed_images(attempt.preview.changes, inventory)
     # If we die, nobody knows which of them were started.
     intent = _migrated(record, planned)
 
     def note(mark: ProcessMark) -> None:
         if intent.running is not None:
-            begun.ports.store.save(intent.with_(running=intent.running.with_(engine=mark)))
+            running = intent.running.with_(engine=mark, services=services)
+            begun.ports.store.save(intent.with_(running=running))
 
-    try:
-        updated = begun.ports.engine.update(program, attempt.preview, note)
-    except StackLockedError:
-        raise
-    except EngineError as error:
-        started = planned if error.begun is None else changed_images(error.begun, readable(before))
-        record, outcome = _migrated(record, started), failed(error)
-        return replace(attempt, record=record, before=before, carried=True, started=started, outcome=outcome)
-    for change in updated.changes:
-        if change.custom:
-            begun.log(f"update: {change.operation} {change.name}")
+    remove_replaced(begun, attempt.put_back, before)
+    with begun.ports.failures.watch() as watch:
+        following = Following(begun.target.name, begun.ports, watch, inventory)
+        try:
+            updated = begun.ports.engine.update(attempt.of(program), attempt.preview, note, following.follow)
+        except ReconcilerError as error:
+            outcome = _failed_update(program, attempt, error, following)
+            started = _started(error, planned, inventory)
+            return replace(
+                attempt,
+                record=_migrated(record, started),
+                before=before,
+                carried=not outcome.locked,
+                started=started,
+                outcome=outcome,
+            )
     record = _migrated(record.with_(inventory=updated.inventory), planned)
     if record.baseline is not None:
         record = _migrated(record, other_images(record.baseline, readable(updated.inventory)))
     return replace(
-        attempt, record=record, before=before, carried=True, started=planned, changes=updated.changes
+        attempt,
+        record=record,
+        before=before,
+        carried=True,
+        started=planned,
+        changes=updated.changes,
+        made=updated.containers,
     )
 
 
@@ -258,14 +302,21 @@ def probe(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
     """Ask the services through their public URLs; one that is not healthy makes the attempt a failure."""
     inventory = read_inventory(attempt.record.inventory)
     probes = _probe(begun, inventory, _to_probe(attempt, inventory)) if inventory is not None else ()
+    save_probes(begun.target.policy, begun.ports, probes, inventory)
     revision = program.revision
     if attempt.updates:
-        done = seen(
-            OutcomeKind.UPDATED, f"{revision.short} is live", attempt.preview, attempt.verdict, probes
-        ).with_(changes=attempt.changes)
+        names = ", ".join(one.key for one in attempt.put_back)
+        message = f"{revision.short} is live" + (f"; put back {names}" if names else "")
+        done = seen(OutcomeKind.UPDATED, message, attempt.preview, attempt.verdict, probes).with_(
+            changes=attempt.changes
+        )
     else:
         message = f"{revision.short}: {attempt.verdict.why}"
         done = seen(OutcomeKind.UNCHANGED, message, attempt.preview, attempt.verdict, probes)
+    sick = [one.service for one in probes if not one.healthy]
+    if sick and inventory is not None:
+        reasons = reasons_of_services(begun.target.name, begun.ports, program, inventory, sick)
+        done = with_reasons(done, reasons)
     done = in_part(done, revision, _excluded(begun, inventory)).with_(released=released(attempt.released))
     if done.kind is OutcomeKind.DEGRADED and attempt.record.baseline is not None:
         # It is healthy where it is live, so what it has is not released when the rest fails.
@@ -299,6 +350,28 @@ def probe_until(name: str, probe: Probe, until: datetime, prober: Prober, clock:
         clock.wait(PROBE_EVERY)
 
 
+def remove_replaced(begun: Begun, put_back: Sequence[Drift], document: object | None) -> None:
+    """Remove the containers that were made by hand in the place of those that are put back.
+
+    The engine does not know them, and their names are needed.
+
+    Raises:
+        BackupError: one cannot be removed.
+    """
+    inventory = readable(document)
+    for one in put_back:
+        if one.kind is DriftKind.REPLACED and inventory is not None:
+            begun.log(f"update: remove {one.key}, which was made by hand")
+            begun.ports.containers.remove_stray(inventory, one.machine, one.container, one.id)
+
+
+def _started(error: ReconcilerError, planned: frozenset[str], inventory: Inventory | None) -> frozenset[str]:
+    """The services that a failed update may have started on another image."""
+    if isinstance(error, StackLockedError) or not isinstance(error, EngineError):
+        return frozenset()
+    return planned if error.begun is None else changed_images(error.begun, inventory)
+
+
 def _going_back(begun: Begun, attempt: Attempt) -> tuple[str, ...]:
     if attempt.certain:
         return ()
@@ -309,7 +382,7 @@ def _going_back(begun: Begun, attempt: Attempt) -> tuple[str, ...]:
 def _with_baseline(begun: Begun, program: Program, attempt: Attempt) -> Record:
     """The record with the state before the update, where everything in that is known to be healthy."""
     record = attempt.record
-    if not attempt.certain and record.baseline is not None:
+    if attempt.goal.repair or (not attempt.certain and record.baseline is not None):
         return record
     urns = existing(attempt.preview.changes)
     if begun.excluded is not None:
@@ -329,6 +402,29 @@ def _migrated(record: Record, services: frozenset[str]) -> Record:
     if record.baseline is None:
         return record
     return record.with_(baseline=record.baseline.with_migrated(services))
+
+
+def _failed_update(
+    program: Program, attempt: Attempt, error: ReconcilerError, following: Following
+) -> Outcome:
+    """The outcome of an update that failed, with what it did and why its containers failed.
+
+    At once: what comes next, such as a rollback, replaces the containers.
+    """
+    outcome = _with_verdict(failed(error), attempt).with_(
+        changes=tuple(following.done), failed_changes=tuple(following.failed)
+    )
+    if outcome.kind is not OutcomeKind.FAILED:
+        return outcome
+    reasons = following.reasons(program)
+    return with_reasons(outcome, reasons, following.resources)
+
+
+def _with_verdict(outcome: Outcome, attempt: Attempt) -> Outcome:
+    """The outcome of an attempt that failed, with the verdict on its preview, where there was one."""
+    if attempt.verdict is _NOT_JUDGED:
+        return outcome
+    return outcome.with_(verdict=attempt.verdict, identity=attempt.preview.identity)
 
 
 def _refresh_failed(begun: Begun, program: Program) -> None:

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from ronron.core.decide import Observed, decide
 from ronron.core.errors import EngineError, PendingOperationsError, ReconcilerError, StackLockedError
+from ronron.core.hints import for_environment, naming
 from ronron.core.judge import judge as judged
-from ronron.core.model import Decision, Outcome, OutcomeKind, Pass, Preview, Revision, Step, Verdict
+from ronron.core.model import Decision, Outcome, OutcomeKind, Pass, Preview, Reason, Revision, Step, Verdict
 from ronron.core.outcomes import failed
 from ronron.core.policy import Policy
 from ronron.core.record import Record, Running
@@ -32,6 +33,8 @@ from ronron.passes.attempt import (
     update,
     with_snapshots,
 )
+from ronron.passes.drift import Wish, look_after, look_before, note_dead_repair, repair_for
+from ronron.passes.following import log_details
 from ronron.passes.machines import find_excluded, still_unreachable
 from ronron.passes.releasing import releasable
 from ronron.passes.snapshots import going_back
@@ -57,6 +60,11 @@ def reconcile(target: Target, ports: Ports) -> Pass:
         SourceError, ConfigError, StoreError: nothing could be decided; nothing was done.
         StackLockedError: another live process works on this stack.
     """
+    with naming(target.name):
+        return _reconcile(target, ports)
+
+
+def _reconcile(target: Target, ports: Ports) -> Pass:
     record = ports.store.load(target.name)
     observed = _observe(target, ports, record)
     decision = decide(observed)
@@ -79,7 +87,8 @@ def _make_pass(target: Target, ports: Ports, record: Record) -> Pass:
         return _rest(target, ports, observed, decision)
 
     made, begun, attempt = _begin(target, ports, observed, decision)
-    steps = (preview, judge, snapshot, update, probe)
+    wish = Wish.PERSON if decision.reason is Reason.REQUESTED else Wish.POLICY
+    steps = (look_before(wish), preview, judge, snapshot, update, probe)
     left = left_of(record, observed.desired)
     if left is not None:
         outcome, attempt = resume(begun, left, attempt, steps)
@@ -90,6 +99,8 @@ def _make_pass(target: Target, ports: Ports, record: Record) -> Pass:
         outcome = forgotten(begun, record.way_back, outcome)
     outcome = with_snapshots(begun, outcome, attempt)
     outcome, attempt = told(begun, outcome, attempt)
+    outcome = outcome.with_(hint=for_environment(outcome.hint, target.name))
+    look_after(begun, outcome, attempt)
 
     made = _record(ports, made, observed, outcome, attempt.record)
     _tell(ports, made, outcome)
@@ -107,12 +118,15 @@ def preview_only(target: Target, ports: Ports, revision: Revision, work: Path) -
     excluded = find_excluded(ports.machines, record.inventory)
     if excluded is not None:
         ports.progress.log(target.name, f"machines: {excluded.why}")
-    with prepared(
-        *(target, ports, revision, digest, work),
-        running=record.everywhere,
-        excluded=excluded,
-        going_back=going_back(ports, target.name, record, digest, None) if record.digest is None else (),
-    ) as program:
+    with (
+        naming(target.name),
+        prepared(
+            *(target, ports, revision, digest, work),
+            running=record.everywhere,
+            excluded=excluded,
+            going_back=going_back(ports, target.name, record, digest, None) if record.digest is None else (),
+        ) as program,
+    ):
         try:
             found = ports.engine.preview(program)
         except EngineError as error:
@@ -140,6 +154,7 @@ def _observe(target: Target, ports: Ports, record: Record) -> Observed:
         approvals=ports.store.approvals(target.name) if record.waiting is not None else frozenset(),
         others=_others(policy, ports.store),
         unreachable=still_unreachable(record, desired, ports.machines),
+        repair=repair_for(ports.store.load_drift(target.name), policy, ports.store, ports.clock.now()),
     )
 
 
@@ -163,8 +178,8 @@ def _rest(target: Target, ports: Ports, observed: Observed, decision: Decision) 
 
 
 def _adopt(target: Target, ports: Ports, observed: Observed, decision: Decision) -> Pass:
-    now = ports.clock.now()
     begun = _as_pass(target, ports, observed, decision)
+    now = begun.started
     outcome = Outcome(kind=OutcomeKind.UNCHANGED, message=decision.why, adopted=True)
     number = ports.store.begin(begun)
     ports.store.finish(
@@ -189,9 +204,15 @@ def _begin(
     """Write the intent down, and find the machines that the update has to skip."""
     record, request = observed.record, observed.request
     made = _as_pass(target, ports, observed, decision)
+    repair = decision.reason is Reason.DRIFT and record.live is not None
+    revision = record.live if repair and record.live is not None else observed.desired
+    made = made.with_(revision=revision)
     number = ports.store.begin(made)
-    running = Running(pass_id=number, revision=observed.desired, owner=ports.processes.mark())
-    record = record.attempting(running, made.started, request.id if request is not None else None)
+    running = Running(pass_id=number, revision=revision, owner=ports.processes.mark(), repair=repair)
+    if repair:
+        record = record.repairing(running)
+    else:
+        record = record.attempting(running, made.started, request.id if request is not None else None)
     record = record.with_(stack=target.policy.stack).deciding(decision)
     ports.store.save(record)
     ports.progress.log(target.name, f"{decision.reason}: {decision.why}")
@@ -201,22 +222,29 @@ def _begin(
     if excluded is not None:
         begun = replace(begun, excluded=excluded)
         begun.log(f"machines: {excluded.why}")
-    goal = Goal(observed.desired, observed.digest, target.policy, running=record.everywhere)
+    digest = digest_at(target, ports, revision) if repair else observed.digest
+    goal = Goal(revision, digest, target.policy, running=record.everywhere, repair=repair)
     return made.with_(id=number), begun, Attempt(goal, record, known=record.digest is not None)
 
 
 def _record(ports: Ports, made: Pass, observed: Observed, outcome: Outcome, record: Record) -> Pass:
     """Write the outcome and the record after it, both or neither."""
     finished: datetime = ports.clock.now()
-    after = record.after(outcome, observed.desired, observed.digest, finished)
+    if record.running is not None and record.running.repair:
+        after = record.after_repair()
+    else:
+        after = record.after(outcome, observed.desired, observed.digest, finished)
     ports.store.finish(made.id, outcome, finished, after)
     _expire(ports.work, made.id)
     return made.with_(finished=finished, outcome=outcome)
 
 
 def _tell(ports: Ports, made: Pass, outcome: Outcome) -> None:
-    took = (made.finished - made.started).total_seconds() if made.finished is not None else 0.0
+    took = max(0.0, (made.finished - made.started).total_seconds()) if made.finished is not None else 0.0
     ports.progress.log(made.environment, f"{outcome.kind} in {took:.1f} s: {outcome.message}")
+    # A rollback was preceded by its failure, and what that had to say.
+    if not outcome.cause:
+        log_details(made.environment, ports.progress, outcome)
     if outcome.hint:
         ports.progress.log(made.environment, f"hint: {outcome.hint}")
 
@@ -249,6 +277,10 @@ def _recover(target: Target, ports: Ports, record: Record, running: Running) -> 
         # The next pass meets the same trouble in its own steps and reports it there.
         outcome = Outcome(kind=OutcomeKind.INTERRUPTED, message=f"its process died; {error}", hint=error.hint)
         after = record.recovered(now())
+    if running.repair and after.stalled is None:
+        after = record.after_repair()
+        note_dead_repair(ports.store, target.name, outcome.message, now())
+    outcome = outcome.with_(hint=for_environment(outcome.hint, target.name))
     ports.store.finish(running.pass_id, outcome, now(), after)
     ports.progress.log(target.name, f"recovery: {outcome.message}")
     return after

@@ -11,7 +11,21 @@ from ronron.core.digest import digest as digest_of
 from ronron.core.excluded import Excluded
 from ronron.core.model import Revision
 from ronron.core.policy import Policy
-from ronron.ports import Backups, Clock, Engine, Machines, Prober, Processes, Program, Progress, Source, Store
+from ronron.ports import (
+    Backups,
+    Clock,
+    ContainerFailures,
+    Containers,
+    Engine,
+    Machines,
+    Prober,
+    Processes,
+    Program,
+    Progress,
+    Source,
+    Store,
+    VirtualEnvironments,
+)
 
 
 @dataclass(frozen=True)
@@ -28,9 +42,12 @@ class Ports:
     prober: Prober
     backups: Backups
     machines: Machines
+    failures: ContainerFailures
+    containers: Containers
     clock: Clock
     processes: Processes
     progress: Progress
+    packages: VirtualEnvironments
     work: Path
 
 
@@ -103,5 +120,6 @@ def prepared(
             create_stack=target.policy.create_stack,
             running=running.commit if running is not None else None,
             excluded=excluded.names if excluded is not None else (),
+            environment=target.name,
             going_back=going_back,
         )

@@ -14,7 +14,7 @@ from ronron.core.backups import Snapshot
 from ronron.core.errors import BackupError, ReconcilerError
 from ronron.core.inventory import Inventory
 from ronron.core.model import SHORT, Outcome, OutcomeKind, Revision, TakenSnapshot
-from ronron.core.outcomes import failed
+from ronron.core.outcomes import failed, one_line
 from ronron.core.policy import Guard, OnFailure, UpdateMode
 from ronron.core.record import Record
 from ronron.core.released import RestoredData, UnrestoredData
@@ -31,6 +31,7 @@ from ronron.core.way_back import (
     with_more,
 )
 from ronron.passes.attempt import Attempt, Begun, Goal, Step, bring
+from ronron.passes.following import log_details
 from ronron.passes.machines import readable
 from ronron.passes.snapshots import before_failure, first_safety_snapshot
 from ronron.passes.target import digest_at
@@ -54,12 +55,15 @@ def roll_back(begun: Begun, failure: Outcome, attempt: Attempt, steps: Sequence[
     if (
         failure.kind is not OutcomeKind.FAILED
         or not attempt.disturbed
+        or attempt.goal.repair
         or not begun.target.policy.on_failure.goes_back
         or healthy is None
         or healthy.commit == attempt.goal.revision.commit
     ):
         return failure, attempt
     begun.log(f"{failure.kind}: {failure.message}")
+    log_details(begun.target.name, begun.ports.progress, failure)
+    failure = failure.with_(message=one_line(failure.message), cause=failure.message)
     way = WayBack(failed=attempt.goal.revision, to=healthy, message=failure.message, hint=failure.hint)
     return go_back(begun, failure, way, attempt, steps)
 
@@ -142,7 +146,7 @@ def told(begun: Begun, outcome: Outcome, attempt: Attempt) -> Ended:
         The outcome, and the attempt with a record that forgets what was told; after a success it has a new
         baseline.
     """
-    if outcome.kind in {OutcomeKind.INTERRUPTED, OutcomeKind.WAITING}:
+    if outcome.kind in {OutcomeKind.INTERRUPTED, OutcomeKind.WAITING} or attempt.goal.repair:
         return outcome, attempt
     record, before = attempt.record, attempt.record.baseline
     inventory = readable(record.inventory)
@@ -333,6 +337,9 @@ def _ended(
             message=f"{failure.message}; went back to {way.to.short}{but}",
             hint=failure.hint,
             restored=way.to,
+            cause=failure.cause,
+            failed_changes=failure.failed_changes,
+            containers=failure.containers,
         )
     else:
         ended = _stuck(failure, way, outcome).with_(released=outcome.released)
@@ -344,4 +351,5 @@ def _stuck(failure: Outcome, way: WayBack, outcome: Outcome) -> Outcome:
     return failure.with_(
         message=f"{failure.message}; cannot go back to {way.to.short}: {outcome.message}",
         hint=outcome.hint or failure.hint,
+        containers=(*failure.containers, *outcome.containers),
     )

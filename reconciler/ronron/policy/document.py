@@ -16,7 +16,7 @@ from typing import Annotated, Any, Self, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic.config import JsonDict
 
-from ronron.core.policy import OnFailure, Policy, Promotion, Retry, UpdateMode
+from ronron.core.policy import DriftPolicy, OnDrift, OnFailure, Policy, Promotion, Retry, UpdateMode
 from ronron.policy.notations import (
     CLOCK,
     DAY_RANGE,
@@ -38,7 +38,6 @@ DEFAULT_REFERENCE = "HEAD"
 """The repository's default branch."""
 
 NOT_YET = {
-    "drift": "no drift check would run",
     "signatures": "unsigned commits would be accepted",
 }
 """Keys of an environment that this version knows and does not implement, and the effect of ignoring them.
@@ -87,6 +86,16 @@ Pause = Annotated[timedelta, BeforeValidator(partial(read_duration, shortest=_SE
 ProbeTime = Annotated[
     timedelta,
     BeforeValidator(partial(read_duration, shortest=_SECOND, longest=timedelta(hours=1))),
+    _DURATION,
+]
+ProbeInterval = Annotated[
+    timedelta,
+    BeforeValidator(partial(read_duration, shortest=timedelta(seconds=10), longest=timedelta(days=1))),
+    _DURATION,
+]
+DriftInterval = Annotated[
+    timedelta,
+    BeforeValidator(partial(read_duration, shortest=timedelta(seconds=30), longest=timedelta(days=7))),
     _DURATION,
 ]
 Days = Annotated[
@@ -224,6 +233,20 @@ class RetryEntry(Entry):
         return self
 
 
+class DriftEntry(Entry):
+    """How Ronron looks for containers that differ from what an update made, and what it does then."""
+
+    every: DriftInterval = Field(
+        default=DriftPolicy.model_fields["every"].default,
+        description="How often the settings of all containers are compared; `30s` to `7d`.",
+        json_schema_extra=_default("10m"),
+    )
+    on_drift: Annotated[OnDrift, BeforeValidator(_one_of(OnDrift))] = Field(
+        default=DriftPolicy.model_fields["on_drift"].default,
+        description="`update` puts containers back, `propose` asks for approval first, `report` logs it.",
+    )
+
+
 class EnvironmentEntry(Entry):
     """An environment: one Pulumi stack, the reference that it follows, and when it may change."""
 
@@ -254,6 +277,12 @@ class EnvironmentEntry(Entry):
         description="How long a service may take to become healthy after an update.",
         json_schema_extra=_default("60s"),
     )
+    probe_every: ProbeInterval = Field(
+        default=Policy.model_fields["probe_every"].default,
+        description="How often the watcher probes each service between passes; `10s` to `1d`.",
+        json_schema_extra=_default("1m"),
+    )
+    drift: DriftEntry | None = Field(default=None, json_schema_extra=_default())
     create_stack: bool = Field(
         default=Policy.model_fields["create_stack"].default,
         description="Create the stack where the backend has none; without it, a missing stack is an error.",

@@ -6,17 +6,20 @@ on a policy of which a part is not understood.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from ronron.core.errors import ConfigError, ConfigProblemsError, Problem
 from ronron.core.model import Value
-from ronron.core.policy import Guard, Policy, Promotion, Retry, Window
+from ronron.core.policy import DriftPolicy, Guard, Policy, Promotion, Retry, Window
 from ronron.policy.document import (
     NOT_YET,
+    DriftEntry,
     Entry,
     EnvironmentEntry,
     GuardEntry,
@@ -25,7 +28,7 @@ from ronron.policy.document import (
     RetryEntry,
     WindowEntry,
 )
-from ronron.policy.notations import NotationError, nearest, quoted
+from ronron.policy.notations import ENVIRONMENT, NotationError, nearest, quoted
 from ronron.policy.yaml_text import Path, YamlText, read_yaml
 
 _PARTS: Mapping[str, type[Entry]] = {
@@ -33,17 +36,10 @@ _PARTS: Mapping[str, type[Entry]] = {
     "window": WindowEntry,
     "guard": GuardEntry,
     "retry": RetryEntry,
+    "drift": DriftEntry,
 }
-_WANTED = {
-    "bool_type": "`true` or `false`",
-    "dict_type": "keys with values, indented below it",
-    "int_type": "a whole number",
-    "list_type": "a list, such as `[staging]`",
-    "model_type": "keys with values, indented below it",
-    "string_type": "text, within quotes where it looks like something else",
-}
-"""What is meant where another type was written; keys are pydantic's names of errors."""
-
+_WORDS_OF_YAML = frozenset({"true", "false", "null"})
+_KEYS = "keys with values, indented below it"
 
 _NAMES = {
     "stack": "write letters, digits, `-`, `_` and `.`, no `-` or `.` first, at most 100 of them",
@@ -147,8 +143,48 @@ def _problem(detail: ErrorDetails, read: YamlText) -> Problem:
         remedy = f"write {context['ge']} or more" if "ge" in context else f"write {context['le']} or less"
     else:
         what = f"cannot use {value} here" if _is_plain(detail["input"]) else "cannot use what is here"
-        remedy = f"write {_WANTED.get(kind, detail['msg'].lower())}"
+        remedy = f"write {_wanted(kind, path, detail)}"
     return Problem(read.where(path), what, remedy)
+
+
+def _wanted(kind: str, path: Path, detail: ErrorDetails) -> str:
+    """What is meant where another type was written, with an example; `kind` is pydantic's word."""
+    written = detail["input"]
+    match kind:
+        case "bool_type":
+            return "`true` or `false`" + (", without quotes" if written in ("true", "false") else "")
+        case "int_type":
+            quoted_number = isinstance(written, str) and re.fullmatch(r"[1-9]\d{0,5}", written, re.ASCII)
+            return "a whole number, such as " + (
+                f"`{written}`, without quotes" if quoted_number else f"`{_number(path)}`"
+            )
+        case "list_type":
+            plain = isinstance(written, str) and re.fullmatch(ENVIRONMENT, written) and written[0].isalpha()
+            one = written if plain and str(written).lower() not in _WORDS_OF_YAML else "staging"
+            return f"a list, such as `[{one}]`"
+        case "string_type":
+            return f"text, such as `{_word(path)}`; put it in quotes where it looks like something else"
+        case "dict_type" | "model_type":
+            return _KEYS
+    return detail["msg"].lower()
+
+
+def _number(path: Path) -> int:
+    """A number that is right at a path: the default, or the least one."""
+    field = _property(path)
+    return int(field.get("default", field.get("minimum", 1)))
+
+
+def _word(path: Path) -> str:
+    """A text that is right at a path."""
+    return str(next(iter(_property(path).get("examples", ())), "staging"))
+
+
+def _property(path: Path) -> Mapping[str, Any]:
+    """The JSON Schema of a key; empty for an entry of a list."""
+    properties = _entry(path[:-1]).model_json_schema()["properties"] if path else {}
+    found: Mapping[str, Any] = properties.get(str(path[-1]), {}) if path else {}
+    return found
 
 
 def _unknown_key(path: Path) -> tuple[str, str]:
@@ -269,6 +305,7 @@ def _shared_stacks(read: YamlText, sound: Mapping[str, EnvironmentEntry]) -> Ite
 
 def _policy(name: str, entry: EnvironmentEntry) -> Policy:
     after, window, guard, retry = entry.after, entry.window, entry.guard, entry.retry
+    drift = entry.drift
     return Policy(
         name=name,
         stack=entry.stack or name,
@@ -286,7 +323,9 @@ def _policy(name: str, entry: EnvironmentEntry) -> Policy:
         on_failure=entry.on_failure,
         retry=Retry(after=retry.after, ceiling=retry.ceiling, limit=retry.limit) if retry else Retry(),
         probe_for=entry.probe_for,
+        probe_every=entry.probe_every,
         create_stack=entry.create_stack,
+        drift=DriftPolicy(every=drift.every, on_drift=drift.on_drift) if drift else DriftPolicy(),
     )
 
 

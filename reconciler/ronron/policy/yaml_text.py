@@ -1,4 +1,4 @@
-"""YAML text as plain values, each with its place in the text. The only module that imports ruamel.yaml.
+"""YAML text as plain values, each with its place in the text.
 
 Only what a settings file needs is read: mappings with text keys, lists, text, whole numbers, true and
 false. Anchors and aliases, tags and huge or deep documents are refused before anything is built from them.

@@ -6,15 +6,32 @@ Fakes of all of them are public, in `ronron.testing`.
 
 from __future__ import annotations
 
-from ronron.ports.engine import Engine, Program
+from ronron.ports.engine import Engine, Follow, Program
+from ronron.ports.image_registry import ImageRegistry
+from ronron.ports.packages import VirtualEnvironments
 from ronron.ports.source import Source
 from ronron.ports.store import Store
-from ronron.ports.surroundings import Backups, Clock, Machines, Prober, Processes, Progress
+from ronron.ports.surroundings import (
+    Backups,
+    Clock,
+    ContainerFailures,
+    Containers,
+    ContainerWatch,
+    Machines,
+    Prober,
+    Processes,
+    Progress,
+)
 
 __all__ = [
     "Backups",
     "Clock",
+    "ContainerFailures",
+    "ContainerWatch",
+    "Containers",
     "Engine",
+    "Follow",
+    "ImageRegistry",
     "Machines",
     "Prober",
     "Processes",
@@ -22,4 +39,5 @@ __all__ = [
     "Progress",
     "Source",
     "Store",
+    "VirtualEnvironments",
 ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from ronron.core.model import Commit, Preview, ProcessMark, Revision, StackState, Updated, Value
+from ronron.core.operations import OperationEvent
 from ronron.core.status import CheckResult
 
 
@@ -19,7 +20,7 @@ class Program(Value):
         work: a private directory of this pass, for the saved plan, events and the engine's output.
         revision: of the checkout.
         digest: see `core.digest.digest`; goes into the preview's identity.
-        create_stack: make the stack where the backend has none.
+        create_stack: make the stack where the backend has none, and none was updated before (`running`).
         running: the commit that is live before this, where anybody knows; the program sees it as
             `RONRON_REVISION`, so that a snapshot taken before an update can say what it is of.
         excluded: names of the excluded machines, sorted: nothing is touched that goes through a
@@ -27,6 +28,12 @@ class Program(Value):
         going_back: names of services that go back from a revision that failed, and that have a snapshot from
             before it, sorted: an earlier version of them is no mistake. The program sees it as
             `RONRON_GOING_BACK`.
+        replace: URNs of resources that previews and updates replace although no input differs: containers
+            that drifted. Each is in the state.
+        repaired: names of the containers that are replaced without a snapshot, sorted: a part of their
+            service does not work. The program sees it as `RONRON_REPAIR`.
+        environment: the environment's name, for hints; empty where nobody knows it. The program sees it as
+            `RONRON_ENVIRONMENT`.
     """
 
     directory: Path
@@ -38,6 +45,13 @@ class Program(Value):
     running: Commit | None = None
     excluded: tuple[str, ...] = ()
     going_back: tuple[str, ...] = ()
+    replace: tuple[str, ...] = ()
+    repaired: tuple[str, ...] = ()
+    environment: str = ""
+
+
+Follow = Callable[[Sequence[OperationEvent]], None]
+"""Is called with what an update does; see `Engine.update`."""
 
 
 class Engine(Protocol):
@@ -92,6 +106,23 @@ class Engine(Protocol):
         """
         ...
 
+    def refresh_lost(self, program: Program, machines: Collection[str]) -> tuple[str, ...]:
+        """Refresh the networks and images on some machines, so that the next update makes the lost ones.
+
+        Only the state changes: what is gone is removed from it.
+
+        Args:
+            program: whose stack.
+            machines: names of reachable machines.
+
+        Returns:
+            Names of the resources that are gone.
+
+        Raises:
+            UpdateFailedError: they could not be refreshed.
+        """
+        ...
+
     def checks(self, program: Program) -> tuple[CheckResult, ...]:
         """Have the program check what it depends on, such as machines and clusters; no effect.
 
@@ -101,19 +132,35 @@ class Engine(Protocol):
         """
         ...
 
-    def update(self, program: Program, preview: Preview, started: Callable[[ProcessMark], None]) -> Updated:
+    def update(
+        self,
+        program: Program,
+        preview: Preview,
+        started: Callable[[ProcessMark], None],
+        follow: Follow | None = None,
+    ) -> Updated:
         """Carry out the plan of `preview`, and nothing else.
 
         Args:
             program: the same directory and stack that were previewed.
             preview: what was judged.
             started: called with the engine's process before it can have had any effect.
+            follow: called while the update runs, one call after the other and from a thread of the engine's
+                own: with the operations that began or ended since the last call, about four times a second,
+                so also with none. After an error of its own it is not called again, and the update goes on.
 
         Raises:
             PlanViolatedError: it would do something else; it did none of that.
             PendingOperationsError: an earlier update left operations whose end is unknown.
             UpdateFailedError: resources failed; the message has their own errors first, and `begun` the steps
                 that had begun.
+        """
+        ...
+
+    def secrets(self, program: Program) -> frozenset[str]:
+        """The secret values of the stack's configuration, decrypted; only to redact them.
+
+        Nothing is written to a disk.
         """
         ...
 

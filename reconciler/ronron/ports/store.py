@@ -1,20 +1,22 @@
-"""The port to what survives a restart: records, history, requests and approvals."""
+"""The port to what survives a restart: records, health, history, requests and approvals."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from ronron.core.backups import BackupSummary, OwnBackup
+from ronron.core.drift import DriftRecord
+from ronron.core.health import Health
 from ronron.core.model import Outcome, Pass, Request
 from ronron.core.record import Record
 
 
 class Store(Protocol):
-    """Records, history, requests and approvals: what survives a restart.
+    """Records, health, history, requests and approvals: what survives a restart.
 
     Calls may come from several threads and processes. Raises, from every method:
         StoreError: it cannot be read or written. RecordCorruptError: what is there is not ours.
@@ -42,12 +44,42 @@ class Store(Protocol):
         """Write what was seen of the backups of an environment into its record, and nothing else."""
         ...
 
+    def load_drift(self, environment: str) -> DriftRecord:
+        """What is remembered of the containers of an environment; a fresh one where there is nothing."""
+        ...
+
+    def save_drift(self, record: DriftRecord) -> bool:
+        """Write what is remembered of containers, with the next version.
+
+        Returns:
+            False where another write came between `load_drift` and this one; nothing is written then.
+        """
+        ...
+
     def copy(self, place: Path) -> None:
-        """Write everything that is here, as it is at one moment, into a new file for us alone.
+        """Write everything that is here but health, as it is at one moment, into a new file for us alone.
+
+        Health is about now, so a copy of it would be wrong wherever it is read.
 
         Raises:
             StoreError: it cannot be written, or the database is a server's, which has its own backups.
         """
+        ...
+
+    def health(self, environment: str) -> Mapping[str, Health]:
+        """The health of the services of an environment that were probed, by name."""
+        ...
+
+    def save_health(self, environment: str, health: Health) -> None:
+        """Write the health of one service; an older probe never replaces a newer one."""
+        ...
+
+    def forget_health(self, environment: str, but: Collection[str] = ()) -> None:
+        """Remove the health of the services of an environment, except that of the named ones."""
+        ...
+
+    def forget(self, environment: str) -> None:
+        """Remove everything about an environment: record, health, history, requests and approvals."""
         ...
 
     def begin(self, pass_: Pass) -> int:

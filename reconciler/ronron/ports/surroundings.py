@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from threading import Event
 from typing import Protocol
 
 from ronron.core.backups import BackupStatus, DrillResult, Restored, Snapshot
+from ronron.core.containers import Look
+from ronron.core.failed_containers import FailedContainer
 from ronron.core.inventory import Inventory, Probe
 from ronron.core.model import ProbeResult, ProcessMark
+from ronron.core.operations import ContainerPlace
 
 
 class Prober(Protocol):
@@ -29,6 +33,106 @@ class Machines(Protocol):
 
         Never raises; takes 15 s at most.
         """
+        ...
+
+
+class Containers(Protocol):
+    """The containers of an environment, as the Docker of each machine describes them."""
+
+    def look(self, inventory: Inventory, wanted: Mapping[str, Collection[str]]) -> Look:
+        """Describe containers, and change nothing; a name without a container is one that is missing.
+
+        Never raises; takes 30 s at most. Machines are asked at the same time.
+
+        Args:
+            inventory: describes the machines.
+            wanted: names of containers, by machine.
+        """
+        ...
+
+    def remove_stray(self, inventory: Inventory, machine: str, container: str, id: str) -> None:  # noqa: A002
+        """Stop and remove exactly one container, which no update made; its volumes stay.
+
+        Does nothing where the container of that id is gone or has another name.
+
+        Args:
+            inventory: describes the machine.
+            machine: its name.
+            container: its name.
+            id: its own, in full.
+
+        Raises:
+            BackupError: there is no such machine, or Docker refuses the request.
+            AgentUnreachableError: the Docker of the machine does not answer.
+        """
+        ...
+
+    def logs(
+        self,
+        inventory: Inventory,
+        machine: str,
+        container: str,
+        *,
+        lines: int = 20,
+        since: datetime | None = None,
+    ) -> tuple[str, ...]:
+        """The last lines that a container wrote to its standard output and error, the oldest first.
+
+        They are not redacted.
+
+        Args:
+            inventory: describes the machine.
+            machine: its name.
+            container: its name.
+            lines: how many at most.
+            since: only what was written from then on; None for all.
+
+        Raises:
+            BackupError: there is no such machine or container, or Docker refuses the request.
+            AgentUnreachableError: the Docker of the machine does not answer.
+        """
+        ...
+
+
+class ContainerWatch(Protocol):
+    """Watches the containers that an update starts, so that one which fails leaves its reason."""
+
+    def begun(self, place: ContainerPlace) -> None:
+        """Watch a container that is about to be started; returns at once and never raises.
+
+        From here on its reason is known even if it is restarted or removed after it failed.
+        """
+        ...
+
+    def reason(
+        self,
+        place: ContainerPlace,
+        *,
+        service: str = "",
+        secrets: Iterable[str] = (),
+        even_if_well: bool = True,
+    ) -> FailedContainer | None:
+        """What Docker says of a container that failed, with the end of its log, redacted and bounded.
+
+        Never raises: where Docker gives no answer, the result says so. Takes up to a minute then.
+
+        Args:
+            place: where the container is.
+            service: that it belongs to.
+            secrets: values that are redacted, besides the container's own secret variables.
+            even_if_well: also describe one that runs, is not unhealthy and was never restarted.
+
+        Returns:
+            None where `even_if_well` is false and nothing is wrong with it.
+        """
+        ...
+
+
+class ContainerFailures(Protocol):
+    """Finds out why containers failed."""
+
+    def watch(self) -> AbstractContextManager[ContainerWatch]:
+        """A watch for one update."""
         ...
 
 
@@ -129,6 +233,10 @@ class Progress(Protocol):
 
     def log(self, environment: str, line: str) -> None:
         """One plain line; redacted by whoever shows it."""
+        ...
+
+    def doing(self, environment: str, what: str) -> None:
+        """What is going on right now, in one line that replaces the last one; only a terminal shows it."""
         ...
 
 

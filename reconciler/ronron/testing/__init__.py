@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from ronron.testing.backups import FakeAgent, FakeBackups
 from ronron.testing.clock import NOON, FakeClock
+from ronron.testing.container_failures import FakeContainerFailures
+from ronron.testing.containers import FakeContainers
 from ronron.testing.engine import EngineKilled, FakeEngine, ReconcilerKilled
+from ronron.testing.image_registry import FakeImageRegistry
 from ronron.testing.machines import FakeMachines
+from ronron.testing.packages import FakeVirtualEnvironments
 from ronron.testing.prober import Answer, FakeProber
 from ronron.testing.processes import FakeProcesses
 from ronron.testing.progress import RecordingProgress
+from ronron.testing.services import FakeServiceContainers
 from ronron.testing.source import FakeSource
 from ronron.testing.store import MemoryStore
 from ronron.testing.things import FakeProgram, FakeStack, Thing
@@ -20,13 +25,18 @@ __all__ = [
     "FakeAgent",
     "FakeBackups",
     "FakeClock",
+    "FakeContainerFailures",
+    "FakeContainers",
     "FakeEngine",
+    "FakeImageRegistry",
     "FakeMachines",
     "FakeProber",
     "FakeProcesses",
     "FakeProgram",
+    "FakeServiceContainers",
     "FakeSource",
     "FakeStack",
+    "FakeVirtualEnvironments",
     "MemoryStore",
     "ReconcilerKilled",
     "RecordingProgress",

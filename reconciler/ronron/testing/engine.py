@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, replace
 
+from ronron.core.containers import MadeContainer
 from ronron.core.digest import identity
 from ronron.core.errors import (
     ConfigError,
@@ -21,11 +22,22 @@ from ronron.core.errors import (
 )
 from ronron.core.judge import PRECIOUS
 from ronron.core.model import QUIET, Change, Operation, Preview, ProcessMark, StackState, Updated
+from ronron.core.operations import CONTAINER_TYPE, ContainerPlace, OperationEvent, Phase
 from ronron.core.released import Guarded
 from ronron.core.status import CheckResult
-from ronron.ports import Program
+from ronron.ports import Follow, Program
+from ronron.testing.containers import FakeContainers
 from ronron.testing.processes import FakeProcesses
-from ronron.testing.things import FakeProgram, FakeStack, Thing, but_for, changes_of, urn
+from ronron.testing.things import (
+    CONTAINER,
+    FakeProgram,
+    FakeStack,
+    Thing,
+    but_for,
+    changes_of,
+    replacing,
+    urn_of,
+)
 
 
 class EngineKilled(BaseException):
@@ -72,6 +84,11 @@ class FakeEngine:
         """The commit that was live before each preview and update, as the program gets it."""
         self.excluded: list[tuple[str, ...]] = []
         """The excluded machines of each preview and update, as the program gets them."""
+        self.replaced: list[tuple[str, ...]] = []
+        """The containers of each update that are replaced although nothing differs, by their URNs."""
+        self.containers: FakeContainers | None = None
+        """Where the containers of programs run: things of Docker's container type that name a machine."""
+        self._ids: dict[tuple[str, str], str] = {}
         self._passphrase = passphrase
         self._version = engine_version
         self._programs: dict[str, FakeProgram] = {}
@@ -79,6 +96,7 @@ class FakeEngine:
         self._plans: dict[str, FakeProgram] = {}
         self._failures: list[tuple[str, EngineError]] = []
         self._at: dict[str, Callable[[], None]] = {}
+        self._secrets: frozenset[str] = frozenset()
         self._running = False
         self._asked_to_stop = False
 
@@ -116,14 +134,14 @@ class FakeEngine:
         self.running.append(program.running)
         self.excluded.append(program.excluded)
         wanted = self._wanted(program)
-        if program.stack not in self.stacks and program.create_stack:
+        if program.stack not in self.stacks and program.create_stack and program.running is None:
             self.stacks[program.stack] = FakeStack(self._passphrase)
         stack = self._stack(program)
         if wanted.raises:
             raise ProgramError(
                 f"cannot run the program: {wanted.raises}",
                 where=program.stack,
-                hint="fix the program, and try it with `pulumi preview`",
+                hint="fix the program, and try it with `ronron pulumi local -- preview`",
             )
         for machine in program.excluded:
             if all(thing.machine != machine for thing in stack.things.values()):
@@ -132,7 +150,7 @@ class FakeEngine:
                     where=program.stack,
                 )
         wanted = but_for(program.excluded, stack, wanted)
-        changes = changes_of(program.stack, stack, wanted)
+        changes = replacing(changes_of(program.stack, stack, wanted), program.replace)
         _refuse_protected(program, stack, changes)
         name = identity(program.revision.commit, program.digest, self._version, changes, program.excluded)
         self._plans[name] = wanted
@@ -161,10 +179,16 @@ class FakeEngine:
         _refuse_locked(program, stack)
         _refuse_pending(program, stack)
         for name, thing in stack.things.items():
-            if urn(program.stack, thing) in retain:
+            if urn_of(program.stack, thing) in retain:
                 stack.things[name] = replace(thing, protected=False, retained=True, refuses="")
-            elif urn(program.stack, thing) in remove:
+            elif urn_of(program.stack, thing) in remove:
                 stack.things[name] = replace(thing, refuses="")
+
+    def refresh_lost(self, program: Program, machines: Collection[str]) -> tuple[str, ...]:
+        """See ports.Engine; nothing is ever lost here."""
+        del machines
+        self._call("refresh lost", program)
+        return ()
 
     def checks(self, program: Program) -> tuple[CheckResult, ...]:
         """See ports.Engine."""
@@ -173,13 +197,19 @@ class FakeEngine:
             self.preview(program)
             return ()
         self._call("checks", program)
-        if program.stack not in self.stacks and program.create_stack:
+        if program.stack not in self.stacks and program.create_stack and program.running is None:
             self.stacks[program.stack] = FakeStack(self._passphrase)
         self._stack(program)
         return found
 
-    def update(self, program: Program, preview: Preview, started: Callable[[ProcessMark], None]) -> Updated:
-        """See ports.Engine."""
+    def update(
+        self,
+        program: Program,
+        preview: Preview,
+        started: Callable[[ProcessMark], None],
+        follow: Follow | None = None,
+    ) -> Updated:
+        """See ports.Engine; every operation is followed as it is done."""
         self._call("update", program)
         self.running.append(program.running)
         self.excluded.append(program.excluded)
@@ -191,7 +221,7 @@ class FakeEngine:
         try:
             started(engine)
             stack.lock = engine
-            changes = self._carry_out(program, preview, stack)
+            changes = self._carry_out(program, preview, stack, follow or _unfollowed)
         except ReconcilerKilled as death:
             if not death.engine_too:
                 self._release(stack, engine)
@@ -211,12 +241,22 @@ class FakeEngine:
             changes=tuple(change for change in changes if change.operation not in QUIET),
             inventory=stack.inventory,
             messages=self._wanted(program).messages,
+            containers=self._containers(program.stack, stack),
         )
 
     @staticmethod
     def _release(stack: FakeStack, engine: ProcessMark) -> None:
         if stack.lock == engine:
             stack.lock = None
+
+    def set_secrets(self, *values: str) -> None:
+        """Set the secret values of every stack."""
+        self._secrets = frozenset(values)
+
+    def secrets(self, program: Program) -> frozenset[str]:
+        """See ports.Engine."""
+        self._call("secrets", program)
+        return self._secrets
 
     def state(self, program: Program) -> StackState:
         """See ports.Engine."""
@@ -228,9 +268,10 @@ class FakeEngine:
             exists=True,
             pending=tuple(stack.pending),
             inventory=stack.inventory,
+            containers=self._containers(program.stack, stack),
             guarded=tuple(
                 Guarded(
-                    urn=urn(program.stack, thing),
+                    urn=urn_of(program.stack, thing),
                     id=f"id-of-{thing.name}",
                     place=thing.machine,
                     protected=thing.protected,
@@ -241,6 +282,28 @@ class FakeEngine:
                 if thing.protected or thing.retained or thing.refuses or thing.type in PRECIOUS
             ),
         )
+
+    def _containers(self, name: str, stack: FakeStack) -> tuple[MadeContainer, ...]:
+        return tuple(
+            MadeContainer(
+                urn=urn_of(name, thing),
+                name=thing.name,
+                id=self._ids[name, thing.name],
+                machine=thing.machine,
+                volumes=thing.volumes,
+                networks=thing.networks,
+            )
+            for thing in stack.things.values()
+            if (name, thing.name) in self._ids
+        )
+
+    def _run(self, stack: str, change: Change, thing: Thing) -> None:
+        """Run a container that was made; one that is only changed goes on."""
+        is_new = change.operation in {Operation.CREATE, Operation.REPLACE}
+        if self.containers is not None and thing.type == CONTAINER and thing.machine and is_new:
+            settings = {key: str(value) for key, value in thing.inputs.items()}
+            made = self.containers.run(thing.machine, thing.name, settings=settings)
+            self._ids[stack, thing.name] = made.id
 
     def export(self, program: Program) -> str | None:
         """See ports.Engine; things and inventory as JSON."""
@@ -328,22 +391,32 @@ class FakeEngine:
             raise PassphraseError("cannot open the stack's secrets: wrong passphrase", where=program.stack)
         return stack
 
-    def _carry_out(self, program: Program, preview: Preview, stack: FakeStack) -> tuple[Change, ...]:
+    def _carry_out(
+        self, program: Program, preview: Preview, stack: FakeStack, follow: Follow
+    ) -> tuple[Change, ...]:
         wanted = self._plans.get(preview.identity)
         again = but_for(program.excluded, stack, self._wanted(program))
-        now = changes_of(program.stack, stack, again)
+        now = replacing(changes_of(program.stack, stack, again), program.replace)
         own = identity(program.revision.commit, program.digest, self._version, now, program.excluded)
         if wanted is None or wanted != again or now != preview.changes or own != preview.identity:
             raise PlanViolatedError("the update would not do what was previewed", where=program.stack)
         self._running, self._asked_to_stop = True, False
+        self.replaced.append(program.replace)
         new = {thing.name: thing for thing in wanted.things}
         died: ReconcilerKilled | None = None
         for number, change in enumerate(preview.changes):
+            thing = new.get(change.name)
+            place = _place(change, thing or stack.things.get(change.name))
+            follow([OperationEvent(change=change, phase=Phase.BEGUN, place=place)])
             try:
-                self._one(change, new.get(change.name), stack, quiet=died is not None)
+                self._one(change, thing, stack, quiet=died is not None)
+                if thing is not None:
+                    self._run(program.stack, change, thing)
+                follow([OperationEvent(change=change, phase=Phase.DONE, place=place)])
             except UpdateFailedError as failure:
                 begun = preview.changes[: number + 1]
                 failure.begun = tuple(one for one in begun if one.operation not in QUIET)
+                follow([OperationEvent(change=change, phase=Phase.FAILED, place=place)])
                 raise
             except ReconcilerKilled as death:
                 if death.engine_too:
@@ -385,6 +458,16 @@ class FakeEngine:
     def _end(stack: FakeStack, doing: str, thing: Thing) -> None:
         stack.pending.remove(doing)
         stack.things[thing.name] = thing
+
+
+def _unfollowed(events: Sequence[OperationEvent]) -> None:
+    pass
+
+
+def _place(change: Change, thing: Thing | None) -> ContainerPlace | None:
+    if change.type != CONTAINER_TYPE or thing is None:
+        return None
+    return ContainerPlace(name=thing.name, machine=thing.machine or "here", docker="unix:///fake")
 
 
 _ING = {Operation.UPDATE: "updating", Operation.DELETE_REPLACED: "deleting"}

@@ -14,6 +14,9 @@ class RecordingProgress:
         """See ports.Progress."""
         self.lines.append((environment, line))
 
+    def doing(self, environment: str, what: str) -> None:
+        """See ports.Progress; it is not remembered."""
+
     def of(self, environment: str) -> list[str]:
         """The lines of one environment."""
         return [line for name, line in self.lines if name == environment]

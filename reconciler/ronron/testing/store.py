@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ronron.core.backups import BackupSummary, OwnBackup
+from ronron.core.drift import DriftRecord
 from ronron.core.errors import ReconcilerError, RecordCorruptError, StackLockedError, StoreError
+from ronron.core.health import Health
 from ronron.core.model import Outcome, Pass, Request
 from ronron.core.record import Record
 from ronron.core.storable import as_kept
@@ -30,9 +32,11 @@ class MemoryStore:
         self._kept = kept
         self._lock = threading.RLock()
         self._records = {record.environment: as_kept(record) for record in records}
+        self._drift: dict[str, DriftRecord] = {}
         self._passes: dict[int, Pass] = {}
         self._requests: list[Request] = []
         self._approvals: dict[tuple[str, str], str] = {}
+        self._health: dict[str, dict[str, Health]] = {}
         self._locked: dict[str, datetime] = {}
         self._begun = 0
         self._failure: ReconcilerError | None = None
@@ -66,6 +70,20 @@ class MemoryStore:
             self._records[environment] = after
             self.saved.append(after)
 
+    def load_drift(self, environment: str) -> DriftRecord:
+        """See ports.Store."""
+        with self._turn():
+            return self._drift.get(environment, DriftRecord(environment=environment))
+
+    def save_drift(self, record: DriftRecord) -> bool:
+        """See ports.Store."""
+        with self._turn():
+            there = self._drift.get(record.environment)
+            if (there.version if there is not None else 0) != record.version:
+                return False
+            self._drift[record.environment] = as_kept(record).with_(version=record.version + 1)
+            return True
+
     def copy(self, place: Path) -> None:
         """See ports.Store; a JSON document here."""
         with self._turn():
@@ -82,6 +100,43 @@ class MemoryStore:
                 where=str(place),
                 hint="name a file that is not there",
             ) from error
+
+    def health(self, environment: str) -> Mapping[str, Health]:
+        """See ports.Store."""
+        with self._turn():
+            return dict(self._health.get(environment, {}))
+
+    def save_health(self, environment: str, health: Health) -> None:
+        """See ports.Store."""
+        with self._turn():
+            services = self._health.setdefault(environment, {})
+            there = services.get(health.service)
+            if there is None or there.checked_at <= health.checked_at:
+                services[health.service] = as_kept(health)
+
+    def forget_health(self, environment: str, but: Collection[str] = ()) -> None:
+        """See ports.Store."""
+        with self._turn():
+            services = self._health.pop(environment, {})
+            kept = {name: health for name, health in services.items() if name in but}
+            if kept:
+                self._health[environment] = kept
+
+    def forget(self, environment: str) -> None:
+        """See ports.Store."""
+        with self._turn():
+            self._records.pop(environment, None)
+            self._health.pop(environment, None)
+            self._drift.pop(environment, None)
+            self._passes = {
+                number: made for number, made in self._passes.items() if made.environment != environment
+            }
+            # Without an environment, so that numbers still rise.
+            self._requests = [
+                request.with_(environment="") if request.environment == environment else request
+                for request in self._requests
+            ]
+            self._approvals = {plan: by for plan, by in self._approvals.items() if plan[0] != environment}
 
     def begin(self, pass_: Pass) -> int:
         """See ports.Store."""

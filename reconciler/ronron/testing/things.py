@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from ronron.core.model import Change, Operation, ProcessMark
 
+CONTAINER = "docker:index/container:Container"
+
 
 @dataclass(frozen=True)
 class Thing:
@@ -24,6 +26,8 @@ class Thing:
         protected: the engine refuses to delete it.
         retained: it stays in the world when it leaves the state.
         refuses: what the program's hook says before its deletion; empty where that works.
+        volumes: names of the volumes that a container mounts.
+        networks: names of the networks that a container is on.
     """
 
     name: str
@@ -37,6 +41,8 @@ class Thing:
     protected: bool = False
     retained: bool = False
     refuses: str = ""
+    volumes: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,13 +100,23 @@ def changes_of(stack: str, there: FakeStack, wanted: FakeProgram) -> tuple[Chang
     return (outputs, *changes)
 
 
+def replacing(changes: tuple[Change, ...], urns: Collection[str]) -> tuple[Change, ...]:
+    """The same steps, but that some resources are replaced although nothing differs, as with `--replace`."""
+    steps = (Operation.CREATE_REPLACEMENT, Operation.REPLACE, Operation.DELETE_REPLACED)
+    found: list[Change] = []
+    for change in changes:
+        forced = change.urn in urns and change.operation in {Operation.SAME, Operation.UPDATE}
+        found += [change.with_(operation=step) for step in steps] if forced else [change]
+    return tuple(found)
+
+
 def _changes(stack: str, there: Mapping[str, Thing], wanted: tuple[Thing, ...]) -> tuple[Change, ...]:
     new = {thing.name: thing for thing in wanted}
     changes: list[Change] = []
     for thing in wanted:
         old = there.get(thing.name)
         plain = Change(
-            urn=urn(stack, thing), operation=Operation.SAME, ancestors=_above(stack, thing, new),
+            urn=urn_of(stack, thing), operation=Operation.SAME, ancestors=_above(stack, thing, new),
             custom=thing.custom,
         )  # fmt: skip
         if old is None:
@@ -122,7 +138,7 @@ def _changes(stack: str, there: Mapping[str, Thing], wanted: tuple[Thing, ...]) 
         if name not in new:
             changes.append(
                 Change(
-                    urn=urn(stack, old),
+                    urn=urn_of(stack, old),
                     operation=Operation.DELETE,
                     ancestors=_above(stack, old, there),
                     custom=old.custom,
@@ -131,8 +147,8 @@ def _changes(stack: str, there: Mapping[str, Thing], wanted: tuple[Thing, ...]) 
     return tuple(changes)
 
 
-def urn(stack: str, thing: Thing) -> str:
-    """The URN of a thing."""
+def urn_of(stack: str, thing: Thing) -> str:
+    """The URN of a thing in a stack."""
     return f"urn:pulumi:{stack}::fake::{thing.type}::{thing.name}"
 
 
@@ -140,6 +156,6 @@ def _above(stack: str, thing: Thing, others: Mapping[str, Thing]) -> tuple[str, 
     found: list[str] = []
     parent = others.get(thing.parent or "")
     while parent is not None:
-        found.append(urn(stack, parent))
+        found.append(urn_of(stack, parent))
         parent = others.get(parent.parent or "")
     return tuple(found)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,8 +20,12 @@ from ronron.core.decide import backoff
 from ronron.core.errors import ConfigError, ReconcilerError, SourceError, StackLockedError
 from ronron.core.model import Outcome, OutcomeKind, Pass
 from ronron.core.policy import Retry
+from ronron.core.status import removed_hint
 from ronron.passes.reconcile import Ports, Target, reconcile
+from ronron.passes.removed import note_removed
 from ronron.watch.backup_checks import back_up_own_state, check_backups, run_due_drill
+from ronron.watch.periodic import Job, Periodic
+from ronron.watch.unused_packages import remove_unneeded
 
 EVERYWHERE = "source"
 """The name in lines that are about no single environment."""
@@ -47,6 +51,7 @@ class Loop:
         only: names of the environments to work on; empty for all.
         repository: the source's address without credentials, for the backup of the reconciler's own state.
         backup_poll: time from one check of an environment's backups to the next.
+        jobs: what is repeated beside passes and maintenance; nothing of it where the loop polls once.
     """
 
     ports: Ports
@@ -57,6 +62,8 @@ class Loop:
     only: frozenset[str] = frozenset()
     repository: str = ""
     backup_poll: timedelta = timedelta(minutes=15)
+    jobs: Sequence[Job] = ()
+    _periodic: Periodic = field(init=False)
     _stop: threading.Event = field(default_factory=threading.Event)
     _wake: threading.Event = field(default_factory=threading.Event)
     _poll_now: threading.Event = field(default_factory=threading.Event)
@@ -68,8 +75,10 @@ class Loop:
     _updated: set[str] = field(default_factory=set)
     _logged: dict[tuple[str, str], ReconcilerError] = field(default_factory=dict)
     _targets: Mapping[str, Target] = field(default_factory=dict)
-    _removed: set[str] = field(default_factory=set)
     _blind: int = 0
+
+    def __post_init__(self) -> None:
+        self._periodic = Periodic(self.ports.clock, self.jobs, self._job_failed, self._log_recovery)
 
     def run(self, *, once: bool = False) -> Mapping[str, Result]:
         """Poll until asked to stop, or once; then wait for running passes.
@@ -78,6 +87,8 @@ class Loop:
             The last result of each environment; an error of the source or the policy under `EVERYWHERE`.
         """
         results: dict[str, Result] = {}
+        if not once:
+            self._periodic.begin()
         with (
             # One thread of its own: drills run one at a time, and no pass waits for an agent.
             ThreadPoolExecutor(1, thread_name_prefix="maintenance") as maintainers,
@@ -94,6 +105,7 @@ class Loop:
                     self._maintain(maintainers)
                     break
                 self._wait_for_next_poll()
+            self._periodic.stop()
             self._announce_drain()
         return results | {name: future.result() for name, future in self._passes.items()}
 
@@ -124,6 +136,7 @@ class Loop:
         self._log_recovery(EVERYWHERE)
         self._report_removed(targets)
         self._targets = targets
+        self._periodic.use({name: one for name, one in targets.items() if not self.only or name in self.only})
         self._maintain(maintainers)
         for name in set(self._poll_again_at) - set(targets):
             self._poll_again_at.pop(name, None)
@@ -173,6 +186,7 @@ class Loop:
                 "back up the reconciler's own state",
                 lambda: back_up_own_state(target, targets, self.ports, self.repository, updated=updated),
             ),
+            ("remove unused virtual environments", lambda: remove_unneeded(targets, self.ports)),
             ("run a drill", lambda: run_due_drill(target, self.ports, self._stop.is_set)),
         )
         for what, step in steps:
@@ -199,12 +213,9 @@ class Loop:
         return pause.total_seconds() * random.uniform(0.9, 1.0)  # noqa: S311 - jitter is no secret
 
     def _report_removed(self, targets: Mapping[str, Target]) -> None:
-        removed = {name for name in self.ports.store.environments() if name not in targets}
-        for name in sorted(removed - self._removed):
-            self._log(
-                name, "no longer in the policy; its stack stays as it is, destroy it by hand if you want that"
-            )
-        self._removed = removed
+        for name in note_removed(targets, self.ports):
+            self._log(name, "removed from the policy; its stack stays as it is")
+            self._log(name, f"hint: {removed_hint(self.ports.store.load(name))}")
 
     def _pass(self, target: Target) -> Result:
         try:
@@ -215,6 +226,8 @@ class Loop:
         # A revision may have come in the meantime, or another environment may have waited for this one.
         # After an interruption a poll at once would only find the same stack still locked.
         outcome = result.outcome if isinstance(result, Pass) else None
+        if outcome is not None:
+            self._periodic.due_now(target.name)
         if outcome is not None and outcome.kind is not OutcomeKind.INTERRUPTED:
             self.wake()
         return result
@@ -274,6 +287,10 @@ class Loop:
                 EVERYWHERE, f"stopping: waiting for {', '.join(running)}; a second signal interrupts it"
             )
 
+    def _job_failed(self, name: str, about: str, error: Exception) -> None:
+        known = error if isinstance(error, ReconcilerError) else self._internal(error)
+        self._log_error(name, known, about=about)
+
     # -- each error once ---------------------------------------------------------------------------
 
     def _log_error(self, name: str, error: ReconcilerError, about: str = "") -> None:
@@ -288,7 +305,7 @@ class Loop:
     def _log_recovery(self, name: str, about: str = "") -> None:
         error = self._logged.pop((name, about), None)
         if error is not None:
-            self._log(name, f"recovered: {f'can {about}' if about else _recovery(name, error)}")
+            self._log(name, f"recovered: {_recovery(name, error, about)}")
 
     def _log(self, name: str, line: str) -> None:
         self.ports.progress.log(name, line)
@@ -300,7 +317,12 @@ def _word(error: ReconcilerError) -> str:
     return "cannot poll" if isinstance(error, SourceError) else "error"
 
 
-def _recovery(name: str, error: ReconcilerError) -> str:
+def _recovery(name: str, error: ReconcilerError, about: str) -> str:
+    """What works again, as a sentence with a subject."""
+    if about:
+        return f"the watcher can {about} again"
     if isinstance(error, SourceError):
         return "the repository is reachable"
-    return "the policy can be read" if name == EVERYWHERE else "the last pass had no error"
+    if isinstance(error, StackLockedError):
+        return f"the stack of {name} is no longer locked"
+    return "the policy can be read" if name == EVERYWHERE else f"the watcher can check {name} again"

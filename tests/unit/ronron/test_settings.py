@@ -18,6 +18,8 @@ def bare_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.upper().startswith(("RONRON_", "PULUMI_", "XDG_")):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("RONRON_SETTINGS_FILE", "")
+    monkeypatch.setenv("RONRON_INSTALLATION", str(tmp_path / "installation.json"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
 
@@ -56,7 +58,9 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch) -> None
         "RONRON_BACKUP_POLL": "5m",
         "RONRON_POLICY_REFERENCE": "trusted",
         "RONRON_POLICY_FILE": "policy.yaml",
+        "RONRON_FIND_LINKS": "/srv/wheels",
         "RONRON_PULUMI_PLUGINS": "/srv/plugins",
+        "RONRON_INSTALLATION": "/srv/installation.json",
         "PULUMI_BACKEND_URL": "s3://bucket?region=eu",
         "PULUMI_CONFIG_PASSPHRASE": "open sesame",
         "PULUMI_CONFIG_PASSPHRASE_FILE": "/etc/ronron/passphrase",
@@ -76,6 +80,7 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch) -> None
     assert settings.workers == 8
     assert settings.backup_poll == timedelta(minutes=5)
     assert (settings.policy_reference, settings.policy_file) == ("trusted", "policy.yaml")
+    assert settings.find_links == "/srv/wheels"
     assert settings.git_timeout == timedelta(seconds=10)
     assert settings.debug is True
     engine = settings.engine()
@@ -91,6 +96,35 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch) -> None
         preview_deadline=timedelta(minutes=5),
         update_deadline=timedelta(hours=2),
     )
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("https://wheels.example/simple", "https://wheels.example/simple"),
+        ("file:///srv/wheels", "file:///srv/wheels"),
+        ("~/wheels", "HOME/wheels"),
+        ("wheels", "HERE/wheels"),
+    ],
+)
+def test_wheels_are_in_a_directory_or_behind_a_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, read: str
+) -> None:
+    monkeypatch.setenv("RONRON_FIND_LINKS", written)
+    expected = read.replace("HOME", str(tmp_path / "home")).replace("HERE", str(tmp_path))
+    assert load_settings().find_links == expected
+
+
+def test_wheels_behind_another_url_are_refused_and_credentials_are_not_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert problems(find_links="ftp://wheels.example") == [
+        "--find-links: cannot take wheels from `ftp://wheels.example`; "
+        "write the path of a directory, or an https URL"
+    ]
+    monkeypatch.setenv("RONRON_FIND_LINKS", "https://bot:open-sesame@wheels.example")
+    assert "open-sesame" in load_settings().secrets()
+    assert "sesame" not in repr(load_settings())
 
 
 def test_an_option_goes_before_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +161,7 @@ def test_an_empty_passphrase_is_a_passphrase(monkeypatch: pytest.MonkeyPatch) ->
     assert load_settings().secrets() == frozenset()
 
 
-def test_a_file_of_settings_is_not_read(tmp_path: Path) -> None:
+def test_a_dotenv_file_is_not_read(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("RONRON_WORKERS=9\n", encoding="utf-8")
     assert load_settings().workers == 4
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from ronron.installation import read_installed
 from tests.support.download_site import Site, archive
 from tests.support.stand_ins import bare_path, engine_on_machine, engine_script, go_script, program
 from toolchain import versions
@@ -43,6 +44,7 @@ class Machine:
             "HOME": str(self.folder / "home"),
             "RONRON_CACHE": str(self.cache),
             "RONRON_PULUMI_DOWNLOADS": "none",
+            "RONRON_INSTALLATION": str(self.folder / "installation.json"),
             "DOCKER_HOST": f"unix://{self.folder}/none.sock",
             **self.settings,
         }
@@ -331,6 +333,17 @@ def test_the_environment_of_what_was_made_can_be_taken_over_by_a_shell(machine: 
     assert (Path(plugins) / f"resource-docker-v{versions.DOCKER_PLUGIN}/pulumi-resource-docker").is_file()
     assert offline == "true"
     assert first == str(Path(sys.executable).parent)
+
+
+def test_the_reconciler_reads_where_everything_is(machine: Machine) -> None:
+    machine.has_go()
+    machine.run("ensure")
+    found = read_installed(machine.folder / "installation.json", machine.environ)
+    (engine,) = found.engines
+    assert (engine / "pulumi").is_relative_to(machine.cache)
+    (plugins,) = found.plugins
+    assert next(plugins.glob("resource-docker-v*/pulumi-resource-docker")).is_file()
+    assert not found.downloads, "the plugin was built, because no download answered"
 
 
 def test_there_is_no_environment_before_the_pieces_are_there(machine: Machine) -> None:

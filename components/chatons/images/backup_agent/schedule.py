@@ -39,7 +39,7 @@ def next_run(expression: str, after: datetime) -> datetime:
     """
     fields = expression.split()
     if len(fields) != _FIELDS:
-        raise _unusable(expression, f"it has {len(fields)} fields instead of {_FIELDS}")
+        raise _unusable(expression, f"it needs {_FIELDS} fields and has {len(fields)}")
     minute, hour, day, month, weekday = fields
     alternatives = [(day, weekday)]
     if "*" not in alternatives[0]:

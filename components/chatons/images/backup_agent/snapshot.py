@@ -103,7 +103,7 @@ def take(with_: Taking, *, reason: str, revision: str | None, running: Running |
     )
     text = manifests.written(manifest)
     (with_.places.stage / manifests.NAME).write_bytes(text)
-    with_.log(f"storing {count} files")
+    with_.log(f"storing {count} file{'' if count == 1 else 's'}")
     stored = _files(with_, run, reason, roots, excluded, paired=half is not None, copied=bool(copies))
     with_.log("verifying")
     try:

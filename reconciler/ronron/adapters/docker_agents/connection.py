@@ -75,13 +75,30 @@ def ask(name: str, machine: Machine, seconds: float) -> None:
     Raises:
         BackupError: as in `connected`.
     """
-    with (
-        _socket_of(machine.docker, machine.host_key, name) as path,
-        translated(name, name, "ask the Docker of", seconds),
-        # The client itself asks for the version when it is made.
-        _client(path, seconds),
-    ):
+    # The client itself asks for the version when it is made.
+    with machine_client(name, machine, name, "ask the Docker of", seconds):
         pass
+
+
+@contextmanager
+def machine_client(
+    name: str, machine: Machine, subject: str, doing: str, seconds: float = ANSWER_SECONDS
+) -> Iterator[docker.DockerClient]:
+    """A client for the Docker of a machine, for the block; errors as in `connected`.
+
+    Args:
+        name: of the machine.
+        machine: as the inventory has it.
+        subject: what the block is about, such as a container.
+        doing: the verb for errors, as in `cannot <doing> <subject>`.
+        seconds: for each answer of Docker.
+    """
+    with (
+        _socket_of(machine.docker, machine.host_key, subject) as path,
+        translated(subject, name, doing, seconds),
+        _client(path, seconds) as client,
+    ):
+        yield client
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from ronron.core.restores import (
     refuse_other_service,
     version_warning,
 )
+from ronron.core.words import counted
 
 LABEL = "ronron.restore"
 """On what a restore makes; the value is the name of the service's container, which no two services share."""
@@ -135,7 +136,7 @@ class Restore:
                     hint=f"restore another snapshot: ronron backup list ENV {self._name}",
                 )
         if self._backup.volumes:
-            self._log(f"restoring {self._snapshot.files.count} files")
+            self._log(f"restoring {counted(self._snapshot.files.count, 'files')}")
             clone.restore_files(self._snapshot.id)
             done.append("files")
         if database:

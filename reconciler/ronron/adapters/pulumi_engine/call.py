@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -13,12 +14,14 @@ from pathlib import Path
 from ronron.adapters.pulumi_engine.errors import explain
 from ronron.adapters.pulumi_engine.events import EventLog, read_events
 from ronron.adapters.pulumi_engine.finished import Finished, finished
+from ronron.adapters.pulumi_engine.follow import following
+from ronron.adapters.pulumi_engine.stack_secrets import decrypted, secrets_of_config, secrets_of_state
 from ronron.adapters.pulumi_engine.state import ExportedState
 from ronron.adapters.pulumi_engine.stops import cannot_start, note_stop, stop_steps, writing
 from ronron.core.errors import ConfigError, EngineError, StackNotFoundError
 from ronron.core.redact import redact, shorten
 from ronron.policy.yaml_text import read_yaml
-from ronron.ports import Program
+from ronron.ports import Follow, Program
 from ronron.process_runner.runner import Command, Invocation, ProcessRunner, StartError
 
 SHORT = timedelta(minutes=2)
@@ -49,6 +52,8 @@ class Call:
         deadline: of each command.
         grace: from the first SIGINT to the second.
         copies_config: false for a backend that keeps secrets itself, and refuses a stack file.
+        keep_open: file descriptors that the engine inherits.
+        not_found: makes the error of a stack that the backend does not have.
     """
 
     def __init__(
@@ -63,6 +68,8 @@ class Call:
         deadline: timedelta,
         grace: timedelta,
         copies_config: bool,
+        not_found: Callable[[Call], StackNotFoundError],
+        keep_open: tuple[int, ...] = (),
     ) -> None:
         self.program = program
         self.stack = program.stack
@@ -74,6 +81,8 @@ class Call:
         self._deadline = deadline
         self._grace = grace
         self._copies_config = copies_config
+        self._keep_open = keep_open
+        self._not_found = not_found
         self._excluded: list[str] = []
         with writing(program.work):
             program.work.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -117,11 +126,13 @@ class Call:
     def preview(self) -> tuple[Finished, EventLog, Path]:
         """Run a preview; the path is that of its plan."""
         plan = Path(f"{self._next_log('preview')}.plan.json")
-        ended, log = self._run("preview", "--save-plan", str(plan), *self._excluded)
+        ended, log = self._run("preview", "--save-plan", str(plan), *self._excluded, *self._replaced())
         return ended, log, plan
 
-    def up(self, plan: Path, started: Callable[[int], None]) -> tuple[Finished, EventLog]:
-        """Run an update by a saved plan."""
+    def up(
+        self, plan: Path, started: Callable[[int], None], follow: Follow | None = None
+    ) -> tuple[Finished, EventLog]:
+        """Run an update by a saved plan; `follow` as in `ports.Engine.update`."""
         if not self._config.is_file():
             self.copy_config()
         return self._run(
@@ -129,8 +140,13 @@ class Call:
             *("--yes", "--skip-preview", "--suppress-progress", "--plan", str(plan)),
             *("--message", self.program.revision.short),
             *self._excluded,
+            *self._replaced(),
             started=started,
+            follow=follow,
         )
+
+    def _replaced(self) -> tuple[str, ...]:
+        return tuple(word for urn in self.program.replace for word in ("--replace", urn))
 
     def refresh(self, urns: Iterable[str]) -> tuple[Finished, EventLog]:
         """Refresh some resources in the state; the program does not run."""
@@ -239,7 +255,27 @@ class Call:
         # Only after the engine failed: it reads more than we do, anchors for instance.
         if original is not None and _BROKEN_STACK_FILE.search(ended.stderr):
             read_yaml(original.read_text(errors="replace"), file=self._named(original))
-        return explain(ended, log, self.stack, self._secrets, directory=str(self.program.directory))
+        error = explain(
+            ended,
+            log,
+            self.stack,
+            self._secrets,
+            directory=str(self.program.directory),
+            environment=self.program.environment,
+        )
+        return self._not_found(self) if isinstance(error, StackNotFoundError) else error
+
+    def stack_secrets(self) -> frozenset[str]:
+        """The secret values of the stack's configuration and state; see `stack_secrets`."""
+        if not self._config.is_file():
+            self.copy_config()
+        common = [*_ALWAYS, "--stack", self.stack]
+        config = ("--config-file", str(self._config)) if self._copies_config else ()
+        words = [[str(self._executable), "config", *common, "--json", "--show-secrets", *config]]
+        words += [[str(self._executable), "stack", "export", *common, "--show-secrets"]]
+        listed, exported = (decrypted(argv, self.program.directory, self._environment) for argv in words)
+        text = self._config.read_text(errors="replace")
+        return secrets_of_config(text, listed) | secrets_of_state(exported)
 
     def messages(self, log: EventLog) -> tuple[str, ...]:
         """The warnings and errors of a log, each once, redacted."""
@@ -260,18 +296,23 @@ class Call:
         return str(file.relative_to(top)) if file.is_relative_to(top) else file.name
 
     def _run(
-        self, command: str, *options: str, started: Callable[[int], None] | None = None
+        self,
+        command: str,
+        *options: str,
+        started: Callable[[int], None] | None = None,
+        follow: Follow | None = None,
     ) -> tuple[Finished, EventLog]:
         events = Path(f"{self._next_log(command)}.events.jsonl")
         config = ("--config-file", str(self._config)) if self._copies_config else ()
-        ended = self._launch(
-            command,
-            *("--stack", self.stack, "--suppress-outputs", "--event-log", str(events)),
-            *config,
-            *options,
-            cwd=self.program.directory,
-            started=started,
-        )
+        with nullcontext() if follow is None else following(events, follow):
+            ended = self._launch(
+                command,
+                *("--stack", self.stack, "--suppress-outputs", "--event-log", str(events)),
+                *config,
+                *options,
+                cwd=self.program.directory,
+                started=started,
+            )
         return ended, read_events(events)
 
     def _launch(
@@ -305,6 +346,7 @@ class Call:
                     deadline=self._deadline if deadline is None else deadline,
                     stop=stop_steps(self._grace),
                     outlives_us=True,
+                    keep_open=self._keep_open,
                     umask=0o077,
                     on_stop=partial(note_stop, work),
                 ),
@@ -319,6 +361,11 @@ class Call:
         """A path without an ending for the files of the next command; no earlier command has used it."""
         number = sum(1 for _ in self.program.work.glob("*.err")) + 1
         return self.program.work / f"{number:02d}-{command.replace(' ', '-')}"
+
+
+def project_name(directory: Path) -> str:
+    """The name of the Pulumi project in a directory; empty where it cannot be read."""
+    return _project(directory)[0]
 
 
 def _project(directory: Path) -> tuple[str, str]:

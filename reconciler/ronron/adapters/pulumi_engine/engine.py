@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 
 from ronron.adapters.pulumi_engine.attributes import drop_broken
 from ronron.adapters.pulumi_engine.call import SHORT, Call
-from ronron.adapters.pulumi_engine.environment import environment, file_backend, prepare, secrets
+from ronron.adapters.pulumi_engine.elsewhere import stack_not_found
+from ronron.adapters.pulumi_engine.environment import (
+    environment,
+    executable,
+    file_backend,
+    prepare,
+    secrets,
+)
 from ronron.adapters.pulumi_engine.errors import explain
 from ronron.adapters.pulumi_engine.events import EventLog
 from ronron.adapters.pulumi_engine.finished import Finished, finished
 from ronron.adapters.pulumi_engine.locks import file_locks, free, locked, named_locks, proven_dead
 from ronron.adapters.pulumi_engine.plans import own_plan, version_in
 from ronron.adapters.pulumi_engine.program_checks import CHECK, results_in
-from ronron.adapters.pulumi_engine.refresh import refresh_init_errors
-from ronron.adapters.pulumi_engine.remedies import DOCTOR
+from ronron.adapters.pulumi_engine.refresh import refresh_beneath, refresh_init_errors
 from ronron.adapters.pulumi_engine.state import INVENTORY, ExportedState
 from ronron.adapters.pulumi_engine.stops import (
     GRACE,
@@ -39,13 +44,14 @@ from ronron.core.digest import identity
 from ronron.core.errors import (
     ConfigError,
     EngineError,
-    EngineMissingError,
     StackLockedError,
     StackNotFoundError,
 )
 from ronron.core.model import QUIET, Preview, ProcessMark, StackState, Updated
+from ronron.core.packages import VirtualEnvironment
 from ronron.core.status import CheckResult
-from ronron.ports import Processes, Program
+from ronron.core.words import counted
+from ronron.ports import Follow, Processes, Program, VirtualEnvironments
 from ronron.process_runner.runner import Command, Invocation, ProcessRunner, StartError
 from ronron.settings import EngineSettings
 
@@ -62,6 +68,7 @@ class PulumiEngine:
         settings: what the engine needs.
         processes: the proof that a lock's owner is dead.
         grace: from the first SIGINT of an update to the second.
+        packages: what programs with a lock file run in; None to run all with the first Python on PATH.
         inherited: the reconciler's own environment, of which the engine sees what is allowed.
     """
 
@@ -71,11 +78,13 @@ class PulumiEngine:
         processes: Processes,
         *,
         grace: timedelta = GRACE,
+        packages: VirtualEnvironments | None = None,
         inherited: Mapping[str, str] | None = None,
     ) -> None:
         self._settings = settings
         self._processes = processes
         self._grace = grace
+        self._packages = packages
         self._inherited = os.environ if inherited is None else inherited
         self._runner = ProcessRunner(processes)
         self._once = threading.Lock()
@@ -102,12 +111,12 @@ class PulumiEngine:
         The first preview of a stack that has to be made takes three starts of the engine, every other
         one a single start, since a start costs 0.1 to 0.2 s.
         """
-        with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE) as call:
+        with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE, runs=True) as call:
             call.copy_config()
             if program.excluded:
                 call.exclude(call.export())
             ended, log, plan = call.preview()
-            if ended.code != 0 and program.create_stack and _is_missing(call.error(ended, log)):
+            if ended.code != 0 and _may_create(program) and _is_missing(call.error(ended, log)):
                 call.create()
                 ended, log, plan = call.preview()
             if ended.code != 0 or log.result not in {"", "succeeded"}:
@@ -130,7 +139,7 @@ class PulumiEngine:
 
     def refresh_failed(self, program: Program) -> tuple[str, ...]:
         """See ports.Engine; by a refresh of the resources with init errors."""
-        with self._call(program, self._settings.update_deadline, self._grace) as call:
+        with self._call(program, self._settings.update_deadline, self._grace, runs=True) as call:
             exported = call.export()
             if exported is None or exported.stack().pending_creates or not exported.init_errors():
                 return ()
@@ -151,12 +160,23 @@ class PulumiEngine:
                 call.copy_config()
                 call.import_text(changed)
 
+    def refresh_lost(self, program: Program, machines: Collection[str]) -> tuple[str, ...]:
+        """See ports.Engine; by a refresh of exactly these resources."""
+        with self._call(program, self._settings.update_deadline, self._grace) as call:
+            exported = call.export()
+            if exported is None or exported.stack().pending_creates:
+                return ()
+            self._free_dead_locks(call)
+            return refresh_beneath(call, exported, machines)
+
     def checks(self, program: Program) -> tuple[CheckResult, ...]:
         """See ports.Engine; by a preview that the program ends after it has printed its results."""
-        with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE, {CHECK: "1"}) as call:
+        with self._call(
+            program, self._settings.preview_deadline, PREVIEW_GRACE, {CHECK: "1"}, runs=True
+        ) as call:
             call.copy_config()
             ended, log, _ = call.preview()
-            if ended.code != 0 and program.create_stack and _is_missing(call.error(ended, log)):
+            if ended.code != 0 and _may_create(program) and _is_missing(call.error(ended, log)):
                 call.create()
                 ended, log, _ = call.preview()
             found = results_in(log, self._secrets())
@@ -167,10 +187,16 @@ class PulumiEngine:
                 raise call.error(ended, log)
             return found
 
-    def update(self, program: Program, preview: Preview, started: Callable[[ProcessMark], None]) -> Updated:
+    def update(
+        self,
+        program: Program,
+        preview: Preview,
+        started: Callable[[ProcessMark], None],
+        follow: Follow | None = None,
+    ) -> Updated:
         """See ports.Engine."""
         plan = own_plan(program, preview)
-        with self._call(program, self._settings.update_deadline, self._grace) as call:
+        with self._call(program, self._settings.update_deadline, self._grace, runs=True) as call:
             self._free_dead_locks(call)
             before = call.export()
             if before is None:
@@ -179,12 +205,17 @@ class PulumiEngine:
                     where=f"stack {program.stack}",
                     hint="run the preview again",
                 )
-            refuse_pending(before.stack(), program.stack)
+            refuse_pending(before.stack(), program.stack, program.environment)
             call.exclude(before)
-            ended, log = call.up(plan, self._marking(started))
+            ended, log = call.up(plan, self._marking(started), follow)
             if self._freed_named_locks(call, ended):
-                ended, log = call.up(plan, self._marking(started))
+                ended, log = call.up(plan, self._marking(started), follow)
             return self._judge(call, ended, log)
+
+    def secrets(self, program: Program) -> frozenset[str]:
+        """See ports.Engine; by the engine's own commands, through pipes."""
+        with self._call(program, SHORT, PREVIEW_GRACE) as call:
+            return call.stack_secrets()
 
     def state(self, program: Program) -> StackState:
         """See ports.Engine."""
@@ -227,7 +258,7 @@ class PulumiEngine:
         if exported is None:
             return "; ".join([*found, "the stack does not exist yet"])
         state = exported.stack()
-        refuse_pending(state, program.stack)
+        refuse_pending(state, program.stack, program.environment)
         if state.pending:
             # The next update repeats these: it compares the state with the program again.
             found.append(f"{len(state.pending)} of its operations did not end and will be repeated")
@@ -236,6 +267,8 @@ class PulumiEngine:
     def interrupt(self) -> None:
         """See ports.Engine; interrupts every running call once, however often it is called."""
         self._runner.interrupt()
+        if self._packages is not None:
+            self._packages.interrupt()
 
     # -- one call ----------------------------------------------------------------------------------
 
@@ -246,10 +279,16 @@ class PulumiEngine:
         deadline: timedelta,
         grace: timedelta,
         more: Mapping[str, str] = MappingProxyType({}),
+        *,
+        runs: bool = False,
     ) -> Iterator[Call]:
+        """A call for the block. Where it `runs` the program or its dynamic providers, with its packages."""
         self._prepare()
-        with self._runner.invocation() as invocation:
-            yield self._call_in(invocation, program, deadline, grace, more)
+        with self._runner.invocation() as invocation, ExitStack() as used:
+            packages = None
+            if runs and self._packages is not None:
+                packages = used.enter_context(self._packages.of(program.directory))
+            yield self._call_in(invocation, program, deadline, grace, more, packages)
 
     def _call_in(
         self,
@@ -258,10 +297,18 @@ class PulumiEngine:
         deadline: timedelta,
         grace: timedelta,
         more: Mapping[str, str] = MappingProxyType({}),
+        packages: VirtualEnvironment | None = None,
     ) -> Call:
         seen = {
             **environment(
-                self._settings, self._inherited, program.running, program.excluded, program.going_back
+                self._settings,
+                self._inherited,
+                program.running,
+                program.excluded,
+                program.repaired,
+                name=program.environment,
+                packages=packages,
+                going_back=program.going_back,
             ),
             **more,
         }
@@ -269,24 +316,37 @@ class PulumiEngine:
             program,
             self._runner,
             invocation,
-            executable=_executable(seen),
+            executable=executable(seen),
             environment=seen,
             secrets=self._secrets(),
             deadline=deadline,
             grace=grace,
             # Pulumi's own service keeps the secrets itself; every other backend needs a salt or a key.
             copies_config=not self._settings.backend_url.startswith(("https://", "http://")),
+            # An engine that outlives us keeps what its program runs in.
+            keep_open=(packages.in_use,) if packages is not None else (),
+            not_found=self._not_found,
         )
         backend = file_backend(self._settings.backend_url)
         if backend is not None:
             drop_broken(backend, call.project, call.stack)
         return call
 
+    def _not_found(self, call: Call) -> StackNotFoundError:
+        return stack_not_found(
+            self._settings.backend_url,
+            call.project,
+            call.stack,
+            environment=call.program.environment or call.stack,
+            was_there=call.program.running is not None,
+            environ=self._inherited,
+        )
+
     def _run_version(self, invocation: Invocation, work: Path) -> Finished:
         seen = environment(self._settings, self._inherited)
         log = work / "version"
         command = Command(
-            argv=[str(_executable(seen)), "version"],
+            argv=[str(executable(seen)), "version"],
             cwd=work,
             environment=seen,
             log=log,
@@ -327,7 +387,7 @@ class PulumiEngine:
         after, unread = self._read_back(call.program)
         state = after.stack() if after is not None else None
         if state is not None:
-            refuse_pending(state, call.stack)
+            refuse_pending(state, call.stack, call.program.environment)
         if not succeeded(ended, log, after):
             error = call.error(ended, log)
             error.begun = log.begun
@@ -340,6 +400,7 @@ class PulumiEngine:
             changes=tuple(change for change in log.done if change.operation not in QUIET),
             inventory=state.inventory if state is not None else log.outputs.get(INVENTORY),
             messages=messages,
+            containers=state.containers if state is not None else None,
         )
 
     def _read_back(self, program: Program) -> tuple[ExportedState | None, EngineError | None]:
@@ -365,7 +426,7 @@ class PulumiEngine:
         dead = [lock for lock in locks if proven_dead(lock, self._processes)]
         free(dead)
         if len(dead) < len(locks):
-            raise locked((lock for lock in locks if lock not in dead), call.stack)
+            raise locked((lock for lock in locks if lock not in dead), call.stack, call.program.environment)
         return len(dead)
 
     def _freed_named_locks(self, call: Call, ended: Finished) -> bool:
@@ -396,7 +457,7 @@ class PulumiEngine:
         if left.boot == self._processes.mark().boot:
             orphans = kill_orphans(self._processes, left.pid, self._settings.home)
             if orphans:
-                found.append(f"killed {orphans} processes that its engine had left")
+                found.append(f"killed {counted(orphans, 'processes')} that its engine had left")
         return found
 
     def _interrupt_and_wait(self, left: ProcessMark, work: Path) -> None:
@@ -416,12 +477,9 @@ class PulumiEngine:
             os.close(pidfd)
 
 
-def _executable(seen: Mapping[str, str]) -> Path:
-    """The engine, by the PATH that it sees itself."""
-    executable = shutil.which("pulumi", path=seen.get("PATH", os.defpath))
-    if executable is None:
-        raise EngineMissingError("cannot find the engine: there is no `pulumi` on PATH", hint=DOCTOR)
-    return Path(executable)
+def _may_create(program: Program) -> bool:
+    """Whether a missing stack is created: not where an update has used it, because its state was lost."""
+    return program.create_stack and program.running is None
 
 
 def _is_missing(error: EngineError) -> bool:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from ronron.adapters.pulumi_engine.plugins import join_plugins
+from ronron.adapters.pulumi_engine.remedies import DOCTOR
 from ronron.core.errors import EngineError, EngineMissingError, PassphraseError
+from ronron.core.packages import VirtualEnvironment
 from ronron.core.redact import is_secret_name
+from ronron.installation import NO_DOWNLOADS, engine_path
 from ronron.settings import EngineSettings
 
 ALLOWED = frozenset(
@@ -20,7 +25,7 @@ ALLOWED = frozenset(
         *("http_proxy", "https_proxy", "no_proxy", "all_proxy"),
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"),
         "SSH_AUTH_SOCK",
-        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION",
+        NO_DOWNLOADS,
         "RONRON_SNAPSHOT_TIMEOUT",
     }
 )
@@ -51,9 +56,17 @@ REVISION = "RONRON_REVISION"
 """The commit that is live before a preview or an update: the program's hooks record it in a snapshot."""
 
 
+ENVIRONMENT = "RONRON_ENVIRONMENT"
+"""The environment's name: the program names it in the commands of its hints."""
+
+
 EXCLUDE = "RONRON_EXCLUDE"
 """The machines that are excluded from a preview or an update, with commas: the program does not contact
 them."""
+
+REPAIR = "RONRON_REPAIR"
+"""The containers that are put back while a part of their service does not work, with commas: the program
+takes no snapshot before it replaces them."""
 
 
 GOING_BACK = "RONRON_GOING_BACK"
@@ -66,31 +79,49 @@ def environment(
     inherited: Mapping[str, str],
     running: str | None = None,
     excluded: Iterable[str] = (),
+    repaired: Iterable[str] = (),
+    *,
+    name: str = "",
+    packages: VirtualEnvironment | None = None,
     going_back: Iterable[str] = (),
 ) -> dict[str, str]:
     """All environment variables of the engine; the program gets the same.
 
     Where Ronron runs from a virtual environment that is not activated, its directory is put first on PATH:
     the Python language host takes the first `python3`, and that one has the SDK if it is installed there.
+    Before it comes the engine's directory, unless the first `pulumi` on PATH is the one to use.
 
     Args:
         settings: the engine's.
         inherited: the reconciler's own environment.
         running: the commit that is live before, or None where it is unknown; see `REVISION`.
         excluded: names of the excluded machines; see `EXCLUDE`.
+        repaired: names of the containers that are put back without a snapshot; see `REPAIR`.
+        name: of the environment; see `ENVIRONMENT`.
+        packages: the virtual environment that the program runs in; None for the first Python on PATH.
         going_back: names of services; see `GOING_BACK`.
     """
     allowed = ALLOWED | set(settings.pass_environment)
     chosen = {name: value for name, value in inherited.items() if name in allowed}
     if sys.prefix != sys.base_prefix and "VIRTUAL_ENV" not in inherited:
         chosen["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), chosen.get("PATH", os.defpath)])
+    chosen["PATH"] = engine_path(chosen.get("PATH", os.defpath), settings.installed)
+    if packages is not None:
+        chosen["PATH"] = os.pathsep.join([str(packages.programs), chosen["PATH"]])
+        chosen["VIRTUAL_ENV"] = str(packages.directory)
+    if not settings.installed.downloads:
+        chosen.setdefault(NO_DOWNLOADS, "true")
     chosen |= SET
+    if name:
+        chosen[ENVIRONMENT] = name
     if running is not None:
         chosen[REVISION] = running
     if names := ",".join(excluded):
         chosen[EXCLUDE] = names
     if names := ",".join(going_back):
         chosen[GOING_BACK] = names
+    if names := ",".join(repaired):
+        chosen[REPAIR] = names
     chosen["PULUMI_HOME"] = str(settings.home)
     chosen["PULUMI_BACKEND_URL"] = settings.backend_url
     if settings.passphrase is not None:
@@ -98,6 +129,18 @@ def environment(
     if settings.passphrase_file is not None:
         chosen["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(settings.passphrase_file)
     return chosen
+
+
+def executable(seen: Mapping[str, str]) -> Path:
+    """The engine, by the PATH that it sees itself.
+
+    Raises:
+        EngineMissingError: there is none.
+    """
+    found = shutil.which("pulumi", path=seen.get("PATH", os.defpath))
+    if found is None:
+        raise EngineMissingError("cannot find the engine: there is no `pulumi` on PATH", hint=DOCTOR)
+    return Path(found)
 
 
 def secrets(settings: EngineSettings, environment: Mapping[str, str]) -> frozenset[str]:
@@ -125,7 +168,9 @@ def secrets(settings: EngineSettings, environment: Mapping[str, str]) -> frozens
 
 
 def prepare(settings: EngineSettings) -> None:
-    """Create the engine's home and, for a file backend, the directory of its state; only we can read them.
+    """Create the engine's home with its plugins and, for a file backend, the directory of its state.
+
+    Only we can read them.
 
     Raises:
         EngineError: they cannot be created.
@@ -136,8 +181,7 @@ def prepare(settings: EngineSettings) -> None:
         backend = file_backend(settings.backend_url)
         if backend is not None:
             backend.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if settings.plugins is not None:
-            _link_plugins(settings.home / "plugins", settings.plugins)
+        join_plugins(settings.home, plugin_sources(settings))
     except OSError as error:
         raise EngineError(
             f"cannot create the engine's directories: {error.strerror}",
@@ -146,42 +190,27 @@ def prepare(settings: EngineSettings) -> None:
         ) from error
 
 
+def plugin_sources(settings: EngineSettings) -> tuple[Path, ...]:
+    """The directories of plugins that are installed here: the one of the settings, and else every known one.
+
+    Raises:
+        EngineMissingError: the one of the settings is missing.
+    """
+    if settings.plugins is None:
+        return settings.installed.plugins
+    if not settings.plugins.is_dir():
+        raise EngineMissingError(
+            "cannot find the directory of plugins",
+            where=str(settings.plugins),
+            hint="set RONRON_PULUMI_PLUGINS to a directory of installed plugins, or unset it: `ronron` finds "
+            "those of `make setup` and of Pulumi itself",
+        )
+    return (settings.plugins,)
+
+
 def file_backend(url: str) -> Path | None:
     """The directory of a `file://` backend; None for every other one."""
     scheme, _, rest = url.partition("://")
     if scheme != "file":
         return None
     return Path(unquote(rest.partition("?")[0])).expanduser()
-
-
-def _link_plugins(link: Path, plugins: Path) -> None:
-    if not plugins.is_dir():
-        raise EngineMissingError(
-            "cannot find the directory of plugins",
-            where=str(plugins),
-            hint="run `make setup`, or unset RONRON_PULUMI_PLUGINS to let Pulumi fetch its plugins",
-        )
-    if link.is_symlink():
-        if link.readlink() == plugins:
-            return
-        fresh = link.with_name(f"plugins.{os.getpid()}")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(plugins)
-        fresh.replace(link)
-        return
-    try:
-        link.rmdir()
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise EngineError(
-            "cannot link the directory of plugins: the engine has fetched plugins of its own",
-            where=str(link),
-            hint=f"remove it with `rm -r {link}`, or unset RONRON_PULUMI_PLUGINS",
-        ) from error
-    try:
-        link.symlink_to(plugins)
-    except FileExistsError:
-        # Another process of ours created it meanwhile.
-        if not link.is_symlink():
-            raise

@@ -27,13 +27,15 @@ from ronron.core.errors import (
     UpdateFailedError,
 )
 from ronron.core.model import Change, Operation
+from ronron.core.operations import plain_type
 from ronron.core.redact import redact, shorten
+from ronron.core.words import counted
 
 LONGEST = 2000
 """Characters of a message: about one screen."""
 _LONGEST_CAUSE = 600
 _SHOWN_RESOURCES = 3
-_AGAIN = "run `ronron update ENV` again"
+_AGAIN = "run `ronron update {name}` again"
 
 _NO_STACK = 6
 """Exit code. Source: pulumi sdk/go/common/util/cmdutil/exit.go."""
@@ -77,8 +79,8 @@ _MARKERS = (
         re.compile(r"failed to load checkpoint"),
         EngineError,
         "cannot read the stack's state: {words}",
-        "read it with `pulumi stack export --stack {stack}`; restore its last backup: in a file backend, the "
-        "file of the same name that ends in `.bak`",
+        "read it with `ronron pulumi {name} -- stack export`; restore its last backup: in a file backend, "
+        "the file of the same name that ends in `.bak`",
     ),
     _Marker(
         re.compile(r"PULUMI_ACCESS_TOKEN must be set|invalid access token"),
@@ -90,14 +92,14 @@ _MARKERS = (
         re.compile(r"unable to open state|failed to ping|\.pulumi/meta\.yaml|could not list bucket"),
         EngineError,
         "cannot reach the backend of the state: {words}",
-        "check PULUMI_BACKEND_URL and its credentials with `pulumi stack ls`",
+        "check PULUMI_BACKEND_URL and its credentials with `ronron pulumi {name} -- stack ls`",
         retryable=True,
     ),
     _Marker(
         re.compile(r"validating stack config"),
         ProgramError,
         "cannot read the values of the stack file: {words}",
-        "write them again: `pulumi config set --stack {stack} KEY`, with `--secret` for an encrypted one",
+        "write them again: `ronron pulumi {name} -- config set KEY`, with `--secret` for an encrypted one",
     ),
     _Marker(
         re.compile(r"could not (?:unmarshal|validate) '|invalid YAML file|could not read current project|"
@@ -137,7 +139,13 @@ _VERBS = {
 
 
 def explain(
-    finished: Finished, log: EventLog, stack: str, secrets: Iterable[str] = (), directory: str = ""
+    finished: Finished,
+    log: EventLog,
+    stack: str,
+    secrets: Iterable[str] = (),
+    directory: str = "",
+    *,
+    environment: str = "",
 ) -> EngineError:
     """The error for a command of the engine that failed.
 
@@ -147,20 +155,22 @@ def explain(
         stack: its stack.
         secrets: values that no message may show.
         directory: of the program; a throw-away one, so it is left out of messages.
+        environment: its environment's name, for the commands in hints; by default the stack's.
 
     Returns:
         What to raise. Errors of resources come before those of the program: where an update fails, the
         engine interrupts the program, whose own error then does not name the cause.
     """
     known = tuple(secrets)
+    name = environment or stack
     error = (
-        _stopped(finished, log)
-        or _violated(log, _VIOLATES)
-        or _before_the_program(finished, stack)
+        _stopped(finished, log, name)
+        or _violated(log, _VIOLATES, name)
+        or _before_the_program(finished, stack, name)
         or _missing_plugin(finished, log)
-        or _failed_resources(finished, log, stack)
-        or _failed_program(log)
-        or _violated(log, _NEVER_CAME)
+        or _failed_resources(finished, log, name)
+        or _failed_program(log, name)
+        or _violated(log, _NEVER_CAME, name)
         or _unknown(finished)
     )
     clean = type(error)(
@@ -170,7 +180,8 @@ def explain(
     )
     clean.retryable = error.retryable
     clean.protected = error.protected
-    clean.add_note(f"full output of the engine: {finished.log}.out and .err")
+    if finished.log is not None:
+        clean.add_note(f"full output of the engine: {finished.log}.out and .err")
     return clean
 
 
@@ -178,7 +189,7 @@ def _from_here(message: str, directory: str) -> str:
     return message.replace(f"{directory}/", "") if directory else message
 
 
-def _stopped(finished: Finished, log: EventLog) -> EngineError | None:
+def _stopped(finished: Finished, log: EventLog, name: str) -> EngineError | None:
     what = f"pulumi {finished.command}"
     if finished.timed_out:
         return EngineTimeoutError(
@@ -187,13 +198,15 @@ def _stopped(finished: Finished, log: EventLog) -> EngineError | None:
             f"`export RONRON_{'UPDATE' if finished.command == 'up' else 'PREVIEW'}_DEADLINE=2h`",
         )
     if finished.interrupted:
-        return EngineInterruptedError(f"{what} was interrupted", hint=_AGAIN)
+        return EngineInterruptedError(f"{what} was interrupted", hint=_AGAIN.format(name=name))
     if log.result == "canceled" or "update canceled" in finished.stderr:
-        return EngineInterruptedError(f"{what} was canceled by another process", hint=_AGAIN)
+        return EngineInterruptedError(
+            f"{what} was canceled by another process", hint=_AGAIN.format(name=name)
+        )
     return None
 
 
-def _violated(log: EventLog, words: re.Pattern[str]) -> EngineError | None:
+def _violated(log: EventLog, words: re.Pattern[str], name: str) -> EngineError | None:
     urns = dict.fromkeys(
         found["urn"] or one.urn
         for one in log.diagnostics
@@ -205,28 +218,27 @@ def _violated(log: EventLog, words: re.Pattern[str]) -> EngineError | None:
     # The rest of the engine's line has values of properties.
     names = [_named(Change(urn=urn, operation=Operation.UNKNOWN)) for urn in urns]
     done = [change for change in log.done if change.operation is not Operation.SAME]
-    before = f"; {len(done)} changes of the plan were carried out before" if done else ""
+    before = f"; carried out before: {counted(len(done), 'changes')} of the plan" if done else ""
     return PlanViolatedError(
         f"the update would violate the plan at {', '.join(names)}{before}",
-        hint=f"the resources or the program have changed since the preview: {_AGAIN}",
+        hint=f"the resources or the program have changed since the preview: {_AGAIN.format(name=name)}",
     )
 
 
-def _before_the_program(finished: Finished, stack: str) -> EngineError | None:
+def _before_the_program(finished: Finished, stack: str, name: str) -> EngineError | None:
     said = finished.stderr
     missing = bool(_NOT_FOUND.search(said))
     if not missing and _LOCKED.search(said):
-        return locked(named_locks(said), stack)
+        return locked(named_locks(said), stack, name)
     if finished.code == _NO_STACK or missing:
         return StackNotFoundError(
             "cannot find the stack in the backend",
-            hint="check its name and PULUMI_BACKEND_URL with `pulumi stack ls`; for a new environment, set "
-            "`create_stack: true` in its policy",
+            hint=f"check its name and PULUMI_BACKEND_URL with `ronron pulumi {name} -- stack ls`",
         )
     for marker in _MARKERS:
         if marker.words.search(said):
             message = marker.message.format(words=plain_cause(engine_words(said)))
-            error = marker.error(message, hint=marker.hint.format(stack=stack))
+            error = marker.error(message, hint=marker.hint.format(name=name))
             error.retryable = marker.retryable or error.retryable
             return error
     return None
@@ -241,7 +253,7 @@ def _missing_plugin(finished: Finished, log: EventLog) -> EngineError | None:
     return EngineMissingError(f"cannot find the engine's plugin {name}", hint=DOCTOR)
 
 
-def _failed_resources(finished: Finished, log: EventLog, stack: str) -> EngineError | None:
+def _failed_resources(finished: Finished, log: EventLog, name: str) -> EngineError | None:
     failed = {change.urn: change for change in log.failed}
     causes: dict[str, list[str]] = {urn: [] for urn in failed}
     for one in log.diagnostics:
@@ -261,13 +273,13 @@ def _failed_resources(finished: Finished, log: EventLog, stack: str) -> EngineEr
         lines.append(f"cannot {verb} {_named(change)}: {shorten(cause, _LONGEST_CAUSE)}")
     more = len(lines) - _SHOWN_RESOURCES
     shown = lines[:_SHOWN_RESOURCES] + ([f"and {more} more failed"] if more > 0 else [])
-    remedy = remedy_for("\n".join(word for words in causes.values() for word in words), stack)
+    remedy = remedy_for("\n".join(word for words in causes.values() for word in words), name)
     updating = finished.command == "up"
     error = (UpdateFailedError if updating else EngineError)(
         "\n".join(shown),
         hint=remedy.hint
         if remedy
-        else f"fix the cause, then {_AGAIN}"
+        else f"fix the cause, then {_AGAIN.format(name=name)}"
         + ("; what was done before the failure is in the state" if updating else ""),
     )
     error.retryable = remedy is not None and remedy.retryable
@@ -276,19 +288,20 @@ def _failed_resources(finished: Finished, log: EventLog, stack: str) -> EngineEr
     return error
 
 
-def _failed_program(log: EventLog) -> EngineError | None:
+def _failed_program(log: EventLog, name: str) -> EngineError | None:
     said = program_words(log.diagnostics)
     if said is None:
         return None
     return ProgramError(
         said.message,
         where=said.where,
-        hint="correct the program or its stack file, and try it with `pulumi preview` in a clone",
+        hint=f"correct the program or its stack file; try it in a clone: `ronron pulumi {name} -- preview`",
     )
 
 
 def _unknown(finished: Finished) -> EngineError:
-    hint = f"read its full output with `less {finished.log}.err {finished.log}.out`"
+    log = finished.log
+    hint = f"read its full output with `less {log}.err {log}.out`" if log is not None else "see the message"
     if finished.code is not None and finished.code < 0:
         error = EngineError(f"pulumi {finished.command} was killed by signal {-finished.code}", hint=hint)
         # By a person, or for lack of memory: neither is about the revision.
@@ -302,5 +315,6 @@ def _unknown(finished: Finished) -> EngineError:
 
 
 def _named(change: Change) -> str:
-    kind = "the provider " if belongs_to_pulumi(change.type) else ""
-    return f"{kind}{change.name} ({change.type})"
+    if belongs_to_pulumi(change.type):
+        return f"the provider {change.name} ({change.type})"
+    return f"{plain_type(change.type)} {change.name}"

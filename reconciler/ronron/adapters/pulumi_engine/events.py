@@ -29,7 +29,7 @@ _QUIET_EVENTS = frozenset(
 )
 # How the engine marks an output that is not known before the update, and one whose value is secret.
 _UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-_SECRET = "4dabf18193072939515e22adb298388d"  # noqa: S105 - Pulumi's own mark of a secret, the same everywhere
+SECRET = "4dabf18193072939515e22adb298388d"  # noqa: S105 - Pulumi's own mark of a secret, the same everywhere
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def read_events(path: Path) -> EventLog:
 
 def parse_events(lines: Iterable[str]) -> EventLog:
     """The event log in lines, each with its line feed; a last line without one is incomplete."""
-    reading = _Reading()
+    reading = Reading()
     cut = False
     for line in lines:
         # Only the last line can be incomplete because the engine died.
@@ -119,7 +119,9 @@ def public_outputs(outputs: object) -> dict[str, object]:
     return {str(name): value for name, value in outputs.items() if not _contains(value, secret=True)}
 
 
-class _Reading:
+class Reading:
+    """Takes the events of a log one after the other; `log` is what they say so far."""
+
     def __init__(self) -> None:
         self.broken = 0
         self._parents: dict[str, str] = {}
@@ -134,6 +136,7 @@ class _Reading:
         self._result = ""
 
     def take(self, event: dict[str, object]) -> None:
+        """Take one event."""
         for kind, body in event.items():
             if kind in _QUIET_EVENTS:
                 continue
@@ -190,6 +193,7 @@ class _Reading:
             )
 
     def log(self) -> EventLog:
+        """The event log so far."""
         planned = tuple(self._change(*begun) for begun in self._begun)
         words = {
             (change.urn, change.original or change.operation.value): change for change in reversed(planned)
@@ -206,6 +210,10 @@ class _Reading:
             ended=self._ended_at_all,
             result=self._result,
         )
+
+    def change(self, urn: str, word: str) -> Change:
+        """The step that an event names by its URN and the engine's word for the operation."""
+        return self._change(urn, *_operation(word), ())
 
     def _is_done(self, urn: str, word: str) -> bool:
         # A component has an end event only where it registers outputs, and not all do.
@@ -277,7 +285,7 @@ def _contains(value: object, *, secret: bool) -> bool:
     """Whether a value contains a secret, or an output that is not known yet, at any depth."""
     match value:
         case dict():
-            return (secret and _SECRET in value) or any(
+            return (secret and SECRET in value) or any(
                 _contains(one, secret=secret) for one in value.values()
             )
         case list():

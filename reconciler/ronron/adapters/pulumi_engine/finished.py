@@ -24,7 +24,7 @@ class Finished:
         stdout, stderr: its output, without the middle of a long one.
         timed_out: its deadline passed, so it was stopped.
         interrupted: the invocation was interrupted.
-        log: path of the whole output, without the endings `.out` and `.err`.
+        log: path of the whole output, without the endings `.out` and `.err`; None where it is in no file.
     """
 
     command: str
@@ -33,7 +33,7 @@ class Finished:
     stderr: str
     timed_out: bool
     interrupted: bool
-    log: Path
+    log: Path | None
 
 
 def finished(command: str, ended: Ended | None, log: Path) -> Finished:

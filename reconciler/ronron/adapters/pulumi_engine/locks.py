@@ -78,15 +78,15 @@ def free(locks: Iterable[Lock]) -> None:
                     file.unlink()
 
 
-def locked(locks: Iterable[Lock], stack: str) -> StackLockedError:
-    """The error that names the owners of the locks."""
+def locked(locks: Iterable[Lock], stack: str, environment: str = "") -> StackLockedError:
+    """The error that names the owners of the locks; `environment` is named in its hint."""
     found = list(locks)
     owners = ", ".join(f"{one.user}@{one.host} (process {one.pid}) since {one.since}" for one in found)
     return StackLockedError(
         f"the stack is locked by {owners or 'another process'}",
         where=f"stack {stack}",
         hint="wait until that process ends; only if you are sure that it is dead, "
-        f"remove its lock with `pulumi cancel --stack {stack}`",
+        f"remove its lock with `ronron pulumi {environment or stack} -- cancel`",
     )
 
 

@@ -7,6 +7,8 @@ refresh reads the real resource into the state, as Pulumi recommends.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ronron.adapters.pulumi_engine.call import Call
 from ronron.adapters.pulumi_engine.state import ExportedState
 from ronron.core.errors import EngineError, UpdateFailedError
@@ -26,13 +28,37 @@ def refresh_init_errors(call: Call, exported: ExportedState) -> tuple[str, ...]:
         EngineError: the engine failed.
     """
     found = exported.init_errors(but_on=call.program.excluded)
+    if found:
+        _refresh(call, found)
+    return tuple(sorted(urn.rpartition("::")[2] for urn in found))
+
+
+def refresh_beneath(call: Call, exported: ExportedState, machines: Collection[str]) -> tuple[str, ...]:
+    """Refresh the networks and images on some machines; returns the names of those that are gone.
+
+    Args:
+        call: on the stack, which no other engine has locked.
+        exported: its state.
+        machines: names of their providers.
+
+    Raises:
+        UpdateFailedError: a resource cannot be refreshed.
+        EngineError: the engine failed.
+    """
+    found = exported.beneath_containers(machines)
     if not found:
         return ()
-    finished, log = call.refresh(found)
+    _refresh(call, found)
+    after = call.export()
+    there = set(after.beneath_containers(machines)) if after is not None else set()
+    return tuple(sorted(urn.rpartition("::")[2] for urn in found if urn not in there))
+
+
+def _refresh(call: Call, urns: Collection[str]) -> None:
+    finished, log = call.refresh(urns)
     if finished.code != 0 or log.result not in {"", "succeeded"}:
         error = call.error(finished, log)
         if type(error) is EngineError:
             # A resource failed, and the engine reports it as in any update.
             raise UpdateFailedError(error.message, where=error.where, hint=error.hint)
         raise error
-    return tuple(sorted(urn.rpartition("::")[2] for urn in found))

@@ -25,9 +25,9 @@ class _Known(NamedTuple):
 
     Args:
         words: found in the message.
-        hint: the fix; `{stack}` and `{named}` are filled in.
+        hint: the fix; `{name}` and `{named}` are filled in.
         retryable: whether it may go away by itself.
-        named: finds what the hint names, as its only group.
+        named: finds what the hint names, as its only group; all that it finds is named.
         otherwise: the name where none is found.
     """
 
@@ -41,23 +41,22 @@ class _Known(NamedTuple):
 _KNOWN = (
     _Known(
         PROTECTED,
-        "declare it again as it was; to remove it for good, unprotect it with "
-        "`pulumi state unprotect --stack {stack} '{named}'`, then update again",
+        "declare it again as it was; to remove it for good, run `ronron pulumi {name} -- state unprotect "
+        "{named}`, then `ronron update {name}`",
         retryable=False,
         named=re.compile(r"resource \"(urn:pulumi:[^\"]+)\""),
-        otherwise="URN",
+        otherwise="with its URN",
     ),
     _Known(
         re.compile(
             r"host key verification failed|host key .* (?:mismatch|changed)|permission denied \(", re.I
         ),
-        "check the machine's ssh address, its host_key and your key with "
-        "`ssh USER@MACHINE true`, then update again",
+        "check the machine's ssh address, its host_key and your key: `ronron doctor {name}` tries them",
         retryable=False,
     ),
     _Known(
         re.compile(r"permission denied while trying to connect to the docker", re.I),
-        "allow the user that runs Ronron to use Docker: `sudo usermod -aG docker USER`",
+        "allow the user that runs Ronron to use Docker: add it to the group docker with usermod -aG",
         retryable=False,
     ),
     # Before the unreachable machine: an unreachable registry is not one of our machines.
@@ -68,10 +67,10 @@ _KNOWN = (
             r"error pulling image|toomanyrequests",
             re.I,
         ),
-        "check the image's name, tag and digest with `docker pull {named}` on that machine",
+        "check the name, tag and digest of {named}: `ronron pin {name}` asks its registry",
         retryable=True,
         named=re.compile(r"(?:error pulling|unable to pull|no such) image:? ([^\s:]\S*?):?(?:\s|$)", re.I),
-        otherwise="IMAGE",
+        otherwise="the image",
     ),
     _Known(
         re.compile(
@@ -80,15 +79,12 @@ _KNOWN = (
             r"connection (?:refused|timed out)|i/o timeout",
             re.I,
         ),
-        "check that the machine is up and its Docker answers: `docker --host {named} info`",
+        "check that the machine is up and its Docker answers: `ronron doctor {name}` tries it",
         retryable=True,
-        # An address with a user would be shown without it, and then be wrong.
-        named=re.compile(r"make sure that ([^\s@]+) is reachable"),
-        otherwise="ADDRESS",
     ),
     _Known(
         re.compile(r"port is already allocated|address already in use", re.I),
-        "free the port (`docker ps` says which container has it), or choose another one in the declaration",
+        "free the port (on that machine, `ss -ltnp` says who has it), or choose another in the declaration",
         retryable=False,
     ),
     _Known(
@@ -99,17 +95,17 @@ _KNOWN = (
 )
 
 
-def remedy_for(text: str, stack: str) -> Remedy | None:
+def remedy_for(text: str, name: str) -> Remedy | None:
     """The fix of the first known cause; None where there is none.
 
     Args:
         text: the message.
-        stack: the stack's name, for commands.
+        name: the environment's name, for commands.
     """
     known = next((one for one in _KNOWN if one.words.search(text)), None)
     if known is None:
         return None
-    found = known.named.search(text) if known.named is not None else None
-    return Remedy(
-        known.hint.format(stack=stack, named=found[1] if found else known.otherwise), known.retryable
-    )
+    found = dict.fromkeys(known.named.findall(text)) if known.named is not None else {}
+    # A URN has characters that a shell reads.
+    named = " ".join(f"'{one}'" if one.startswith("urn:") else one for one in found)
+    return Remedy(known.hint.format(name=name, named=named or known.otherwise), known.retryable)

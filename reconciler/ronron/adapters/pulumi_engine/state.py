@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator
 
 from ronron.adapters.pulumi_engine.events import STACK_TYPE, belongs_to_pulumi, public_outputs
+from ronron.core.containers import MadeContainer
 from ronron.core.errors import EngineError
 from ronron.core.judge import PRECIOUS
 from ronron.core.model import DELETING, Change, Operation, StackState
@@ -15,6 +16,10 @@ INVENTORY = "inventory"
 """The stack output that is read."""
 
 _PROVIDERS = "pulumi:providers:"
+_CONTAINER = "docker:index/container:Container"
+_IMAGE = "docker:index/remoteImage:RemoteImage"
+_NETWORK = "docker:index/network:Network"
+_VOLUME = "docker:index/volume:Volume"
 
 _BEFORE_DELETE = "BeforeDelete"
 _DELETE_HOOKS = frozenset({_BEFORE_DELETE, "AfterDelete"})
@@ -41,7 +46,7 @@ class ExportedState:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise EngineError(
                 "cannot read the exported state",
-                hint="read it with `pulumi stack export`",
+                hint="restore its last backup: in a file backend, the file of that name that ends in `.bak`",
             ) from error
 
     def stack(self) -> StackState:
@@ -53,6 +58,30 @@ class ExportedState:
             ),
             inventory=self._outputs().get(INVENTORY),
             guarded=tuple(self._guarded()),
+            containers=self.containers(),
+        )
+
+    def containers(self) -> tuple[MadeContainer, ...]:
+        """The Docker containers, in the order of the state."""
+        present = [one for one in self._resources if not _is_leaving(one) and one.get("custom")]
+        volumes = {str(_outputs(one).get("name")) for one in present if _type(one) == _VOLUME}
+        networks = {str(_outputs(one).get("name")) for one in present if _type(one) == _NETWORK}
+        return tuple(
+            MadeContainer(
+                urn=_urn(one),
+                name=str(outputs.get("name") or ""),
+                id=str(one.get("id") or ""),
+                machine=_machine(one),
+                modified=str(one.get("modified") or one.get("created") or ""),
+                # Its default. A refresh writes false into the outputs of one that has stopped.
+                must_run=_inputs(one).get("mustRun") is not False,
+                volumes=_named(outputs.get("volumes"), "volumeName", volumes),
+                networks=_named(outputs.get("networksAdvanced"), "name", networks),
+                image=str(outputs.get("image") or ""),
+            )
+            for one in present
+            if _type(one) == _CONTAINER and one.get("id")
+            for outputs in [_outputs(one)]
         )
 
     def releasing(self, retain: Collection[str], remove: Collection[str]) -> str | None:
@@ -112,6 +141,17 @@ class ExportedState:
             and _urn(one).rpartition("::")[2] == machine
         )
 
+    def beneath_containers(self, machines: Collection[str]) -> tuple[str, ...]:
+        """URNs of the networks and images on some machines, by the names of their providers."""
+        return tuple(
+            _urn(one)
+            for one in self._resources
+            if _type(one) in {_NETWORK, _IMAGE}
+            and one.get("custom")
+            and not _is_leaving(one)
+            and _machine(one) in machines
+        )
+
     def init_errors(self, but_on: Collection[str] = ()) -> tuple[str, ...]:
         """URNs of the resources with init errors: an update began them and did not finish them.
 
@@ -151,6 +191,26 @@ class ExportedState:
 
 def _objects(value: object) -> list[dict[str, object]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _named(parts: object, key: str, known: Collection[str]) -> tuple[str, ...]:
+    """The known names that parts of a container have, sorted."""
+    return tuple(sorted({str(one.get(key)) for one in _objects(parts)} & set(known)))
+
+
+def _machine(resource: dict[str, object]) -> str:
+    """The name of its provider."""
+    return str(resource.get("provider") or "").rpartition("::")[0].rpartition("::")[2]
+
+
+def _inputs(resource: dict[str, object]) -> dict[str, object]:
+    found = resource.get("inputs")
+    return found if isinstance(found, dict) else {}
+
+
+def _outputs(resource: dict[str, object]) -> dict[str, object]:
+    found = resource.get("outputs")
+    return found if isinstance(found, dict) else {}
 
 
 def _type(resource: dict[str, object]) -> str:

@@ -9,7 +9,7 @@ from ronron.core.errors import PendingOperationsError
 from ronron.core.model import StackState
 
 
-def refuse_pending(state: StackState, stack: str) -> None:
+def refuse_pending(state: StackState, stack: str, environment: str = "") -> None:
     """Refuse a stack whose last update died while it created something.
 
     Raises:
@@ -21,8 +21,9 @@ def refuse_pending(state: StackState, stack: str) -> None:
         raise PendingOperationsError(
             f"an update died while it created {names}: it is unknown whether that exists",
             where=f"stack {stack}",
-            hint=f"search for it on its machine, then run `pulumi refresh --stack {stack}` in a clone: it "
-            "asks for each whether to import it by its id or to forget it",
+            hint="search for it on its machine, then run "
+            f"`ronron pulumi {environment or stack} -- refresh`: it asks for each whether to import it by "
+            "its id or to forget it",
         )
 
 

@@ -7,7 +7,7 @@ are files, so they work on one machine.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,10 +30,12 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from ronron.adapters.sql_store.connections import BUSY_SECONDS, file_engine, server_engine, writing
 from ronron.adapters.sql_store.failures import another_opens, store_error
-from ronron.adapters.sql_store.schema import APPROVALS, PASSES, RECORDS, REQUESTS, migrate
+from ronron.adapters.sql_store.schema import APPROVALS, DRIFT, HEALTH, PASSES, RECORDS, REQUESTS, migrate
 from ronron.adapters.sql_store.stack_lock import stack_lock
 from ronron.core.backups import BackupSummary, OwnBackup
+from ronron.core.drift import DriftRecord
 from ronron.core.errors import RecordCorruptError, StoreError
+from ronron.core.health import Health
 from ronron.core.model import Outcome, Pass, Request, Value
 from ronron.core.record import Record
 from ronron.core.redact import redact
@@ -134,6 +136,32 @@ class SqlStore:
             before = self._there(connection, environment) or Record(environment=environment)
             self._write(connection, before.with_(backups=dict(backups), kept=kept))
 
+    def load_drift(self, environment: str) -> DriftRecord:
+        """See ports.Store."""
+        with self._transaction(self._reading, f"read the drift of {environment}") as connection:
+            row = connection.execute(
+                select(DRIFT.c.version, DRIFT.c.document).where(DRIFT.c.environment == environment)
+            ).one_or_none()
+        if row is None:
+            return DriftRecord(environment=environment)
+        version, document = row
+        return self._parse(DriftRecord, document, f"the drift of {environment}").with_(version=version)
+
+    def save_drift(self, record: DriftRecord) -> bool:
+        """See ports.Store."""
+        document = as_kept(record, self._secrets).model_dump_json()
+        values = {"version": record.version + 1, "document": document}
+        of = DRIFT.c.environment == record.environment
+        with self._transaction(self._writing, f"write the drift of {record.environment}") as connection:
+            version = connection.scalar(select(DRIFT.c.version).where(of).with_for_update())
+            if (version or 0) != record.version:
+                return False
+            if version is None:
+                connection.execute(insert(DRIFT).values(environment=record.environment, **values))
+            else:
+                connection.execute(update(DRIFT).where(of).values(**values))
+        return True
+
     def copy(self, place: Path) -> None:
         """See ports.Store; by SQLite's backup API, so that no half-finished write is copied."""
         if self._reading.dialect.name != "sqlite":
@@ -150,12 +178,49 @@ class SqlStore:
                 closing(sqlite3.connect(place)) as copy,
             ):
                 source.backup(copy)
+                copy.execute(f"DELETE FROM {HEALTH.name}")  # noqa: S608 - a name of ours
+                copy.commit()
         except (OSError, sqlite3.Error) as error:
             raise StoreError(
                 f"cannot copy the store: {getattr(error, 'strerror', None) or error}",
                 where=str(place),
                 hint="check that there is room on the disk, and that the file does not exist yet",
             ) from error
+
+    def forget(self, environment: str) -> None:
+        """See ports.Store."""
+        with self._transaction(self._writing, f"forget {environment}") as connection:
+            for table in (RECORDS, DRIFT, HEALTH, PASSES, REQUESTS, APPROVALS):
+                connection.execute(delete(table).where(table.c.environment == environment))
+
+    # -- health ----------------------------------------------------------------------------------------
+
+    def health(self, environment: str) -> Mapping[str, Health]:
+        """See ports.Store."""
+        rows = select(HEALTH.c.service, HEALTH.c.document).where(HEALTH.c.environment == environment)
+        with self._transaction(self._reading, f"read the health of {environment}") as connection:
+            found = connection.execute(rows).all()
+        return {name: self._parse(Health, text, f"the health of {name}") for name, text in found}
+
+    def save_health(self, environment: str, health: Health) -> None:
+        """See ports.Store."""
+        where = (HEALTH.c.environment == environment) & (HEALTH.c.service == health.service)
+        document = as_kept(health, self._secrets).model_dump_json()
+        with self._transaction(self._writing, f"write the health of {health.service}") as connection:
+            found = connection.scalar(select(HEALTH.c.document).where(where).with_for_update())
+            if found is None:
+                row = {"environment": environment, "service": health.service, "document": document}
+                connection.execute(insert(HEALTH).values(row))
+                return
+            before = self._parse(Health, found, f"the health of {health.service}")
+            if before.checked_at <= health.checked_at:
+                connection.execute(update(HEALTH).where(where).values(document=document))
+
+    def forget_health(self, environment: str, but: Collection[str] = ()) -> None:
+        """See ports.Store."""
+        gone = (HEALTH.c.environment == environment) & HEALTH.c.service.not_in(but)
+        with self._transaction(self._writing, f"forget the health of {environment}") as connection:
+            connection.execute(delete(HEALTH).where(gone))
 
     # -- history ---------------------------------------------------------------------------------------
 

@@ -193,6 +193,14 @@ def test_all_containers_of_a_service_share_one_snapshot() -> None:
     assert len(run.lines) == 2
 
 
+def test_a_container_that_is_put_back_changes_without_a_snapshot_and_others_with_one() -> None:
+    run = HookRun(ScriptedAgents(answer=NoContainerError("gone")), repaired=frozenset({"ronron-local-pad"}))
+    assert run.change(container("pad")) == [None]
+    assert run.agents.asked == []
+    assert run.lines == ["ronron-local-pad is put back as it was, without a snapshot; its volumes stay"]
+    assert isinstance(run.change(container("team"))[0], NoSnapshotError)
+
+
 def test_services_do_not_wait_for_each_other() -> None:
     both = threading.Barrier(2)
     run = HookRun(ScriptedAgents(before=lambda: both.wait(30)))

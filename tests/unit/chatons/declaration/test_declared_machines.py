@@ -63,14 +63,14 @@ def only(edits: Edits) -> Problem:
 
 TABLE: tuple[tuple[KeyPath, object, str, str, str], ...] = (
     # -- values of a machine: where, what, key, problem, remedy --------------------------------------------
-    ((*FIRST, "vm_id"), 99, "vm01.proxmox.vm_id", "greater than or equal to 100", "declaration.schema"),
+    ((*FIRST, "vm_id"), 99, "vm01.proxmox.vm_id", "99 is too small: 100 or more", "from 100 to 999999999"),
     ((*FIRST, "node"), "alice.example", "vm01.proxmox.node", "not a name of a node", "as the cluster shows"),
     ((*FIRST, "datastore"), "-lvm", "vm01.proxmox.datastore", "not a name of a storage", "such as local-lvm"),
     ((*FIRST, "bridge"), "a bridge", "vm01.proxmox.bridge", "not a name of a bridge", "such as vmbr0"),
     ((*FIRST, "pool"), "a/b/c/d", "vm01.proxmox.pool", "not a name of a pool", "as the cluster shows"),
-    ((*FIRST, "vlan"), 4095, "vm01.proxmox.vlan", "4094", "declaration.schema"),
-    ((*FIRST, "memory_mib"), 256, "vm01.proxmox.memory_mib", "512", "declaration.schema"),
-    ((*FIRST, "disk_gib"), 2, "vm01.proxmox.disk_gib", "equal to 4", "declaration.schema"),
+    ((*FIRST, "vlan"), 4095, "vm01.proxmox.vlan", "4094 or less", "from 1 to 4094"),
+    ((*FIRST, "memory_mib"), 256, "vm01.proxmox.memory_mib", "512 or more", "a whole number of MiB"),
+    ((*FIRST, "disk_gib"), 2, "vm01.proxmox.disk_gib", "4 or more", "write `4`, a whole number of GiB"),
     ((*FIRST, "tags"), ["Production"], "vm01.proxmox.tags.0", "is not a tag", "lower-case"),
     ((*FIRST, "cpu_type"), "x86 64", "vm01.proxmox.cpu_type", "not a CPU model", "or host"),
     ((*FIRST, "mac"), "aa:bb:cc:dd:ee:ff", "vm01.proxmox.mac", "unknown key", "remove it"),

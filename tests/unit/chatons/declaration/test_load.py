@@ -52,7 +52,7 @@ TABLE = (
     # -- shape --------------------------------------------------------------------------------------------
     Wrong("no collective", (("collective",), ABSENT), "ronron:collective", "missing", "add `collective`"),
     Wrong("no machines", (("machines",), ABSENT), "ronron:machines", "missing", "add `machines`"),
-    Wrong("no machine at all", (("machines",), {}), "ronron:machines", "at least 1", "declaration.schema"),
+    Wrong("no machine at all", (("machines",), {}), "ronron:machines", "this is empty", "at least 1"),
     Wrong("machines as a text", (("machines",), "here"), "ronron:machines", "a mapping", "key: value"),
     Wrong("services as a list", (("services",), ["pad"]), "ronron:services", "a mapping", "key: value"),
     Wrong(
@@ -125,7 +125,7 @@ TABLE = (
     ),
     Wrong(
         "a port out of range", ((*WIKI, "port"), 70_000), "ronron:services.wiki.port", "65535",
-        "declaration.schema",
+        "from 1 to 65535",
     ),
     Wrong(
         "a truth value for a text", ((*WIKI, "environment"), {"DEBUG": True}),
@@ -454,7 +454,7 @@ def test_every_other_stack_needs_a_digest_on_every_image(stack: str) -> None:
         ),
     }  # fmt: skip
     assert all("has no digest" in problem.problem for problem in found)
-    assert all("docker buildx imagetools inspect " in problem.remedy for problem in found)
+    assert all("run ronron pin " in problem.remedy for problem in found)
 
 
 def test_a_digest_on_every_image_is_enough() -> None:

@@ -6,10 +6,12 @@ import json
 import textwrap
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from chatons import validate
 from chatons.declaration import stack_file
@@ -257,10 +259,10 @@ def test_a_broken_file_is_one_screen_and_no_traceback(path: Path, capsys: pytest
     assert len(err.splitlines()) == 3
 
 
-STACK_FILES = sorted((ROOT / "stacks").glob("Pulumi.*.yaml"))
+STACK_FILES = sorted([*ROOT.glob("stacks/Pulumi.*.yaml"), *ROOT.glob("examples/*/stacks/Pulumi.*.yaml")])
 
 
-@pytest.mark.parametrize("example", STACK_FILES, ids=lambda example: example.name)
+@pytest.mark.parametrize("example", STACK_FILES, ids=lambda example: str(example.relative_to(ROOT)))
 def test_the_stacks_of_this_repository_lack_nothing_but_secrets(
     example: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -271,7 +273,24 @@ def test_the_stacks_of_this_repository_lack_nothing_but_secrets(
         assert row["remedy"].startswith("pulumi config set --secret ")
 
 
-def test_there_is_a_stack_file_for_every_environment_of_the_policy() -> None:
-    assert {"Pulumi.local.yaml", "Pulumi.staging.yaml", "Pulumi.production.yaml"} == {
-        example.name for example in STACK_FILES
-    }
+@pytest.mark.parametrize(
+    ("folder", "names"),
+    [
+        ("stacks", {"local"}),
+        ("examples/single-host/stacks", {"ours"}),
+        ("examples/proxmox/stacks", {"staging", "production"}),
+    ],
+)
+def test_there_is_a_stack_file_for_every_environment_of_the_policy(folder: str, names: set[str]) -> None:
+    policy: Any = YAML(typ="safe").load((ROOT / folder / "environments.yaml").read_text())
+    assert set(policy["environments"]) == names
+    files = {example for example in STACK_FILES if example.parent == ROOT / folder}
+    assert {stack_file.stack_name(example) for example in files} == names
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*/Pulumi.yaml")), ids=str)
+def test_an_example_is_a_project(example: Path) -> None:
+    project: Any = YAML(typ="safe").load(example.read_text())
+    assert (project["runtime"], project["stackConfigDir"]) == ({"name": "python"}, "stacks")
+    _, imported, called = (example.parent / "__main__.py").read_text().split("\n\n")
+    assert (imported, called) == ("from chatons.main import main", "main()\n")

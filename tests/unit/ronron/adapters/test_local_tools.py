@@ -12,7 +12,6 @@ from ronron.adapters.local_tools import (
     INSTALL_DOCKER,
     INSTALL_ENGINE,
     MAKE_SETUP,
-    NO_DOWNLOADS,
     Installation,
     check_docker,
     check_engine,
@@ -24,6 +23,7 @@ from ronron.adapters.local_tools import (
     in_clone,
 )
 from ronron.core.status import CheckResult
+from ronron.installation import NO_DOWNLOADS
 from tests.support.stand_ins import bare_path, engine_on_machine, program
 
 
@@ -36,7 +36,7 @@ def machine(
         "HOME": str(top / "home"),
         "DOCKER_HOST": f"unix://{top}/none.sock",
     }
-    return Installation({**variables, **environ}, top / "plugins", clone)
+    return Installation({**variables, **environ}, (top / "plugins",), clone)
 
 
 def plugin(top: Path, package: str, version: str) -> Path:

@@ -17,7 +17,7 @@ from ronron.core.errors import BackupError
 from ronron.core.status import ExitCode
 from ronron.testing import NOON, Answer, FakeBackups, FakeClock, FakeProber
 from tests.support.command_line import Records, Said, bare_environment, ran
-from tests.support.values import HOUR, OLD, SYNCED
+from tests.support.values import HEALTHY, HOUR, OLD, SYNCED
 from tests.support.worlds import URL, inventory
 
 BACKED_UP = SYNCED.with_(inventory=inventory(backup=True), stack="production")
@@ -135,7 +135,7 @@ def test_a_snapshot_is_shown_with_its_contents(ronron: Ronron) -> None:
     said = ronron("backup", "now", "production", "pad")
     newest = ronron.backups.agent("pad").snapshots[0]
     assert said.out.startswith(f"{newest.id[:12]}  pad  1.8.14  ")
-    assert "12 pads, 1 files 1.0 KiB" in said.out
+    assert "12 pads, 1 file 1.0 KiB" in said.out
     assert "taking a snapshot of pad" in said.err
 
 
@@ -225,6 +225,8 @@ def test_the_status_of_environments_shows_conditions_and_does_not_fail_for_them(
     )
     ronron("backup", "now", "production")
     assert ronron("backup", "status", "production").code == ExitCode.FAILED
+    with SqlStore(ronron.state) as store:
+        store.save_health("production", HEALTHY.with_(checked_at=ronron.clock.now()))
     said = ronron("status", "production")
     assert said.code == ExitCode.DONE
     assert "prune failed: old snapshots were not removed: no space left" in said.out
@@ -280,6 +282,8 @@ def test_a_restore_takes_a_safety_snapshot_probes_and_compares(damaged: Ronron, 
     assert "rows     pads 12 of 12" in said.out
     assert f"before   safety snapshot {agent.snapshots[0].id[:12]}" in said.out
     assert "probe    healthy" in said.out
+    with SqlStore(damaged.state) as store:
+        assert store.health("production")["pad"].healthy
 
 
 def test_facts_of_a_restore(damaged: Ronron) -> None:

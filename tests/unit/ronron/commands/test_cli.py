@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
@@ -25,7 +26,18 @@ from ronron.settings import POLICY_FILE
 from ronron.testing import NOON
 from tests.support.command_line import Records, Said, bare_environment, ran
 from tests.support.repositories import Repository
-from tests.support.values import FAILED, NEW, PLAN, SYNCED, UPDATED, WAITING_PLAN, begun
+from tests.support.values import (
+    FAILED,
+    HEALTHY,
+    HOUR,
+    MINUTE,
+    NEW,
+    PLAN,
+    SYNCED,
+    UPDATED,
+    WAITING_PLAN,
+    begun,
+)
 from tests.support.worlds import inventory
 
 PROJECT = {
@@ -109,7 +121,7 @@ def test_every_help_text_starts_with_a_verb() -> None:
     verbs = {entry.help.split()[0].strip(",") for entry in Ronron_.entries}
     assert verbs == {
         "Show", "Preview", "Run", "Update", "List", "Explain", "Approve", "Suspend", "Resume", "Take",
-        "Restore", "Recover", "Check",
+        "Restore", "Recover", "Check", "Forget", "Write", "Print",
     }  # fmt: skip
 
 
@@ -201,7 +213,7 @@ def test_the_process_ends_with_the_code_of_the_command(
 def test_status_says_how_to_begin(ronron: Ronron) -> None:
     said = ronron("status")
     assert said.code == ExitCode.DONE
-    assert "ronron update ENV" in said.out
+    assert "ronron watch" in said.out
 
 
 @pytest.mark.parametrize(
@@ -229,6 +241,54 @@ def test_the_worst_environment_decides(ronron: Ronron) -> None:
     ronron.keep(FAILED.with_(environment="staging"))
     assert ronron("status").code == ExitCode.FAILED
     assert ronron("status", "production").code == ExitCode.WAITING
+
+
+def test_status_fails_where_a_service_is_unhealthy_or_nobody_knows(ronron: Ronron, store: SqlStore) -> None:
+    ronron.keep(SYNCED.with_(inventory=inventory()))
+    at = datetime.now(UTC) - 10 * MINUTE
+    known = HEALTHY.with_(since=at, checked_at=at, every=HOUR)
+    for health, state, word, code in (
+        (known, "live", "healthy", ExitCode.DONE),
+        (known.with_(healthy=False), "unhealthy", "unhealthy", ExitCode.FAILED),
+        (known.with_(every=MINUTE), "live", "unknown", ExitCode.FAILED),
+    ):
+        store.save_health("production", health)
+        assert ronron("status").code == code
+        (environment,) = ronron("status", "--json").facts["environments"]
+        (service,) = environment["services"]
+        assert (environment["state"], service["health"]) == (state, word)
+        assert datetime.fromisoformat(service["checked_at"]) == health.checked_at
+
+
+def test_a_removed_environment_comes_last_until_it_is_forgotten(ronron: Ronron, store: SqlStore) -> None:
+    ronron.keep(SYNCED)
+    ronron.keep(FAILED.with_(environment="old", stack="old", removed=NOON))
+    said = ronron("status")
+    assert said.code == ExitCode.DONE
+    assert said.out.splitlines()[-2:] == [
+        "old  removed  no longer in the policy; its stack stays as it is",
+        "  hint     to destroy its stack, run ronron pulumi old -- destroy in a clone at 01d000000000,"
+        " which still has it; then run ronron forget old",
+    ]
+    assert ronron("forget", "old").out == "forgot the records of old; its stack stays as it is\n"
+    assert store.environments() == ("production",)
+
+
+def test_what_is_in_the_policy_or_unknown_is_not_forgotten(ronron: Ronron, store: SqlStore) -> None:
+    ronron.keep(SYNCED)
+    kept, unknown = ronron("forget", "production"), ronron("forget", "prodction")
+    assert (kept.code, unknown.code) == (ExitCode.USAGE, ExitCode.USAGE)
+    assert "cannot forget production: it is in the policy" in kept.err
+    assert "hint: remove production there first, and push" in kept.err
+    assert "hint: use production" in unknown.err
+    assert store.environments() == ("production",)
+
+
+def test_an_environment_is_not_forgotten_during_a_pass(ronron: Ronron, store: SqlStore) -> None:
+    ronron.keep(FAILED.with_(environment="old", stack="prod-old"))
+    with store.lock("prod-old"):
+        assert ronron("forget", "old").code == ExitCode.LOCKED
+    assert store.environments() == ("old",)
 
 
 def test_looking_needs_no_repository(ronron: Ronron) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -10,18 +11,39 @@ from ronron.commands.screen import (
     Screen,
     change_lines,
     show_checks,
-    show_explanation,
-    show_history,
     show_preview,
     show_problems,
     show_status,
 )
+from ronron.commands.screen_history import show_explanation, show_history
 from ronron.core.errors import ConfigError, Problem
+from ronron.core.health import Health
 from ronron.core.model import Operation, Verdict, VerdictKind
 from ronron.core.released import Released, RestoredData, UnrestoredData
 from ronron.core.status import CheckResult, status
-from tests.support.values import FAILED, NEW, SYNCED, UPDATED, begun, change, preview
+from ronron.testing import NOON
+from tests.support.values import (
+    FAILED,
+    HEALTHY,
+    HOUR,
+    MINUTE,
+    NEW,
+    SECOND,
+    SYNCED,
+    UPDATED,
+    begun,
+    change,
+    preview,
+)
 from tests.support.worlds import inventory
+
+BAD = "502 Bad Gateway instead of 200"
+UNHEALTHY = HEALTHY.with_(healthy=False, detail=BAD, status=502)
+
+
+def local(at: datetime, form: str) -> str:
+    return at.astimezone().strftime(form)
+
 
 MADE = begun().with_(id=3, outcome=UPDATED, finished=begun().started)
 NEEDS = Verdict(kind=VerdictKind.NEEDS_APPROVAL, why="it would delete data")
@@ -55,7 +77,7 @@ def test_secrets_are_never_shown(capsys: pytest.CaptureFixture[str]) -> None:
 def test_json_is_one_document_and_nothing_else_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     screen = Screen(as_json=True)
     screen.log("staging", "preview: 1 to create")
-    show_status(screen, [status(SYNCED.with_(inventory=inventory()), [MADE])])
+    show_status(screen, [status(SYNCED.with_(inventory=inventory()), [MADE], {"pad": HEALTHY}, NOON)])
     said = capsys.readouterr()
     assert said.err == ""
     (environment,) = json.loads(said.out)["environments"]
@@ -109,17 +131,77 @@ def test_a_preview_that_waits_names_its_plan(capsys: pytest.CaptureFixture[str])
 
 
 def test_status_shows_services_addresses_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
-    show_status(Screen(), [status(FAILED.with_(inventory=inventory()), [MADE])])
+    show_status(Screen(), [status(FAILED.with_(inventory=inventory()), [MADE], {"pad": HEALTHY}, NOON)])
     said = capsys.readouterr().out
     assert "production  failing  failed once: the pad is down" in said
     assert "pad  etherpad 1.8.14  https://pad.example/  healthy" in said
     assert "hint" in said
 
 
+@pytest.mark.parametrize(
+    ("health", "later", "said"),
+    [
+        pytest.param(HEALTHY, 12 * SECOND, "  healthy 12 s ago", id="healthy"),
+        pytest.param(
+            UNHEALTHY, 7 * MINUTE + 12 * SECOND,
+            f"unhealthy since {local(NOON - MINUTE, '%H:%M')} (8 min 12 s): {BAD}", id="unhealthy",
+        ),
+        pytest.param(
+            UNHEALTHY.with_(checked_at=NOON + 24 * HOUR), 24 * HOUR,
+            f"unhealthy since {local(NOON - MINUTE, '%Y-%m-%d %H:%M')} (1 d): {BAD}",
+            id="unhealthy since yesterday",
+        ),
+        pytest.param(
+            UNHEALTHY.with_(healthy=True, failing_since=NOON), 3 * SECOND,
+            f"failing for 3 s: {BAD}; the next probe decides", id="not confirmed",
+        ),
+        pytest.param(HEALTHY, 3 * HOUR, "unknown: last probed 3 h ago, no watcher probes it", id="stale"),
+        pytest.param(None, 0 * SECOND, "unknown: not probed yet", id="never probed"),
+    ],
+)  # fmt: skip
+def test_status_says_how_old_the_health_of_a_service_is(
+    capsys: pytest.CaptureFixture[str], health: Health | None, later: timedelta, said: str
+) -> None:
+    known = {"pad": health.with_(every=10 * MINUTE)} if health is not None else {}
+    show_status(Screen(), [status(SYNCED.with_(inventory=inventory()), [MADE], known, NOON + later)])
+    words = said if said.startswith(" ") else f"\n           {said}"
+    out = capsys.readouterr().out
+    assert f"  service  pad  etherpad 1.8.14  https://pad.example/{words}\n" in out
+    hints = {"unhealthy": "read its log with ronron logs production pad", "unknown": "start ronron watch"}
+    hint = hints.get(said.partition(" ")[0].strip(":"))
+    assert (hint is None) is ("hint" not in out)
+    assert f"           hint  {hint or ''}" in out or hint is None
+
+
+def test_the_last_pass_is_another_line_than_health(capsys: pytest.CaptureFixture[str]) -> None:
+    record = SYNCED.with_(inventory=inventory())
+    show_status(Screen(), [status(record, [MADE], {"pad": UNHEALTHY}, NOON + MINUTE)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "production  unhealthy  pad is unhealthy"
+    assert lines[2].startswith("  pass     3 updated ")
+    assert " ago: " in lines[2]
+    assert lines[3] == "  service  pad  etherpad 1.8.14  https://pad.example/"
+    assert lines[4].startswith("           unhealthy since ")
+
+
+def test_hints_that_are_the_same_are_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
+    found = inventory()
+    found["services"]["team"] = found["services"]["pad"]  # type: ignore[index]
+    show_status(Screen(), [status(SYNCED.with_(inventory=found), [MADE], {}, NOON)])
+    said = capsys.readouterr().out
+    assert said.count("unknown: not probed yet") == 2
+    assert said.count("ronron watch") == 1
+
+
+def test_a_pass_never_takes_less_than_no_time(capsys: pytest.CaptureFixture[str]) -> None:
+    show_history(Screen(), [MADE.with_(finished=MADE.started - timedelta(milliseconds=1))])
+    assert "updated in 0.0 s" in capsys.readouterr().out
+
+
 def test_history_and_explanation_say_why(capsys: pytest.CaptureFixture[str]) -> None:
     show_history(Screen(), [MADE])
     assert "new revision" in capsys.readouterr().out
-    show_explanation(Screen(), status(SYNCED, [MADE]), "up to date: it is live", [MADE])
+    show_explanation(Screen(), status(SYNCED, [MADE], {}, NOON), "up to date: it is live", [MADE])
     said = capsys.readouterr().out
     assert "because   new revision: it is new" in said
     assert "verdict   allowed: the policy allows it" in said
@@ -129,7 +211,9 @@ def test_history_and_explanation_say_why(capsys: pytest.CaptureFixture[str]) -> 
 def test_nothing_yet_says_how_to_begin(capsys: pytest.CaptureFixture[str]) -> None:
     show_status(Screen(), [])
     show_history(Screen(), [])
-    assert capsys.readouterr().out.count("ronron update ENV") == 2
+    assert capsys.readouterr().out.count("ronron watch") == 2
+    show_history(Screen(), [], "production")
+    assert "ronron update production" in capsys.readouterr().out
 
 
 def test_findings_have_their_remedy_below(capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,7 +242,7 @@ def test_an_explanation_says_what_was_released_and_whose_data_stayed(
         ),
     )
     made = MADE.with_(outcome=outcome)
-    show_explanation(Screen(), status(SYNCED, [made]), "", [made])
+    show_explanation(Screen(), status(SYNCED, [made], {}, NOON), "", [made])
     shown = capsys.readouterr().out
     for line in (
         "released  the volume p-local-pad-plugins stays on here",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from ronron.commands import validate
-from ronron.commands.validate import PASSED_ON, check
+from ronron.commands.validate import ENVIRONMENTS, PASSED_ON, check
 from ronron.core.errors import Problem
+from ronron.testing import FakeVirtualEnvironments
 
+ROOT = Path(__file__).parents[4]
 POLICY = "stacks/environments.yaml"
 STACK = "stacks/Pulumi.staging.yaml"
 PROJECT = {
@@ -109,6 +112,68 @@ def test_a_project_may_lie_below_the_top(tmp_path: Path) -> None:
     assert check(tmp_path, POLICY) == ()
     (tmp_path / "infra" / STACK).unlink()
     assert only(check(tmp_path, POLICY)).where == f"infra/{STACK}"
+
+
+# -- with which Python the project's own check runs -------------------------------------------------------
+
+PROGRAM = "from chatons.main import main\n\nmain()\n"
+ANSWERS = """\
+import json, sys
+for file in sys.argv[4:]:
+    row = {"line": 1, "key": "x", "problem": "the check of the lock file's chatons ran", "remedy": "none"}
+    print(json.dumps({"file": file, "problems": [row]}))
+"""
+
+
+def own_repository(top: Path, lock: str | None) -> Path:
+    """A working tree of a collective's own repository, with or without a lock file."""
+    tree(top)
+    (top / "__main__.py").write_text(PROGRAM)
+    if lock is not None:
+        (top / "requirements.lock").write_text(lock)
+    return top
+
+
+def test_a_lock_file_brings_the_check(tmp_path: Path) -> None:
+    places = tmp_path / "environments"
+    own_repository(tmp_path / "tree", "chatons==0.2.0 --hash=sha256:aa\n")
+    packages = FakeVirtualEnvironments(places)
+    with packages.of(tmp_path / "tree") as found:
+        assert found is not None
+        found.programs.mkdir(parents=True)
+        python = found.programs / "python"
+    python.write_text(
+        f"#!/bin/sh\nexec {sys.executable} -c '{ANSWERS}' \"$@\"\n".replace("lock file's", "lock")
+    )
+    python.chmod(0o755)
+    problem = only(check(tmp_path / "tree", POLICY, packages))
+    assert (problem.where, problem.what) == (f"{STACK}:1 x", "the check of the lock chatons ran")
+
+
+def test_a_lock_file_that_cannot_be_installed_is_a_problem_and_the_rest_is_checked(tmp_path: Path) -> None:
+    top = own_repository(tmp_path, "# nothing\n")
+    (top / STACK).write_text("config: {\n")
+    lock, stack = check(top, POLICY, FakeVirtualEnvironments())
+    assert lock.where == "requirements.lock"
+    assert stack.where.startswith(STACK)
+
+
+def test_without_a_lock_file_the_check_is_that_of_the_reconcilers_python(tmp_path: Path) -> None:
+    """As in the examples of this repository, which have none."""
+    assert check(own_repository(tmp_path, None), POLICY, FakeVirtualEnvironments()) != ()
+
+
+def test_a_project_that_does_not_import_chatons_is_not_asked(tmp_path: Path) -> None:
+    top = own_repository(tmp_path, None)
+    (top / "__main__.py").write_text("import pulumi  # from chatons import main\n")
+    assert check(top, POLICY, FakeVirtualEnvironments()) == ()
+
+
+@pytest.mark.parametrize("name", ["single-host", "proxmox"])
+def test_an_example_lacks_nothing_but_secrets(name: str) -> None:
+    problems = check(ROOT / "examples" / name, POLICY, FakeVirtualEnvironments())
+    assert problems
+    assert all(problem.what.startswith("missing secret: ") for problem in problems)
 
 
 # -- the project's own check -------------------------------------------------------------------------------
@@ -252,6 +317,6 @@ def test_a_project_s_own_check_sees_no_secret_and_writes_nothing(
     monkeypatch.setenv("RONRON_REPOSITORY", "https://tech:hunter22@git.example/")
     row = "{'problem': ' '.join(sorted(os.environ)), 'remedy': 'fix it'}"
     seen = only(own_check(tmp_path, f"answer(files[0], {row})")).what.split()
-    assert set(seen) <= {*PASSED_ON, "PYTHONDONTWRITEBYTECODE", "LC_CTYPE"}
+    assert set(seen) <= {*PASSED_ON, ENVIRONMENTS, "PYTHONDONTWRITEBYTECODE", "LC_CTYPE"}
     assert not list(tmp_path.rglob("__pycache__"))
     assert os.environ["PULUMI_CONFIG_PASSPHRASE"] == "hunter22"

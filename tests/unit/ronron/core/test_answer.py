@@ -17,24 +17,26 @@ ANY_TEXT = Probe(url=URL, status=(200,), contains=None)
 
 def test_the_promised_answer_is_healthy_with_its_time() -> None:
     assert assess("pad", PROBE, 200, "<title>Etherpad</title>", 0.0449) == ProbeResult(
-        service="pad", url=URL, healthy=True, detail="200 in 0.04 s"
+        service="pad", url=URL, healthy=True, detail="200 in 0.04 s", status=200, seconds=0.0449
     )
 
 
 @pytest.mark.parametrize(
     ("probe", "status", "body", "to", "detail"),
     [
-        pytest.param(PROBE, 502, "Etherpad", "", "502 instead of 200 or 302", id="another status"),
-        pytest.param(PROBE, 201, "Etherpad", "", "201 instead of 200 or 302", id="a near one"),
-        pytest.param(ANY_TEXT, 404, "", "", "404 instead of 200", id="one good status"),
-        pytest.param(ANY_TEXT, 302, "", "/login", "302 to /login instead of 200", id="sent elsewhere"),
+        pytest.param(PROBE, 502, "Etherpad", "", "502 Bad Gateway instead of 200 or 302", id="another one"),
+        pytest.param(PROBE, 201, "Etherpad", "", "201 Created instead of 200 or 302", id="a near one"),
+        pytest.param(ANY_TEXT, 404, "", "", "404 Not Found instead of 200", id="one good status"),
+        pytest.param(ANY_TEXT, 302, "", "/login", "302 Found to /login instead of 200", id="sent elsewhere"),
         pytest.param(
-            Probe(url=URL, status=(302, 200, 302), contains=None), 500, "", "", "500 instead of 200 or 302",
+            Probe(url=URL, status=(302, 200, 302), contains=None), 503, "", "",
+            "503 Service Unavailable instead of 200 or 302",
             id="good ones sorted, each once",
         ),
+        pytest.param(ANY_TEXT, 520, "", "", "520 instead of 200", id="a status without a name"),
         pytest.param(PROBE, 200, "etherpad", "", "200 without the text 'Etherpad'", id="another text"),
         pytest.param(PROBE, 200, "", "", "200 without the text 'Etherpad'", id="no text"),
-        pytest.param(PROBE, 502, "", "", "502 instead of 200 or 302", id="the status goes first"),
+        pytest.param(PROBE, 502, "", "", "502 Bad Gateway instead of 200 or 302", id="the status goes first"),
     ],
 )  # fmt: skip
 def test_any_other_answer_is_sick_and_says_why(
@@ -42,6 +44,7 @@ def test_any_other_answer_is_sick_and_says_why(
 ) -> None:
     found = assess("pad", probe, status, body, 0.1, to=to)
     assert (found.healthy, found.detail, found.service, found.url) == (False, detail, "pad", URL)
+    assert (found.status, found.seconds) == (status, 0.1)
 
 
 def test_a_good_redirect_is_healthy() -> None:

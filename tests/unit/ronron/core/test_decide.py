@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ronron.core.decide import Observed, backoff, decide, promotion
+from ronron.core.drift import Repair
 from ronron.core.model import STEP_OF, Decision, Reason, Request, Revision, Step
 from ronron.core.policy import Policy, Promotion, Retry, Window
 from ronron.core.record import Failure, Record
@@ -77,6 +78,7 @@ class Row:
     approvals: Set[str] = frozenset()
     others: Mapping[str, Record] = field(default_factory=dict)
     unreachable: Set[str] = frozenset()
+    repair: Repair | None = None
 
     def decide(self) -> Decision:
         return decide(
@@ -90,11 +92,33 @@ class Row:
                 approvals=self.approvals,
                 others=self.others,
                 unreachable=self.unreachable,
+                repair=self.repair,
             )
         )
 
 
+DUE = Repair("puts back pad on here (stopped)", due=True)
+LATER = Repair("puts back pad on here (stopped): no image", due=False, until=NOON + MINUTE)
+PROPOSED = Repair("plan cccccccccccc waits for approval: puts back pad on here", due=False, waiting=True)
+
 ROWS: dict[str, Row] = {
+    # -- drift comes before everything that waits, but not before a person or a pass that did not end
+    "drift": Row(Reason.DRIFT, SYNCED, desired=OLD, digest=OLD_DIGEST, repair=DUE),
+    "drift while a plan waits": Row(Reason.DRIFT, WAITING, repair=DUE),
+    "drift outside the window": Row(Reason.DRIFT, SYNCED, policy=WINDOWED, repair=DUE),
+    "drift before a new revision": Row(Reason.DRIFT, SYNCED, repair=DUE),
+    "drift while degraded": Row(Reason.DRIFT, IN_PART, unreachable=UNREACHABLE, repair=DUE),
+    "drift though suspended": Row(Reason.SUSPENDED, SYNCED.with_(suspended=SUSPENSION), repair=DUE),
+    "drift though asked for": Row(Reason.REQUESTED, SYNCED, request=ASKED, repair=DUE),
+    "drift though interrupted": Row(Reason.INTERRUPTED, INTERRUPTED, repair=DUE),
+    "drift where nobody knows what is live": Row(Reason.STALLED, STALLED, repair=DUE),
+    "drift that is put back later": Row(
+        Reason.BACKING_OFF, SYNCED, desired=OLD, digest=OLD_DIGEST, repair=LATER
+    ),
+    "drift that is put back later, and a new revision": Row(Reason.NEW_REVISION, SYNCED, repair=LATER),
+    "drift that a person has to approve": Row(
+        Reason.WAITING_FOR_APPROVAL, SYNCED, desired=OLD, digest=OLD_DIGEST, repair=PROPOSED
+    ),
     # -- suspended comes before everything
     "suspended": Row(Reason.SUSPENDED, SYNCED.with_(suspended=SUSPENSION)),
     "suspended though asked": Row(Reason.SUSPENDED, SYNCED.with_(suspended=SUSPENSION), request=ASKED),
@@ -320,6 +344,11 @@ def test_every_reason_is_reached_and_belongs_to_one_step() -> None:
 @pytest.mark.parametrize(
     ("row", "why"),
     [
+        ("drift", "puts back pad on here (stopped)"),
+        (
+            "drift that is put back later",
+            "putting back again at 12:01:00 UTC: puts back pad on here (stopped): no image",
+        ),
         ("suspended", "suspended by ada: moving house"),
         ("asked for", "requested by grace"),
         ("interrupted", "the last pass did not end"),

@@ -56,7 +56,7 @@ def _rows(table: str) -> list[tuple[str, str]]:
 def test_every_environment_is_in_the_state_that_it_was_in(
     environment: str, state: State, records: dict[str, Record], passes: dict[str, tuple[Pass, ...]]
 ) -> None:
-    assert status(records[environment], passes[environment]).state is state
+    assert status(records[environment], passes[environment], {}, NOON).state is state
 
 
 def test_no_environment_is_forgotten(records: dict[str, Record]) -> None:

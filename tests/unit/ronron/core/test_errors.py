@@ -50,6 +50,7 @@ def test_what_is_worth_another_try_is_what_time_can_mend() -> None:
         "UpdateFailedError",
         "EngineTimeoutError",
         "AgentUnreachableError",
+        "PackagesUnavailableError",
     }
 
 

@@ -54,14 +54,34 @@ class Row:
     changes: tuple[Change, ...]
     policy: Policy = PRODUCTION
     approvals: Set[str] = frozenset()
+    put_back: Set[str] = frozenset()
     added: Set[str] = frozenset()
 
     def judge(self) -> Verdict:
         added = {one.urn for one in self.changes if one.name in self.added}
-        return judge(preview(*self.changes), self.policy, self.approvals, added)
+        return judge(preview(*self.changes), self.policy, self.approvals, self.put_back, added)
 
+
+PAD_URN, FILES_URN = change().urn, change(Operation.UPDATE, "pad-files", VOLUME).urn
 
 ROWS: dict[str, Row] = {
+    # -- what drifted is put back
+    "put back, whatever the guard allows": Row(
+        ALLOWED, (*replacement("pad"), SAME), CLOSED, put_back={PAD_URN}
+    ),
+    "put back where every update needs an approval": Row(
+        ALLOWED, (*replacement("pad"), SAME), ASKING, put_back={PAD_URN}
+    ),
+    "put back, and another one replaced": Row(
+        NEEDS_APPROVAL, (*replacement("pad"), *replacement("wiki")), CLOSED, put_back={PAD_URN}
+    ),
+    "put back, and another one changed by approval": Row(
+        NEEDS_APPROVAL, (*replacement("pad"), change(Operation.UPDATE, "wiki")), ASKING, put_back={PAD_URN}
+    ),
+    "data is never only put back": Row(
+        NEEDS_APPROVAL, (*replacement("pad-files", VOLUME), SAME), put_back={FILES_URN}
+    ),
+    "the same, not put back": Row(NEEDS_APPROVAL, (*replacement("pad"), SAME), CLOSED),
     # -- nothing would change
     "nothing there": Row(UNCHANGED, ()),
     "everything the same": Row(UNCHANGED, (SAME, change(Operation.SAME, "pad"))),

@@ -11,8 +11,9 @@ from ronron.core.errors import (
     StackLockedError,
     UpdateFailedError,
 )
-from ronron.core.model import Change, Operation, OutcomeKind, ProbeResult, Verdict, VerdictKind
-from ronron.core.outcomes import failed, seen, summarize, waiting
+from ronron.core.failed_containers import FailedContainer
+from ronron.core.model import Change, Operation, Outcome, OutcomeKind, ProbeResult, Verdict, VerdictKind
+from ronron.core.outcomes import failed, one_line, seen, summarize, waiting, with_reasons
 from tests.support.values import PLAN, change, preview
 
 ALLOWED = Verdict(kind=VerdictKind.ALLOWED, why="the policy allows it")
@@ -91,7 +92,7 @@ def test_what_was_seen_sick_has_failed_whatever_the_engine_said(kind: OutcomeKin
     assert outcome.message == (
         "wiki is unhealthy: 502 instead of 200; team is unhealthy: no answer (https://wiki.example/)"
     )
-    assert "containers of wiki" in outcome.hint
+    assert "ronron logs ENV wiki" in outcome.hint
     assert (outcome.identity, outcome.probes) == (PLAN, (HEALTHY, SICK, SICK_TOO))
     assert [one.name for one in outcome.changes] == ["pad"]
     assert outcome.retryable
@@ -139,3 +140,51 @@ def test_an_error_ends_a_pass_as_its_kind_says(
 
 def test_an_error_s_place_is_in_the_message() -> None:
     assert failed(ProgramError("cannot run it", where="__main__.py")).message == "__main__.py: cannot run it"
+
+
+# -- reasons of failed containers ------------------------------------------------------------------
+
+
+def reason(name: str) -> FailedContainer:
+    return FailedContainer(name=f"p-{name}", why="exited with 3")
+
+
+def failure(message: str) -> Outcome:
+    return Outcome(kind=OutcomeKind.FAILED, message=message)
+
+
+@pytest.mark.parametrize(
+    ("message", "resources", "whole"),
+    [
+        (
+            "stack dev: cannot create container pad: not healthy\ncannot create container team: not healthy",
+            ["team", "pad"],
+            "stack dev: cannot create container pad: not healthy; container p-pad exited with 3\n"
+            "cannot create container team: not healthy; container p-team exited with 3",
+        ),
+        (
+            "cannot create container pad-database: not healthy",
+            ["pad"],
+            "cannot create container pad-database: not healthy\ncontainer p-pad exited with 3",
+        ),
+        ("pulumi up timed out", ["pad"], "pulumi up timed out\ncontainer p-pad exited with 3"),
+        ("pad is unhealthy: 502 instead of 200", [], "pad is unhealthy: 502 instead of 200; "
+         "container p-pad exited with 3"),
+    ],
+)  # fmt: skip
+def test_a_reason_stands_in_the_line_that_is_about_its_container(
+    message: str, resources: list[str], whole: str
+) -> None:
+    reasons = [reason(name) for name in resources or ["pad"]]
+    outcome = with_reasons(failure(message), reasons, resources)
+    assert outcome.message == whole
+    assert outcome.containers == tuple(reasons)
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [("one", "one"), ("one\ntwo", "one (and 1 more line)"), ("one\n\ntwo\nthree", "one (and 2 more lines)"),
+     ("", "")],
+)  # fmt: skip
+def test_a_message_in_one_line(message: str, line: str) -> None:
+    assert one_line(message) == line

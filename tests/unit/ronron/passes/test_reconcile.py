@@ -14,14 +14,16 @@ from ronron.core.errors import (
     PendingOperationsError,
     SourceUnavailableError,
     StackLockedError,
+    StoreError,
     UpdateFailedError,
 )
-from ronron.core.model import OutcomeKind, Reason, VerdictKind
+from ronron.core.inventory import Probe
+from ronron.core.model import OutcomeKind, ProbeResult, Reason, VerdictKind
 from ronron.core.policy import Guard, OnFailure, UpdateMode
 from ronron.core.record import Suspension
 from ronron.passes.reconcile import RETAINED_WORK, Target, preview_only
-from ronron.testing import NOON, Answer, EngineKilled, FakeSource, ReconcilerKilled, Thing
-from tests.support.values import CONTAINER, FAILURE
+from ronron.testing import NOON, Answer, EngineKilled, FakeProber, FakeSource, ReconcilerKilled, Thing
+from tests.support.values import CONTAINER, FAILURE, MINUTE
 from tests.support.worlds import URL, World, inventory, pad
 
 
@@ -70,6 +72,52 @@ def test_the_first_pass_brings_the_revision_up_and_remembers_it(world: World) ->
     assert world.record.running is None
     assert world.store.history()[0].outcome == made.outcome
     assert world.engine.calls == ["refresh failed production", "preview production", "update production"]
+
+
+def test_the_probes_of_a_pass_are_the_health_of_its_services(world: World) -> None:
+    brought_up(world)
+    health = world.store.health("production")["pad"]
+    assert (health.healthy, health.checked_at, health.every) == (True, world.clock.now(), MINUTE)
+    world.prober.answer(URL, Answer(status=502))
+    world.push("two")
+    assert world.go().outcome.kind is OutcomeKind.FAILED  # type: ignore[union-attr]
+    health = world.store.health("production")["pad"]
+    assert (health.healthy, health.failing_since, health.status) == (False, None, 502)
+
+
+def test_services_that_leave_the_inventory_leave_health(world: World) -> None:
+    push_board(world, "one", beside="one")
+    world.go()
+    assert set(world.store.health("production")) == {"pad", "board"}
+    world.push("one")
+    world.store.ask("production", "ada", world.clock.now())
+    world.go()
+    assert set(world.store.health("production")) == {"pad"}
+
+
+def test_while_an_update_runs_the_record_names_the_services_that_it_touches(world: World) -> None:
+    push_board(world, "one", beside="one")
+    world.go()
+    push_board(world, "two", beside="one")
+    seen: list[tuple[str, ...]] = []
+    world.engine.at("board-app", lambda: seen.append(world.record.running.services))  # type: ignore[union-attr]
+    world.go()
+    assert seen == [("board",)]
+    assert world.record.running is None
+
+
+def test_health_that_cannot_be_saved_does_not_make_a_good_update_a_failure(world: World) -> None:
+    world.push("one")
+    world.engine.at("pad-app", lambda: None)
+
+    class Full(FakeProber):
+        def probe(self, service: str, probe: Probe) -> ProbeResult:
+            world.store.fail_next(StoreError("no room on the disk"))
+            return super().probe(service, probe)
+
+    world.prober = Full()
+    assert world.go().outcome.kind is OutcomeKind.UPDATED  # type: ignore[union-attr]
+    assert "cannot save the health of its services: no room on the disk" in world.logged()
 
 
 def test_the_second_look_does_nothing_at_all(world: World) -> None:
@@ -361,9 +409,10 @@ def test_going_back_looks_again_at_what_failed_half_way(world: World) -> None:
     made = world.go()
     assert made.outcome is not None
     assert made.outcome.kind is OutcomeKind.ROLLED_BACK
-    assert world.engine.calls[:4] == [
+    assert world.engine.calls[:5] == [
         "preview production",
         "update production",
+        "secrets production",
         "refresh failed production",
         "preview production",
     ]

@@ -43,8 +43,9 @@ def test_the_schema_is_a_schema() -> None:
     Draft202012Validator.check_schema(schema())
 
 
-def test_the_policy_of_this_repository_has_the_schema() -> None:
-    assert agrees((ROOT / "stacks" / "environments.yaml").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("folder", ["stacks", "examples/single-host/stacks", "examples/proxmox/stacks"])
+def test_the_policies_of_this_repository_have_the_schema(folder: str) -> None:
+    assert agrees((ROOT / folder / "environments.yaml").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(
@@ -52,12 +53,15 @@ def test_the_policy_of_this_repository_has_the_schema() -> None:
     [
         "",
         "stack: x, reference: main, update: approval",
-        "on_failure: rollback, create_stack: true, probe_for: 90s",
+        "on_failure: rollback, create_stack: true, probe_for: 90s, probe_every: 10s",
         f"window: {WINDOW}",
         "window: {days: [mon, wed-fri], from: '00:00', to: '24:00', timezone: UTC}",
         "window: {days: daily, from: '22:00', to: '02:00', timezone: UTC}",
         "guard: {deletes: 0}, retry: {after: 10s, ceiling: 1h, limit: 3}",
         "after: {environments: [b], for: 1h30m}",
+        "drift: {every: 1h}",
+        "drift: {on_drift: report}",
+        "drift: {every: 30s, on_drift: propose}",
     ],
 )
 def test_what_is_loaded_has_the_schema(body: str) -> None:
@@ -77,8 +81,10 @@ def test_what_is_loaded_has_the_schema(body: str) -> None:
         "create_stack: 'yes'",
         "probe_for: 90",
         "probe_for: ''",
+        "probe_every: 60",
         "signatures: {keys: k}",
-        "drift: {every: 1h}",
+        "drift: {on_drift: repair}",
+        "drift: {often: 1h}",
         "window: {days: [], from: '18:00', to: '23:00', timezone: UTC}",
         "window: {days: mon, from: '24:00', to: '23:00', timezone: UTC}",
         "window: {days: mon, to: '23:00', timezone: UTC}",
@@ -111,6 +117,8 @@ def test_the_defaults_that_editors_show_are_those_of_the_policy() -> None:
 
     policy = Policy(name="a", stack="a", reference="main")
     assert shown("EnvironmentEntry", "probe_for") == policy.probe_for
+    assert shown("EnvironmentEntry", "probe_every") == policy.probe_every
+    assert shown("DriftEntry", "every") == policy.drift.every
     assert shown("RetryEntry", "after") == Retry().after
     assert shown("RetryEntry", "ceiling") == Retry().ceiling
     assert definitions["RetryEntry"]["properties"]["limit"]["default"] == Retry().limit

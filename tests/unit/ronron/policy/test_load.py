@@ -10,12 +10,22 @@ from textwrap import dedent
 import pytest
 
 from ronron.core.errors import PROBLEMS_SHOWN, ConfigError, ConfigProblemsError
-from ronron.core.policy import Guard, OnFailure, Policy, Promotion, Retry, UpdateMode, Window
+from ronron.core.policy import (
+    DriftPolicy,
+    Guard,
+    OnDrift,
+    OnFailure,
+    Policy,
+    Promotion,
+    Retry,
+    UpdateMode,
+    Window,
+)
 from ronron.policy.document import NOT_YET
 from ronron.policy.load import Policies, load_policies
 
 FILE = "stacks/environments.yaml"
-OURS = Path(__file__).parents[4] / FILE
+ROOT = Path(__file__).parents[4]
 
 
 def load(text: str) -> Policies:
@@ -53,7 +63,9 @@ def test_everything_that_can_be_said_is_understood() -> None:
             on_failure: rollback
             retry: {after: 10s, ceiling: 30m, limit: 3}
             probe_for: 90s
+            probe_every: 5m
             create_stack: true
+            drift: {every: 1h, on_drift: propose}
         """
     )
     assert policies.project == "infra"
@@ -69,7 +81,9 @@ def test_everything_that_can_be_said_is_understood() -> None:
         on_failure=OnFailure.ROLLBACK,
         retry=Retry(after=timedelta(seconds=10), ceiling=timedelta(minutes=30), limit=3),
         probe_for=timedelta(seconds=90),
+        probe_every=timedelta(minutes=5),
         create_stack=True,
+        drift=DriftPolicy(every=timedelta(hours=1), on_drift=OnDrift.PROPOSE),
     )
 
 
@@ -113,11 +127,24 @@ def test_times_need_no_quotes() -> None:
 
 
 def test_the_policy_of_this_repository_is_understood() -> None:
-    policies = load_policies(OURS.read_text(encoding="utf-8"), file=FILE)
-    assert list(policies.environments) == ["local", "staging", "production"]
-    local, production = policies.named("local"), policies.named("production")
+    policies = load_policies((ROOT / FILE).read_text(encoding="utf-8"), file=FILE)
+    assert list(policies.environments) == ["local"]
+    local = policies.named("local")
     assert (local.stack, local.reference, local.create_stack) == ("local", "main", True)
     assert (local.update, local.on_failure) == (UpdateMode.AUTOMATIC, OnFailure.HOLD)
+
+
+def test_the_example_of_a_single_host_is_understood() -> None:
+    policies = load_policies((ROOT / "examples/single-host" / FILE).read_text(encoding="utf-8"), file=FILE)
+    ours = policies.named("ours")
+    assert (ours.stack, ours.guard) == ("ours", Guard(deletes=0, replaces=0))
+    assert (ours.update, ours.on_failure) == (UpdateMode.AUTOMATIC, OnFailure.ROLLBACK)
+
+
+def test_the_example_of_staging_and_production_is_understood() -> None:
+    policies = load_policies((ROOT / "examples/proxmox" / FILE).read_text(encoding="utf-8"), file=FILE)
+    assert list(policies.environments) == ["staging", "production"]
+    production = policies.named("production")
     assert not any(policies.named(name).create_stack for name in ("staging", "production"))
     assert production.after == Promotion(environments=("staging",), healthy_for=timedelta(minutes=30))
     assert production.guard == Guard(deletes=0, replaces=0)
@@ -158,7 +185,7 @@ def test_an_unknown_key_is_answered_with_the_nearest() -> None:
         "6 environments.a.after.environment: cannot use the unknown key `environment`; write `environments`",
         "7 environments.a.zzz: cannot use the unknown key `zzz`; remove it, or write one of "
         "`stack`, `reference`, `update`, `after`, `window`, `guard`, `on_failure`, `retry`, "
-        "`probe_for`, `create_stack`",
+        "`probe_for`, `probe_every`, `drift`, `create_stack`",
     ]
 
 
@@ -178,7 +205,8 @@ def test_a_control_that_would_have_no_effect_is_refused(key: str) -> None:
         ("create_stack: 1", "create_stack: cannot use `1` here; write `true` or `false`"),
         (
             "stack: 5",
-            "stack: cannot use `5` here; write text, within quotes where it looks like something else",
+            "stack: cannot use `5` here; write text, such as `staging`; put it in quotes where it looks like "
+            "something else",
         ),
         (
             "stack: -x",
@@ -186,8 +214,11 @@ def test_a_control_that_would_have_no_effect_is_refused(key: str) -> None:
             "at most 100 of them",
         ),
         ("guard: {deletes: -1}", "guard.deletes: cannot use the number `-1`; write 0 or more"),
-        ("guard: {deletes: 1.5}", "guard.deletes: cannot use `1.5` here; write a whole number"),
-        ("guard: {deletes: true}", "guard.deletes: cannot use `true` here; write a whole number"),
+        ("guard: {deletes: 1.5}", "guard.deletes: cannot use `1.5` here; write a whole number, such as `0`"),
+        (
+            "guard: {deletes: true}",
+            "guard.deletes: cannot use `true` here; write a whole number, such as `0`",
+        ),
         ("guard: [1]", "guard: cannot use what is here; write keys with values, indented below it"),
         ("retry: {limit: 0}", "retry.limit: cannot use the number `0`; write 1 or more"),
         ("retry: {limit: 101}", "retry.limit: cannot use the number `101`; write 100 or less"),
@@ -201,9 +232,11 @@ def test_a_control_that_would_have_no_effect_is_refused(key: str) -> None:
             "write a `ceiling` that is at least as long as `after`",
         ),
         ("probe_for: 61m", "probe_for: cannot use so long a duration as `61m`; write `1h` or less"),
+        ("probe_every: 9s", "probe_every: cannot use so short a duration as `9s`; write `10s` or more"),
+        ("probe_every: 2d", "probe_every: cannot use so long a duration as `2d`; write `1d` or less"),
         (
             "after: {environments: b}",
-            "after.environments: cannot use `b` here; write a list, such as `[staging]`",
+            "after.environments: cannot use `b` here; write a list, such as `[b]`",
         ),
         (
             "after: {environments: []}",
@@ -212,7 +245,7 @@ def test_a_control_that_would_have_no_effect_is_refused(key: str) -> None:
         (
             "after: {environments: [[b]]}",
             "after.environments[0]: cannot use what is here; "
-            "write text, within quotes where it looks like something else",
+            "write text, such as `staging`; put it in quotes where it looks like something else",
         ),
         (
             "after: {for: 1h}",
@@ -394,7 +427,7 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file() -> None:
           b: {after: {environments: [c]}, stack: one}
           c: {after: {environments: [b]}, stack: one}
           d:
-            drift: {every: 1h}
+            drift: {every: 1s}
             reference: a..b
         """
     )

@@ -13,7 +13,7 @@ from ronron.core.backups import BackupSummary, Condition, ConditionKind, Run
 from ronron.core.errors import BackupError
 from ronron.core.inventory import Inventory, read_inventory
 from ronron.passes.reconcile import Target
-from ronron.testing import NOON
+from ronron.testing import NOON, RecordingProgress
 from ronron.watch.backup_checks import back_up_own_state, changes, check_backups, run_due_drill
 from ronron.watch.own_backup import MANIFEST, Manifest
 from tests.support.values import HOUR
@@ -191,7 +191,7 @@ def test_a_drill_does_not_lock_the_stack(world: World) -> None:
     world.clock.advance(DAY)
     held: list[str] = []
 
-    class LockingProgress:
+    class LockingProgress(RecordingProgress):
         def log(self, environment: str, line: str) -> None:
             with world.store.lock("production"):
                 held.append(f"{environment}: {line}")

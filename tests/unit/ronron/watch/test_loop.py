@@ -13,7 +13,14 @@ from threading import Event
 import pytest
 
 from ronron.core.backups import AgentError, BackupStatus, Run
-from ronron.core.errors import ConfigError, ReconcilerError, SourceUnavailableError, UpdateFailedError
+from ronron.core.errors import (
+    ConfigError,
+    ReconcilerError,
+    SourceUnavailableError,
+    StackLockedError,
+    StoreError,
+    UpdateFailedError,
+)
 from ronron.core.inventory import Inventory, Probe, read_inventory
 from ronron.core.model import OutcomeKind, Pass, ProbeResult, Reason
 from ronron.core.policy import Policy, Promotion
@@ -21,6 +28,7 @@ from ronron.core.record import Record
 from ronron.passes.reconcile import Target
 from ronron.testing import FakeBackups, FakeClock, FakeProber
 from ronron.watch.loop import EVERYWHERE, SLOWEST, Loop
+from tests.support.values import HEALTHY, RUNNING
 from tests.support.worlds import World, inventory
 
 POLL = timedelta(seconds=30)
@@ -88,7 +96,7 @@ def test_only_the_named_environments_are_worked_on(world: World) -> None:
     world.push("one")
     results = a_loop(world, "staging", "production", only=frozenset({"staging"})).run(once=True)
     assert set(results) == {"staging"}
-    assert not any("no longer in the policy" in line for _, line in world.progress.lines)
+    assert not any("removed from the policy" in line for _, line in world.progress.lines)
 
 
 def test_a_name_that_the_policy_lacks_is_refused(world: World) -> None:
@@ -253,7 +261,58 @@ def test_an_environment_that_left_the_policy_is_reported_once_and_left_alone(wor
     script(world, lambda: None, lambda: None)
     a_loop(world).run()
     assert world.progress.of("old") == [
-        "no longer in the policy; its stack stays as it is, destroy it by hand if you want that"
+        "removed from the policy; its stack stays as it is",
+        "hint: remove its records with ronron forget old",
+    ]
+
+
+def test_a_removed_environment_is_noted_forgets_its_health_and_may_come_back(world: World) -> None:
+    world.push("one")
+    world.store.save(Record(environment="old"))
+    world.store.save_health("old", HEALTHY)
+    a_loop(world).run(once=True)
+    assert world.store.load("old").removed is not None
+    assert world.store.health("old") == {}
+    a_loop(world).run(once=True)
+    assert len(world.progress.of("old")) == 2, "reported once, also by the next watcher"
+    a_loop(world, "production", "old").run(once=True)
+    assert world.store.load("old").removed is None
+
+
+def test_an_environment_that_is_removed_during_a_pass_is_noted_after_its_end(world: World) -> None:
+    world.push("one")
+    running = RUNNING.with_(owner=world.processes.mark())
+    world.store.save(Record(environment="old", running=running))
+    a_loop(world).run(once=True)
+    assert world.store.load("old").removed is None
+    world.processes.end(running.owner)
+    world.processes.spawn("python3", pid=running.owner.pid)
+    a_loop(world).run(once=True)
+    assert world.store.load("old").removed is not None
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (StoreError("disk full"), "recovered: the watcher can check production again"),
+        (StackLockedError("locked"), "recovered: the stack of production is no longer locked"),
+    ],
+    ids=["another error", "a lock"],
+)
+def test_what_has_recovered_is_named(world: World, error: ReconcilerError, line: str) -> None:
+    loop = a_loop(world)
+    loop._log_error("production", error)
+    loop._log_recovery("production")
+    assert world.progress.of("production")[-1] == line
+
+
+def test_a_job_has_its_own_errors_and_recoveries(world: World) -> None:
+    loop = a_loop(world)
+    loop._job_failed("production", "probe the services", ZeroDivisionError("surprise"))
+    loop._log_recovery("production", "probe the services")
+    assert [line for line in world.progress.of("production") if "hint" not in line] == [
+        "cannot probe the services: internal error: ZeroDivisionError: surprise",
+        "recovered: the watcher can probe the services again",
     ]
 
 

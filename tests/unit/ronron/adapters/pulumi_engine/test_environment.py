@@ -16,12 +16,17 @@ from ronron.adapters.pulumi_engine.environment import (
     ALLOWED,
     SET,
     environment,
+    executable,
     file_backend,
+    plugin_sources,
     prepare,
     secrets,
 )
 from ronron.core.errors import EngineError, EngineMissingError, PassphraseError
+from ronron.core.packages import VirtualEnvironment
+from ronron.installation import Installed
 from ronron.settings import EngineSettings
+from tests.support.stand_ins import bare_path, engine_on_machine
 
 OURS = {"PULUMI_HOME", "PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"}
 names = st.from_regex(r"[A-Z_][A-Z0-9_]{0,30}", fullmatch=True)
@@ -50,6 +55,13 @@ def test_nothing_is_seen_that_was_not_allowed(inherited: dict[str, str]) -> None
 )
 def test_a_variable_of_the_reconciler_does_not_reach_the_program(tmp_path: Path, name: str) -> None:
     assert "theirs" not in environment(settings(tmp_path), {name: "theirs"}).values()
+
+
+def test_a_program_runs_in_its_own_virtual_environment(tmp_path: Path) -> None:
+    packages = VirtualEnvironment(directory=tmp_path / "venv", in_use=0)
+    seen = environment(settings(tmp_path), {"PATH": "/usr/bin"}, packages=packages)
+    assert seen["PATH"].split(os.pathsep)[0] == str(tmp_path / "venv" / "bin")
+    assert seen["VIRTUAL_ENV"] == str(tmp_path / "venv")
 
 
 def test_the_program_is_told_what_was_live_before(tmp_path: Path) -> None:
@@ -139,26 +151,31 @@ def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     assert "RONRON_STATE" in caught.value.hint
 
 
-def test_plugins_are_linked_and_follow_the_settings(tmp_path: Path) -> None:
-    for name in ("old", "new"):
-        (tmp_path / name).mkdir()
-        prepare(settings(tmp_path, plugins=tmp_path / name))
-        assert (tmp_path / "home" / "plugins").readlink() == tmp_path / name
+def test_plugins_of_the_settings_are_the_only_installed_ones(tmp_path: Path) -> None:
+    own = settings(tmp_path, plugins=tmp_path / "own", installed=Installed(plugins=(tmp_path / "other",)))
+    (tmp_path / "own").mkdir()
+    assert plugin_sources(own) == (tmp_path / "own",)
+    assert plugin_sources(own.with_(plugins=None)) == (tmp_path / "other",)
 
 
-def test_plugins_that_are_not_there_are_missed(tmp_path: Path) -> None:
+def test_a_plugin_directory_of_the_settings_has_to_exist(tmp_path: Path) -> None:
     with pytest.raises(EngineMissingError, match="cannot find the directory of plugins") as caught:
         prepare(settings(tmp_path, plugins=tmp_path / "gone"))
-    assert "`make setup`" in caught.value.hint
+    assert "RONRON_PULUMI_PLUGINS" in caught.value.hint
 
 
-def test_plugins_that_the_engine_fetched_itself_are_not_thrown_away(tmp_path: Path) -> None:
-    fetched = tmp_path / "home" / "plugins" / "resource-docker-v5.2.0"
-    fetched.mkdir(parents=True)
-    (tmp_path / "plugins").mkdir()
-    with pytest.raises(EngineError, match="fetched plugins of its own"):
-        prepare(settings(tmp_path, plugins=tmp_path / "plugins"))
-    assert fetched.is_dir()
+def test_an_installed_engine_that_is_not_on_path_is_found(tmp_path: Path) -> None:
+    place = engine_on_machine(tmp_path / "engine", "3.274.1")
+    own = settings(tmp_path, installed=Installed(engines=(place,), downloads=False))
+    seen = environment(own, {"PATH": str(bare_path(tmp_path / "bin"))})
+    assert executable(seen) == place / "pulumi"
+    assert seen["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] == "true"
+
+
+def test_a_missing_engine_has_a_hint(tmp_path: Path) -> None:
+    with pytest.raises(EngineMissingError, match="cannot find the engine") as caught:
+        executable(environment(settings(tmp_path), {"PATH": str(bare_path(tmp_path / "bin"))}))
+    assert "ronron doctor" in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_a_violated_plan_tells_of_what_was_done_before_it() -> None:
     log = said(VIOLATES)
     done = (Change(urn=DOCKER, operation=Operation.CREATE), Change(urn=IMAGE, operation=Operation.SAME))
     error = explain(finished(), EventLog(diagnostics=log.diagnostics, done=done), "dev")
-    assert "1 changes of the plan were carried out before" in error.message
+    assert "carried out before: 1 change of the plan" in error.message
 
 
 def test_those_whose_turn_did_not_come_are_not_the_cause_where_another_failed() -> None:
@@ -103,7 +103,7 @@ def test_of_many_failures_the_first_are_shown_and_the_others_counted() -> None:
 def test_a_failure_without_a_word_is_still_named() -> None:
     log = EventLog(failed=(Change(urn=DOCKER, operation=Operation.DELETE),))
     error = explain(finished(), log, "dev")
-    assert error.message == "cannot delete v (docker:index/volume:Volume): no reason was given"
+    assert error.message == "cannot delete volume v: no reason was given"
 
 
 def test_secrets_and_credentials_are_taken_out_of_message_and_hint() -> None:

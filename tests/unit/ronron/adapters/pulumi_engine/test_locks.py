@@ -102,7 +102,7 @@ def test_the_error_names_every_owner_and_the_way_out() -> None:
     error = locked(named_locks(TOLD), "dev")
     assert "tech@old01.example (process 4711) since 2026-11-25T03:49:26" in error.message
     assert "alice b@laptop (process 12)" in error.message
-    assert "`pulumi cancel --stack dev`" in error.hint
+    assert "`ronron pulumi dev -- cancel`" in error.hint
     assert error.retryable
 
 

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from ronron.adapters.pulumi_engine.state import ExportedState
+from ronron.core.containers import MadeContainer
 from ronron.core.errors import EngineError
 from ronron.core.model import Change, Operation, StackState
 
@@ -52,6 +53,35 @@ def test_the_inventory_is_an_output_of_the_stack_alone() -> None:
     assert state.inventory == {"version": 1}
 
 
+def test_containers_have_the_machine_of_their_provider_and_the_volumes_of_the_stack() -> None:
+    container = "urn:pulumi:dev::tiny::ronron:components:Service$docker:index/container:Container::pad"
+    volume = "urn:pulumi:dev::tiny::docker:index/volume:Volume::files"
+    kinds = {"type": "docker:index/container:Container", "custom": True, "provider": f"{PROVIDER}::04da6b54"}
+    mounts = [{"volumeName": "tiny-files"}, {"volumeName": "of-another-hand"}, {"hostPath": "/srv"}]
+    pad = resource(
+        container,
+        **kinds,
+        id="1" * 64,
+        modified="2026-11-25T12:00:00Z",
+        outputs={"name": "tiny-pad", "volumes": mounts, "envs": SECRET},
+    )
+    once = resource(
+        f"{container}-once", **kinds, id="2" * 64, inputs={"mustRun": False}, outputs={"name": "tiny-once"}
+    )
+    leaving = resource(f"{container}-old", **kinds, id="3" * 64, delete=True)
+    files = resource(volume, custom=True, outputs={"name": "tiny-files"})
+    made, job = exported(pad, once, leaving, files).stack().containers
+    assert made == MadeContainer(
+        urn=container,
+        name="tiny-pad",
+        id="1" * 64,
+        machine="laptop",
+        modified="2026-11-25T12:00:00Z",
+        volumes=("tiny-files",),
+    )
+    assert (job.name, job.must_run) == ("tiny-once", False)
+
+
 @pytest.mark.parametrize("outputs", [None, {}, {"inventory": SECRET}, {"inventory": {"a": [SECRET]}}])
 def test_an_inventory_that_is_secret_or_not_there_is_none(outputs: object) -> None:
     assert exported(resource(STACK, outputs=outputs)).stack().inventory is None
@@ -63,7 +93,7 @@ def test_an_inventory_that_is_secret_or_not_there_is_none(outputs: object) -> No
 def test_what_is_no_state_is_refused(text: str) -> None:
     with pytest.raises(EngineError, match="cannot read the exported state") as caught:
         ExportedState(text)
-    assert "`pulumi stack export`" in caught.value.hint
+    assert "`.bak`" in caught.value.hint
 
 
 @pytest.mark.parametrize(

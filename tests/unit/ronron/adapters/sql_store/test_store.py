@@ -27,7 +27,7 @@ from ronron.core.errors import RecordCorruptError, StackLockedError, StoreError
 from ronron.core.model import Outcome, OutcomeKind
 from ronron.core.record import Record
 from ronron.testing import NOON
-from tests.support.values import FAILED, FAILURE, FRESH, PLAN, SYNCED, UPDATED, begun
+from tests.support.values import FAILED, FAILURE, FRESH, HEALTHY, PLAN, SYNCED, UPDATED, begun
 
 ROOT = Path(__file__).parents[5]
 
@@ -282,6 +282,32 @@ def test_an_older_store_is_brought_forward_step_by_step_and_keeps_what_it_holds(
     sql(tmp_path, ("UPDATE ronron_schema SET version = ?", len(MIGRATIONS)))
     with SqlStore(tmp_path) as store:
         assert store.load("production") == SYNCED
+
+
+def test_a_store_without_health_gets_its_table_and_keeps_its_records(tmp_path: Path) -> None:
+    engine = writing(file_engine(tmp_path / FILE))
+    with engine.begin() as connection:
+        migrate(connection, "here", MIGRATIONS[:1])
+    engine.dispose()
+    document = SYNCED.model_dump_json()
+    sql(tmp_path, ("INSERT INTO ronron_records VALUES ('production', ?)", document))
+    with SqlStore(tmp_path) as store:
+        assert store.load("production") == SYNCED
+        assert store.health("production") == {}
+        store.save_health("production", HEALTHY)
+        assert store.health("production") == {"pad": HEALTHY}
+
+
+def test_a_copy_has_no_health_because_health_is_about_now(tmp_path: Path) -> None:
+    with SqlStore(tmp_path / "state") as store:
+        store.save(SYNCED)
+        store.save_health("production", HEALTHY)
+        (tmp_path / "copied").mkdir()
+        store.copy(tmp_path / "copied" / FILE)
+    assert [path.name for path in (tmp_path / "copied").iterdir()] == [FILE]
+    with SqlStore(tmp_path / "copied") as store:
+        assert store.load("production") == SYNCED
+        assert store.health("production") == {}
 
 
 def test_a_step_that_fails_leaves_the_store_as_it_was(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Virtual environments for programs, made by uv from their lock files."""
