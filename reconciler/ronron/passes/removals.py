@@ -9,37 +9,42 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar
 
 from ronron.core.errors import EngineError
 from ronron.core.inventory import read_inventory
-from ronron.core.model import Outcome, OutcomeKind, Preview
+from ronron.core.model import Outcome, OutcomeKind
 from ronron.core.record import Record
 from ronron.core.removals import Removal, unserved, volumes_of
 from ronron.ports import Engine, Program
 
+T = TypeVar("T")
+
 
 def preview_removing(
+    preview: Callable[[], T],
     engine: Engine,
     program: Program,
     removals: Mapping[str, Removal],
     log: Callable[[str], None],
     locked: Callable[[], AbstractContextManager[None]] = nullcontext,
-) -> Preview:
+) -> T:
     """A preview that no volume of a service that is to go can block.
 
     Args:
-        engine: previews, and unprotects.
+        preview: previews the program.
+        engine: unprotects.
         program: of the revision that is wanted.
         removals: the requests that count, by the name of the service.
         log: takes one line for a person.
         locked: locks the stack, where it is not locked yet.
 
     Raises:
-        EngineError: as `Engine.preview` raises.
+        EngineError: as `preview` raises.
         StackLockedError: another process works on the stack.
     """
     try:
-        return engine.preview(program)
+        return preview()
     except EngineError:
         below = frozenset(removal.resource for removal in removals.values() if removal.resource)
         if not below:
@@ -50,7 +55,7 @@ def preview_removing(
             raise
         asked = ", ".join(f"{name} (asked by {removal.by})" for name, removal in removals.items())
         log(f"remove: {', '.join(names)} may leave the state and stay where they are, for {asked}")
-        return engine.preview(program)
+        return preview()
 
 
 def after_removals(record: Record, before: Record, outcome: Outcome, log: Callable[[str], None]) -> Record:

@@ -92,6 +92,7 @@ def prepared(
     *,
     running: Revision | None = None,
     excluded: Excluded | None = None,
+    going_back: tuple[str, ...] = (),
 ) -> Iterator[Program]:
     """A program ready to be run: checked out for the block, with a private directory that stays.
 
@@ -103,6 +104,7 @@ def prepared(
         work: the private directory.
         running: the revision that is live before, where anybody knows.
         excluded: the unreachable machines that are skipped; None for none.
+        going_back: services that go back from a revision that failed; see `Program`.
 
     Raises:
         SourceError: it cannot be checked out.
@@ -119,4 +121,5 @@ def prepared(
             running=running.commit if running is not None else None,
             excluded=excluded.names if excluded is not None else (),
             environment=target.name,
+            going_back=going_back,
         )

@@ -23,10 +23,11 @@ class Thing:
         replace_on: properties whose change makes a new one of it.
         fails: what its provider says when it is made or changed; empty where that works.
         machine: whose provider makes it; empty for the usual one.
-        volumes: names of the volumes that a container mounts.
-        networks: names of the networks that a container is on.
         protected: the engine refuses to delete it.
         retained: it stays in the world when it leaves the state.
+        refuses: what the program's hook says before its deletion; empty where that works.
+        volumes: names of the volumes that a container mounts.
+        networks: names of the networks that a container is on.
     """
 
     name: str
@@ -37,10 +38,11 @@ class Thing:
     replace_on: frozenset[str] = frozenset()
     fails: str = ""
     machine: str = ""
-    volumes: tuple[str, ...] = ()
-    networks: tuple[str, ...] = ()
     protected: bool = False
     retained: bool = False
+    refuses: str = ""
+    volumes: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class FakeStack:
 
     Attributes:
         half_made: names of things whose last update failed half-way; a test says which.
+        left: names of the things that left the state and are still in the world.
     """
 
     passphrase: str
@@ -67,6 +70,7 @@ class FakeStack:
     pending: list[str] = field(default_factory=list)
     lock: ProcessMark | None = None
     half_made: set[str] = field(default_factory=set)
+    left: set[str] = field(default_factory=set)
 
 
 def but_for(machines: Collection[str], there: FakeStack, wanted: FakeProgram) -> FakeProgram:

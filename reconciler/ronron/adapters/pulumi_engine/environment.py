@@ -69,6 +69,11 @@ REPAIR = "RONRON_REPAIR"
 takes no snapshot before it replaces them."""
 
 
+GOING_BACK = "RONRON_GOING_BACK"
+"""The services that go back from a revision that failed, with commas. They have a snapshot from before it, so
+the program permits an earlier version of them."""
+
+
 def environment(
     settings: EngineSettings,
     inherited: Mapping[str, str],
@@ -78,6 +83,7 @@ def environment(
     *,
     name: str = "",
     packages: VirtualEnvironment | None = None,
+    going_back: Iterable[str] = (),
 ) -> dict[str, str]:
     """All environment variables of the engine; the program gets the same.
 
@@ -93,6 +99,7 @@ def environment(
         repaired: names of the containers that are put back without a snapshot; see `REPAIR`.
         name: of the environment; see `ENVIRONMENT`.
         packages: the virtual environment that the program runs in; None for the first Python on PATH.
+        going_back: names of services; see `GOING_BACK`.
     """
     allowed = ALLOWED | set(settings.pass_environment)
     chosen = {name: value for name, value in inherited.items() if name in allowed}
@@ -111,6 +118,8 @@ def environment(
         chosen[REVISION] = running
     if names := ",".join(excluded):
         chosen[EXCLUDE] = names
+    if names := ",".join(going_back):
+        chosen[GOING_BACK] = names
     if names := ",".join(repaired):
         chosen[REPAIR] = names
     chosen["PULUMI_HOME"] = str(settings.home)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ronron.core.model import Change, Operation
+from ronron.core.model import QUIET, Change, Operation
 
 STACK_TYPE = "pulumi:pulumi:Stack"
 LONGEST_LINE = 64 * 1024 * 1024
@@ -68,6 +68,13 @@ class EventLog:
     outputs: Mapping[str, object] = field(default_factory=dict)
     ended: bool = False
     result: str = ""
+
+    @property
+    def begun(self) -> tuple[Change, ...] | None:
+        """The steps of an update that began and touch something; None where the log is not complete."""
+        if not self.ended:
+            return None
+        return tuple(change for change in self.planned if change.operation not in QUIET)
 
 
 def read_events(path: Path) -> EventLog:
