@@ -372,6 +372,7 @@ class Outcome(Value):
         released: what a failed revision had added, and the way back left in the world, out of the state.
         unrestored: services whose code went back, and whose data may have been migrated and did not.
         restored_data: services whose data went back, too.
+        held: services without a container, because their data were lost: a person restores or accepts.
     """
 
     kind: OutcomeKind
@@ -393,6 +394,7 @@ class Outcome(Value):
     released: tuple[Released, ...] = ()
     unrestored: tuple[UnrestoredData, ...] = ()
     restored_data: tuple[RestoredData, ...] = ()
+    held: tuple[str, ...] = ()
 
     former_names: ClassVar[Mapping[str, str | None]] = {"left_out": "excluded", "busy": "locked"}
 

@@ -34,7 +34,7 @@ from ronron.passes.attempt import (
     update,
     with_snapshots,
 )
-from ronron.passes.drift import Wish, look_after, look_before, note_dead_repair, repair_for
+from ronron.passes.drift import Wish, drifted_now, look_after, look_before, note_dead_repair, repair_for
 from ronron.passes.following import log_details
 from ronron.passes.machines import find_excluded, still_unreachable
 from ronron.passes.releasing import releasable
@@ -131,6 +131,10 @@ def preview_only(target: Target, ports: Ports, revision: Revision, work: Path) -
             going_back=going_back(ports, target.name, record, digest, None) if record.digest is None else (),
         ) as program,
     ):
+        skipped = excluded.names if excluded is not None else ()
+        drifted = drifted_now(target, ports, record, program, skipped)
+        if drifted:
+            program = program.with_(replace=tuple(one.urn for one in drifted))
         asked = valid(record.removals, ports.clock.now())
         try:
             found = preview_removing(
@@ -145,8 +149,9 @@ def preview_only(target: Target, ports: Ports, revision: Revision, work: Path) -
             if text:
                 error.hint = f"run ronron update {target.name}: it goes on, and {text}"
             raise
+        approvals, put_back = ports.store.approvals(target.name), frozenset(program.replace)
         removed = released(found.changes, asked)
-        return found, judged(found, target.policy, ports.store.approvals(target.name), removed=removed)
+        return found, judged(found, target.policy, approvals, put_back, removed=removed)
 
 
 # -- observe ---------------------------------------------------------------------------------------
