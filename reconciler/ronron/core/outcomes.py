@@ -71,6 +71,12 @@ def one_line(message: str) -> str:
     return f"{first} (and {len(more)} more {'line' if len(more) == 1 else 'lines'})"
 
 
+def log_lines(beginning: str, message: str) -> tuple[str, ...]:
+    """A message as lines of a log: the first one after a beginning, the rest indented."""
+    first, *more = [line for line in message.splitlines() if line.strip()] or [""]
+    return (f"{beginning}: {first}", *(f"  {line}" for line in more))
+
+
 def with_reasons(
     outcome: Outcome, reasons: Sequence[FailedContainer], resources: Sequence[str] = ()
 ) -> Outcome:

@@ -383,6 +383,12 @@ def _service(
         health=state_of(known, now) if service.probe is not None else HealthState.NOT_PROBED,
         detail=f"{service.machine} is unreachable" if unreachable else "",
     )
+    if service.held is not None:
+        return found.with_(
+            health=HealthState.NOT_PROBED,
+            detail=f"held back: its data ({', '.join(service.held.volumes)}) are lost",
+            hint=release_hint(environment, (name,)),
+        )
     if service.probe is None or known is None:
         hint = "" if service.probe is None or unreachable else PROBE_HINT
         return found.with_(hint=hint)

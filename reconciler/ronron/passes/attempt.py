@@ -428,8 +428,11 @@ def _failed_update(
 
     At once: what comes next, such as a rollback, replaces the containers.
     """
+    lost = {change.urn for change in following.failed}
     outcome = _with_verdict(failed(error), attempt).with_(
-        changes=tuple(following.done), failed_changes=tuple(following.failed)
+        # Of a replacement that failed, the first half was carried out.
+        changes=tuple(change for change in following.done if change.urn not in lost),
+        failed_changes=tuple(following.failed),
     )
     if outcome.kind is not OutcomeKind.FAILED:
         return outcome

@@ -18,7 +18,7 @@ from ronron.core.errors import EngineError, PendingOperationsError, ReconcilerEr
 from ronron.core.hints import for_environment, naming
 from ronron.core.judge import judge as judged
 from ronron.core.model import Decision, Outcome, OutcomeKind, Pass, Preview, Reason, Revision, Step, Verdict
-from ronron.core.outcomes import failed
+from ronron.core.outcomes import failed, log_lines
 from ronron.core.policy import Policy
 from ronron.core.record import Record, Running
 from ronron.core.removals import released, valid
@@ -260,7 +260,8 @@ def _record(ports: Ports, made: Pass, observed: Observed, outcome: Outcome, reco
 
 def _tell(ports: Ports, made: Pass, outcome: Outcome) -> None:
     took = max(0.0, (made.finished - made.started).total_seconds()) if made.finished is not None else 0.0
-    ports.progress.log(made.environment, f"{outcome.kind} in {took:.1f} s: {outcome.message}")
+    for line in log_lines(f"{outcome.kind} in {took:.1f} s", outcome.message):
+        ports.progress.log(made.environment, line)
     # A rollback was preceded by its failure, and what that had to say.
     if not outcome.cause:
         log_details(made.environment, ports.progress, outcome)

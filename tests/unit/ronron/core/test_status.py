@@ -247,6 +247,9 @@ def test_a_service_that_is_held_back_waits_for_a_person() -> None:
     assert "ronron restore production pad" in how.hint
     assert "ronron update production --accept-empty pad" in how.hint
     assert exit_code([how]) is ExitCode.WAITING
+    (service,) = how.services
+    assert service.health is HealthState.NOT_PROBED
+    assert service.detail == "held back: its data (fake-production-pad-var) are lost"
 
 
 def test_what_is_degraded_says_what_waits_for_what() -> None:
