@@ -23,6 +23,7 @@ from ronron.core.errors import (
     UpdateFailedError,
 )
 from ronron.core.model import Change, Operation, ProcessMark
+from ronron.core.operations import OperationEvent
 from ronron.core.status import CheckResult
 from ronron.testing import Thing
 from tests.support.engine_worlds import RED, FakeWorld, RealWorld, World, resources_in
@@ -178,6 +179,22 @@ def test_an_update_does_what_was_previewed(live: World) -> None:
         (),
     )
     assert live.engine.preview(live.program()).touching == ()
+
+
+def test_operations_are_followed_as_they_begin_and_end(live: World) -> None:
+    live.declare(BLUE, Thing("sofa", fails="it does not go through the door"), inventory={"version": 1})
+    preview = live.engine.preview(live.program())
+    events: list[OperationEvent] = []
+    with pytest.raises(UpdateFailedError):
+        live.engine.update(live.program(), preview, lambda _: None, events.extend)
+    told = [
+        (event.phase.value, event.change.operation.value, event.change.name)
+        for event in events
+        if event.change.name in {"shelf", "sofa"} and event.change.custom
+    ]
+    assert told.index(("begun", "update", "shelf")) < told.index(("done", "update", "shelf"))
+    assert told.index(("begun", "create", "sofa")) < told.index(("failed", "create", "sofa"))
+    assert len(told) == 4
 
 
 def test_what_is_named_is_replaced_though_nothing_differs(live: World) -> None:

@@ -27,6 +27,7 @@ from tests.support.values import (
     HEALTHY,
     MINUTE,
     NEW_DIGEST,
+    OLD,
     OTHER_PLAN,
     OWN_BACKUP,
     PLAN,
@@ -81,6 +82,8 @@ FULL = FAILED.with_(
     inventory={"version": 1, "services": {"pad": {"ports": [80, 443], "url": None, "up": True}}},
     backups={"pad": SEEN},
     kept=OWN_BACKUP,
+    removed=NOON,
+    restored=OLD,
 )
 
 # -- records -----------------------------------------------------------------------------------------------

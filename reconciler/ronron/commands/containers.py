@@ -24,9 +24,6 @@ from ronron.passes.restarts import restart_service
 from ronron.policy.notations import NotationError, nearest, quoted, read_duration
 from ronron.ports.services import ServiceContainers, Streams
 
-PASSED_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
-"""What stands behind the service is the program's, options too."""
-
 
 class Which(StrEnum):
     """One of the containers of a service."""
@@ -47,7 +44,7 @@ def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     app.command()(logs)
     app.command()(restart)
-    app.command(name="exec", context_settings=PASSED_ON)(exec_)
+    app.command(name="exec")(exec_)
 
 
 def logs(
@@ -126,11 +123,8 @@ def exec_(
 ) -> int:
     """Run a program in the container of a service.
 
-    Passes on the terminal, standard input and the exit code.
+    Passes on the terminal, standard input and the exit code. Write -- before a program with options.
     """
-    words = command[1:] if command[:1] == ["--"] else command
-    if not words:
-        raise typer.BadParameter("name a program to run", param_hint="COMMAND")
     with _selected(context, environment, service) as one:
         tty = sys.stdin.isatty() and sys.stdout.isatty()
         try:
@@ -140,7 +134,7 @@ def exec_(
         sys.stdout.flush()
         streams = Streams(stdin, sys.stdout.buffer, sys.stderr.buffer, tty)
         return one.containers.execute(
-            one.inventory, one.described.machine, one.container(container), words, streams
+            one.inventory, one.described.machine, one.container(container), command, streams
         )
 
 

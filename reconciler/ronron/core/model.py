@@ -367,6 +367,7 @@ class Outcome(Value):
         failed_changes: the changes of an update that failed.
         containers: why containers failed.
         cause: the whole message of the failure that a rollback followed; empty without one.
+        held: services without a container, because their data were lost: a person restores or accepts.
         released: what a failed revision had added, and the way back left in the world, out of the state.
         unrestored: services whose code went back, and whose data may have been migrated and did not.
         restored_data: services whose data went back, too.
@@ -388,6 +389,7 @@ class Outcome(Value):
     failed_changes: tuple[Change, ...] = ()
     containers: tuple[FailedContainer, ...] = ()
     cause: str = ""
+    held: tuple[str, ...] = ()
     released: tuple[Released, ...] = ()
     unrestored: tuple[UnrestoredData, ...] = ()
     restored_data: tuple[RestoredData, ...] = ()

@@ -19,6 +19,7 @@ from ronron.core.model import (
     Value,
     VerdictKind,
 )
+from ronron.core.removals import Removal
 from ronron.core.way_back import Baseline, WayBack
 
 
@@ -122,6 +123,7 @@ class Record(Value):
         inventory: the stack output `inventory` after the last pass that read one.
         backups: the last check of the backups, by service; only `Store.save_backups` writes it and `kept`.
         kept: the newest backup of our own records and states, or None.
+        removals: the services that a person asked to remove, by name, until they are gone.
         removed: when the environment was found to be no longer in the policy; None while it is there.
     """
 
@@ -151,6 +153,7 @@ class Record(Value):
     inventory: object | None = None
     backups: Mapping[str, BackupSummary] = Field(default_factory=dict)
     kept: OwnBackup | None = None
+    removals: Mapping[str, Removal] = Field(default_factory=dict)
     removed: Instant | None = None
 
     former_names: ClassVar[Mapping[str, str | None]] = {

@@ -15,7 +15,15 @@ from ronron.core.containers import MadeContainer
 from ronron.core.drift import Drift, DriftKind
 from ronron.core.errors import EngineError, ReconcilerError, StackLockedError, UpdateFailedError
 from ronron.core.excluded import Excluded
-from ronron.core.inventory import Inventory, Probe, Service, changed_probes, read_inventory, touched
+from ronron.core.inventory import (
+    Inventory,
+    Probe,
+    Service,
+    changed_probes,
+    held_services,
+    read_inventory,
+    touched,
+)
 from ronron.core.judge import judge as judged
 from ronron.core.model import (
     SHORT,
@@ -29,7 +37,15 @@ from ronron.core.model import (
     Verdict,
     VerdictKind,
 )
-from ronron.core.outcomes import failed, in_part, seen, summarize, waiting, with_reasons
+from ronron.core.outcomes import (
+    failed,
+    held_back,
+    in_part,
+    seen,
+    summarize,
+    waiting,
+    with_reasons,
+)
 from ronron.core.policy import OnDrift, Policy, UpdateMode
 from ronron.core.record import Record
 from ronron.core.released import Guarded
@@ -322,7 +338,7 @@ def probe(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
         # It is healthy where it is live, so what it has is not released when the rest fails.
         held = attempt.record.baseline.holding(wanted(attempt.preview.changes))
         attempt = replace(attempt, record=attempt.record.with_(baseline=held))
-    return replace(attempt, outcome=done)
+    return replace(attempt, outcome=held_back(done, begun.target.name, held_services(inventory)))
 
 
 # -- what is read at the end ------------------------------------------------------------------------
@@ -411,8 +427,11 @@ def _failed_update(
 
     At once: what comes next, such as a rollback, replaces the containers.
     """
+    lost = {change.urn for change in following.failed}
     outcome = _with_verdict(failed(error), attempt).with_(
-        changes=tuple(following.done), failed_changes=tuple(following.failed)
+        # Of a replacement that failed, the first half was carried out.
+        changes=tuple(change for change in following.done if change.urn not in lost),
+        failed_changes=tuple(following.failed),
     )
     if outcome.kind is not OutcomeKind.FAILED:
         return outcome
@@ -465,7 +484,7 @@ def _probe(begun: Begun, inventory: Inventory, names: tuple[str, ...]) -> tuple[
     results = []
     for name in names:
         service = inventory.services[name]
-        if service.machine in unreachable:
+        if service.machine in unreachable or service.held is not None:
             continue
         result = _probe_one(begun, name, service, until)
         if result is not None:

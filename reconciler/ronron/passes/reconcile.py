@@ -18,7 +18,7 @@ from ronron.core.errors import EngineError, PendingOperationsError, ReconcilerEr
 from ronron.core.hints import for_environment, naming
 from ronron.core.judge import judge as judged
 from ronron.core.model import Decision, Outcome, OutcomeKind, Pass, Preview, Reason, Revision, Step, Verdict
-from ronron.core.outcomes import failed
+from ronron.core.outcomes import failed, log_lines
 from ronron.core.policy import Policy
 from ronron.core.record import Record, Running
 from ronron.passes.attempt import (
@@ -33,7 +33,7 @@ from ronron.passes.attempt import (
     update,
     with_snapshots,
 )
-from ronron.passes.drift import Wish, look_after, look_before, note_dead_repair, repair_for
+from ronron.passes.drift import Wish, drifted_now, look_after, look_before, note_dead_repair, repair_for
 from ronron.passes.following import log_details
 from ronron.passes.machines import find_excluded, still_unreachable
 from ronron.passes.releasing import releasable
@@ -127,6 +127,10 @@ def preview_only(target: Target, ports: Ports, revision: Revision, work: Path) -
             going_back=going_back(ports, target.name, record, digest, None) if record.digest is None else (),
         ) as program,
     ):
+        skipped = excluded.names if excluded is not None else ()
+        drifted = drifted_now(target, ports, record, program, skipped)
+        if drifted:
+            program = program.with_(replace=tuple(one.urn for one in drifted))
         try:
             found = ports.engine.preview(program)
         except EngineError as error:
@@ -135,7 +139,8 @@ def preview_only(target: Target, ports: Ports, revision: Revision, work: Path) -
             if text:
                 error.hint = f"run ronron update {target.name}: it goes on, and {text}"
             raise
-        return found, judged(found, target.policy, ports.store.approvals(target.name))
+        approvals, put_back = ports.store.approvals(target.name), frozenset(program.replace)
+        return found, judged(found, target.policy, approvals, put_back)
 
 
 # -- observe ---------------------------------------------------------------------------------------
@@ -241,7 +246,8 @@ def _record(ports: Ports, made: Pass, observed: Observed, outcome: Outcome, reco
 
 def _tell(ports: Ports, made: Pass, outcome: Outcome) -> None:
     took = max(0.0, (made.finished - made.started).total_seconds()) if made.finished is not None else 0.0
-    ports.progress.log(made.environment, f"{outcome.kind} in {took:.1f} s: {outcome.message}")
+    for line in log_lines(f"{outcome.kind} in {took:.1f} s", outcome.message):
+        ports.progress.log(made.environment, line)
     # A rollback was preceded by its failure, and what that had to say.
     if not outcome.cause:
         log_details(made.environment, ports.progress, outcome)

@@ -14,7 +14,7 @@ from ronron.core.backups import Snapshot
 from ronron.core.errors import BackupError, ReconcilerError
 from ronron.core.inventory import Inventory
 from ronron.core.model import SHORT, Outcome, OutcomeKind, Revision, TakenSnapshot
-from ronron.core.outcomes import failed, one_line
+from ronron.core.outcomes import failed, log_lines, one_line
 from ronron.core.policy import Guard, OnFailure, UpdateMode
 from ronron.core.record import Record
 from ronron.core.released import RestoredData, UnrestoredData
@@ -61,7 +61,8 @@ def roll_back(begun: Begun, failure: Outcome, attempt: Attempt, steps: Sequence[
         or healthy.commit == attempt.goal.revision.commit
     ):
         return failure, attempt
-    begun.log(f"{failure.kind}: {failure.message}")
+    for line in log_lines(failure.kind, failure.message):
+        begun.log(line)
     log_details(begun.target.name, begun.ports.progress, failure)
     failure = failure.with_(message=one_line(failure.message), cause=failure.message)
     way = WayBack(failed=attempt.goal.revision, to=healthy, message=failure.message, hint=failure.hint)

@@ -306,6 +306,7 @@ class PulumiEngine:
                 program.running,
                 program.excluded,
                 program.repaired,
+                accept_empty=program.accept_empty,
                 name=program.environment,
                 packages=packages,
                 going_back=program.going_back,

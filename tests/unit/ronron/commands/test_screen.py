@@ -16,9 +16,11 @@ from ronron.commands.screen import (
     show_status,
 )
 from ronron.commands.screen_history import show_explanation, show_history
+from ronron.core.backups import BackupSummary
 from ronron.core.errors import ConfigError, Problem
+from ronron.core.failed_containers import FailedContainer
 from ronron.core.health import Health
-from ronron.core.model import Operation, Verdict, VerdictKind
+from ronron.core.model import Operation, Outcome, OutcomeKind, TakenSnapshot, Verdict, VerdictKind
 from ronron.core.released import Released, RestoredData, UnrestoredData
 from ronron.core.status import CheckResult, status
 from ronron.testing import NOON
@@ -206,6 +208,60 @@ def test_history_and_explanation_say_why(capsys: pytest.CaptureFixture[str]) -> 
     assert "because   new revision: it is new" in said
     assert "verdict   allowed: the policy allows it" in said
     assert "probe     pad healthy: 200 in 0.04 s" in said
+
+
+BROKEN = Outcome(
+    kind=OutcomeKind.FAILED,
+    message="cannot create container pad: not healthy; container p-pad exited with 3\nand one more line",
+    hint="push a fix",
+    verdict=Verdict(kind=VerdictKind.ALLOWED, why="the policy allows it"),
+    changes=(change(Operation.CREATE, "pad-data", "docker:index/volume:Volume"),),
+    failed_changes=(change(Operation.CREATE, "pad"),),
+    containers=(FailedContainer(name="p-pad", why="exited with 3", health="no", log=("one", "two")),),
+)
+
+
+def test_an_explanation_of_a_failure_says_everything_once(capsys: pytest.CaptureFixture[str]) -> None:
+    made = MADE.with_(outcome=BROKEN)
+    record = FAILED.with_(
+        failed=FAILED.failed.with_(message=BROKEN.message) if FAILED.failed else None,
+        inventory=inventory(),
+    )
+    show_explanation(Screen(), status(record, [made], {}, NOON), "retry: it failed", [made])
+    said = capsys.readouterr().out
+    for words in (
+        "verdict   allowed: the policy allows it",
+        "change    + create pad-data Volume",
+        "failed    + create pad Container",
+        "outcome   failed: cannot create container pad: not healthy; container p-pad exited with 3",
+        "and one more line",
+        "health check: no",
+        "log: two",
+        "hint      push a fix",
+    ):
+        assert said.count(words) == 1, words
+
+
+def test_a_status_and_a_history_have_one_line_for_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    made = MADE.with_(outcome=BROKEN)
+    show_history(Screen(), [made])
+    assert "exited with 3 (and 1 more line)" in capsys.readouterr().out
+    record = FAILED.with_(failed=FAILED.failed.with_(message=BROKEN.message) if FAILED.failed else None)
+    show_status(Screen(), [status(record, [made], {}, NOON)])
+    said = capsys.readouterr().out
+    assert said.count("exited with 3") == 1
+    assert "\nand one more" not in said
+
+
+def test_a_snapshot_of_the_last_pass_is_no_missing_one(capsys: pytest.CaptureFixture[str]) -> None:
+    taken = UPDATED.with_(snapshots=(TakenSnapshot(service="pad", id="5d1f" * 16),))
+    made = MADE.with_(outcome=taken)
+    before = BackupSummary(service="pad", looked_at=made.started - HOUR)
+    record = SYNCED.with_(inventory=inventory(backup=True), backups={"pad": before})
+    show_explanation(Screen(), status(record, [made], {}, NOON), "", [made])
+    said = capsys.readouterr().out
+    assert "no snapshot" not in said
+    assert said.count("5d1f5d1f5d1f") == 2
 
 
 def test_nothing_yet_says_how_to_begin(capsys: pytest.CaptureFixture[str]) -> None:

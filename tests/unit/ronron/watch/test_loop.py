@@ -404,6 +404,13 @@ def test_a_snapshot_that_stopped_an_update_is_seen_at_once(world: World) -> None
     assert asked(world, "back_up_bundle") == 1
 
 
+def test_virtual_environments_that_nothing_needs_are_removed(world: World) -> None:
+    world.push("one")
+    world.packages.keep("chatons==0.1.0", world.clock.now() - timedelta(days=30))
+    a_loop(world).run(once=True)
+    assert world.packages.kept() == ()
+
+
 def test_once_looks_at_the_backups_too(world: World) -> None:
     world.push("one", backup=True)
     a_loop(world).run(once=True)
@@ -431,6 +438,19 @@ def test_an_agent_in_trouble_stops_no_pass_and_is_said_once(world: World) -> Non
     lines = world.progress.of("production")
     assert sum(line.startswith("agent unreachable: pad: ") for line in lines) == 1
     assert sum(line.startswith("cannot back up the reconciler's own state: ") for line in lines) == 1
+
+
+def test_an_agent_that_an_update_replaces_is_no_trouble(world: World) -> None:
+    world.push("one", backup=True)
+    a_loop(world).run(once=True)
+    world.backups.agent("pad").unreachable = True
+    world.progress.lines.clear()
+    world.store.save(world.record.with_(running=RUNNING))
+    loop = a_loop(world)
+    loop._updated.add("production")
+    loop._after_pass(Target(world.policy), {"production": Target(world.policy)})
+    assert not [line for line in world.progress.of("production") if line.startswith("cannot")]
+    assert world.record.running is not None
 
 
 def test_what_nobody_expected_of_an_agent_is_told_and_ends_nothing(world: World) -> None:

@@ -77,6 +77,13 @@ def test_the_program_is_told_which_machines_are_left_out(tmp_path: Path) -> None
     assert "RONRON_EXCLUDE" not in environment(settings(tmp_path), inherited)
 
 
+def test_the_program_is_told_whose_data_a_person_accepted(tmp_path: Path) -> None:
+    inherited = {"RONRON_ACCEPT_EMPTY": "theirs"}
+    told = environment(settings(tmp_path), inherited, accept_empty=("notes", "pad"))
+    assert told["RONRON_ACCEPT_EMPTY"] == "notes,pad"
+    assert "RONRON_ACCEPT_EMPTY" not in environment(settings(tmp_path), inherited)
+
+
 def test_what_the_settings_name_is_passed_on(tmp_path: Path) -> None:
     named = settings(tmp_path, pass_environment=("PROXMOX_VE_API_TOKEN", "NOT_THERE"))
     seen = environment(named, {"PROXMOX_VE_API_TOKEN": "pve", "PROXMOX_VE_PASSWORD": "other"})
