@@ -21,6 +21,7 @@ from ronron.core.backups import (
 )
 from ronron.core.errors import BackupError
 from ronron.core.model import SHORT
+from ronron.core.restores import named_commands
 from ronron.core.snapshot_choice import SKEW, losses, plausible_snapshots
 
 PERIODS: Mapping[str, timedelta] = {
@@ -54,9 +55,13 @@ def conditions(status: BackupStatus, now: datetime, environment: str) -> tuple[C
         ),
         _shrunk(valid_snapshots(status, now), subject),
         _odd_time(status, now, subject),
-        _failed(prune, ConditionKind.PRUNE_FAILED, "old snapshots were not removed", subject, "", "prune"),
+        _failed(prune, ConditionKind.PRUNE_FAILED, "old snapshots were not removed", subject, "backup prune"),
         _failed(
-            runs.get("check"), ConditionKind.CHECK_FAILED, "the repository is damaged", subject, "", "check"
+            runs.get("check"),
+            ConditionKind.CHECK_FAILED,
+            "the repository is damaged",
+            subject,
+            "backup check",
         ),
         _check_overdue(status, now, subject),
         _stale_lock(status.locks, subject),
@@ -144,9 +149,8 @@ class _Subject:
     def command(self, words: str) -> str:
         return f"ronron {words} {self.environment} {self.service}"
 
-    def inside(self, command: str) -> str:
-        agent = f"{self.environment} {self.service} --container agent"
-        return f"try again: ronron exec {agent} -- ronron-agent {command}"
+    def named(self, hint: str) -> str:
+        return named_commands(hint, self.environment, self.service)
 
     def condition(self, kind: ConditionKind, message: str, hint: str) -> Condition:
         return Condition(service=self.service, kind=kind, message=message, hint=hint)
@@ -242,16 +246,16 @@ def _odd_time(status: BackupStatus, now: datetime, subject: _Subject) -> Conditi
 
 
 def _failed(
-    run: Run | None, kind: ConditionKind, what: str, subject: _Subject, command: str, inside: str = ""
+    run: Run | None, kind: ConditionKind, what: str, subject: _Subject, command: str
 ) -> Condition | None:
     if run is None or run.ok is not False:
         return None
     error = run.error or AgentError(code="failed", message="the agent gave no reason")
-    again = f"try again: {subject.command(command)}" if command else subject.inside(inside)
+    again = f"try again: {subject.command(command)}"
     return subject.condition(
         kind,
         f"{what}: {error.message} ({_when(run):%Y-%m-%d %H:%M %Z})",
-        f"{error.hint}; then {again}" if error.hint else again,
+        f"{subject.named(error.hint)}; then {again}" if error.hint else again,
     )
 
 
@@ -263,7 +267,7 @@ def _check_overdue(status: BackupStatus, now: datetime, subject: _Subject) -> Co
     return subject.condition(
         ConditionKind.CHECK_OVERDUE,
         f"no check of the repository for {_days(now - since)} ({status.check} is configured)",
-        subject.inside("check"),
+        f"check it now: {subject.command('backup check')}",
     )
 
 
@@ -299,7 +303,7 @@ def _unreachable(status: BackupStatus, subject: _Subject) -> Condition | None:
     return subject.condition(
         ConditionKind.REPOSITORY_UNREACHABLE,
         f"the agent cannot read the repository: {error.message}",
-        error.hint or f"fix that, then check again: {subject.command('backup status')}",
+        subject.named(error.hint) or f"fix that, then check again: {subject.command('backup status')}",
     )
 
 
