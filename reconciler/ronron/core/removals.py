@@ -81,7 +81,10 @@ def released(changes: Iterable[Change], removals: Mapping[str, Removal]) -> froz
     return frozenset(
         change.urn
         for change in changes
-        if change.operation in DELETING and change.type == VOLUME and belonging(change.ancestors, removals)
+        if change.operation in DELETING
+        and change.retained
+        and change.type == VOLUME
+        and belonging(change.ancestors, removals)
     )
 
 

@@ -230,7 +230,7 @@ def test_the_status_of_environments_shows_conditions_and_does_not_fail_for_them(
     said = ronron("status", "production")
     assert said.code == ExitCode.DONE
     assert "prune failed: old snapshots were not removed: no space left" in said.out
-    assert "docker exec fake-production-pad-backup ronron-agent prune" in said.out
+    assert "ronron exec production pad --container agent -- ronron-agent prune" in said.out
     (environment,) = ronron("status", "--json").facts["environments"]
     assert environment["backups"][0]["conditions"][0]["kind"] == "prune failed"
 

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from ruamel.yaml import YAML
 
 from chatons.catalogue import kinds
-from chatons.declaration.secrets import required, unfit
+from chatons.declaration.secrets import unfit
 from chatons.declaration.stack_file import read
 from chatons.validate import needs_of, problems_of
 from ronron.commands.program_facts import ProgramFacts
@@ -239,7 +239,6 @@ def test_a_wrong_passphrase_changes_nothing(file: File) -> None:
 def test_every_secret_of_a_removed_service_may_stay(tmp_path: Path) -> None:
     place = tmp_path / "Pulumi.ours.yaml"
     place.write_text(OURS)
-    assert required
     assert read(place, "ours").configuration.secrets
     gone = without_service(YamlDocument(OURS, file="x"), "board")
     assert "ronron:services: {}" in gone
