@@ -16,6 +16,7 @@ from ronron.core.drift import Baseline, Drift, DriftKind, DriftRecord
 from ronron.core.errors import RecordCorruptError, StackLockedError, StoreError
 from ronron.core.model import Decision, Outcome, OutcomeKind, Reason
 from ronron.core.record import Record
+from ronron.core.removals import Removal
 from ronron.core.storable import LONGEST
 from ronron.ports import Store
 from ronron.testing import NOON, MemoryStore
@@ -84,6 +85,7 @@ FULL = FAILED.with_(
     kept=OWN_BACKUP,
     removed=NOON,
     restored=OLD,
+    removals={"team": Removal(by="ada", at=NOON, resource="urn:pulumi:production::fake::x::team")},
 )
 
 # -- records -----------------------------------------------------------------------------------------------

@@ -207,7 +207,8 @@ class RealWorld:
         self._mark = mark
 
     def in_the_world(self, name: str) -> bool:
-        return (self.project.world / name).exists()
+        # A copied state comes without the files of its world.
+        return not (self.project.world / f"{name}.deleted").exists()
 
     def kill_engine(self) -> None:
         assert self._mark is not None

@@ -68,6 +68,7 @@ class Files(ResourceProvider):
     def delete(self, id_, props):
         import pathlib
         pathlib.Path(props["file"]).unlink(missing_ok=True)
+        pathlib.Path(props["file"]).with_suffix(".deleted").touch()
 
 class File(Resource):
     pass
