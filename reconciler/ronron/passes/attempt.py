@@ -42,7 +42,6 @@ from ronron.core.policy import OnDrift, Policy, UpdateMode
 from ronron.core.record import Record
 from ronron.core.released import Guarded
 from ronron.core.removals import released as released_by_request
-from ronron.core.removals import valid
 from ronron.core.way_back import (
     added,
     baseline,
@@ -57,7 +56,7 @@ from ronron.passes.following import Following, reasons_of_services
 from ronron.passes.health import save_probes
 from ronron.passes.machines import readable, services_on
 from ronron.passes.releasing import preview_releasing
-from ronron.passes.removals import preview_removing
+from ronron.passes.removals import preview_removing, wish
 from ronron.passes.snapshots import going_back, taken_before, touched_with_backup
 from ronron.passes.target import Ports, Target, prepared
 from ronron.ports import Clock, Prober, Program
@@ -207,7 +206,7 @@ def preview(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
     revision added where that stands in the way.
     """
     engine, wanted_program = begun.ports.engine, attempt.of(program)
-    asked = valid(attempt.record.removals, begun.ports.clock.now())
+    asked = wish(attempt.record, begun.ports.clock.now())
 
     def compute() -> tuple[Preview, tuple[Guarded, ...]]:
         if attempt.certain:
@@ -218,7 +217,9 @@ def preview(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
         _refresh_failed(begun, program)
     found, going = preview_removing(compute, engine, wanted_program, asked, begun.log)
     begun.log(f"preview: {summarize(found)}")
-    return replace(attempt, preview=found, released=going, removed=released_by_request(found.changes, asked))
+    return replace(
+        attempt, preview=found, released=going, removed=released_by_request(found.changes, asked.removals)
+    )
 
 
 def judge(begun: Begun, program: Program, attempt: Attempt) -> Attempt:

@@ -21,7 +21,7 @@ from ronron.core.model import Decision, Outcome, OutcomeKind, Pass, Preview, Rea
 from ronron.core.outcomes import failed, log_lines
 from ronron.core.policy import Policy
 from ronron.core.record import Record, Running
-from ronron.core.removals import released, valid
+from ronron.core.removals import released
 from ronron.passes.attempt import (
     Attempt,
     Begun,
@@ -38,7 +38,7 @@ from ronron.passes.drift import Wish, drifted_now, look_after, look_before, note
 from ronron.passes.following import log_details
 from ronron.passes.machines import find_excluded, still_unreachable
 from ronron.passes.releasing import releasable
-from ronron.passes.removals import after_removals, preview_removing
+from ronron.passes.removals import after_removals, preview_removing, wish
 from ronron.passes.snapshots import going_back
 from ronron.passes.target import Ports, Target, digest_at, prepared
 from ronron.passes.way_back import forgotten, left_of, resume, roll_back, told
@@ -135,7 +135,7 @@ def preview_only(target: Target, ports: Ports, revision: Revision, work: Path) -
         drifted = drifted_now(target, ports, record, program, skipped)
         if drifted:
             program = program.with_(replace=tuple(one.urn for one in drifted))
-        asked = valid(record.removals, ports.clock.now())
+        asked = wish(record, ports.clock.now())
         try:
             found = preview_removing(
                 lambda: ports.engine.preview(program),
@@ -150,7 +150,7 @@ def preview_only(target: Target, ports: Ports, revision: Revision, work: Path) -
                 error.hint = f"run ronron update {target.name}: it goes on, and {text}"
             raise
         approvals, put_back = ports.store.approvals(target.name), frozenset(program.replace)
-        removed = released(found.changes, asked)
+        removed = released(found.changes, asked.removals)
         return found, judged(found, target.policy, approvals, put_back, removed=removed)
 
 

@@ -9,23 +9,45 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 from ronron.core.errors import EngineError
 from ronron.core.inventory import read_inventory
 from ronron.core.model import Outcome, OutcomeKind
 from ronron.core.record import Record
-from ronron.core.removals import Removal, unserved, volumes_of
+from ronron.core.removals import Removal, unserved, valid, volumes_of
 from ronron.ports import Engine, Program
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What people asked to remove from an environment.
+
+    Args:
+        environment: its name, for hints.
+        removals: the requests that count, by the name of the service.
+        inventory: the stack output of that name, as of the last update.
+    """
+
+    environment: str
+    removals: Mapping[str, Removal]
+    inventory: object | None
+
+
+def wish(record: Record, now: datetime) -> Wish:
+    """What people asked to remove, by a record."""
+    return Wish(record.environment, valid(record.removals, now), record.inventory)
 
 
 def preview_removing(
     preview: Callable[[], T],
     engine: Engine,
     program: Program,
-    removals: Mapping[str, Removal],
+    asked: Wish,
     log: Callable[[str], None],
     locked: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> T:
@@ -35,27 +57,50 @@ def preview_removing(
         preview: previews the program.
         engine: unprotects.
         program: of the revision that is wanted.
-        removals: the requests that count, by the name of the service.
+        asked: what people asked to remove.
         log: takes one line for a person.
         locked: locks the stack, where it is not locked yet.
 
     Raises:
-        EngineError: as `preview` raises.
+        EngineError: as `preview` raises; its hint names the service whose volumes nobody asked to remove.
         StackLockedError: another process works on the stack.
     """
     try:
         return preview()
-    except EngineError:
-        below = frozenset(removal.resource for removal in removals.values() if removal.resource)
-        if not below:
-            raise
-        with locked():
-            names = engine.unprotect(program, below)
+    except EngineError as error:
+        below = frozenset(removal.resource for removal in asked.removals.values() if removal.resource)
+        names: tuple[str, ...] = ()
+        if below:
+            with locked():
+                names = engine.unprotect(program, below)
         if not names:
+            error.hint = _hint(engine, program, asked, error) or error.hint
             raise
-        asked = ", ".join(f"{name} (asked by {removal.by})" for name, removal in removals.items())
-        log(f"remove: {', '.join(names)} may leave the state and stay where they are, for {asked}")
+    by = ", ".join(f"{name} (asked by {removal.by})" for name, removal in asked.removals.items())
+    log(f"remove: {', '.join(names)} may leave the state and stay where they are, for {by}")
+    try:
         return preview()
+    except EngineError as error:
+        error.hint = _hint(engine, program, asked, error) or error.hint
+        raise
+
+
+def _hint(engine: Engine, program: Program, asked: Wish, error: EngineError) -> str:
+    """How to remove the services whose protected volumes made a preview fail; empty for another error."""
+    inventory = read_inventory(asked.inventory)
+    if not error.protected or inventory is None:
+        return ""
+    stuck = {one.id for one in engine.state(program).guarded if one.urn in error.protected}
+    found = [
+        name
+        for name, service in sorted(inventory.services.items())
+        if not stuck.isdisjoint(volume.name for volume in volumes_of(service))
+    ]
+    if not found:
+        return ""
+    commands = " and ".join(f"ronron remove service {asked.environment} {name}" for name in found)
+    names = ", ".join(found)
+    return f"put {names} back into the stack file; or, to remove it while its data stays, run {commands}"
 
 
 def after_removals(record: Record, before: Record, outcome: Outcome, log: Callable[[str], None]) -> Record:

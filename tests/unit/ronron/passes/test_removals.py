@@ -41,7 +41,7 @@ def live(*names: str) -> dict[str, object]:
             "resource": f"urn:pulumi:production::fake::ronron:components:Service::{name}",
             "probe": None,
             "url": None,
-            "volumes": [{"name": f"x-{name}-files", "path": "/data", "holds": "files"}],
+            "volumes": [{"name": f"id-of-{name}-files", "path": "/data", "holds": "files"}],
             "backup": {**BACKUP, "container": f"x-{name}-backup"},
         }
     return found
@@ -77,6 +77,10 @@ def test_an_edit_alone_lets_no_volume_go(world: World) -> None:
     assert made.outcome is not None
     assert made.outcome.kind is OutcomeKind.FAILED
     assert "cannot delete pad-rows: it is protected" in made.outcome.message
+    assert made.outcome.hint == (
+        "put pad back into the stack file; or, to remove it while its data stays, run ronron remove service "
+        "production pad"
+    )
     assert "pad-app" in things(world)
 
 
@@ -94,7 +98,7 @@ def test_what_a_person_asked_for_goes_and_its_volumes_stay(world: World) -> None
         "remove: pad-files, pad-rows may leave the state and stay where they are, for pad (asked by ada)"
         in log
     )
-    assert "removed: pad; volume x-pad-files (files) on here stays" in log
+    assert "removed: pad; volume id-of-pad-files (files) on here stays" in log
     assert "volume x-pad-backup (state of the backup agent) on here stays" in log
 
 
@@ -116,6 +120,8 @@ def test_a_request_for_one_service_lets_no_other_go(world: World) -> None:
     assert made.outcome is not None
     assert made.outcome.kind is OutcomeKind.FAILED
     assert "board" in made.outcome.message
+    assert "ronron remove service production board" in made.outcome.hint
+    assert "production pad" not in made.outcome.hint
     assert world.engine.stacks["production"].things["board-files"].protected
 
 
