@@ -8,6 +8,7 @@ import pulumi
 
 from chatons import machines
 from chatons.backup import agent_files
+from chatons.backup import data_hook as backup_data_hook
 from chatons.backup import hook as backup_hook
 from chatons.declaration import secrets
 from chatons.declaration.resolved import EDGE, Declaration, ResolvedService, resolve
@@ -38,6 +39,7 @@ def make(
         The host keys of the virtual machines, by name.
     """
     hook = backup_hook.register(declaration)
+    data_hook = backup_data_hook.register(declaration)
     built: dict[tuple[str, str], pulumi.Resource] = {}
     there = machines.make(declaration, secret)
     hosts = there.hosts
@@ -45,7 +47,7 @@ def make(
     for resolved in resolve(declaration):
         machine = resolved.declared.machine
         base = (machine, str(resolved.backup.base)) if resolved.backup else None
-        backup = _backup(declaration, resolved, secret, hook, built.get(base) if base else None)
+        backup = _backup(declaration, resolved, secret, hook, data_hook, built.get(base) if base else None)
         service = _service(declaration, resolved, hosts[machine], secret, secret_keys, backup)
         if base is not None and service.backup is not None:
             built[base] = service.backup.image
@@ -73,6 +75,7 @@ def _service(
             variables={variable: secret(key) for variable, key in variables.items()},
             labels=_labels(declaration),
             backup=backup,
+            held=name in declaration.held,
         ),
         opts=pulumi.ResourceOptions(providers={"docker": host.provider}),
     )
@@ -83,6 +86,7 @@ def _backup(
     resolved: ResolvedService,
     secret: SecretSource,
     hook: pulumi.ResourceHook,
+    data_hook: pulumi.ResourceHook,
     built_before: pulumi.Resource | None,
 ) -> ServiceBackup | None:
     backup = resolved.backup
@@ -96,6 +100,7 @@ def _backup(
             if getattr(backup.declared, role) is not None
         },
         hook=hook,
+        data_hook=data_hook,
         built_before=built_before,
     )
 

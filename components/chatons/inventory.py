@@ -72,6 +72,7 @@ def _virtual(declared: VirtualMachine) -> dict[str, Any]:
 
 def _service(declaration: Declaration, service: ResolvedService) -> dict[str, Any]:
     declared, database, probe = service.declared, service.database, service.probe
+    held = declaration.held.get(service.name)
     volumes = [*service.volumes, *([database.volume] if database else [])]
     return {
         "kind": declared.kind,
@@ -97,6 +98,7 @@ def _service(declaration: Declaration, service: ResolvedService) -> dict[str, An
         else None,
         "volumes": [{"name": v.name, "path": v.path, "holds": v.holds} for v in volumes],
         "backup": _backup(service, service.backup) if service.backup else None,
+        "held": {"volumes": list(held)} if held is not None else None,
     }
 
 

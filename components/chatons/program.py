@@ -15,13 +15,14 @@ from pydantic import SecretStr
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from chatons import catalogue
-from chatons.declaration import machine_changes, upgrades
+from chatons.backup import lost_data
+from chatons.declaration import backup_moves, machine_changes, upgrades
 from chatons.declaration.load import ENCRYPTED, Declaration, DeclarationError, StackConfiguration, load
 from chatons.declaration.secrets import BACKUP_ROLES, PROXMOX_TOKEN
 from chatons.docker import preflight
 from chatons.proxmox import preflight as proxmox_preflight
 from chatons.schema import checks
-from chatons.schema.by_hand import pulumi_command
+from chatons.schema.by_hand import ENVIRONMENT, pulumi_command
 from chatons.schema.checks import CheckResult
 from chatons.schema.problems import NAMESPACE, Problem, render
 
@@ -29,8 +30,12 @@ _MESSAGE_WAS_SHOWN = 32
 """Exit code on which the language host adds no message of its own. Source: pulumi/pulumi, sdk/python/cmd/
 pulumi-language-python-exec, PYTHON_PROCESS_EXITED_AFTER_SHOWING_USER_ACTIONABLE_MESSAGE_CODE."""
 
+VOLUME_TYPE = "docker:index/volume:Volume"
+
 EXCLUDE = "RONRON_EXCLUDE"
 """Names of machines that do not answer, with commas; see docs/operations.md."""
+GOING_BACK = "RONRON_GOING_BACK"
+"""Names of services that may go back to an earlier version, with commas; see docs/operations.md."""
 
 _TRIES = 15
 """With 0.2 s between tries this is 3 s; the engine writes a state of a few MiB in far less."""
@@ -89,18 +94,70 @@ def declaration(stack: StackConfiguration) -> Declaration:
         machine_changes.without_spent_permissions(loaded, before),
         known_keys=machine_changes.known_keys(loaded, before),
     )
-    refused = [*upgrades.refused(declared, before), *machine_changes.refused(declared, before)]
+    back = going_back(os.environ)
+    refused = [
+        *upgrades.refused(declared, before, back),
+        *backup_moves.refused(declared, before),
+        *machine_changes.refused(declared, before),
+    ]
     outside = _outside(stack, declared, before)
     if checks.is_asked_for(os.environ):
         _log_results([*(CheckResult(name="declaration", problem=problem) for problem in refused), *outside])
     problems = [*refused, *checks.blocking(outside)]
     if problems:
         raise DeclarationError(problems)
+    declared = _with_lost_data(declared, before)
     _warn(declared)
     for name in sorted(loaded.machines):
         if loaded.machines[name] != declared.machines[name]:
             pulumi.log.warn(f"`replace` of {name} names no existing machine: remove that line")
     return declared
+
+
+def _with_lost_data(declared: Declaration, before: object) -> Declaration:
+    """The declaration with the services that are held back because their data were lost.
+
+    Raises:
+        DeclarationError: the state has to be refreshed first, or the accepted data are of no service.
+    """
+    accepted = lost_data.accepted_names(os.environ)
+    unknown = sorted(accepted - declared.services.keys())
+    if unknown:
+        known = ", ".join(sorted(declared.services)) or "none"
+        remedy = f"name services of this stack: {known}"
+        raise DeclarationError(
+            [Problem(path=(), problem=f"{lost_data.ACCEPT} names no service: {unknown[0]}", remedy=remedy)]
+        )
+    declared = replace(declared, accepted=accepted)
+    name = os.environ.get(ENVIRONMENT, "")
+    lost = lost_data.found(declared, before, volumes_in_state, environment=name, without=excluded(os.environ))
+    if lost.problems:
+        raise DeclarationError(lost.problems)
+    for line in lost.warnings:
+        pulumi.log.warn(line)
+    for service, volumes in sorted(lost.held.items()):
+        ways = (
+            f"ronron restore {name} {service}, or ronron update {name} --accept-empty {service}"
+            if name
+            else f"ronron restore, or {lost_data.ACCEPT}={service} pulumi up"
+        )
+        pulumi.log.warn(
+            f"{service} is held back: its data ({', '.join(volumes)}) are lost. To restore them, or to start "
+            f"with empty ones: {ways}"
+        )
+    return replace(declared, held=lost.held, present=frozenset(lost.present))
+
+
+def volumes_in_state() -> frozenset[str]:
+    """The physical names of the Docker volumes in the state of this stack."""
+    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    answer = patiently(
+        lambda: pulumi.runtime.invoke("pulumi:pulumi:readStackResourceOutputs", {"stackName": name}).value
+    )
+    outputs = answer.get("outputs") if isinstance(answer, Mapping) else None
+    resources = outputs.values() if isinstance(outputs, Mapping) else ()
+    found = (each.get("outputs") for each in resources if each.get("type") == VOLUME_TYPE)
+    return frozenset(str(each["name"]) for each in found if isinstance(each, Mapping) and "name" in each)
 
 
 def _outside(stack: StackConfiguration, declared: Declaration, before: object) -> list[CheckResult]:
@@ -120,8 +177,16 @@ def _log_results(results: list[CheckResult]) -> NoReturn:
 
 def excluded(environment: Mapping[str, str]) -> frozenset[str]:
     """Names of the machines that this run leaves out: whoever runs the engine excludes what is on them."""
-    names = (name.strip() for name in environment.get(EXCLUDE, "").split(","))
-    return frozenset(name for name in names if name)
+    return _names_in(environment.get(EXCLUDE, ""))
+
+
+def going_back(environment: Mapping[str, str]) -> frozenset[str]:
+    """Names of the services that may go back to an earlier version: there is a snapshot of its data."""
+    return _names_in(environment.get(GOING_BACK, ""))
+
+
+def _names_in(text: str) -> frozenset[str]:
+    return frozenset(name for name in (each.strip() for each in text.split(",")) if name)
 
 
 def last_inventory() -> object:
@@ -148,11 +213,22 @@ def exported_inventory(read: Callable[[], object], pause: float = 0.2) -> object
     Raises:
         DeclarationError: every try failed.
     """
+    answer = patiently(read, pause)
+    outputs = answer.get("outputs") if isinstance(answer, Mapping) else None
+    return outputs.get("inventory") if isinstance(outputs, Mapping) else None
+
+
+def patiently(read: Callable[[], object], pause: float = 0.2) -> object:
+    """Read from the state with retries; see `exported_inventory`.
+
+    Raises:
+        DeclarationError: every try failed.
+    """
     patient = Retrying(
         stop=stop_after_attempt(_TRIES), wait=wait_fixed(pause), retry=retry_if_exception_type(Exception)
     )
     try:
-        answer = patient(read)
+        return patient(read)
     except RetryError as error:
         cause = error.last_attempt.exception()
         raise DeclarationError(
@@ -166,8 +242,6 @@ def exported_inventory(read: Callable[[], object], pause: float = 0.2) -> object
                 )
             ]
         ) from error
-    outputs = answer.get("outputs") if isinstance(answer, Mapping) else None
-    return outputs.get("inventory") if isinstance(outputs, Mapping) else None
 
 
 def secret(key: str) -> pulumi.Output[str]:

@@ -318,8 +318,9 @@ def test_a_key_that_is_missing_is_refused_by_both() -> None:
         if not refusals(document):
             found.append(f"the schema allows it without {dotted(path)}")
         # Without its component every change counts as one of the service: safe, so the key may be missing.
-        # A machine with a local socket has no host key, and earlier inventories lack that key and `proxmox`.
-        optional = path[-1] in ("resource", "host_key", "proxmox")
+        # A machine with a local socket has no host key, and earlier inventories lack that key, `proxmox` and
+        # `held`.
+        optional = path[-1] in ("resource", "host_key", "proxmox", "held")
         if is_readable(document) != optional:
             found.append(f"without {dotted(path)} the reader {'refuses' if optional else 'takes'} it")
     assert found == []

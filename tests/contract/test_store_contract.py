@@ -16,6 +16,7 @@ from ronron.core.drift import Baseline, Drift, DriftKind, DriftRecord
 from ronron.core.errors import RecordCorruptError, StackLockedError, StoreError
 from ronron.core.model import Decision, Outcome, OutcomeKind, Reason
 from ronron.core.record import Record
+from ronron.core.removals import Removal
 from ronron.core.storable import LONGEST
 from ronron.ports import Store
 from ronron.testing import NOON, MemoryStore
@@ -27,6 +28,7 @@ from tests.support.values import (
     HEALTHY,
     MINUTE,
     NEW_DIGEST,
+    OLD,
     OTHER_PLAN,
     OWN_BACKUP,
     PLAN,
@@ -81,6 +83,9 @@ FULL = FAILED.with_(
     inventory={"version": 1, "services": {"pad": {"ports": [80, 443], "url": None, "up": True}}},
     backups={"pad": SEEN},
     kept=OWN_BACKUP,
+    removed=NOON,
+    restored=OLD,
+    removals={"team": Removal(by="ada", at=NOON, resource="urn:pulumi:production::fake::x::team")},
 )
 
 # -- records -----------------------------------------------------------------------------------------------

@@ -1,55 +1,80 @@
-"""The way back from a lost machine, by the words of docs/operations.md."""
+"""The way back from a lost machine: the commands of docs/operations.md are read from the page and run.
+
+Only the examples' names, addresses and paths are replaced, and restic runs in a container.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
 import docker
 import pytest
 
-from demo import throw_away
-from tests.support.collectives import Collective, empty
+from tests.support.collectives import Collective, Ran
+from tests.support.documented import Shell, commands
 from tests.support.lived_in import LivedIn
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
+
+INSTALL, FETCH, RECOVER, CREATE, RESTORE, ACCEPT = range(6)
+"""The blocks of commands below the heading, in order."""
+
+
+@pytest.fixture(scope="module")
+def lived_in(found_for_module: Callable[[], Collective], doubles: Mapping[str, str]) -> Iterator[LivedIn]:
+    """A board and notes, watched for a while: the reconciler's own records are beside the snapshots."""
+    one = LivedIn(found_for_module(), doubles, ("board", "notes"))
+    one.begin()
+    watched = one.collective.ronron("watch", "--once")
+    assert watched.code == 0, watched.said
+    taken = one.collective.ronron("backup", "now", "local")
+    assert taken.code == 0, taken.said
+    yield one
+    one.collective.remove()
+    one.forget_images()
 
 
 @pytest.fixture
-def lived_in(collective: Collective, doubles: Mapping[str, str]) -> LivedIn:
-    """A board and notes, watched for a while: the reconciler's own records are beside the snapshots."""
-    one = LivedIn(collective, doubles, ("board", "notes"))
-    one.begin()
-    watched = collective.ronron("watch", "--once")
-    assert watched.code == 0, watched.said
-    taken = collective.ronron("backup", "now", "local")
-    assert taken.code == 0, taken.said
-    return one
-
-
-def fetch(lived_in: LivedIn, agent_image: str) -> Path:
-    """Step 2: restic from Debian, with the password of the repository and nothing else."""
+def person(lived_in: LivedIn, tmp_path: Path) -> Callable[[int], Ran]:
+    """Runs a block of the page, with `ronron` and a restic in a container on PATH."""
     collective = lived_in.collective
-    fetched, password = collective.root / "fetched", collective.root / "repository-password"
-    fetched.mkdir()
-    password.write_text(collective.sealed.clear)
-    repository = f"/snapshots/{collective.name}-local/reconciler"
-    with closing(docker.from_env()) as engine:
-        for words in ("snapshots --tag reconciler", "restore latest --tag reconciler --target /fetched"):
-            throw_away.run(
-                engine,
-                agent_image,
-                ["restic", "-r", repository, *words.split()],
-                environment={"RESTIC_PASSWORD_FILE": "/password"},
-                volumes={
-                    str(collective.snapshots): {"bind": "/snapshots", "mode": "rw"},
-                    str(fetched): {"bind": "/fetched", "mode": "rw"},
-                    str(password): {"bind": "/password", "mode": "ro"},
-                },
-            )
-    return fetched
+    home, tools = tmp_path / "home", tmp_path / "tools"
+    (home / ".config" / "ronron").mkdir(parents=True)
+    (home / ".config" / "ronron" / "repository-password").write_text(collective.sealed.clear)
+    shutil.copyfile(collective.sealed.passphrase, home / ".config" / "ronron" / "passphrase")
+    tools.mkdir()
+    restic = tools / "restic"
+    mounts = f"-v {collective.root}:{collective.root} -v {home}:{home}"
+    image = agent_image(lived_in)
+    restic.write_text(
+        "#!/bin/sh\n"
+        f"exec docker run --rm {mounts} -e RESTIC_PASSWORD_FILE -e HOME=/tmp {image} sh -c '\n"
+        f'restic "$@"; code=$?; chown -R {os.getuid()}:{os.getgid()} {home}; exit $code\' restic "$@"\n'
+    )
+    restic.chmod(0o755)
+    usual = collective.environment
+    environment = {name: value for name, value in usual.items() if name not in {"RONRON_REPOSITORY"}}
+    environment["PATH"] = os.pathsep.join([str(tools), str(Path(sys.executable).parent), usual["PATH"]])
+    snapshots = f"{collective.snapshots}/{collective.name}-local"
+    shell = Shell(
+        home,
+        environment,
+        {
+            "sudo apt install restic": "restic version",
+            "sftp:backup@backup.example:/srv/backups/ronron-ours": snapshots,
+            "https://example.org/your-collective/infrastructure.git": str(collective.repository),
+            " ours": " local",
+            " pad ": " board ",
+        },
+    )
+    blocks = commands("operations.md", "Recover from a lost machine")
+    assert len(blocks) == 6, "the names at the top of this module are those of the blocks"
+    return lambda block: shell.run(blocks[block])
 
 
 def agent_image(lived_in: LivedIn) -> str:
@@ -57,21 +82,22 @@ def agent_image(lived_in: LivedIn) -> str:
         return str(engine.containers.get(lived_in.container("board-backup")).attrs["Image"])
 
 
-def test_without_its_state_directory_everything_is_known_again_and_nothing_is_made_twice(
-    lived_in: LivedIn,
+def well(person: Callable[[int], Ran], *blocks: int) -> None:
+    for block in blocks:
+        ran = person(block)
+        assert ran.code == 0, ran.said
+
+
+def test_after_the_loss_of_the_reconciler_everything_is_known_and_nothing_is_made_twice(
+    lived_in: LivedIn, person: Callable[[int], Ran]
 ) -> None:
     """Takes over a minute: it goes through the documented way back, and every command starts the engine."""
-    collective = lived_in.collective
-    ronron = collective.ronron
+    ronron = lived_in.collective.ronron
     before, written = lived_in.things(), lived_in.read()
     history = ronron("history", "local", "--json").json()
-    shutil.rmtree(collective.state)
+    shutil.rmtree(lived_in.collective.state)
 
-    fetched = fetch(lived_in, agent_image(lived_in))
-    recovered = ronron("recover", str(fetched))
-    assert recovered.code == 0, recovered.said
-    remove(lived_in, fetched)
-
+    well(person, INSTALL, FETCH, RECOVER)
     status = ronron("status", "--json")
     assert status.code == 1, "nobody has probed the services since"
     (environment,) = status.json()["environments"]
@@ -93,46 +119,65 @@ def test_without_its_state_directory_everything_is_known_again_and_nothing_is_ma
     assert backups.code == 0, backups.said
 
 
-def test_without_containers_and_volumes_the_services_come_back_with_what_was_written(
-    lived_in: LivedIn,
+def test_after_the_loss_of_both_the_services_wait_a_day_for_their_data(
+    lived_in: LivedIn, person: Callable[[int], Ran]
 ) -> None:
-    """Takes over a minute: every service is made again, then restored from its snapshot."""
+    """Takes minutes: every service is made again, then restored from its snapshot."""
     collective = lived_in.collective
     ronron = collective.ronron
     before, written = lived_in.things(), lived_in.read()
-    image = agent_image(lived_in)
+    full = {name: lived_in.snapshots(name)[0]["id"] for name in lived_in.services}
     shutil.rmtree(collective.state)
     lose_everything(collective)
     assert not collective.containers()
 
-    fetched = fetch(lived_in, image)
-    recovered = ronron("recover", str(fetched))
-    assert recovered.code == 0, recovered.said
-    remove(lived_in, fetched)
-    refreshed = lived_in.pulumi("refresh", "--yes")
-    assert refreshed.code == 0, refreshed.said
-    updated = ronron("update", "local")
-    assert updated.code == 0, updated.said
+    well(person, INSTALL, FETCH)
+    # The preview of this block shows what is created.
+    person(RECOVER)
+    created = person(CREATE)
+    assert created.code == 3, created.said
+    held = ronron("update", "local")
+    assert held.code == 3, held.said
+    for name in lived_in.services:
+        assert f"{name} is held back: its data (" in held.said
+        assert f"--accept-empty {name}" in held.said
+    running = collective.containers()
+    assert not {f"local-{name}" for name in lived_in.services} & set(running)
+
+    # A day passes: the schedule runs, a commit comes, the watcher goes on.
+    for name in lived_in.services:
+        assert lived_in.agent(name, "backup", "--reason", "schedule") == {"snapshot": None}
+        assert lived_in.agent(name, "prune") == {"removed": []}
+    watched = ronron("watch", "--once")
+    assert watched.code == 0, watched.said
+    assert set(collective.containers()) == set(running)
+    status = ronron("backup", "status", "local")
+    assert status.code == 1, status.said
+    assert status.out.count("volumes made anew") == 2
+    assert "backup overdue" not in status.out
+    waiting = ronron("status", "local")
+    assert waiting.code == 3, waiting.said
+    assert "waiting for a restore" in waiting.said
+
+    restored = person(RESTORE)
+    assert f"from snapshot {full['board'][:12]}" in restored.out, restored.said
+    assert "the newest of the data before" in restored.out
+    assert "local-board" in collective.containers(), restored.said
+    assert "local-notes" not in collective.containers()
+    notes = ronron("restore", "local", "notes", "--yes")
+    assert notes.code == 0, notes.said
+    assert lived_in.read() == written
     after = lived_in.things()
     assert {part: sorted(found) for part, found in after.items()} == {
         part: sorted(found) for part, found in before.items()
     }, "as much as before, and nothing twice"
-
-    for service in lived_in.services:
-        restored = ronron("restore", "local", service, "--no-safety-snapshot", "--yes")
-        assert restored.code == 0, restored.said
-    assert lived_in.read() == written
-    backups = ronron("backup", "status", "local")
-    assert backups.code == 0, backups.said
     lived_in.board.write(lived_in.project, "life goes on")
     assert lived_in.board.titles(lived_in.project) == [*written["tasks"], "life goes on"]
-
-
-def remove(lived_in: LivedIn, fetched: Path) -> None:
-    """What restic has written in a container is root's."""
-    with closing(docker.from_env()) as engine:
-        empty(engine, str(fetched), lived_in.collective.images["edge"])
-    fetched.rmdir()
+    for command in (("update", "local"), ("status", "local"), ("backup", "now", "local")):
+        ran = ronron(*command)
+        assert ran.code == 0, ran.said
+    backups = ronron("backup", "status", "local")
+    assert backups.code == 0, backups.said
 
 
 def lose_everything(collective: Collective) -> None:

@@ -229,6 +229,7 @@ def test_prune_removes_old_snapshots_and_lone_halves_and_frees_the_space(
     here: Containers, agent_image: str
 ) -> None:
     pad = served(here, agent_image, None, keep={"daily": 0, "weekly": 0, "monthly": 1})
+    pad.in_volume("var", "echo x > file")
     taken = does(pad.agent, "backup", "--reason", "asked")["snapshot"]
     by_hand = (
         "export RESTIC_REPOSITORY=/repository RESTIC_PASSWORD_FILE=/run/ronron-agent/repository-password; "

@@ -38,7 +38,7 @@ def test_the_first_steps_end_in_a_repository_that_lacks_nothing_but_secrets(tmp_
         # The versions that this clone is tested with, not those of today.
         "UV_CONSTRAINT": str(ROOT / "requirements.lock"),
     }
-    begin, build, lock, edit = steps("Begin")
+    _, begin, build, lock, edit = steps("Begin")
     assert edit.startswith("ronron validate\n")
     done = subprocess.run(
         ["bash", "-euc", begin + build + lock + "ronron validate --json || test $? = 2"],
@@ -61,9 +61,9 @@ def test_the_first_steps_end_in_a_repository_that_lacks_nothing_but_secrets(tmp_
     assert list(home.glob(".local/state/ronron/virtual-environments/*/ronron.json"))
 
 
-@pytest.mark.parametrize(("heading", "step"), [("Begin", 2), ("Take a new release", 0)])
+@pytest.mark.parametrize(("heading", "step"), [("Begin", 3), ("Take a new release", 0)])
 def test_the_command_of_a_hint_is_that_of_the_page(heading: str, step: int) -> None:
     command = steps(heading)[step].splitlines()[0]
     version = re.search(r"chatons==([\d.]+)", command)
     assert version is not None
-    assert command == compile_command(f"chatons=={version[1]}", "~/wheels")
+    assert command == compile_command(f"chatons=={version[1]}", "$RONRON_FIND_LINKS")

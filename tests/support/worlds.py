@@ -36,13 +36,16 @@ BACKUP: dict[str, object] = {
 }  # fmt: skip
 
 
-def inventory(*, url: str = URL, resource: str | None = COMPONENT, backup: bool = False) -> dict[str, object]:
-    """An inventory with one service, the pad, and its backups where it is to have some."""
+def inventory(
+    *, url: str = URL, resource: str | None = COMPONENT, backup: bool = False, held: bool = False
+) -> dict[str, object]:
+    """An inventory with one service, the pad; with backups, or held back, where it is to be so."""
     pad = {
         "kind": "etherpad", "version": "1.8.14", "image": "pad:1.8.14", "image_digest": None,
         "machine": "here", "resource": resource, "url": url,
         "probe": {"url": url, "status": [200], "contains": None},
         "containers": ["pad"], "database": None, "volumes": [], "backup": BACKUP if backup else None,
+        "held": {"volumes": ["fake-production-pad-var"]} if held else None,
     }  # fmt: skip
     return {
         "version": 1,

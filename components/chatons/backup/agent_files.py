@@ -69,9 +69,23 @@ def document(declaration: Declaration, service: ResolvedService, backup: Resolve
         "forget": not declared.append_only,
         "check": declared.check,
         "drill": declared.drill,
+        "moved": _moved(declaration, service, backup),
         "max_age_hours": None if declared.max_age is None else hours(declared.max_age),
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _moved(
+    declaration: Declaration, service: ResolvedService, backup: ResolvedBackup
+) -> dict[str, Any] | None:
+    moved = backup.declared.moved
+    if moved is None:
+        return None
+    return {
+        "from": moved.repository.part(declaration.name(), service.name),
+        "to": backup.repository,
+        "copied": moved.snapshots == "copied",
+    }
 
 
 def image_name(base: ImageReference, context: Path = CONTEXT) -> str:

@@ -125,6 +125,8 @@ class SnapshotBeforeChange:
         machines: the declared machines by name.
         machines_of_services: name of the machine of each declared service.
         without: services with `snapshot_before_update: false`.
+        lost: services that are held back because their data were lost: a snapshot would be of nothing, and
+            their volumes stay.
         seconds: timeout of a snapshot.
         revision: the commit that was live until now; None where it is unknown.
         repaired: names of the containers that are put back as they were. Their data is in volumes that stay,
@@ -136,6 +138,7 @@ class SnapshotBeforeChange:
     machines: Mapping[str, Machine]
     machines_of_services: Mapping[str, str]
     without: frozenset[str] = frozenset()
+    lost: frozenset[str] = frozenset()
     seconds: float = _TIMEOUT_SECONDS
     revision: str | None = None
     repaired: frozenset[str] = frozenset()
@@ -165,6 +168,9 @@ class SnapshotBeforeChange:
                 "remove that line once the service works again"
             )
             return
+        if service in self.lost:
+            self.warn(f"{service} changes without a snapshot: its data were lost, and it is held back")
+            return
         async with self._locks[service]:
             if service not in self._done:
                 self._done[service] = await self._attempt(changing)
@@ -192,7 +198,7 @@ class SnapshotBeforeChange:
             return False
         machine = self.machines[changing.machine]
         try:
-            await _within(
+            await within(
                 self.seconds,
                 lambda: self.connect(machine).run_inside(changing.container, ["true"], self.seconds),
             )
@@ -211,7 +217,7 @@ class SnapshotBeforeChange:
                 f"declare {changing.machine} again until {changing.service} is deleted",
             )
         try:
-            ran = await _within(self.seconds, lambda: self._run_backup(machine, changing))
+            ran = await within(self.seconds, lambda: self._run_backup(machine, changing))
         except TimeoutError:
             raise _no_snapshot(
                 changing,
@@ -259,6 +265,7 @@ def register(declaration: Declaration) -> pulumi.ResourceHook:
         without=frozenset(
             name for name, service in declaration.services.items() if not service.snapshot_before_update
         ),
+        lost=frozenset(declaration.held),
         seconds=_seconds(os.environ.get(TIMEOUT_VARIABLE)),
         revision=_revision(os.environ.get(REVISION_VARIABLE)),
         repaired=frozenset(filter(None, os.environ.get(REPAIR_VARIABLE, "").split(","))),
@@ -313,7 +320,7 @@ def _no_snapshot(changing: Changing, why: str, hint: str) -> NoSnapshotError:
     )
 
 
-async def _within(seconds: float, ask: Callable[[], Ran]) -> Ran:
+async def within(seconds: float, ask: Callable[[], Ran]) -> Ran:
     """Call `ask` in a daemon thread, which does not block the program's exit when it gets no answer.
 
     Raises:

@@ -50,6 +50,12 @@ class Declaration:
     backup: Backup | None
     known_keys: Mapping[str, str] = field(default_factory=dict)
     """Host keys that virtual machines showed on first contact, from the last exported inventory."""
+    held: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Names of the lost volumes by service: the containers of these services are not created."""
+    accepted: frozenset[str] = frozenset()
+    """Services whose data a person accepted although they were made anew."""
+    present: frozenset[str] = frozenset()
+    """Services whose container exists already."""
 
     def reachable(self, machine: str) -> Machine:
         """A machine with its host key, declared or known from first contact, which a connection needs."""

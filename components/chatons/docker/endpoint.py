@@ -57,8 +57,23 @@ class Ran:
         return lines[-1][:300] if lines else ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """Names of everything on a machine that has data or runs."""
+
+    volumes: frozenset[str]
+    containers: frozenset[str]
+
+
 class Endpoint(Protocol):
     """One Docker."""
+
+    def names(self) -> Names:
+        """The names of all volumes and of all containers, running or not.
+
+        Raises:
+            EndpointError: it does not answer.
+        """
 
     def version(self) -> str:
         """The version of the engine.
@@ -123,6 +138,21 @@ class SocketEndpoint:
         except (DockerException, requests.RequestException) as error:
             raise EndpointError(_cause(error)) from error
 
+    def names(self) -> Names:
+        """See Endpoint."""
+        try:
+            with closing(self._client(_ANSWER_SECONDS)) as client:
+                volumes = client.api.volumes().get("Volumes") or ()
+                containers = client.api.containers(all=True)
+        except (DockerException, requests.RequestException) as error:
+            raise EndpointError(_cause(error)) from error
+        return Names(
+            volumes=frozenset(str(each["Name"]) for each in volumes),
+            containers=frozenset(
+                str(name).removeprefix("/") for each in containers for name in each.get("Names") or ()
+            ),
+        )
+
     def has(self, image: ImageReference) -> bool:
         """See Endpoint."""
         try:
@@ -185,6 +215,13 @@ class SshEndpoint:
             raise EndpointError(_first_line(answer.stderr) or f"ssh ended with {answer.returncode}")
         return answer.stdout.strip()
 
+    def names(self) -> Names:
+        """See Endpoint."""
+        return Names(
+            volumes=self._lines(["docker", "volume", "ls", "--format", "{{.Name}}"]),
+            containers=self._lines(["docker", "ps", "--all", "--format", "{{.Names}}"]),
+        )
+
     def has(self, image: ImageReference) -> bool:
         """See Endpoint."""
         return self._ask(["docker", "image", "inspect", str(image)], _ANSWER_SECONDS).returncode == 0
@@ -205,6 +242,12 @@ class SshEndpoint:
             if answer.returncode == _SSH_FAILED or reason.startswith(("Error", "Cannot connect")):
                 raise EndpointError(reason or f"ssh ended with {answer.returncode}")
         return Ran(code=answer.returncode, out=answer.stdout[:_LARGEST], err=answer.stderr[:_LARGEST])
+
+    def _lines(self, command: list[str]) -> frozenset[str]:
+        answer = self._ask(command, _ANSWER_SECONDS)
+        if answer.returncode != 0:
+            raise EndpointError(_first_line(answer.stderr) or f"ssh ended with {answer.returncode}")
+        return frozenset(answer.stdout.split())
 
     def _ask(self, command: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
         # The socket of the shared connection is there, and ssh fails when the directory is missing.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -22,6 +22,16 @@ class Keep(Strict):
     )
     monthly: Annotated[int, Field(ge=0, le=240)] = Field(
         default=6, description="number of months of which the newest snapshot is retained"
+    )
+
+
+class Moved(Strict):
+    """What became of the snapshots when the repository was changed."""
+
+    repository: RepositoryHere = Field(description="the repository before, as it was declared")
+    snapshots: Literal["copied", "left"] = Field(
+        description="`copied`: its snapshots were copied into the new one with restic; `left`: they stay "
+        "there, and the new repository begins empty"
     )
 
 
@@ -69,6 +79,11 @@ class Backup(Strict):
     )
     host_key: HostKey | None = Field(
         default=None, description="public ssh host key of an `sftp:` repository's host; required there"
+    )
+    moved: Moved | None = Field(
+        default=None,
+        description="the repository before this one, and what became of its snapshots; required when "
+        "`repository` changes",
     )
     image: Image | None = Field(
         default=None,

@@ -34,6 +34,8 @@ class ServiceBackup:
     """`password`, and as far as they are needed `login` and `ssh_key`."""
     hook: pulumi.ResourceHook
     """Takes a snapshot before a container with data changes."""
+    data_hook: pulumi.ResourceHook
+    """Lets no container be created on data that were made anew."""
     built_before: pulumi.Resource | None = None
     """Another agent's image from the same base on the same machine."""
 
@@ -50,6 +52,8 @@ class ServiceArgs:
     labels: Mapping[str, str] = field(default_factory=dict)
     backup: ServiceBackup | None = None
     """None where no snapshots are taken."""
+    held: bool = False
+    """Create no container, because the service's data were lost."""
 
 
 class Service(pulumi.ComponentResource):
@@ -57,14 +61,15 @@ class Service(pulumi.ComponentResource):
 
     network: pulumi.Output[str]
     """Physical name of the private network."""
-    container: docker.Container
+    container: docker.Container | None
+    """None where the service is held back."""
     backup: Backup | None
     """The agent; None where no snapshots are taken."""
 
     def __init__(self, name: str, args: ServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(SERVICE_TYPE, name, {}, opts)
         require_provider(self)
-        resolved, description = args.resolved, args.resolved.description
+        resolved = args.resolved
         declared = resolved.declared
         labels = {**args.labels, "ronron.service": name, "ronron.machine": declared.machine}
         network = private_network(name, resolved.network, parent=self)
@@ -75,7 +80,20 @@ class Service(pulumi.ComponentResource):
             for volume in resolved.volumes
         }
         self.backup = self._backup(name, args, labels, volumes, database)
-        self.container = container(
+        self.container = None if args.held else self._container(name, args, labels, volumes, database)
+        created = {"container": self.container.name} if self.container is not None else {}
+        self.register_outputs({**created, "network": self.network})
+
+    def _container(
+        self,
+        name: str,
+        args: ServiceArgs,
+        labels: Mapping[str, str],
+        volumes: Mapping[str, pulumi.Input[str]],
+        database: Database | None,
+    ) -> docker.Container:
+        resolved, description, declared = args.resolved, args.resolved.description, args.resolved.declared
+        return container(
             name,
             ContainerArgs(
                 name=resolved.container,
@@ -110,9 +128,8 @@ class Service(pulumi.ComponentResource):
                 *([database.container] if database else []),
                 *([self.backup.container] if self.backup else []),
             ],
-            hooks=_hooks(args),
+            hooks=_hooks(args, creates=True),
         )
-        self.register_outputs({"container": self.container.name, "network": self.network})
 
     def _database(self, name: str, args: ServiceArgs, labels: Mapping[str, str]) -> Database | None:
         if args.resolved.database is None:
@@ -160,10 +177,14 @@ class Service(pulumi.ComponentResource):
         )
 
 
-def _hooks(args: ServiceArgs) -> pulumi.ResourceHookBinding | None:
+def _hooks(args: ServiceArgs, *, creates: bool = False) -> pulumi.ResourceHookBinding | None:
     if args.backup is None:
         return None
-    return pulumi.ResourceHookBinding(before_update=[args.backup.hook], before_delete=[args.backup.hook])
+    return pulumi.ResourceHookBinding(
+        before_create=[args.backup.data_hook] if creates else None,
+        before_update=[args.backup.hook],
+        before_delete=[args.backup.hook],
+    )
 
 
 def _told_before_a_change(resolved: ResolvedService) -> dict[str, str]:

@@ -13,6 +13,7 @@ import typer
 
 from ronron.adapters.sql_store.store import FILE
 from ronron.commands.arguments import AsJson, end
+from ronron.commands.held_services import made_anew_hint, released
 from ronron.commands.screen_backups import (
     backup_lines,
     drill_lines,
@@ -24,12 +25,12 @@ from ronron.commands.screen_backups import (
 from ronron.commands.selection import Selection, chosen_snapshot, selected
 from ronron.commands.wiring import errors, wired
 from ronron.core.backups import BackupSummary, Restored, Snapshot
-from ronron.core.conditions import plausible_snapshots
-from ronron.core.errors import BackupError, ConfigError
+from ronron.core.errors import BackupError, ConfigError, MadeAnewError
 from ronron.core.model import SHORT
 from ronron.core.policy import Policy
 from ronron.core.redact import redact
 from ronron.core.restores import count_differences
+from ronron.core.snapshot_choice import plausible_snapshots
 from ronron.core.status import ExitCode
 from ronron.passes.attempt import probe_until
 from ronron.passes.health import save_probe
@@ -63,9 +64,18 @@ def register(app: typer.Typer) -> None:
 
 @backup.command()
 def now(
-    context: typer.Context, environment: Environment, service: MaybeService = None, as_json: AsJson = False
+    context: typer.Context,
+    environment: Environment,
+    service: MaybeService = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Take one of volumes that were made anew, too, without asking.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> ExitCode:
-    """Take a snapshot now and verify it."""
+    """Take a snapshot now and verify it.
+
+    Asks before it takes one of volumes that were made anew, while snapshots of the data before exist.
+    """
     with selected(context, environment, service, as_json) as selection:
         screen = selection.parts.screen
         current = selection.record.current
@@ -74,9 +84,7 @@ def now(
         def take(name: str) -> None:
             selection.log(f"taking a snapshot of {name}")
             with screen.working(f"taking a snapshot of {name}"):
-                one = selection.backups.snapshot(
-                    selection.inventory, name, "asked", current.commit if current is not None else None
-                )
+                one = _snapshot(selection, name, current.commit if current is not None else None, yes=yes)
                 selection.check(name)
             taken.append(one)
             if not screen.as_json:
@@ -86,6 +94,19 @@ def now(
         if as_json:
             screen.json({"snapshots": taken, "errors": failed})
         return ExitCode.FAILED if failed else ExitCode.DONE
+
+
+def _snapshot(selection: Selection, service: str, revision: str | None, *, yes: bool) -> Snapshot:
+    """Take a snapshot; of volumes that were made anew only after a person said so."""
+    try:
+        return selection.backups.snapshot(selection.inventory, service, "asked", revision, made_anew=yes)
+    except MadeAnewError as error:
+        error.hint = made_anew_hint(selection.environment, service)
+        selection.log(f"{service}: {error.message}")
+        question = f"take a snapshot of the present data of {service}, which were made anew?"
+        if not confirmed(selection, question):
+            raise
+        return selection.backups.snapshot(selection.inventory, service, "asked", revision, made_anew=True)
 
 
 @backup.command(name="list")
@@ -168,8 +189,7 @@ def restore(
     with selected(context, environment, service, as_json) as selection:
         screen = selection.parts.screen
         with screen.working(f"asking the agent of {service}"):
-            every = newest_first(selection.backups.snapshots(selection.inventory, service))
-        chosen = chosen_snapshot(every, snapshot, environment, service, selection.clock.now())
+            chosen, why = chosen_snapshot(selection, service, snapshot)
         if to is not None:
             with screen.working(f"writing snapshot {chosen.id[:SHORT]} into {to}"):
                 selection.backups.export(selection.inventory, service, chosen, to)
@@ -181,26 +201,34 @@ def restore(
         if not as_json:
             running = selection.inventory.services[service]
             for line in intent_lines(
-                running, chosen, selection.clock.now(), safety_snapshot=not no_safety_snapshot
+                running, chosen, selection.clock.now(), safety_snapshot=not no_safety_snapshot, why=why
             ):
                 screen.print(line)
-        if not yes and not _confirmed(selection, service):
+        if not yes and not confirmed(selection, f"replace the present data of {service}?"):
             if as_json:
                 screen.json({"restored": None})
             else:
                 screen.print("nothing was restored")
             return ExitCode.WAITING
         restored = _restore(selection, service, chosen, safety_snapshot=not no_safety_snapshot)
+        held = selection.inventory.services[service].held is not None
         if as_json:
             screen.json({"restored": restored})
         else:
             for line in restored_lines(restored):
                 screen.print(line)
-        return ExitCode.DONE if _is_good(restored) else ExitCode.FAILED
+    code = ExitCode.DONE if _is_good(restored) else ExitCode.FAILED
+    # The restored service has no container yet: an update creates it.
+    return released(context, environment, (service,)) if held and code is ExitCode.DONE else code
 
 
-def _confirmed(selection: Selection, service: str) -> bool:
-    answer = selection.parts.factories.ask(f"replace the present data of {service}?")
+def confirmed(selection: Selection, question: str) -> bool:
+    """Ask a person.
+
+    Raises:
+        ConfigError: standard input is not a terminal.
+    """
+    answer = selection.parts.factories.ask(question)
     if answer is None:
         raise ConfigError(
             "cannot ask for confirmation: standard input is not a terminal", hint="confirm with --yes"
@@ -218,8 +246,9 @@ def _restore(selection: Selection, service: str, snapshot: Snapshot, *, safety_s
             safety_snapshot=safety_snapshot,
             log=lambda line: selection.log(f"restore: {line}"),
         )
-        probe = selection.inventory.services[service].probe
-        if probe is None:
+        declared = selection.inventory.services[service]
+        probe = declared.probe
+        if probe is None or declared.held is not None:
             return restored
         prober, clock = selection.parts.factories.prober(), selection.clock
         result = probe_until(service, probe, clock.now() + PROBE_FOR, prober, clock)
@@ -247,7 +276,8 @@ def drill(
         def prove(name: str) -> None:
             at = selection.clock.now()
             every = newest_first(selection.backups.snapshots(selection.inventory, name))
-            good = plausible_snapshots(every, at)
+            data = selection.backups.status(selection.inventory, name).data
+            good = plausible_snapshots(every, at, data)
             if not good:
                 raise BackupError(
                     "cannot run a drill: no snapshot was taken yet",

@@ -24,6 +24,7 @@ _BACKUPS = "ronron.commands.backups"
 _CHECKS = "ronron.commands.checks"
 _STACK_FILES = "ronron.commands.stack_files"
 _SERVICES = "ronron.commands.services"
+_REMOVAL = "ronron.commands.removal"
 _CONTAINERS = "ronron.commands.containers"
 _FORGET = "ronron.commands.forget"
 _BY_HAND = "ronron.commands.by_hand"
@@ -55,6 +56,7 @@ class Ronron(LazyGroup):
         Entry("recover", _BACKUPS, BACKUPS, "Recover records and states from the reconciler's own backup."),
         Entry("doctor", _CHECKS, SET_UP, "Check this machine: programs, settings, repository."),
         Entry("add", _SERVICES, SET_UP, "Add a service to a stack file."),
+        Entry("remove", _REMOVAL, SET_UP, "Remove a service; its data stays."),
         Entry("pin", _STACK_FILES, SET_UP, "Write the digest of each image into the stack file."),
         Entry("forget", _FORGET, SET_UP, "Forget an environment that was removed from the policy."),
         Entry("validate", _CHECKS, SET_UP, "Check the policy and the stack files of a working tree."),

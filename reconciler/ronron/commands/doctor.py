@@ -6,18 +6,22 @@ What an environment needs beyond that is checked by its own project.
 from __future__ import annotations
 
 import os
+import pwd
 import stat
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ronron.core.errors import ReconcilerError
-from ronron.core.redact import redact
+from ronron.core.redact import is_secret_name, redact
 from ronron.core.status import CheckResult
 from ronron.passes.reconcile import Ports, Target
 from ronron.passes.target import digest_at, prepared
 from ronron.ports import Source
 from ronron.settings import Settings
+from ronron.settings_file import read_settings_file, settings_file
 
+FILE_OF_PASSPHRASE = "PULUMI_CONFIG_PASSPHRASE_FILE"  # noqa: S105 - the variable's name
 READABLE = ("state directory", "repository", "policy")
 """Checks that have to pass before the project of an environment can run its own."""
 
@@ -39,6 +43,7 @@ def check_machine(
     return (
         *tools(),
         *_plugin_directory(settings.pulumi_plugins),
+        *_settings_file(),
         _state(settings.state),
         _passphrase(settings),
         *_repository(source, targets),
@@ -75,13 +80,37 @@ def _plugin_directory(plugins: Path | None) -> tuple[CheckResult, ...]:
     )
 
 
+def _settings_file() -> tuple[CheckResult, ...]:
+    file = settings_file(os.environ)
+    if file is None:
+        return ()
+    name, origin = "settings file", str(file)
+    secret = any(is_secret_name(each) and each != FILE_OF_PASSPHRASE for each in read_settings_file(file))
+    if secret and stat.S_IMODE(file.stat().st_mode) & 0o077:
+        remedy = f"deny others access, because it has a secret: chmod 600 {file}"
+        return (CheckResult(name=name, good=False, origin=origin, remedy=remedy),)
+    return (CheckResult(name=name, good=True, origin=origin),)
+
+
 def _state(state: Path) -> CheckResult:
     # Not Path.exists and is_dir: they raise where this user may not even enter a parent, as somebody else's
     # home. A dangling link is in the way as well.
     there = next(place for place in (state, *state.parents) if os.path.lexists(place))
     good = os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)  # noqa: PTH112
-    remedy = "" if good else f"set RONRON_STATE to a directory that you may write, or fix {there}"
+    own = f"set RONRON_STATE to a directory that you may write, or fix {there}"
+    remedy = "" if good else _of_another(there) or own
     return CheckResult(name="state directory", good=good, origin=str(state), remedy=remedy)
+
+
+def _of_another(place: Path) -> str:
+    """What to do where a place belongs to another user, as the state of a service does."""
+    try:
+        owner = pwd.getpwuid(place.stat().st_uid)
+    except (OSError, KeyError):
+        return ""
+    if owner.pw_uid in {0, os.geteuid()}:
+        return ""
+    return f"run ronron as the user who owns {place}: sudo -u {owner.pw_name} {sys.argv[0]}"
 
 
 def _passphrase(settings: Settings) -> CheckResult:

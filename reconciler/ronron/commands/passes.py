@@ -7,12 +7,14 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
 import typer
 
+from ronron.commands import held_services
 from ronron.commands.arguments import AsJson, Environment
 from ronron.commands.screen import show_preview
 from ronron.commands.wiring import wired
@@ -52,13 +54,27 @@ def preview(context: typer.Context, environment: Environment, as_json: AsJson = 
         return ExitCode.WAITING if waiting else ExitCode.DONE
 
 
-def update(context: typer.Context, environment: Environment, as_json: AsJson = False) -> ExitCode:
+def update(
+    context: typer.Context,
+    environment: Environment,
+    accept_empty: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SERVICE",
+            help="Its data were lost, and empty is right: start it, and take snapshots of it again.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> ExitCode:
     """Run one pass now: preview, judge, update, probe.
 
     Runs now, ignoring poll interval, window and back-off. A missing approval still blocks it.
     """
     with wired(context, as_json) as parts:
         target = parts.target(environment)
+        if accept_empty:
+            held_services.accept_empty(parts, environment, accept_empty)
+            target = replace(target, accept_empty=tuple(accept_empty))
         store = parts.ports.store
         note_removed(parts.targets(), parts.ports)
         store.ask(environment, getpass.getuser(), parts.ports.clock.now())

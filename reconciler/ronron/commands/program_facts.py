@@ -109,7 +109,7 @@ def program_facts(
             raise ConfigError(
                 "cannot ask the program: its version of chatons is too old for this command",
                 where=shown,
-                hint="update chatons in the lock file of the repository (docs/operations.md)",
+                hint="take a newer chatons in the lock file (docs/own-repository.md)",
             )
         return ProgramFacts.model_validate(json.loads(lines[-1]))
     except (ValueError, TypeError, ValidationError):

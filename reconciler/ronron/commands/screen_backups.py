@@ -67,8 +67,10 @@ def size(count: int) -> str:
     return f"{value:.1f} {units[-1]}"
 
 
-def intent_lines(service: Service, snapshot: Snapshot, now: datetime, *, safety_snapshot: bool) -> list[str]:
-    """What a restore will do, for the person who confirms it."""
+def intent_lines(
+    service: Service, snapshot: Snapshot, now: datetime, *, safety_snapshot: bool, why: str = ""
+) -> list[str]:
+    """What a restore will do, for the person who confirms it; `why` it chose this snapshot."""
     before = (
         "takes a safety snapshot of the present data"
         if safety_snapshot
@@ -85,6 +87,7 @@ def intent_lines(service: Service, snapshot: Snapshot, now: datetime, *, safety_
         f"  has      {contents(snapshot)}",
         f"  of       {versions}",
         f"  before   {before}; the service is stopped during the restore",
+        *([f"  chosen   {why}"] if why else []),
     ]
 
 

@@ -83,6 +83,8 @@ def _show_outcome(screen: Screen, outcome: Outcome) -> None:
     for probe in outcome.probes:
         word = "healthy" if probe.healthy else "unhealthy"
         screen.print(f"  probe     {probe.service} {word}: {probe.detail}")
+    for line in _way_back_lines(outcome):
+        screen.print(line)
     first, *more = outcome.message.splitlines() or [""]
     screen.print(f"  outcome   {outcome.kind}: {first}")
     for line in more:
@@ -98,3 +100,17 @@ def _show_outcome(screen: Screen, outcome: Outcome) -> None:
             screen.print(f"            {line}")
     if outcome.hint:
         screen.print(f"  hint      {outcome.hint}")
+
+
+def _way_back_lines(outcome: Outcome) -> list[str]:
+    """What a way back left in the world, and whose data went back or did not."""
+    lines = [f"  released  {one.text}" for one in outcome.released]
+    for restored in outcome.restored_data:
+        lines.append(f"  restored  {restored.service} from snapshot {restored.snapshot[:SHORT]}")
+        if restored.safety_snapshot is not None:
+            until = restored.safety_snapshot[:SHORT]
+            lines.append(f"  restored  the data of {restored.service} until then is snapshot {until}")
+    for one in outcome.unrestored:
+        before = f"snapshot {one.snapshot[:SHORT]} has them" if one.snapshot else "no snapshot has them"
+        lines.append(f"  data      of {one.service} may have been migrated; as they were before: {before}")
+    return lines

@@ -12,15 +12,16 @@ from types import FrameType
 
 import typer
 
-from ronron.commands.screen_backups import error_facts
+from ronron.commands.screen_backups import error_facts, newest_first
 from ronron.commands.wiring import Opened, opened
-from ronron.core.backups import BackupSummary, Snapshot
-from ronron.core.conditions import plausible_snapshots
+from ronron.core.backups import BackupSummary, DataState, Snapshot
+from ronron.core.conditions import made_anew_text
 from ronron.core.errors import BackupError, ConfigError
 from ronron.core.hints import for_environment
 from ronron.core.inventory import Inventory, read_inventory
 from ronron.core.model import SHORT
 from ronron.core.record import Record
+from ronron.core.snapshot_choice import SAFETY, losses, plausible_snapshots
 from ronron.policy.notations import nearest, quoted
 from ronron.ports import Backups, Clock
 from ronron.watch.backup_checks import backups_by_service, check_service_backup
@@ -143,17 +144,53 @@ def with_environment(error: BackupError, environment: str) -> BackupError:
     return error
 
 
-def chosen_snapshot(
-    every: list[Snapshot], wanted: str | None, environment: str, service: str, at: datetime
+def newest_snapshot(
+    every: list[Snapshot], environment: str, service: str, at: datetime, data: DataState | None
 ) -> Snapshot:
-    """The snapshot whose id begins with `wanted`; without `wanted` the newest plausible one.
+    """The newest plausible snapshot, unless it has much less than those before it.
 
     Args:
         every: the service's snapshots, the newest first.
-        wanted: the beginning of an id, or None.
         environment: its name, for the hint.
         service: its name, for the hint.
         at: now.
+        data: what the agent says of the service's data.
+
+    Raises:
+        ConfigError: there is none, or a person has to choose.
+    """
+    show = f"list them with ronron backup list {environment} {service}"
+    if not every:
+        raise ConfigError(
+            f"cannot find a snapshot of {service}: none was taken yet",
+            hint=f"take one with ronron backup now {environment} {service}",
+        )
+    good = plausible_snapshots(every, at, data)
+    if not good:
+        raise ConfigError(
+            f"cannot choose a snapshot of {service}: all are safety snapshots, of the future,"
+            " or of volumes that were made anew",
+            hint=f"choose one with --snapshot; {show}",
+        )
+    lost = losses(good[0], good[1:])
+    if lost:
+        fuller = next((n for n, one in enumerate(good) if n and not losses(one, good[n + 1 :])), 0)
+        raise ConfigError(
+            f"cannot choose a snapshot of {service}: the newest, {good[0].id[:SHORT]}, has {', '.join(lost)}",
+            hint=f"name the one to restore: --snapshot {good[fuller].id[:SHORT]} has more,"
+            f" --snapshot {good[0].id[:SHORT]} is the newest; {show}",
+        )
+    return good[0]
+
+
+def named_snapshot(every: list[Snapshot], wanted: str, environment: str, service: str) -> Snapshot:
+    """The snapshot whose id begins with `wanted`.
+
+    Args:
+        every: the service's snapshots, the newest first.
+        wanted: the beginning of an id.
+        environment: its name, for the hint.
+        service: its name, for the hint.
 
     Raises:
         ConfigError: no snapshot matches, or more than one.
@@ -165,14 +202,6 @@ def chosen_snapshot(
             f"cannot find a snapshot of {service}: none was taken yet",
             hint=f"take one with ronron backup now {environment} {service}",
         )
-    if wanted is None:
-        good = plausible_snapshots(every, at)
-        if not good:
-            raise ConfigError(
-                f"cannot choose a snapshot of {service}: all are safety snapshots or of the future",
-                hint=f"choose one with --snapshot; {show}",
-            )
-        return good[0]
     found = [one for one in every if one.id.startswith(wanted)] if len(wanted) >= SHORTEST_ID else []
     if len(found) == 1:
         return found[0]
@@ -184,6 +213,38 @@ def chosen_snapshot(
         f"cannot find the snapshot {quoted(wanted)} of {service}: {why}",
         hint=f"use one of: {known}; {show}",
     )
+
+
+def chosen_snapshot(selection: Selection, service: str, wanted: str | None) -> tuple[Snapshot, str]:
+    """The snapshot that a person named, or the newest plausible one; and why that one, if nobody named it.
+
+    Raises:
+        ConfigError: there is none, or a person has to choose.
+    """
+    backups, inventory = selection.backups, selection.inventory
+    every = newest_first(backups.snapshots(inventory, service))
+    if wanted is not None:
+        return named_snapshot(every, wanted, selection.environment, service), ""
+    data = backups.status(inventory, service).data
+    chosen = newest_snapshot(every, selection.environment, service, selection.clock.now(), data)
+    return chosen, reason_text(every, chosen, data)
+
+
+def reason_text(every: list[Snapshot], chosen: Snapshot, data: DataState | None) -> str:
+    """Why that snapshot is the one that is restored when nobody named one."""
+    newer = [one for one in every if one.taken > chosen.taken]
+    if data is not None and data.waits:
+        why = f"the newest of the data before {made_anew_text(data)}"
+    else:
+        why = "the newest of the present data"
+    kinds = {
+        "safety snapshots": any(one.reason == SAFETY for one in newer),
+        "snapshots of volumes that were made anew": any(
+            one.made_anew or one.lineage != chosen.lineage for one in newer if one.reason != SAFETY
+        ),
+    }
+    skipped = " and ".join(kind for kind, found in kinds.items() if found)
+    return f"{why}; newer {skipped} are not chosen unnamed" if skipped else why
 
 
 @contextmanager

@@ -1,8 +1,9 @@
-"""The commands `add service` and `remove service`."""
+"""The command `add service`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -70,7 +71,7 @@ def add_service_(
     """
     with opened(context, as_json) as parts:
         tree = open_tree(directory, parts.settings.policy_file)
-        environment, name = _named(tree, names, "add", f" --kind {kind}")
+        environment, name = named(tree, names, "add", f" --kind {kind}")
         file, stack = tree.stack_file(environment), tree.stack(environment)
         text = read_text(tree.top, file)
         bare = text.removeprefix(BOM)
@@ -103,9 +104,23 @@ def add_service_(
                 encrypt,
                 context.obj.factories.image_registry(),
             )
-            write_text(tree.top, file, text, text[: len(text) - len(bare)] + added.text)
+            with _no_removal(parts, environment, name, stack):
+                write_text(tree.top, file, text, text[: len(text) - len(bare)] + added.text)
         _show_added(parts, environment, file, wanted, added)
         return ExitCode.DONE
+
+
+@contextmanager
+def _no_removal(parts: Opened, environment: str, name: str, stack: str) -> Iterator[None]:
+    """For the block, and after it without a request to remove a service of this name."""
+    if environment not in parts.store.environments() or name not in parts.store.load(environment).removals:
+        yield
+        return
+    with parts.store.lock(stack):
+        yield
+        record = parts.store.load(environment)
+        others = {other: removal for other, removal in record.removals.items() if other != name}
+        parts.store.save(record.with_(removals=others))
 
 
 def _show_added(parts: Opened, environment: str, file: str, wanted: Wanted, added: Added) -> None:
@@ -138,7 +153,7 @@ def _show_added(parts: Opened, environment: str, file: str, wanted: Wanted, adde
     show(f"then ronron watch updates it, or ronron update {environment}")
 
 
-def _named(tree: WorkingTree, names: list[str], verb: str, more: str = "") -> tuple[str, str]:
+def named(tree: WorkingTree, names: list[str], verb: str, more: str = "") -> tuple[str, str]:
     """The environment and the service that a person named.
 
     Raises:

@@ -50,6 +50,8 @@ class Snapshot(_AgentDocument):
         reason: `asked`, `schedule`, `update` or `restore`.
         revision: the commit that ran, where the caller gave it to the agent.
         counts: number of rows by what they are, such as `pads`.
+        lineage: of the data: volumes that were made anew begin another one. Empty for the first.
+        made_anew: taken while nobody had said yet that data which were made anew are right.
     """
 
     id: str
@@ -65,6 +67,30 @@ class Snapshot(_AgentDocument):
     database: DatabaseDump | None
     counts: Mapping[str, int]
     files: Files
+    lineage: str = ""
+    made_anew: bool = False
+
+
+class DataState(_AgentDocument):
+    """Whether a service's data are those that its snapshots are of.
+
+    Args:
+        state: `known`; `made-anew`: volumes were made anew, and no snapshot is taken by schedule until a
+            person has restored or accepted; `unknown`: the agent could not read its repository yet.
+        lineage: of the snapshots that are taken now.
+        made_anew: the places that were made anew: `database`, or the path of files in the agent.
+        since: when the agent found that.
+    """
+
+    state: str
+    lineage: str = ""
+    made_anew: tuple[str, ...] = ()
+    since: Instant | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether a person has to restore, or to say that the present data are right."""
+        return self.state == "made-anew"
 
 
 class Run(_AgentDocument):
@@ -96,6 +122,7 @@ class BackupStatus(_AgentDocument):
         forget: whether the agent removes old snapshots; False for a repository that only takes new ones.
         snapshots: the newest first, ten at most.
         runs: the newest `backup`, `prune`, `check` and `drill`; None for what never ran.
+        data: whether the data are those of the snapshots; None from agents of interface 1 and 2.
     """
 
     service: str
@@ -109,6 +136,7 @@ class BackupStatus(_AgentDocument):
     snapshots: tuple[Snapshot, ...]
     runs: Mapping[str, Run | None]
     locks: tuple[Lock, ...]
+    data: DataState | None = None
 
 
 class ConditionKind(StrEnum):
@@ -116,6 +144,7 @@ class ConditionKind(StrEnum):
 
     AGENT_UNREACHABLE = "agent unreachable"
     REPOSITORY_UNREACHABLE = "repository unreachable"
+    MADE_ANEW = "volumes made anew"
     OVERDUE = "backup overdue"
     BACKUP_FAILED = "backup failed"
     SHRUNK = "backup shrunk"

@@ -5,9 +5,8 @@ Every condition has the facts that prove it and a hint for the person.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from statistics import median
 
 from ronron.core.backups import (
     AgentError,
@@ -15,13 +14,14 @@ from ronron.core.backups import (
     BackupSummary,
     Condition,
     ConditionKind,
+    DataState,
     Lock,
     Run,
     Snapshot,
 )
 from ronron.core.errors import BackupError
 from ronron.core.model import SHORT
-from ronron.core.words import counted
+from ronron.core.snapshot_choice import SKEW, losses, plausible_snapshots
 
 PERIODS: Mapping[str, timedelta] = {
     "daily": timedelta(days=1),
@@ -32,21 +32,6 @@ PERIODS: Mapping[str, timedelta] = {
 
 FIRST_DRILL = timedelta(days=1)
 """The longest wait before the first drill of an agent, and before another drill after one that failed."""
-
-SAFETY = "restore"
-"""The reason of the safety snapshots that restores take."""
-
-SKEW = timedelta(minutes=5)
-"""How far the clocks of two machines may differ before a time counts as odd."""
-
-FEW = 5
-"""How many earlier snapshots give the usual size: one unusual night does not move their median."""
-
-FLOOR_BYTES = 64 * 1024
-"""A smaller loss of bytes is ignored: a dump without any row has about this size."""
-
-FLOOR_ROWS = 10
-"""A smaller loss of rows is ignored: people delete that many in an evening."""
 
 
 def conditions(status: BackupStatus, now: datetime, environment: str) -> tuple[Condition, ...]:
@@ -62,6 +47,7 @@ def conditions(status: BackupStatus, now: datetime, environment: str) -> tuple[C
     prune = runs.get("prune") if status.forget else None
     found = (
         _unreachable(status, subject),
+        _made_anew(status, now, subject),
         _overdue(status, now, subject),
         _failed(
             runs.get("backup"), ConditionKind.BACKUP_FAILED, "the last backup failed", subject, "backup now"
@@ -106,18 +92,10 @@ def drill_due(status: BackupStatus, now: datetime) -> bool:
 
 
 def valid_snapshots(status: BackupStatus, now: datetime) -> tuple[Snapshot, ...]:
-    """The snapshots that count, the newest first: no safety snapshots, and none with an odd time."""
+    """The snapshots that count, the newest first: plausible ones, and none with an odd time."""
     odd = set(_odd_ids(status, now))
-    return tuple(one for one in plausible_snapshots(status.snapshots, now) if one.id not in odd)
-
-
-def plausible_snapshots(snapshots: Iterable[Snapshot], now: datetime) -> list[Snapshot]:
-    """The snapshots that may be chosen without naming one, the newest first.
-
-    Those of the future are left out, and so are safety snapshots: they have the data that a restore replaced.
-    """
-    good = [one for one in snapshots if one.reason != SAFETY and one.taken <= now + SKEW]
-    return sorted(good, key=lambda one: one.taken, reverse=True)
+    plausible = plausible_snapshots(status.snapshots, now, status.data)
+    return tuple(one for one in plausible if one.id not in odd)
 
 
 def summary(status: BackupStatus, now: datetime, environment: str) -> BackupSummary:
@@ -178,6 +156,8 @@ class _Subject:
 
 
 def _overdue(status: BackupStatus, now: datetime, subject: _Subject) -> Condition | None:
+    if status.data is not None and status.data.waits:
+        return None
     good = valid_snapshots(status, now)
     since = good[0].taken if good else status.since
     old = now - since
@@ -191,39 +171,43 @@ def _overdue(status: BackupStatus, now: datetime, subject: _Subject) -> Conditio
     )
 
 
-def _shrunk(good: Sequence[Snapshot], subject: _Subject) -> Condition | None:
-    if len(good) < 2:
+def _made_anew(status: BackupStatus, now: datetime, subject: _Subject) -> Condition | None:
+    data = status.data
+    if data is None or not data.waits:
         return None
-    newest, before = good[0], good[1 : FEW + 1]
-    same_image = newest.image == before[0].image
-    losses = [
-        *_loss("bytes of the database", _dump_bytes(newest), map(_dump_bytes, before), FLOOR_BYTES),
-        *_loss("bytes of files", newest.files.bytes, (one.files.bytes for one in before), FLOOR_BYTES),
-    ]
-    for what in sorted({name for one in before for name in one.counts}):
-        # Another version may have other tables; the same version without a table has lost it.
-        if what in newest.counts or same_image:
-            known = (one.counts[what] for one in before if what in one.counts)
-            losses += _loss(what, newest.counts.get(what, 0), known, FLOOR_ROWS)
-    if not losses:
-        return None
+    before = plausible_snapshots(status.snapshots, now, data)
+    newest = (
+        f"; {before[0].id[:SHORT]} of {before[0].taken:%Y-%m-%d %H:%M %Z} is the newest of the data before"
+    )
     return subject.condition(
-        ConditionKind.SHRUNK,
-        f"snapshot {newest.id[:SHORT]} has {', '.join(losses)}",
-        f"find out what is missing; an earlier snapshot has it: {subject.command('backup list')}",
+        ConditionKind.MADE_ANEW,
+        f"{made_anew_text(data)}, and no snapshot is taken by schedule" + (newest if before else ""),
+        f"{subject.command('restore')} restores the data before; if the present data are right: "
+        f"ronron update {subject.environment} --accept-empty {subject.service}",
     )
 
 
-def _dump_bytes(snapshot: Snapshot) -> int:
-    return snapshot.database.bytes if snapshot.database else 0
+def made_anew_text(data: DataState) -> str:
+    """What was made anew, for people: `the database and the volume data were made anew on <date>`."""
+    names = [
+        "the database" if place == "database" else f"the volume {place.rpartition('/')[2]}"
+        for place in data.made_anew
+    ]
+    several = len(names) > 1
+    subject = f"{', '.join(names[:-1])} and {names[-1]}" if several else "".join(names) or "the data"
+    when = f" on {data.since:%Y-%m-%d %H:%M %Z}" if data.since is not None else ""
+    return f"{subject} {'were' if several else 'was'} made anew{when}"
 
 
-def _loss(what: str, now: int, before: Iterable[int], floor: int) -> list[str]:
-    usual = median(before)
-    emptied = now == 0 < usual
-    if emptied or (now < usual / 2 and usual - now > floor):
-        return [f"{counted(now, what)} instead of about {usual:.0f}"]
-    return []
+def _shrunk(good: Sequence[Snapshot], subject: _Subject) -> Condition | None:
+    lost = losses(good[0], good[1:]) if good else []
+    if not lost:
+        return None
+    return subject.condition(
+        ConditionKind.SHRUNK,
+        f"snapshot {good[0].id[:SHORT]} has {', '.join(lost)}",
+        f"find out what is missing; an earlier snapshot has it: {subject.command('backup list')}",
+    )
 
 
 def _odd_ids(status: BackupStatus, now: datetime) -> tuple[str, ...]:

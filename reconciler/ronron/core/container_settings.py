@@ -38,6 +38,11 @@ class Difference(Value):
     was: str
     now: str
 
+    @property
+    def shown(self) -> Difference:
+        """The same without hashes, for whoever stores or prints it elsewhere."""
+        return self.with_(was=_without_hash(self.was), now=_without_hash(self.now))
+
     def __str__(self) -> str:
         secret = self.was.startswith(HASH) or self.now.startswith(HASH)
         if not self.now:
@@ -45,6 +50,10 @@ class Difference(Value):
         if secret:
             return f"{self.setting} {'changed' if self.was else 'added'}"
         return f"{self.setting}: {self.now}, was {self.was or 'not set'}"
+
+
+def _without_hash(text: str) -> str:
+    return HASH if text.startswith(HASH) else text
 
 
 def differences(was: Mapping[str, str], now: Mapping[str, str]) -> tuple[Difference, ...]:

@@ -41,7 +41,7 @@ class Observation(Value):
         exit_code: of its last run; None while it runs, and for one that was never started.
         error: why Docker could not start it, in Docker's words.
         restarts: how often Docker's restart policy has started it again.
-        health_output: of its last health check, not redacted.
+        health_output: of its last health check, as `Containers.look` gives it: without its secrets.
         started_at: when its last run began; None for one that never ran.
         finished_at: when its last run that ended did so; None while none has.
         labels: its own and those of its image; values may be secret.

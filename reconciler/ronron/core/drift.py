@@ -449,8 +449,11 @@ def news(before: DriftRecord, after: DriftRecord, environment: str, *, puts_back
 def hint_for(drift: Drift, environment: str, *, puts_back: bool) -> str:
     """What a person does about one drift; empty where Ronron puts it back."""
     if drift.kind is DriftKind.VOLUME_MISSING:
-        restore = f"ronron restore {environment} {drift.service}" if drift.service else "restore its data"
-        return f"{drift.held}; {restore}"
+        if not drift.service:
+            return f"{drift.held}; restore its data"
+        restore = f"ronron restore {environment} {drift.service}"
+        accept = f"ronron update {environment} --accept-empty {drift.service}"
+        return f"{drift.held}; run {restore}, or accept that: {accept}"
     if drift.own_volumes and drift.service and drift.kind is not DriftKind.EDITED:
         return f"{drift.held}; try ronron restart {environment} {drift.service}, and give that a volume"
     if drift.own_volumes:

@@ -26,6 +26,7 @@
   x BackupError                  an agent, its repository, a restore or a drill failed
     + AgentUnreachableError      retryable: its container or its Docker does not answer
     + SnapshotUnfitError         of another service, or of a newer version than the one that runs
+    + MadeAnewError              the data are of volumes that were made anew
   x ImageRegistryError           a registry does not give the digest of an image
 ```
 
@@ -37,6 +38,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ronron.core.model import Change
 
 PROBLEMS_SHOWN = 12
 """How many problems of one file fit on a screen together with what is around them."""
@@ -126,7 +131,16 @@ class RevisionNotFoundError(SourceError):
 
 
 class EngineError(ReconcilerError):
-    """Pulumi did not do what it was asked to; also the class of failures of no known kind."""
+    """Pulumi did not do what it was asked to; also the class of failures of no known kind.
+
+    Attributes:
+        protected: URNs of the resources that it refused to delete because they are protected, where that is
+            the only cause.
+        begun: the steps that an update began before it failed; None where nobody knows.
+    """
+
+    protected: tuple[str, ...] = ()
+    begun: tuple[Change, ...] | None = None
 
 
 class EngineMissingError(EngineError):
@@ -210,6 +224,10 @@ class AgentUnreachableError(BackupError):
 
 class SnapshotUnfitError(BackupError):
     """A snapshot is another service's, or of a newer version than the one that runs; nothing was changed."""
+
+
+class MadeAnewError(BackupError):
+    """A snapshot would be of volumes that were made anew, while snapshots of the data before exist."""
 
 
 class ImageRegistryError(ReconcilerError):

@@ -119,12 +119,23 @@ class Backup(_Part):
     probe: InsideProbe | None
 
 
+class Held(_Part):
+    """A service that has no container, because its data were lost and nobody has restored or accepted them.
+
+    Args:
+        volumes: physical names of the volumes that were made anew.
+    """
+
+    volumes: tuple[str, ...]
+
+
 class Service(_Part):
     """One service as of the last update.
 
     Args:
         resource: URN of its component; None if the program does not give it: then every change counts as a
             change of this service.
+        held: why the update created no container of it; None for a service that runs.
     """
 
     kind: str
@@ -139,6 +150,7 @@ class Service(_Part):
     database: Database | None
     volumes: tuple[Volume, ...]
     backup: Backup | None
+    held: Held | None = None
 
 
 class Inventory(_Part):
@@ -176,10 +188,23 @@ def read_inventory(output: object | None) -> Inventory | None:
         ) from error
 
 
-def probes_of(inventory: Inventory | None) -> Mapping[str, Probe]:
-    """The probes of an inventory by the name of their service; a service without one is left out."""
+def held_services(inventory: Inventory | None) -> dict[str, Held]:
+    """The services that are held back, by name."""
     services = inventory.services if inventory is not None else {}
-    return {name: service.probe for name, service in services.items() if service.probe is not None}
+    return {name: one.held for name, one in services.items() if one.held is not None}
+
+
+def probes_of(inventory: Inventory | None) -> Mapping[str, Probe]:
+    """The probes of an inventory by the name of their service.
+
+    A service without one is left out, and so is one that is held back: it has no container.
+    """
+    services = inventory.services if inventory is not None else {}
+    return {
+        name: service.probe
+        for name, service in services.items()
+        if service.probe is not None and service.held is None
+    }
 
 
 def touched(changes: Iterable[Change], inventory: Inventory) -> tuple[str, ...]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ronron.core.errors import EngineInterruptedError, ReconcilerError, StackLockedError
 from ronron.core.excluded import Excluded
 from ronron.core.failed_containers import FailedContainer
+from ronron.core.inventory import Held
 from ronron.core.model import (
     SHORT,
     Operation,
@@ -128,6 +129,35 @@ def in_part(outcome: Outcome, revision: Revision, excluded: Excluded | None) -> 
         hint=hint_for(excluded),
         excluded=excluded,
     )
+
+
+def held_back(outcome: Outcome, environment: str, held: Mapping[str, Held]) -> Outcome:
+    """The outcome where an update holds services back: it says which, why, and how they are released.
+
+    Args:
+        outcome: of the rest.
+        environment: its name, for the hint.
+        held: by the name of the service; empty where none is held back.
+    """
+    if not held or outcome.kind not in {OutcomeKind.UPDATED, OutcomeKind.UNCHANGED, OutcomeKind.DEGRADED}:
+        return outcome
+    names = tuple(sorted(held))
+    lost = "; ".join(
+        f"{name} is held back: its data ({', '.join(held[name].volumes)}) are lost" for name in names
+    )
+    hint = release_hint(environment, names)
+    return outcome.with_(
+        message=f"{outcome.message}; {lost}",
+        hint=f"{outcome.hint}; {hint}" if outcome.hint else hint,
+        held=names,
+    )
+
+
+def release_hint(environment: str, services: Sequence[str]) -> str:
+    """How a person releases services whose data were lost."""
+    restores = ", ".join(f"ronron restore {environment} {name}" for name in services)
+    accepts = " ".join(f"--accept-empty {name}" for name in services)
+    return f"restore: {restores}; or, if empty is right: ronron update {environment} {accepts}"
 
 
 def hint_for(excluded: Excluded) -> str:

@@ -90,7 +90,7 @@ def compile_command(lock: str, find_links: str | None = None) -> str:
     packages = pinned(lock)
     wanted = f"{PROGRAM}=={packages[PROGRAM]}" if PROGRAM in packages else PROGRAM
     links = f" --find-links {find_links}" if find_links else ""
-    options = f"--generate-hashes --no-emit-index-url{links}"
+    options = f"--no-header --generate-hashes --no-emit-index-url{links}"
     return f"echo {wanted} | uv pip compile {options} - --output-file {LOCK_FILE}"
 
 
@@ -111,17 +111,19 @@ def environment_name(lock: str, *, python: str, uv: str) -> str:
 
 
 def unneeded(kept: Iterable[KeptEnvironment], needed: Collection[str], now: datetime) -> tuple[str, ...]:
-    """Names of the virtual environments to remove: made from no needed lock file, and unused for a while.
+    """Names of the virtual environments to remove: unused for a while, and needed by no live revision.
+
+    Of those that were made from one needed lock file, the one that was used last stays.
 
     Args:
         kept: all on this machine.
         needed: digests of lock files; see `lock_digest`.
         now: the time.
     """
+    by_use = sorted(kept, key=lambda one: one.used)
+    # The last one of each lock file: after an upgrade of Python or uv there are several.
+    newest = {each.name.partition("-")[0]: each.name for each in by_use}
+    stay = {newest[lock] for lock in needed if lock in newest}
     return tuple(
-        sorted(
-            each.name
-            for each in kept
-            if each.name.partition("-")[0] not in needed and now - each.used >= UNUSED_FOR
-        )
+        sorted(each.name for each in by_use if each.name not in stay and now - each.used >= UNUSED_FOR)
     )

@@ -17,9 +17,9 @@ from ronron.core.errors import (
     StackLockedError,
 )
 from ronron.core.health import Health, HealthState, log_hint, state_of
-from ronron.core.inventory import Inventory, Service, read_inventory
+from ronron.core.inventory import Inventory, Service, held_services, read_inventory
 from ronron.core.model import SHORT, Instant, Outcome, OutcomeKind, Pass, Reason, Revision, Value
-from ronron.core.outcomes import hint_for
+from ronron.core.outcomes import hint_for, release_hint
 from ronron.core.record import Record
 from ronron.core.words import listed
 
@@ -50,6 +50,7 @@ class State(StrEnum):
     DEGRADED = "degraded"
     UNHEALTHY = "unhealthy"
     """Live, and a service is unhealthy now."""
+    WAITING_FOR_RESTORE = "waiting for a restore"
     LIVE = "live"
     NEW = "never updated"
     REMOVED = "removed"
@@ -183,7 +184,9 @@ def status(
         backups=_backups(inventory, record, passes),
         kept=record.kept,
         last=last,
-        drift=drift.open,
+        drift=tuple(
+            one.with_(differences=tuple(each.shown for each in one.differences)) for one in drift.open
+        ),
         unknown={name: one.why for name, one in drift.unknown.items()},
         stalled_drift=tuple(drift.stalled.values()),
         waiting_repair=drift.waiting,
@@ -204,7 +207,8 @@ def exit_code(statuses: Sequence[EnvironmentStatus]) -> ExitCode:
         return ExitCode.FAILED
     if any(environment.drift for environment in statuses):
         return ExitCode.FAILED
-    return ExitCode.WAITING if State.WAITING_FOR_APPROVAL in states else ExitCode.DONE
+    waiting = {State.WAITING_FOR_APPROVAL, State.WAITING_FOR_RESTORE}
+    return ExitCode.WAITING if states & waiting else ExitCode.DONE
 
 
 def exit_code_of(outcome: Outcome | None, reason: Reason) -> ExitCode:
@@ -224,7 +228,7 @@ def exit_code_of(outcome: Outcome | None, reason: Reason) -> ExitCode:
         return ExitCode.LOCKED
     match outcome.kind:
         case OutcomeKind.UNCHANGED | OutcomeKind.UPDATED:
-            return ExitCode.DONE
+            return ExitCode.WAITING if outcome.held else ExitCode.DONE
         case OutcomeKind.WAITING:
             return ExitCode.WAITING
         case OutcomeKind.DEGRADED | OutcomeKind.FAILED | OutcomeKind.INTERRUPTED | OutcomeKind.ROLLED_BACK:
@@ -266,6 +270,9 @@ def _state(record: Record) -> tuple[State, str]:
         return State.WAITING, record.decision.why
     if record.updated is None:
         return State.NEW, "no pass has updated it yet"
+    held = held_services(_inventory(record))
+    if held:
+        return State.WAITING_FOR_RESTORE, f"held back, because their data are lost: {', '.join(sorted(held))}"
     return State.LIVE, "the last pass succeeded"
 
 
@@ -304,6 +311,8 @@ def _hint(record: Record, state: State, last: Pass | None) -> str:
             return f"ronron resume {name}"
         case State.NEW:
             return f"ronron update {name}"
+        case State.WAITING_FOR_RESTORE:
+            return release_hint(name, sorted(held_services(_inventory(record))))
         case State.DEGRADED if record.degraded is not None:
             return hint_for(record.degraded.excluded)
         case State.REMOVED:
@@ -374,6 +383,12 @@ def _service(
         health=state_of(known, now) if service.probe is not None else HealthState.NOT_PROBED,
         detail=f"{service.machine} is unreachable" if unreachable else "",
     )
+    if service.held is not None:
+        return found.with_(
+            health=HealthState.NOT_PROBED,
+            detail=f"held back: its data ({', '.join(service.held.volumes)}) are lost",
+            hint=release_hint(environment, (name,)),
+        )
     if service.probe is None or known is None:
         hint = "" if service.probe is None or unreachable else PROBE_HINT
         return found.with_(hint=hint)

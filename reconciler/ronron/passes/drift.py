@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime
 from enum import Enum
@@ -30,8 +30,10 @@ from ronron.core.errors import ReconcilerError
 from ronron.core.inventory import Inventory
 from ronron.core.model import Outcome, OutcomeKind, VerdictKind
 from ronron.core.policy import OnDrift, Policy
+from ronron.core.record import Record
 from ronron.passes.attempt import Attempt, Begun
 from ronron.passes.machines import readable
+from ronron.passes.target import Ports, Target
 from ronron.ports import Containers, Program, Store
 
 _TRIES = 5
@@ -94,27 +96,31 @@ def look_before(wish: Wish) -> Callable[[Begun, Program, Attempt], Attempt]:
     """A step of a pass: look at the containers, and note which of them are put back."""
 
     def look(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
-        inventory = readable(attempt.record.inventory)
-        before = begun.ports.store.load_drift(begun.target.name)
-        if inventory is None or attempt.goal.rollback or not (before.made or wish is Wish.PERSON):
+        inventory, store = readable(attempt.record.inventory), begun.ports.store
+        if inventory is None or attempt.goal.rollback:
             return attempt
 
         def made() -> tuple[MadeContainer, ...]:
             return begun.ports.engine.state(program).containers
 
-        if not before.made:
-            before = before.with_(made=made())
-        now = begun.ports.clock.now()
-        after = compared(before, inventory, begun.ports.containers, now, whole=True, made=made)
-        chosen = _chosen(after, begun.target.policy, wish, repair=attempt.goal.repair)
-        chosen = tuple(one for one in chosen if one.machine not in _excluded(begun))
-        tell(begun, before, after)
-        if attempt.goal.repair:
-            entries = tuple(PutBack(key=one.key, at=now, signature=one.signature) for one in chosen)
-            after = after.with_(put_back=(*after.put_back, *entries))
-        elif wish is Wish.PERSON:
-            after = after.resumed()
-        begun.ports.store.save_drift(after)
+        for _ in range(_TRIES):
+            before = store.load_drift(begun.target.name)
+            if not before.made and wish is not Wish.PERSON:
+                return attempt
+            known = before if before.made else before.with_(made=made())
+            now = begun.ports.clock.now()
+            after = compared(known, inventory, begun.ports.containers, now, whole=True, made=made)
+            chosen = _chosen(after, begun.target.policy, wish, repair=attempt.goal.repair)
+            chosen = tuple(one for one in chosen if one.machine not in _excluded(begun))
+            kept = after
+            if attempt.goal.repair:
+                entries = tuple(PutBack(key=one.key, at=now, signature=one.signature) for one in chosen)
+                kept = after.with_(put_back=(*after.put_back, *entries))
+            elif wish is Wish.PERSON:
+                kept = after.resumed()
+            if store.save_drift(kept):
+                tell(begun, before, after)
+                break
         if chosen and not attempt.goal.repair:
             begun.log(f"drift: puts back {', '.join(f'{one.key} ({one.now})' for one in chosen)}")
         machines = sorted({one.machine for one in chosen if one.lost})
@@ -124,6 +130,32 @@ def look_before(wish: Wish) -> Callable[[Begun, Program, Attempt], Attempt]:
         return replace(attempt, put_back=chosen, unprotected=unsnapshotable(after.open, chosen))
 
     return look
+
+
+def drifted_now(
+    target: Target, ports: Ports, record: Record, program: Program, excluded: Collection[str]
+) -> tuple[Drift, ...]:
+    """Look for a preview: log what differs, and return what the next update would put back.
+
+    Args:
+        target: the environment.
+        ports: everything outside.
+        record: of the environment.
+        program: whose stack is previewed.
+        excluded: names of the machines that are skipped.
+    """
+    inventory, before = readable(record.inventory), ports.store.load_drift(target.name)
+    if inventory is None or not before.made:
+        return ()
+
+    def made() -> tuple[MadeContainer, ...]:
+        return ports.engine.state(program).containers
+
+    after = compared(before, inventory, ports.containers, ports.clock.now(), whole=True, made=made)
+    for one in after.open:
+        ports.progress.log(target.name, f"drift: {one.sentence}")
+    chosen = _chosen(after, target.policy, Wish.POLICY, repair=False)
+    return tuple(one for one in chosen if one.machine not in excluded)
 
 
 def _chosen(record: DriftRecord, policy: Policy, wish: Wish, *, repair: bool) -> tuple[Drift, ...]:

@@ -59,11 +59,13 @@ class Target:
         policy: the environment's.
         project: where the Pulumi project lies in the repository, `.` for its top.
         config_dir: where its stack files lie below that.
+        accept_empty: services whose data a person accepted in this pass although they were made anew.
     """
 
     policy: Policy
     project: str = "."
     config_dir: str = "."
+    accept_empty: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -92,6 +94,7 @@ def prepared(
     *,
     running: Revision | None = None,
     excluded: Excluded | None = None,
+    going_back: tuple[str, ...] = (),
 ) -> Iterator[Program]:
     """A program ready to be run: checked out for the block, with a private directory that stays.
 
@@ -103,6 +106,7 @@ def prepared(
         work: the private directory.
         running: the revision that is live before, where anybody knows.
         excluded: the unreachable machines that are skipped; None for none.
+        going_back: services that go back from a revision that failed; see `Program`.
 
     Raises:
         SourceError: it cannot be checked out.
@@ -118,5 +122,7 @@ def prepared(
             create_stack=target.policy.create_stack,
             running=running.commit if running is not None else None,
             excluded=excluded.names if excluded is not None else (),
+            accept_empty=target.accept_empty,
             environment=target.name,
+            going_back=going_back,
         )

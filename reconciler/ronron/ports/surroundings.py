@@ -150,9 +150,35 @@ class Backups(Protocol):
         ...
 
     def snapshot(
-        self, inventory: Inventory, service: str, reason: str = "asked", revision: str | None = None
+        self,
+        inventory: Inventory,
+        service: str,
+        reason: str = "asked",
+        revision: str | None = None,
+        *,
+        made_anew: bool = False,
     ) -> Snapshot:
-        """Take a snapshot and verify it; returns when both are done."""
+        """Take a snapshot and verify it; returns when both are done.
+
+        Args:
+            inventory: of the environment.
+            service: its name there.
+            reason: `asked`, `update` or `restore`.
+            revision: the commit that is live; None where it is unknown.
+            made_anew: whether to take one of volumes that were made anew, too.
+
+        Raises:
+            MadeAnewError: volumes were made anew while snapshots of the data before exist, and the reason is
+                `asked`, without `made_anew`.
+        """
+        ...
+
+    def accept_data(self, inventory: Inventory, service: str) -> None:
+        """Accept the present data of a service, even where they are empty.
+
+        From then on its agent takes snapshots of them by schedule. An agent of an earlier version does so in
+        any case.
+        """
         ...
 
     def snapshots(self, inventory: Inventory, service: str) -> tuple[Snapshot, ...]:
@@ -172,7 +198,8 @@ class Backups(Protocol):
 
         Takes a safety snapshot of the present data while the service runs, stops the service, restores
         database and files beside the old ones, replaces these, and starts the same container again. The
-        caller probes the service and sets `healthy`.
+        caller probes the service and sets `healthy`. A service that an update holds back has no container:
+        its data are restored, and the next update creates it.
 
         Args:
             inventory: of the environment.

@@ -15,6 +15,7 @@ from ronron.core.backups import (
     AgentError,
     BackupStatus,
     DatabaseDump,
+    DataState,
     DrillResult,
     Files,
     Lock,
@@ -22,7 +23,7 @@ from ronron.core.backups import (
     Run,
     Snapshot,
 )
-from ronron.core.errors import AgentUnreachableError, BackupError, ConfigError
+from ronron.core.errors import AgentUnreachableError, BackupError, ConfigError, MadeAnewError
 from ronron.core.inventory import Inventory, Service
 from ronron.core.model import SHORT
 from ronron.core.restores import (
@@ -55,6 +56,7 @@ class FakeAgent:
         runs: the newest of each sort.
         locks: in the repository.
         max_age_hours, drill, check, forget: as its configuration has them.
+        data: whether the data are those of the snapshots.
         drills: results that were recorded.
         bundles: of the reconciler, by id.
     """
@@ -73,6 +75,7 @@ class FakeAgent:
     drill: str = "weekly"
     check: str = "weekly"
     forget: bool = True
+    data: DataState = field(default_factory=lambda: DataState(state="known"))
     drills: list[DrillResult] = field(default_factory=list)
     bundles: dict[str, bytes] = field(default_factory=dict)
 
@@ -121,15 +124,42 @@ class FakeBackups:
                 snapshots=tuple(agent.snapshots[:10]),
                 runs=dict(agent.runs),
                 locks=agent.locks,
+                data=agent.data,
             )
 
+    def lose(self, service: str) -> None:
+        """Make the data of a service anew, and empty, as after the loss of its machine."""
+        agent = self.agent(service)
+        agent.rows = dict.fromkeys(agent.rows, 0)
+        agent.data = DataState(
+            state="made-anew",
+            lineage=hashlib.sha256(f"{service} {self._clock.now()}".encode()).hexdigest()[:32],
+            made_anew=("/data/files", "database"),
+            since=self._clock.now(),
+        )
+
     def snapshot(
-        self, inventory: Inventory, service: str, reason: str = "asked", revision: str | None = None
+        self,
+        inventory: Inventory,
+        service: str,
+        reason: str = "asked",
+        revision: str | None = None,
+        *,
+        made_anew: bool = False,
     ) -> Snapshot:
         """See ports.Backups."""
         with self._call("snapshot", inventory, service) as (agent, declared):
             _refuse_trouble(agent, service)
+            if agent.data.waits and reason == "asked" and not made_anew:
+                raise MadeAnewError(
+                    "cannot take a snapshot unasked: database was made anew", where=service, hint="restore"
+                )
             return self._take(agent, service, declared, reason, revision)
+
+    def accept_data(self, inventory: Inventory, service: str) -> None:
+        """See ports.Backups."""
+        with self._call("accept_data", inventory, service) as (agent, _):
+            agent.data = DataState(state="known", lineage=agent.data.lineage)
 
     def snapshots(self, inventory: Inventory, service: str) -> tuple[Snapshot, ...]:
         """See ports.Backups."""
@@ -168,6 +198,7 @@ class FakeBackups:
                     hint=f"restore an earlier one: ronron backup list ENV {service}",
                 )
             agent.rows = dict(contents)
+            agent.data = DataState(state="known", lineage=snapshot.lineage)
             log(f"restored snapshot {snapshot.id[:SHORT]}: {counts_text(contents)}")
             return Restored(
                 service=service,
@@ -266,6 +297,8 @@ class FakeBackups:
             database=_dumped(declared, rows),
             counts=rows,
             files=Files(count=1, bytes=1024),
+            lineage=agent.data.lineage,
+            made_anew=agent.data.waits,
         )
         agent.snapshots.insert(0, snapshot)
         agent.contents[snapshot.id] = rows

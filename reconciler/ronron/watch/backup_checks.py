@@ -90,6 +90,9 @@ def run_due_drill(target: Target, ports: Ports, stopping: Callable[[], bool]) ->
     if inventory is None:
         return None
     for name in backups_by_service(inventory):
+        if inventory.services[name].held is not None:
+            # It has no container that a drill could be made like.
+            continue
         if stopping() or _is_locked(target, ports):
             return None
         try:

@@ -34,15 +34,29 @@ caller of today sends the new name first and the old one after exit code 2. See 
 
 
 def parser() -> argparse.ArgumentParser:
-    """All commands of interface 2 and their options."""
+    """All commands of interface 3 and their options."""
     whole = argparse.ArgumentParser(prog="ronron-agent", description="The backup agent of one service.")
     sub = whole.add_subparsers(dest="command", required=True)
-    for name in ("serve", "health", "list", "status", "check", "prune", "record-drill", "counts"):
+    for name in (
+        "serve",
+        "health",
+        "list",
+        "status",
+        "check",
+        "prune",
+        "record-drill",
+        "counts",
+        "data",
+        "accept-data",
+    ):
         sub.add_parser(name)
     backup = sub.add_parser("backup")
     backup.add_argument("--reason", choices=REASONS, required=True)
     backup.add_argument("--revision")
     backup.add_argument("--running", help="JSON: version, image, image_digest")
+    backup.add_argument("--made-anew", action="store_true", help="also of volumes that were made anew")
+    recorded = sub.add_parser("record-restore")
+    recorded.add_argument("--snapshot", required=True)
     restore = sub.add_parser("restore")
     restore.add_argument("--snapshot", required=True)
     where = restore.add_mutually_exclusive_group(required=True)
@@ -111,7 +125,7 @@ def _done(agent: Agent, given: argparse.Namespace) -> Any:
         case "serve":
             from .serve import serve
 
-            serve(agent.configuration, agent.places, agent.journal)
+            serve(agent.configuration, agent.places, agent.journal, agent.find_data)
             return None
         case "health":
             from .serve import alive
@@ -122,7 +136,19 @@ def _done(agent: Agent, given: argparse.Namespace) -> Any:
                 )
             return {"serving": True}
         case "backup":
-            return commands.backup(agent, reason=given.reason, revision=given.revision, running=given.running)
+            return commands.backup(
+                agent,
+                reason=given.reason,
+                revision=given.revision,
+                running=given.running,
+                made_anew=given.made_anew,
+            )
+        case "data":
+            return commands.data(agent)
+        case "accept-data":
+            return commands.accept_data(agent)
+        case "record-restore":
+            return commands.record_restore(agent, identity=given.snapshot)
         case "list":
             return commands.list_snapshots(agent)
         case "status":

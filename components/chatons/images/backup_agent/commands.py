@@ -13,14 +13,15 @@ from typing import IO, Any
 
 from . import configuration as configurations
 from . import export as exports
-from . import postgres, retain, snapshot, status
+from . import lineage, places_of_data, postgres, retain, snapshot, status
 from . import restore_database as database_restores
 from . import restore_files as file_restores
-from .configuration import Configuration, Places, Secrets, neighbour
+from .configuration import Configuration, Places, Running, Secrets, neighbour
 from .errors import AgentError, NoRepositoryError
 from .journal import Journal
+from .lineage import Data
 from .lock import locked
-from .repository import Repository
+from .repository import Repository, follow_move
 from .restic import Restic
 
 CHECK_PARTS = 10
@@ -58,6 +59,8 @@ class Agent:
             remembers: whether to use the journal; False in a clone.
             beside: the repository `reconciler` beside the service's instead.
         """
+        if remembers:
+            follow_move(self.configuration, self.journal)
         restic = Restic(
             self.configuration,
             self.secrets,
@@ -66,6 +69,11 @@ class Agent:
             repository=neighbour(self.configuration.repository) if beside else None,
         )
         return Repository(restic, self.configuration, self.places, self.journal if remembers else None)
+
+    def find_data(self) -> None:
+        """Find out, as soon as the agent serves, whether volumes were made anew; no answer is no error."""
+        with contextlib.suppress(AgentError):
+            _data(self)
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[int]:
@@ -93,8 +101,14 @@ class Agent:
         self.journal.end(kind, None, detail)
 
 
-def backup(agent: Agent, *, reason: str, revision: str | None, running: str | None) -> dict[str, Any]:
-    """Take and verify one snapshot."""
+def backup(
+    agent: Agent, *, reason: str, revision: str | None, running: str | None, made_anew: bool = False
+) -> dict[str, Any]:
+    """Take and verify one snapshot.
+
+    Of volumes that were made anew, while snapshots of the data before exist, none is taken by schedule; the
+    snapshot of the answer is then null. One that a person asked for needs `made_anew`.
+    """
     what = None
     if running is not None:
         try:
@@ -105,19 +119,78 @@ def backup(agent: Agent, *, reason: str, revision: str | None, running: str | No
                 f"cannot read the option --running: {error}",
                 'write {"version": ..., "image": ..., "image_digest": ...}',
             ) from error
-    with agent.alone() as lock, agent.remembered("backup") as detail:
-        detail["reason"] = reason
-        repository = agent.repository(lock=lock)
-        taking = snapshot.Taking(
-            agent.configuration, agent.secrets, agent.places, repository, agent.journal, (lock,), log
-        )
-        taken = snapshot.take(taking, reason=reason, revision=revision, running=what)
-        agent.journal.add_snapshot(taken)
-        detail["snapshot"] = taken["id"]
+    with agent.alone() as lock:
+        found: Data | AgentError
+        try:
+            found = _data(agent)
+        except AgentError as error:
+            found = error
+        if isinstance(found, Data) and found.state == lineage.MADE_ANEW:
+            if reason == "schedule":
+                log("no snapshot: volumes were made anew, and a person has to restore or to accept the data")
+                return {"snapshot": None}
+            if reason == "asked" and not made_anew:
+                raise _refused(found)
+        taken = _taken(agent, lock, found, reason=reason, revision=revision, running=what)
     if reason == "schedule":
         # An update waits for its snapshot: the retention of old ones would delay it.
         _retention(agent)
     return {"snapshot": taken}
+
+
+def _taken(
+    agent: Agent,
+    lock: int,
+    data: Data | AgentError,
+    *,
+    reason: str,
+    revision: str | None,
+    running: Running | None,
+) -> dict[str, Any]:
+    with agent.remembered("backup") as detail:
+        detail["reason"] = reason
+        if isinstance(data, AgentError):
+            # Raised only here, so that the journal records why there is no snapshot.
+            raise data
+        repository = agent.repository(lock=lock)
+        taking = snapshot.Taking(
+            agent.configuration, agent.secrets, agent.places, repository, agent.journal, (lock,), log, data
+        )
+        taken = snapshot.take(taking, reason=reason, revision=revision, running=running)
+        agent.journal.add_snapshot(taken)
+        detail["snapshot"] = taken["id"]
+    return taken
+
+
+def data(agent: Agent) -> dict[str, Any]:
+    """Whether the data are those that the snapshots are of, and the newest snapshot of the data before."""
+    found = _data(agent)
+    before = None
+    if found.state == lineage.MADE_ANEW:
+        repository = agent.repository()
+        older = (one for one in repository.whole() if one["lineage"] != found.lineage)
+        before = next(older, None)
+    return {"data": found.document(), "before": before}
+
+
+def accept_data(agent: Agent) -> dict[str, Any]:
+    """Accept the present data, even where they are empty: the schedule takes snapshots of them."""
+    known = places_of_data.stored(agent.journal) or Data(lineage.UNKNOWN)
+    with contextlib.suppress(AgentError):
+        known = _data(agent)
+    places = places_of_data.present(agent.configuration, agent.secrets)
+    accepted = lineage.accepted(known, places)
+    places_of_data.remember(agent.journal, accepted)
+    return {"data": accepted.document()}
+
+
+def record_restore(agent: Agent, *, identity: str) -> dict[str, Any]:
+    """Record that a clone restored a snapshot into the service's volumes: they have its lineage again."""
+    _, _, manifest = agent.repository().chosen(identity)
+    places = places_of_data.present(agent.configuration, agent.secrets)
+    restored = lineage.restored(manifest, places)
+    places_of_data.remember(agent.journal, restored)
+    return {"data": restored.document()}
 
 
 def list_snapshots(agent: Agent) -> dict[str, Any]:
@@ -228,6 +301,19 @@ def log(line: str) -> None:
     """Print one line about a step on standard error."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
+
+
+def _data(agent: Agent) -> Data:
+    return places_of_data.resolved(agent.configuration, agent.secrets, agent.journal, agent.repository())
+
+
+def _refused(found: Data) -> AgentError:
+    places = ", ".join(found.made_anew)
+    return AgentError(
+        "made-anew",
+        f"cannot take a snapshot unasked: {places} was made anew, and snapshots of the data before exist",
+        "restore one of them, or say that the present data are right",
+    )
 
 
 def _retention(agent: Agent) -> None:

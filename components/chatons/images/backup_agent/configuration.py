@@ -82,6 +82,15 @@ class Retention:
 
 
 @dataclass(frozen=True)
+class Moved:
+    """The repository before this one; `copied`: its snapshots were copied into this one."""
+
+    before: str
+    now: str
+    copied: bool
+
+
+@dataclass(frozen=True)
 class Configuration:
     """The configuration; docs/backup-agent.md describes each field."""
 
@@ -104,6 +113,7 @@ class Configuration:
     check: Period = "weekly"
     drill: Period = "weekly"
     max_age_hours: float | None = None
+    moved: Moved | None = None
 
 
 @dataclass(frozen=True)
@@ -229,6 +239,7 @@ def _read(document: dict[str, Any]) -> Configuration:
         check=_period(document, "check"),
         drill=_period(document, "drill"),
         max_age_hours=_max_age_hours(document),
+        moved=_moved(document.get("moved")),
     )
     for path in (*configuration.volumes.values(), *configuration.sqlite):
         if not path.startswith("/") or ".." in path.split("/"):
@@ -266,6 +277,12 @@ def _ssh(part: Mapping[str, Any] | None) -> Ssh | None:
         if not re.fullmatch(r"[\w.:\[\]-]+", word) or word.startswith("-"):
             raise ValueError(f"ssh: {word!r} is not a name")
     return found
+
+
+def _moved(part: Mapping[str, Any] | None) -> Moved | None:
+    if part is None:
+        return None
+    return Moved(before=_text(part, "from"), now=_text(part, "to"), copied=bool(part["copied"]))
 
 
 def _database(part: Mapping[str, Any] | None) -> Database | None:

@@ -68,6 +68,13 @@ class Journal:
         with self._opened() as connection:
             connection.execute("insert or replace into fact values (?, ?)", (name, value))
 
+    def forget_repository(self) -> None:
+        """Forget which repositories exist and what is in them: the agent uses others now."""
+        with self._opened() as connection:
+            connection.execute("delete from fact where name like 'repository %'")
+            connection.execute("delete from snapshot")
+            connection.execute("delete from manifest")
+
     def begin(self, kind: str) -> None:
         """Record the start of a run; without an end, its process died."""
         with self._opened() as connection:

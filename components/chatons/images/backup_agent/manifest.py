@@ -66,6 +66,9 @@ class Manifest:
     seconds: float
     sqlite: tuple[SqliteCopy, ...] = ()
     volumes: tuple[str, ...] = ()
+    lineage: str = ""
+    made_anew: bool = False
+    places: Mapping[str, str] = field(default_factory=dict)
     format: int = field(default=FORMAT)
 
 
@@ -94,7 +97,14 @@ def read(text: bytes) -> dict[str, Any]:
 
 def snapshot(identity: str, document: Mapping[str, Any]) -> dict[str, Any]:
     """SNAPSHOT of docs/backup-agent.md, of the restic snapshot with this manifest."""
-    return {"id": identity, **{key: document.get(key) for key in _SHOWN}}
+    # Manifests of earlier versions of the agent have no lineage.
+    lineage = {"lineage": document.get("lineage") or "", "made_anew": bool(document.get("made_anew"))}
+    return {"id": identity, **{key: document.get(key) for key in _SHOWN}, **lineage}
+
+
+def is_empty(document: Mapping[str, Any]) -> bool:
+    """Whether a snapshot contains neither counted rows nor files."""
+    return not any((document.get("counts") or {}).values()) and not document["files"]["count"]
 
 
 def refuse_foreign(document: Mapping[str, Any], configuration: Configuration) -> None:
@@ -163,6 +173,9 @@ def _document(manifest: Manifest) -> dict[str, Any]:
         "seconds": round(manifest.seconds, 1),
         "sqlite": [asdict(one) for one in manifest.sqlite],
         "volumes": list(manifest.volumes),
+        "lineage": manifest.lineage,
+        "made_anew": manifest.made_anew,
+        "places": dict(manifest.places),
     }
 
 

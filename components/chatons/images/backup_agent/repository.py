@@ -19,6 +19,9 @@ from .journal import Journal
 from .restic import LONG_SECONDS, QUICK_SECONDS, Restic, meaning
 from .retention import Half
 
+LINEAGE_TAG = "lineage:"
+"""Of a half with files of another lineage than the original one; see lineage.py."""
+
 STALE = timedelta(minutes=30)
 """Restic refreshes a lock every five minutes; after thirty it calls it stale. Source: its lock.go."""
 
@@ -56,7 +59,8 @@ class Repository:
             return
         ended = self.restic.ended("cat", "config", "--no-lock", verb=verb)
         if ended.code != 0:
-            if meaning(ended.code, ended.stderr) is not None:
+            absent = meaning(ended.code, ended.stderr) is None
+            if not absent or expects_copies(self._configuration):
                 raise self.restic.failure(verb, ended)
             self.restic.output("init", "--repository-version", "2", verb="create the repository")
         if self._journal is not None:
@@ -207,6 +211,22 @@ class Repository:
             self.restic.output("forget", *words, seconds=LONG_SECONDS, verb=verb)
 
 
+def follow_move(configuration: Configuration, journal: Journal) -> None:
+    """Forget the repository before, once, when the declaration says that it was left or copied."""
+    moved = configuration.moved
+    if moved is None:
+        return
+    known = f"{moved.before} {moved.now} {moved.copied}"
+    if journal.fact("moved") != known:
+        journal.forget_repository()
+        journal.remember("moved", known)
+
+
+def expects_copies(configuration: Configuration) -> bool:
+    """Whether snapshots were copied into the repository, so that it must exist."""
+    return configuration.moved is not None and configuration.moved.copied
+
+
 def whole(halves: Iterable[Half]) -> list[tuple[Half, Half | None]]:
     """Pairs of halves, the newest first: files, and the dump of a service with a database. Pure."""
     known = list(halves)
@@ -235,6 +255,7 @@ def _halves(rows: Iterable[Mapping[str, Any]]) -> list[Half]:
         if "files" not in tags and "database" not in tags:
             continue
         run = next((tag[4:] for tag in tags if tag.startswith("run:")), "")
+        lineage = next((tag for tag in tags if tag.startswith(LINEAGE_TAG)), "").removeprefix(LINEAGE_TAG)
         found.append(
             Half(
                 id=str(row["id"]),
@@ -242,6 +263,7 @@ def _halves(rows: Iterable[Mapping[str, Any]]) -> list[Half]:
                 files="files" in tags,
                 paired="paired" in tags,
                 taken=instant(str(row["time"])),
+                lineage=lineage,
             )
         )
     return found

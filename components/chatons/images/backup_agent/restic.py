@@ -137,8 +137,8 @@ def failure(verb: str, code: int, stderr: str, words: Sequence[str]) -> AgentErr
         return NoRepositoryError(
             "unreachable",
             f"cannot {verb}: the repository does not exist ({text})",
-            "mount its disk or start its server; to create a new one: docker exec <its agent> rm "
-            "/var/lib/ronron-agent/journal.sqlite",
+            "mount its disk or start its server; where it moved, or begins anew, say so with `moved` in "
+            "ronron:backup: docs/operations.md, Move the backups to another repository",
         )
     why, hint = _WORDS[found]
     return AgentError(found, f"cannot {verb}: {why}" + (f" ({text})" if text else ""), hint)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from .configuration import Configuration
 from .errors import AgentError
-from .journal import now
+from .manifest import is_empty
 from .repository import Repository
 from .restic import LONG_SECONDS
-from .retention import Half, alone, policy, worth_asking
+from .retention import Half, alone, expired
 
 
 def forgotten(
@@ -25,21 +25,15 @@ def forgotten(
     """
     if not configuration.forget:
         return []
-    before = repository.halves()
-    # First, so that the newest half that restic retains is one of a complete snapshot.
-    lonely = alone(before, in_progress=in_progress)
-    repository.forget([half.id for half in lonely])
-    left = [half for half in before if half not in lonely]
-    if worth_asking(left, now()):
-        repository.restic.output(
-            "forget", "--quiet", *policy(configuration.keep, configuration.host),
-            seconds=LONG_SECONDS, verb="remove old snapshots",
-        )  # fmt: skip
-        left = repository.halves()
-        widowed = alone(left, in_progress=in_progress)
-        repository.forget([half.id for half in widowed])
-        left = [half for half in left if half not in widowed]
-    return _gone(before, left)
+    halves = repository.halves()
+    going = alone(halves, in_progress=in_progress)
+    old = expired(halves, configuration.keep, in_progress=in_progress)
+    if old:
+        # Only now are manifests read: most runs remove nothing.
+        empty = {half.id for half in halves if half.files and half.run and _is_empty(repository, half)}
+        going += expired(halves, configuration.keep, empty, in_progress=in_progress)
+    repository.forget([half.id for half in going], "remove old snapshots")
+    return sorted({half.run for half in going})
 
 
 def pruned(repository: Repository, configuration: Configuration) -> list[str]:
@@ -82,6 +76,8 @@ def checked(repository: Repository, part: int, parts: int) -> None:
     )
 
 
-def _gone(before: list[Half], left: list[Half]) -> list[str]:
-    stay = {half.run for half in left}
-    return sorted({half.run for half in before} - stay)
+def _is_empty(repository: Repository, half: Half) -> bool:
+    try:
+        return is_empty(repository.manifest(half.id))
+    except AgentError:
+        return False  # nothing is known of it

@@ -1,12 +1,13 @@
-"""Which snapshots are removed: restic retains by days, weeks and months; this finds halves that are alone.
+"""Which snapshots are removed, and which halves are alone. Pure.
 
-Pure. Restic decides about one half of each snapshot only, so both halves are always removed together, also
-where they are on two sides of midnight.
+Each lineage of data retains its own days, weeks and months (see lineage.py), so that snapshots of volumes
+that were made anew never push out those of the data before. Within a lineage the rules are those of
+`restic forget`; restic itself knows no lineages. Both halves of a snapshot are always removed together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -26,6 +27,7 @@ class Half:
         files: the half with the manifest.
         paired: of a half with files: whether a dump belongs to it.
         taken: time of the restic snapshot.
+        lineage: of a half with files; empty for the original one.
     """
 
     id: str
@@ -33,26 +35,59 @@ class Half:
     files: bool
     paired: bool
     taken: datetime
+    lineage: str = ""
 
 
-def policy(retention: Retention, host: str) -> list[str]:
-    """Arguments of `restic forget` that select the halves with files, in one group."""
-    words = ["--host", host, "--tag", "files", "--group-by", "host", "--keep-last", "1"]
-    words += ["--keep-within", f"{WITHIN.days}d"]
-    for name, number in (
-        ("daily", retention.daily),
-        ("weekly", retention.weekly),
-        ("monthly", retention.monthly),
+def expired(
+    halves: Iterable[Half],
+    retention: Retention,
+    empty: Collection[str] = (),
+    *,
+    in_progress: str | None = None,
+) -> list[Half]:
+    """The halves of snapshots that are not retained.
+
+    Retained are, of each lineage: the newest snapshot, the newest one that is not empty, all that are at most
+    `WITHIN` older than the newest, and the newest of so many days, weeks and months that have one.
+
+    Args:
+        halves: all halves of this service; those without a run or without their other half stay.
+        retention: number of days, weeks and months.
+        empty: ids of halves with files whose snapshot has nothing in it.
+        in_progress: the run of a backup that runs now; its halves stay.
+    """
+    known = list(halves)
+    lonely = {half.id for half in alone(known)}
+    by_lineage: dict[str, list[Half]] = {}
+    for half in known:
+        if half.files and half.run and half.id not in lonely and half.run != in_progress:
+            by_lineage.setdefault(half.lineage, []).append(half)
+    gone = {
+        half.run
+        for each in by_lineage.values()
+        for half in each
+        if half.id not in _retained(each, retention, empty)
+    }
+    return [half for half in known if half.run in gone]
+
+
+def _retained(halves: list[Half], retention: Retention, empty: Collection[str]) -> set[str]:
+    """Ids of the halves of one lineage that are retained."""
+    newest_first = sorted(halves, key=lambda half: half.taken, reverse=True)
+    newest = newest_first[0]
+    kept = {half.id for half in newest_first if newest.taken - half.taken <= WITHIN}
+    full = next((half.id for half in newest_first if half.id not in empty), newest.id)
+    kept |= {newest.id, full}
+    for number, period in (
+        (retention.daily, "%Y-%m-%d"),
+        (retention.weekly, "%G-%V"),
+        (retention.monthly, "%Y-%m"),
     ):
-        if number:
-            words += [f"--keep-{name}", str(number)]
-    return words
-
-
-def worth_asking(halves: Iterable[Half], now: datetime) -> bool:
-    """Whether restic could remove anything: not while every snapshot is younger than `WITHIN`."""
-    ages = sorted(half.taken for half in halves if half.files)
-    return len(ages) > 1 and ages[0] < now - WITHIN
+        first: dict[str, str] = {}
+        for half in newest_first:
+            first.setdefault(half.taken.strftime(period), half.id)
+        kept |= set(list(first.values())[:number])
+    return kept
 
 
 def alone(halves: Iterable[Half], *, in_progress: str | None = None) -> list[Half]:

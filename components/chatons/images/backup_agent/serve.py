@@ -10,6 +10,7 @@ import logging
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 
 from .configuration import Configuration, Places
 from .journal import Journal, now
@@ -82,14 +83,24 @@ class Serving:
         return stopped
 
 
-def serve(configuration: Configuration, places: Places, journal: Journal) -> None:
+def serve(
+    configuration: Configuration, places: Places, journal: Journal, find_data: Callable[[], None]
+) -> None:
     """Serve the schedule until SIGTERM or SIGINT.
+
+    Args:
+        configuration: of the agent.
+        places: of the agent.
+        journal: of the agent.
+        find_data: finds out whether volumes were made anew.
 
     Raises:
         AgentError: `busy`: another process serves already; or the schedule cannot be used.
     """
     with locked(places.state / "serve.lock", wait=10.0):
-        Serving(configuration, journal).run()
+        serving = Serving(configuration, journal)
+        find_data()
+        serving.run()
 
 
 def alive(places: Places) -> bool:

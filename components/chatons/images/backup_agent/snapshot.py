@@ -21,10 +21,11 @@ from .configuration import Configuration, Places, Running, Secrets
 from .dump import DatabaseHalf, dump
 from .errors import AgentError
 from .journal import Journal, moment, now
+from .lineage import MADE_ANEW, Data
 from .manifest import DUMP, Manifest
 from .postgres import work_folder
 from .processes import Process, StalledError
-from .repository import Repository
+from .repository import LINEAGE_TAG, Repository
 from .restic import LONG_SECONDS, QUICK_SECONDS, UNREADABLE_SOURCES, summary
 
 RESTORED = ".ronron-restored"
@@ -43,6 +44,7 @@ class Taking:
         journal: of the agent.
         inherit: descriptors that child processes inherit: the agent's lock.
         log: takes one line for each step.
+        data: what is known of the service's data.
     """
 
     configuration: Configuration
@@ -52,6 +54,7 @@ class Taking:
     journal: Journal
     inherit: Sequence[int]
     log: Callable[[str], None]
+    data: Data
 
 
 def take(with_: Taking, *, reason: str, revision: str | None, running: Running | None) -> dict[str, Any]:
@@ -100,6 +103,9 @@ def take(with_: Taking, *, reason: str, revision: str | None, running: Running |
         seconds=time.monotonic() - began,
         sqlite=copies,
         volumes=tuple(sorted(configuration.volumes)),
+        lineage=with_.data.lineage,
+        made_anew=with_.data.state == MADE_ANEW,
+        places=with_.data.places,
     )
     text = manifests.written(manifest)
     (with_.places.stage / manifests.NAME).write_bytes(text)
@@ -173,6 +179,8 @@ def _files(
     stage = with_.places.stage
     words = ["backup", "--json", "--host", with_.configuration.host, "--tag", "files", "--tag", f"run:{run}"]
     words += ["--tag", f"reason:{reason}", *(["--tag", "paired"] if paired else [])]
+    if with_.data.lineage:
+        words += ["--tag", f"{LINEAGE_TAG}{with_.data.lineage}"]
     for pattern in excluded:
         words += ["--exclude", pattern]
     words += [*roots, str(stage / manifests.NAME), *([str(stage / "sqlite")] if copied else [])]

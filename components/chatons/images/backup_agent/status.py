@@ -8,8 +8,10 @@ from typing import Any
 from .configuration import Configuration, Places
 from .errors import AgentError, NoRepositoryError
 from .journal import SNAPSHOTS, Journal, moment, now
+from .lineage import UNKNOWN, Data
 from .lock import is_free
-from .repository import Repository
+from .places_of_data import stored
+from .repository import Repository, expects_copies
 from .schedule import max_age_hours
 
 TIMEOUT_SECONDS = 60.0
@@ -43,7 +45,7 @@ def status(
         journal.set_snapshots(snapshots)
     except AgentError as error:
         snapshots = journal.snapshots()
-        if not not_created(journal, error):
+        if expects_copies(configuration) or not not_created(journal, error):
             trouble = error.document()
     max_age = round(max_age_hours(configuration.schedule, configuration.max_age_hours, now()), 2)
     return {
@@ -59,6 +61,7 @@ def status(
         "drill": configuration.drill,
         "check": configuration.check,
         "forget": configuration.forget,
+        "data": (stored(journal) or Data(UNKNOWN)).document(),
         "snapshots": snapshots,
         "runs": journal.runs(),
         "locks": locks,

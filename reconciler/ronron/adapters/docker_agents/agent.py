@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ronron.adapters.docker_agents.exec import Ended, Execution, last_line, run, running
 from ronron.core.backups import AgentError, BackupStatus, DrillResult, Snapshot
-from ronron.core.errors import BackupError
+from ronron.core.errors import BackupError, MadeAnewError
 from ronron.core.inventory import InsideProbe
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ _PROBE_SECONDS = 30.0
 
 _NOT_UNDERSTOOD = 2
 """Exit code of an agent that does not know the command: it parses before it does anything."""
+
+_MADE_ANEW = "made-anew"
+"""Code of the agent's error about a snapshot of volumes that were made anew."""
 
 _INTERFACE_1: Mapping[str, str] = {
     "backup": "now",
@@ -111,10 +114,18 @@ class Agent:
         """The state of its repository and its runs."""
         return self._ask(BackupStatus, ["status"], QUESTION_SECONDS)
 
-    def backup(self, reason: str, revision: str | None) -> Snapshot:
-        """Take a snapshot."""
+    def backup(self, reason: str, revision: str | None, *, made_anew: bool = False) -> Snapshot:
+        """Take a snapshot; `made_anew`: also of volumes that were made anew."""
         words = ["backup", "--reason", reason, *(["--revision", revision] if revision else [])]
-        return self._ask(_Taken, words, WORK_SECONDS).snapshot
+        return self._ask(_Taken, [*words, *(["--made-anew"] if made_anew else [])], WORK_SECONDS).snapshot
+
+    def accept_data(self) -> None:
+        """Accept the present data."""
+        self._tell(["accept-data"])
+
+    def record_restore(self, snapshot: str) -> None:
+        """Record that a clone has restored a snapshot into the service's volumes."""
+        self._tell(["record-restore", "--snapshot", snapshot])
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """Every complete snapshot, the newest first."""
@@ -165,9 +176,13 @@ class Agent:
     def failure(self, ended: Ended) -> BackupError:
         """The error of a command that did not end with 0."""
         try:
-            return AgentRefusedError(_Failure.model_validate_json(ended.output).error, self.name)
+            error = _Failure.model_validate_json(ended.output).error
         except ValidationError:
             pass
+        else:
+            if error.code == _MADE_ANEW:
+                return MadeAnewError(error.message, hint=error.hint, where=self.name)
+            return AgentRefusedError(error, self.name)
         why = last_line(ended.errors) or f"exit code {ended.code}"
         if ended.code in {126, 127}:
             why = f"it has no program {PROGRAM}"
@@ -191,6 +206,12 @@ class Agent:
                 where=self.name,
                 hint="update the environment, so that its agent is of this release",
             ) from error
+
+    def _tell(self, words: Sequence[str]) -> None:
+        """Run a command of interface 3; an agent of an earlier interface has nothing to record."""
+        ended = self._run(words, QUESTION_SECONDS, None)
+        if ended.code not in {0, _NOT_UNDERSTOOD}:
+            raise self.failure(ended)
 
     def _run(self, words: Sequence[str], seconds: float, source: BinaryIO | None) -> Ended:
         command, *arguments = words

@@ -32,11 +32,22 @@ class DockerBackups:
             return agent.status()
 
     def snapshot(
-        self, inventory: Inventory, service: str, reason: str = "asked", revision: str | None = None
+        self,
+        inventory: Inventory,
+        service: str,
+        reason: str = "asked",
+        revision: str | None = None,
+        *,
+        made_anew: bool = False,
     ) -> Snapshot:
         """See ports.Backups."""
         with _agent(inventory, service, "take a snapshot of") as agent:
-            return agent.backup(reason, revision)
+            return agent.backup(reason, revision, made_anew=made_anew)
+
+    def accept_data(self, inventory: Inventory, service: str) -> None:
+        """See ports.Backups."""
+        with _agent(inventory, service, "accept the data of") as agent:
+            agent.accept_data()
 
     def snapshots(self, inventory: Inventory, service: str) -> tuple[Snapshot, ...]:
         """See ports.Backups."""

@@ -74,6 +74,15 @@ def inspect(client: docker.DockerClient, name: str) -> Attributes:
         ) from error
 
 
+def exists(client: docker.DockerClient, name: str) -> bool:
+    """Whether there is a container of this name."""
+    try:
+        client.api.inspect_container(name)
+    except NotFound:
+        return False
+    return True
+
+
 def inspect_agent(client: docker.DockerClient, name: str) -> Attributes:
     """The attributes of an agent's container.
 

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 from ronron.core.container_settings import is_nameless, settings_of
 from ronron.core.containers import ContainerHealth, ContainerState, Look, Observation, missing
 from ronron.core.errors import BackupError
+from ronron.core.failed_containers import secret_values
 from ronron.core.inventory import Inventory, Machine
+from ronron.core.redact import redact
 
 if TYPE_CHECKING:
     import docker
@@ -181,7 +183,13 @@ def _observed(client: docker.DockerClient, name: str) -> Observation:
         if mount.get("Type") == "volume" and is_nameless(str(mount.get("Name") or ""))
     )
     has_files = tuple(path for path in own if _has_files(client, inspected["Id"], path))
-    return observation(inspected).with_(own_volumes=has_files)
+    found, secrets = observation(inspected), secret_values(inspected["Config"].get("Env") or ())
+    # These are stored and logged: checks like to print the address of a database, password and all.
+    return found.with_(
+        own_volumes=has_files,
+        health_output=redact(found.health_output, secrets),
+        error=redact(found.error, secrets),
+    )
 
 
 def _has_files(client: docker.DockerClient, container: str, path: str) -> bool:

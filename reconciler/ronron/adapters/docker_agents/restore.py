@@ -51,12 +51,16 @@ class Restore:
             self._log(warning)
         agent = clones.inspect_agent(self._client, self._backup.container)
         container = self._target.container()
-        original = clones.inspect(self._client, container)
+        # An update that holds the service back creates no container.
+        held = self._service.held is not None and not clones.exists(self._client, container)
+        original = None if held else clones.inspect(self._client, container)
         self._target.remove_leftovers(f"{LABEL}={container}", "restore")
         safety = self._safety_snapshot(agent) if safety_snapshot else None
-        counts = self._replace(agent, container)
-        self._log(f"starting {self._name} again")
-        self._await(container, original, safety)
+        counts = self._replace(agent, container, runs=original is not None)
+        Agent(self._client, agent["Id"], self._name).record_restore(self._snapshot.id)
+        if original is not None:
+            self._log(f"starting {self._name} again")
+            self._await(container, original, safety)
         return Restored(
             service=self._name,
             snapshot=self._snapshot.id,
@@ -78,23 +82,25 @@ class Restore:
         self._log(f"the safety snapshot is {taken.id[:SHORT]}: {counts_text(taken.counts)}")
         return taken.id
 
-    def _replace(self, agent: Attributes, container: str) -> Mapping[str, int]:
-        """Replace the data while the service is stopped; the service is started in any case."""
+    def _replace(self, agent: Attributes, container: str, *, runs: bool) -> Mapping[str, int]:
+        """Replace the data while the service is stopped; one that has a container is started in any case."""
         done: list[str] = []
         try:
             with translated(self._name, self._service.machine, "restore"):
-                self._log(f"stopping {self._name}")
-                clones.stop(self._client, container)
+                if runs:
+                    self._log(f"stopping {self._name}")
+                    clones.stop(self._client, container)
                 with self._restorer(agent, container) as clone:
                     return self._restore(clone, done)
         except BackupError as error:
-            error.message = (
-                f"cannot restore snapshot {self._snapshot.id[:SHORT]}: {error.message}; {self._stands(done)}"
+            error.message = f"cannot restore snapshot {self._snapshot.id[:SHORT]}: {error.message}; " + (
+                self._stands(done) if runs else f"{self._name} is still held back"
             )
             error.where = self._name
             raise
         finally:
-            self._start(container)
+            if runs:
+                self._start(container)
 
     def _start(self, container: str) -> None:
         try:

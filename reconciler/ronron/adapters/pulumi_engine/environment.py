@@ -56,6 +56,9 @@ REVISION = "RONRON_REVISION"
 """The commit that is live before a preview or an update: the program's hooks record it in a snapshot."""
 
 
+ACCEPT_EMPTY = "RONRON_ACCEPT_EMPTY"
+"""The services whose data a person accepted although they were made anew, with commas."""
+
 ENVIRONMENT = "RONRON_ENVIRONMENT"
 """The environment's name: the program names it in the commands of its hints."""
 
@@ -69,6 +72,11 @@ REPAIR = "RONRON_REPAIR"
 takes no snapshot before it replaces them."""
 
 
+GOING_BACK = "RONRON_GOING_BACK"
+"""The services that go back from a revision that failed, with commas. They have a snapshot from before it, so
+the program permits an earlier version of them."""
+
+
 def environment(
     settings: EngineSettings,
     inherited: Mapping[str, str],
@@ -76,8 +84,10 @@ def environment(
     excluded: Iterable[str] = (),
     repaired: Iterable[str] = (),
     *,
+    accept_empty: Iterable[str] = (),
     name: str = "",
     packages: VirtualEnvironment | None = None,
+    going_back: Iterable[str] = (),
 ) -> dict[str, str]:
     """All environment variables of the engine; the program gets the same.
 
@@ -91,8 +101,10 @@ def environment(
         running: the commit that is live before, or None where it is unknown; see `REVISION`.
         excluded: names of the excluded machines; see `EXCLUDE`.
         repaired: names of the containers that are put back without a snapshot; see `REPAIR`.
+        accept_empty: names of services; see `ACCEPT_EMPTY`.
         name: of the environment; see `ENVIRONMENT`.
         packages: the virtual environment that the program runs in; None for the first Python on PATH.
+        going_back: names of services; see `GOING_BACK`.
     """
     allowed = ALLOWED | set(settings.pass_environment)
     chosen = {name: value for name, value in inherited.items() if name in allowed}
@@ -109,10 +121,14 @@ def environment(
         chosen[ENVIRONMENT] = name
     if running is not None:
         chosen[REVISION] = running
-    if names := ",".join(excluded):
-        chosen[EXCLUDE] = names
-    if names := ",".join(repaired):
-        chosen[REPAIR] = names
+    for variable, values in (
+        (EXCLUDE, excluded),
+        (GOING_BACK, going_back),
+        (REPAIR, repaired),
+        (ACCEPT_EMPTY, accept_empty),
+    ):
+        if names := ",".join(values):
+            chosen[variable] = names
     chosen["PULUMI_HOME"] = str(settings.home)
     chosen["PULUMI_BACKEND_URL"] = settings.backend_url
     if settings.passphrase is not None:

@@ -55,7 +55,7 @@ def file_error(error: OSError, doing: str, place: str) -> StoreError:
     return StoreError(f"cannot {doing}: {said.lower()}", where=place, hint=_ALLOW.format(place=place))
 
 
-_ALLOW = "allow this user to write there: ls -ld {place}"
+_ALLOW = "run ronron as the user who owns it, or allow this user to write there: ls -ld {place}"
 
 
 def _primary(error: BaseException | None) -> int | None:

@@ -13,7 +13,7 @@ import pytest
 
 from chatons.backup.hook import NoSnapshotError, SnapshotBeforeChange, register
 from chatons.declaration.load import DeclarationError
-from chatons.docker.endpoint import EndpointError, NoContainerError, Ran
+from chatons.docker.endpoint import EndpointError, Names, NoContainerError, Ran
 from chatons.schema.image_reference import ImageReference
 from chatons.schema.models import Machine
 from tests.support.declarations import declaration
@@ -64,6 +64,10 @@ class ScriptedAgents:
     before: Callable[[], object] = lambda: None
 
     def version(self) -> str:
+        """See Endpoint."""
+        raise AssertionError("the hook does not call it")
+
+    def names(self) -> Names:
         """See Endpoint."""
         raise AssertionError("the hook does not call it")
 

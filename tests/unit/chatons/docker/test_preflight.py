@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from chatons.declaration.resolved import Declaration
-from chatons.docker.endpoint import Endpoint, EndpointError, Ran
+from chatons.docker.endpoint import Endpoint, EndpointError, Names, Ran
 from chatons.docker.preflight import checks, images, used_machines
 from chatons.machine.ssh import SshAddress, ssh_options
 from chatons.schema.checks import blocking
@@ -46,6 +46,10 @@ class ToldDocker:
         if self.dead is not None:
             raise EndpointError(self.dead)
         return "20.10.24"
+
+    def names(self) -> Names:
+        """See Endpoint."""
+        raise AssertionError("the checks do not call it")
 
     def has(self, image: ImageReference) -> bool:
         """See Endpoint."""

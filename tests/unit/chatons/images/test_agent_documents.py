@@ -153,6 +153,8 @@ def test_a_manifest_reads_back_as_the_documented_snapshot() -> None:
         "counts": {"pads": 12},
         "files": {"count": 10, "bytes": 2048},
         "seconds": 3.2,
+        "lineage": "",
+        "made_anew": False,
     }
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chatons.images.backup_agent.configuration import Retention
 from chatons.images.backup_agent.repository import whole
-from chatons.images.backup_agent.retention import Half, alone, policy, worth_asking
+from chatons.images.backup_agent.retention import Half, alone, expired
 
 START = datetime(2026, 11, 1, 3, tzinfo=UTC)
 
@@ -65,22 +66,73 @@ def test_complete_snapshots_are_listed_newest_first(halves: list[Half]) -> None:
     assert taken == sorted(taken, reverse=True)
 
 
-def test_the_policy_selects_halves_with_files_in_one_group_and_retains_the_newest() -> None:
-    assert policy(Retention(daily=7, weekly=4, monthly=6), "host") == [
-        "--host", "host", "--tag", "files", "--group-by", "host", "--keep-last", "1", "--keep-within", "2d",
-        "--keep-daily", "7", "--keep-weekly", "4", "--keep-monthly", "6",
-    ]  # fmt: skip
-    nothing = policy(Retention(), "host")
-    assert nothing[-4:] == ["--keep-last", "1", "--keep-within", "2d"]
+KEEP = Retention(daily=7, weekly=4, monthly=6)
 
 
-def test_restic_is_called_only_when_a_snapshot_is_old_enough_to_be_removed() -> None:
-    def half(hours: int) -> Half:
-        return Half(
-            id=str(hours), run=str(hours), files=True, paired=False, taken=START - timedelta(hours=hours)
-        )
+def snapshot(days: float, lineage: str = "", *, paired: bool = False) -> Half:
+    """The half with files of a snapshot that was taken so many days after `START`."""
+    name = f"{lineage}{days:g}"
+    taken = START + timedelta(days=days)
+    return Half(id=f"f{name}", run=name, files=True, paired=paired, taken=taken, lineage=lineage)
 
-    assert not worth_asking([half(1), half(47)], START)
-    assert worth_asking([half(1), half(49)], START)
-    assert not worth_asking([half(49)], START)
-    assert not worth_asking([], START)
+
+def retained(halves: list[Half], keep: Retention = KEEP, empty: set[str] | None = None) -> list[str]:
+    gone = expired(halves, keep, empty or set())
+    return [half.id for half in halves if half not in gone]
+
+
+def test_days_weeks_and_months_retain_their_newest_snapshot() -> None:
+    left = retained([snapshot(day) for day in range(200)])
+    days, sundays, ends_of_months = range(193, 200), (182, 189, 196), (60, 91, 119, 150, 180)
+    assert left == [f"f{day}" for day in sorted({*days, *sundays, *ends_of_months})]
+
+
+@pytest.mark.parametrize("hours", [0, 12, 48])
+def test_snapshots_of_two_days_are_retained_whatever_the_policy_says(hours: int) -> None:
+    halves = [snapshot(10 - hours / 24), snapshot(10)]
+    assert retained(halves, Retention()) == [half.id for half in halves]
+
+
+def test_with_an_empty_policy_the_newest_snapshot_is_retained() -> None:
+    assert retained([snapshot(0), snapshot(5), snapshot(10)], Retention()) == ["f10"]
+
+
+@pytest.mark.parametrize("keep", [Retention(), Retention(daily=1), KEEP])
+def test_snapshots_of_volumes_that_were_made_anew_push_out_none_of_the_data_before(keep: Retention) -> None:
+    full = [snapshot(day) for day in range(30)]
+    before = retained(full, keep)
+    after = retained([*full, *(snapshot(30 + day, "anew") for day in range(400))], keep)
+    assert [one for one in after if "anew" not in one] == before
+
+
+def test_abandoned_snapshots_of_the_same_day_do_not_replace_those_of_the_data() -> None:
+    """Taken by hand while the volumes were empty; then a person restored."""
+    halves = [snapshot(0), snapshot(0.5, "anew"), *(snapshot(day) for day in range(1, 6))]
+    assert "f0" in retained(halves)
+
+
+def test_the_newest_snapshot_that_is_not_empty_is_retained_for_ever() -> None:
+    """An agent of an earlier version took the empty ones, or a person emptied the service."""
+    halves = [snapshot(0), snapshot(1), *(snapshot(2 + day) for day in range(400))]
+    left = retained(halves, empty={half.id for half in halves[2:]})
+    assert "f1" in left
+    assert "f0" not in left
+
+
+def test_a_dump_goes_with_its_files() -> None:
+    halves = [snapshot(0, paired=True), snapshot(50, paired=True)]
+    dumps = [
+        Half(id=f"d{half.run}", run=half.run, files=False, paired=False, taken=half.taken) for half in halves
+    ]
+    assert expired([*halves, *dumps], Retention()) == [halves[0], dumps[0]]
+
+
+@given(repositories(), st.builds(Retention, st.integers(0, 3), st.integers(0, 3), st.integers(0, 3)))
+def test_the_newest_snapshot_stays_and_asking_again_takes_nothing_more(
+    halves: list[Half], keep: Retention
+) -> None:
+    gone = expired(halves, keep)
+    left = [half for half in halves if half not in gone]
+    assert expired(left, keep) == []
+    complete = whole(halves)
+    assert not complete or complete[0][0].taken == whole(left)[0][0].taken

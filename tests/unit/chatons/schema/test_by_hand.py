@@ -26,9 +26,8 @@ def test_the_reconciler_names_the_environment(monkeypatch: pytest.MonkeyPatch) -
     assert pulumi_command("config set a < KEYFILE", stack="ours") == (
         "ronron pulumi production -- config set a < KEYFILE"
     )
-    assert (
-        pulumi_command("up", before="RONRON_EXCLUDE=a") == "RONRON_EXCLUDE=a ronron pulumi production -- up"
-    )
+    without = pulumi_command("up", before="RONRON_EXCLUDE=a")
+    assert without == "RONRON_EXCLUDE=a ronron pulumi production -- up"
 
 
 def test_a_check_of_several_stacks_names_the_environment_of_each(monkeypatch: pytest.MonkeyPatch) -> None:

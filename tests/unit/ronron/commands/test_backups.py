@@ -439,3 +439,78 @@ def test_without_a_snapshot_there_is_nothing_to_drill(ronron: Ronron) -> None:
     said = ronron("drill", "production")
     assert said.code == ExitCode.FAILED
     assert "ronron backup now production pad" in said.err
+
+
+# -- data that were made anew ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lost(ronron: Ronron) -> Ronron:
+    """A pad whose volumes were made anew after a snapshot of 12 pads."""
+    assert ronron("backup", "now", "production").code == ExitCode.DONE
+    ronron.clock.advance(24 * HOUR)
+    ronron.backups.lose("pad")
+    ronron.clock.advance(24 * HOUR)
+    return ronron
+
+
+def test_a_snapshot_of_volumes_that_were_made_anew_is_taken_only_after_a_yes(lost: Ronron) -> None:
+    lost.answer = False
+    refused = lost("backup", "now", "production", "pad")
+    assert refused.code == ExitCode.FAILED
+    assert lost.asked == ["take a snapshot of the present data of pad, which were made anew?"]
+    assert "ronron restore production pad" in refused.err
+    assert "ronron update production --accept-empty pad" in refused.err
+    assert len(lost.backups.agent("pad").snapshots) == 1
+    lost.answer = True
+    assert lost("backup", "now", "production", "pad").code == ExitCode.DONE
+    assert lost.backups.agent("pad").snapshots[0].made_anew
+
+
+def test_without_a_terminal_such_a_snapshot_needs_yes(lost: Ronron) -> None:
+    refused = lost("backup", "now", "production", "pad")
+    assert refused.code == ExitCode.USAGE
+    assert "--yes" in refused.err
+    assert lost("backup", "now", "production", "pad", "--yes").code == ExitCode.DONE
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_restore_takes_the_newest_snapshot_of_the_data_before_and_says_why(
+    lost: Ronron, taken: bool
+) -> None:
+    (full,) = lost.backups.agent("pad").snapshots
+    if taken:
+        assert lost("backup", "now", "production", "--yes").code == ExitCode.DONE
+    said = lost("restore", "production", "pad", "--yes")
+    assert said.code == ExitCode.DONE, said.err
+    assert f"from snapshot {full.id[:12]}" in said.out
+    words = " ".join(said.out.split())
+    assert "the newest of the data before the volume files and the database were made anew on 2026-" in words
+    assert ("snapshots of volumes that were made anew are not chosen unnamed" in words) is taken
+    assert lost.backups.agent("pad").rows == {"pads": 12}
+    assert not lost.backups.agent("pad").data.waits
+
+
+def test_the_condition_names_both_ways_out(lost: Ronron) -> None:
+    said = lost("backup", "status", "production")
+    assert said.code == ExitCode.FAILED
+    assert "volumes made anew" in said.out
+    assert "backup overdue" not in said.out
+
+
+def test_a_newest_snapshot_that_has_much_less_is_restored_only_by_its_id(ronron: Ronron) -> None:
+    """An agent of an earlier version took it of an empty service."""
+    agent = ronron.backups.agent("pad")
+    assert ronron("backup", "now", "production").code == ExitCode.DONE
+    for _ in range(2):
+        ronron.clock.advance(24 * HOUR)
+        agent.rows = {"pads": 0}
+        assert ronron("backup", "now", "production").code == ExitCode.DONE
+    empty, _, full = agent.snapshots
+    refused = ronron("restore", "production", "pad", "--yes")
+    assert refused.code == ExitCode.USAGE
+    assert f"the newest, {empty.id[:12]}, has 0 pads instead of about 12" in refused.err
+    assert f"--snapshot {full.id[:12]} has more" in refused.err
+    assert ronron("restore", "production", "pad", "--yes", "--snapshot", empty.id[:12]).code == ExitCode.DONE
+    assert ronron("restore", "production", "pad", "--yes", "--snapshot", full.id[:12]).code == ExitCode.DONE
+    assert agent.rows == {"pads": 12}

@@ -142,6 +142,7 @@ def test_status_shows_open_drift_and_is_not_done(ronron: Ronron) -> None:
         assert "ronron approve production cccccccccccc" in said.out
     (facts,) = ronron("status", "--json").facts["environments"]
     assert [one["container"] for one in facts["drift"]] == ["local-edge", "local-pad"]
+    assert "#1234" not in str(facts)
 
 
 def test_a_plan_that_puts_back_is_approved_beside_one_of_a_revision(ronron: Ronron) -> None:

@@ -21,6 +21,7 @@ from ronron.core.errors import ConfigError, Problem
 from ronron.core.failed_containers import FailedContainer
 from ronron.core.health import Health
 from ronron.core.model import Operation, Outcome, OutcomeKind, TakenSnapshot, Verdict, VerdictKind
+from ronron.core.released import Released, RestoredData, UnrestoredData
 from ronron.core.status import CheckResult, status
 from ronron.testing import NOON
 from tests.support.values import (
@@ -174,6 +175,14 @@ def test_status_says_how_old_the_health_of_a_service_is(
     assert f"           hint  {hint or ''}" in out or hint is None
 
 
+def test_a_service_that_is_held_back_says_why_it_is_not_probed(capsys: pytest.CaptureFixture[str]) -> None:
+    record = SYNCED.with_(inventory=inventory(backup=True, held=True))
+    show_status(Screen(), [status(record, [MADE], {}, NOON)])
+    said = capsys.readouterr().out
+    assert "           not probed: held back: its data (fake-production-pad-var) are lost\n" in said
+    assert "           hint  " in said
+
+
 def test_the_last_pass_is_another_line_than_health(capsys: pytest.CaptureFixture[str]) -> None:
     record = SYNCED.with_(inventory=inventory())
     show_status(Screen(), [status(record, [MADE], {"pad": UNHEALTHY}, NOON + MINUTE)])
@@ -283,3 +292,27 @@ def test_problems_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.splitlines()[-1] == "1 problem"
     show_problems(Screen(), [])
     assert capsys.readouterr().out == "no problems\n"
+
+
+def test_an_explanation_says_what_was_released_and_whose_data_stayed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    outcome = UPDATED.with_(
+        released=(Released(name="pad-plugins", kind="volume", id="p-local-pad-plugins", place="here"),),
+        restored_data=(RestoredData(service="board", snapshot="1" * 64, safety_snapshot="2" * 64),),
+        unrestored=(
+            UnrestoredData(service="pad", snapshot="3" * 64),
+            UnrestoredData(service="team"),
+        ),
+    )
+    made = MADE.with_(outcome=outcome)
+    show_explanation(Screen(), status(SYNCED, [made], {}, NOON), "", [made])
+    shown = capsys.readouterr().out
+    for line in (
+        "released  the volume p-local-pad-plugins stays on here",
+        "restored  board from snapshot 111111111111",
+        "restored  the data of board until then is snapshot 222222222222",
+        "data      of pad may have been migrated; as they were before: snapshot 333333333333 has them",
+        "data      of team may have been migrated; as they were before: no snapshot has them",
+    ):
+        assert line in shown

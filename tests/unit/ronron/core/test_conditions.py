@@ -21,18 +21,16 @@ from ronron.core.backups import (
     Snapshot,
 )
 from ronron.core.conditions import (
-    FLOOR_BYTES,
-    SKEW,
     age,
     agent_unreachable,
     conditions,
     drill_due,
-    plausible_snapshots,
     summary,
     summary_without_answer,
     valid_snapshots,
 )
 from ronron.core.errors import AgentUnreachableError
+from ronron.core.snapshot_choice import FLOOR_BYTES, FLOOR_FILES, SKEW, plausible_snapshots
 from ronron.testing import NOON
 
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
@@ -49,6 +47,9 @@ def snapshot(
     counts: Mapping[str, int] | None = None,
     image: str = "pad:1",
     reason: str = "schedule",
+    count: int = 1,
+    lineage: str = "",
+    made_anew: bool = False,
 ) -> Snapshot:
     """A snapshot that was taken `ago` before noon."""
     return Snapshot(
@@ -56,7 +57,8 @@ def snapshot(
         kind="etherpad", version="1.8.14", image=image, image_digest=None, revision=None,
         database=None if dump is None
         else DatabaseDump(major=15, server_version="15.14", name="pad", bytes=dump),
-        counts={"pads": 100} if counts is None else counts, files=Files(count=1, bytes=files),
+        counts={"pads": 100} if counts is None else counts, files=Files(count=count, bytes=files),
+        lineage=lineage, made_anew=made_anew,
     )  # fmt: skip
 
 
@@ -207,6 +209,14 @@ def of_rows(*counts: int) -> tuple[Snapshot, ...]:
     )
 
 
+def of_site(*counts: int) -> tuple[Snapshot, ...]:
+    """Snapshots of a service without a database, with so many files of 100 bytes."""
+    return tuple(
+        snapshot(HOUR * (1 + place), number=place + 1, dump=None, counts={}, count=count, files=100 * count)
+        for place, count in enumerate(counts)
+    )
+
+
 @pytest.mark.parametrize(
     ("snapshots", "shrunk"),
     [
@@ -228,6 +238,14 @@ def of_rows(*counts: int) -> tuple[Snapshot, ...]:
         pytest.param(of_rows(4, 14), False, id="as many rows as the floor"),
         pytest.param(of_rows(3, 14), True, id="more rows than the floor"),
         pytest.param(of_rows(0, 1), True, id="no row is left"),
+        pytest.param(of_rows(0, 0, 0, 0, 0, 0, 0, 2), True, id="a row is gone for a week"),
+        pytest.param(of_site(0, 1), True, id="no file is left"),
+        pytest.param(of_site(0, 0, 0, 0, 0, 0, 0, 2), True, id="all files are gone for a week"),
+        pytest.param(of_site(1, 1 + FLOOR_FILES), False, id="as many files as the floor"),
+        pytest.param(of_site(1, 2 + FLOOR_FILES), True, id="more files than the floor"),
+        pytest.param(of_site(10, 20), False, id="half of the number of files"),
+        pytest.param(of_site(9, 20), True, id="less than half of the number of files"),
+        pytest.param(of_site(0, 0), False, id="there was no file before"),
     ],
 )
 def test_a_sudden_loss(snapshots: tuple[Snapshot, ...], shrunk: bool) -> None:
@@ -280,9 +298,8 @@ EVERYTHING = status(
 
 def test_every_condition_has_facts_and_a_hint_with_a_command() -> None:
     found = conditions(EVERYTHING, NOON, "production")
-    assert [one.kind for one in found] == [
-        kind for kind in ConditionKind if kind is not ConditionKind.AGENT_UNREACHABLE
-    ]
+    others = {ConditionKind.AGENT_UNREACHABLE, ConditionKind.MADE_ANEW}
+    assert [one.kind for one in found] == [kind for kind in ConditionKind if kind not in others]
     for one in found:
         assert one.service == "pad"
         assert one.message
@@ -290,6 +307,31 @@ def test_every_condition_has_facts_and_a_hint_with_a_command() -> None:
             assert "production pad" in one.hint
     assert [one.hint for one in found if one.kind is ConditionKind.REPOSITORY_UNREACHABLE] == ["make room"]
     assert all("make room; then try again" in one.hint for one in found if one.kind.endswith("p failed"))
+
+
+LOST = {"state": "made-anew", "lineage": "b", "made_anew": ["/data/var", "database"], "since": NOON - HOUR}
+KNOWN: dict[str, object] = {"state": "known", "lineage": "b", "made_anew": [], "since": None}
+
+
+def test_volumes_that_were_made_anew_are_the_condition_and_not_that_no_snapshot_is_taken() -> None:
+    full, anew = snapshot(3 * DAY), snapshot(HOUR, number=2, lineage="b", made_anew=True, counts={"pads": 0})
+    of = status(anew, full, data=LOST)
+    (found,) = conditions(of, NOON, "production")
+    assert found.kind is ConditionKind.MADE_ANEW
+    assert "the volume var and the database were made anew on 2026-" in found.message
+    assert full.id[:12] in found.message
+    assert found.hint == (
+        "ronron restore production pad restores the data before; if the present data are right: "
+        "ronron update production --accept-empty pad"
+    )
+    assert summary(of, NOON, "production").newest == full.id
+
+
+def test_accepted_data_have_conditions_of_their_own() -> None:
+    full = snapshot(3 * DAY, counts={"pads": 999})
+    assert kinds(status(snapshot(HOUR, number=2, lineage="b"), full, data=KNOWN)) == []
+    late = status(snapshot(2 * DAY, number=2, lineage="b"), snapshot(HOUR), data=KNOWN)
+    assert kinds(late) == [ConditionKind.OVERDUE], "of the present data"
 
 
 def test_an_unreachable_agent_is_the_only_condition_and_the_earlier_facts_stay() -> None:

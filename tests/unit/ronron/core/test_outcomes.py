@@ -12,8 +12,9 @@ from ronron.core.errors import (
     UpdateFailedError,
 )
 from ronron.core.failed_containers import FailedContainer
+from ronron.core.inventory import Held
 from ronron.core.model import Change, Operation, Outcome, OutcomeKind, ProbeResult, Verdict, VerdictKind
-from ronron.core.outcomes import failed, one_line, seen, summarize, waiting, with_reasons
+from ronron.core.outcomes import failed, held_back, one_line, seen, summarize, waiting, with_reasons
 from tests.support.values import PLAN, change, preview
 
 ALLOWED = Verdict(kind=VerdictKind.ALLOWED, why="the policy allows it")
@@ -193,3 +194,27 @@ def test_a_reason_stands_in_the_line_that_is_about_its_container(
 )  # fmt: skip
 def test_a_message_in_one_line(message: str, line: str) -> None:
     assert one_line(message) == line
+
+
+# -- held back ---------------------------------------------------------------------------------------------
+
+LOST = {"pad": Held(volumes=("pad-var", "pad-database"))}
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.UPDATED, OutcomeKind.UNCHANGED])
+def test_a_service_that_is_held_back_is_named_with_both_ways_out(kind: OutcomeKind) -> None:
+    good = seen(kind, "abc is live", PREVIEW, ALLOWED, (HEALTHY,))
+    held = held_back(good, "ours", LOST)
+    assert held.kind is kind
+    assert held.message == "abc is live; pad is held back: its data (pad-var, pad-database) are lost"
+    assert held.hint == (
+        "restore: ronron restore ours pad; or, if empty is right: ronron update ours --accept-empty pad"
+    )
+    assert held.held == ("pad",)
+
+
+def test_where_nothing_is_held_back_the_outcome_stays() -> None:
+    good = seen(OutcomeKind.UPDATED, "abc is live", PREVIEW, ALLOWED, ())
+    assert held_back(good, "ours", {}) == good
+    bad = seen(OutcomeKind.UPDATED, "abc is live", PREVIEW, ALLOWED, (SICK,))
+    assert held_back(bad, "ours", LOST) == bad, "a failure says more"

@@ -68,8 +68,8 @@ def test_what_is_no_pin_pins_nothing(text: str) -> None:
 
 def test_the_command_that_writes_it_again_names_the_release_and_the_wheels() -> None:
     assert compile_command(LOCK, "/srv/wheels") == (
-        "echo chatons==0.2.0 | uv pip compile --generate-hashes --no-emit-index-url --find-links /srv/wheels"
-        " - --output-file requirements.lock"
+        "echo chatons==0.2.0 | uv pip compile --no-header --generate-hashes --no-emit-index-url"
+        " --find-links /srv/wheels - --output-file requirements.lock"
     )
     assert compile_command("<<<<<<< HEAD").startswith("echo chatons | uv pip compile ")
 
@@ -100,3 +100,14 @@ def test_what_is_removed(unused: timedelta, needed: tuple[str, ...], removed: bo
     name = environment_name(LOCK, python=PYTHON, uv=UV)
     kept = [KeptEnvironment(name=name, used=NOON - unused)]
     assert unneeded(kept, needed, NOON) == ((name,) if removed else ())
+
+
+def test_of_one_lock_file_only_the_last_used_stays() -> None:
+    """After an upgrade of uv or Python, the one before it is of no use."""
+    long_ago = NOON - timedelta(days=300)
+    before, after = (environment_name(LOCK, python=PYTHON, uv=uv) for uv in (UV, "0.14.0"))
+    kept = [
+        KeptEnvironment(name=after, used=long_ago + timedelta(days=1)),
+        KeptEnvironment(name=before, used=long_ago),
+    ]
+    assert unneeded(kept, (lock_digest(LOCK),), NOON) == (before,)

@@ -110,6 +110,9 @@ def test_the_worst_environment_decides_the_exit_code() -> None:
         pytest.param(None, Reason.WAITING_FOR_APPROVAL, ExitCode.WAITING, id="waits"),
         pytest.param(UPDATED, Reason.REQUESTED, ExitCode.DONE, id="updated"),
         pytest.param(
+            UPDATED.with_(held=("pad",)), Reason.REQUESTED, ExitCode.WAITING, id="a service is held back"
+        ),
+        pytest.param(
             UPDATED.with_(kind=OutcomeKind.WAITING), Reason.REQUESTED, ExitCode.WAITING, id="waiting"
         ),
         pytest.param(
@@ -235,6 +238,18 @@ def test_an_environment_that_was_removed_from_the_policy_is_one_line_with_what_t
     )
     assert how.services == ()
     assert exit_code([how]) is ExitCode.DONE
+
+
+def test_a_service_that_is_held_back_waits_for_a_person() -> None:
+    how = status_of(SYNCED.with_(inventory=inventory(backup=True, held=True)))
+    assert how.state is State.WAITING_FOR_RESTORE
+    assert how.why == "held back, because their data are lost: pad"
+    assert "ronron restore production pad" in how.hint
+    assert "ronron update production --accept-empty pad" in how.hint
+    assert exit_code([how]) is ExitCode.WAITING
+    (service,) = how.services
+    assert service.health is HealthState.NOT_PROBED
+    assert service.detail == "held back: its data (fake-production-pad-var) are lost"
 
 
 def test_what_is_degraded_says_what_waits_for_what() -> None:

@@ -15,7 +15,7 @@ from ronron.core.inventory import Inventory
 from ronron.core.model import Outcome, OutcomeKind, Reason, Revision
 from ronron.core.policy import DriftPolicy, Guard, OnDrift, OnFailure, UpdateMode, Window
 from ronron.core.record import Suspension
-from ronron.passes.reconcile import Target
+from ronron.passes.reconcile import Target, preview_only
 from ronron.testing import NOON, ReconcilerKilled, Thing
 from ronron.watch.drift_checks import look_everywhere, look_for_drift
 from tests.support.values import CONTAINER, MINUTE, SECOND
@@ -293,6 +293,16 @@ def test_an_update_to_another_revision_puts_back_what_is_missing_too(world: Worl
     seen = world.containers.look(read(world), {"here": ["pad"]}).of("here", "pad")
     assert seen is not None
     assert seen.settings["title"] == "two"
+
+
+def test_a_preview_shows_what_would_be_put_back(world: World) -> None:
+    revision = live(world)
+    remove(world)
+    found, verdict = preview_only(Target(world.policy), world.ports, revision, world.work / "preview")
+    assert {change.name for change in found.touching} == {"pad"}
+    assert verdict.why == "it only puts back what drifted"
+    assert "drift: pad on here is missing" in world.logged()
+    assert drift(world).open == (), "a preview remembers nothing"
 
 
 # -- report and propose ----------------------------------------------------------------------------

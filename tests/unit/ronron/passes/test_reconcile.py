@@ -22,9 +22,10 @@ from ronron.core.model import OutcomeKind, ProbeResult, Reason, VerdictKind
 from ronron.core.policy import Guard, OnFailure, UpdateMode
 from ronron.core.record import Suspension
 from ronron.passes.reconcile import RETAINED_WORK, Target, preview_only
+from ronron.passes.target import prepared
 from ronron.testing import NOON, Answer, EngineKilled, FakeProber, FakeSource, ReconcilerKilled, Thing
 from tests.support.values import CONTAINER, FAILURE, MINUTE
-from tests.support.worlds import URL, World, inventory, pad
+from tests.support.worlds import PROJECT, URL, World, inventory, pad
 
 
 @pytest.fixture
@@ -666,3 +667,26 @@ def test_only_the_work_of_the_newest_passes_is_kept_and_no_plan(world: World) ->
     left = sorted(int(entry.name) for entry in world.work.iterdir())
     assert left == list(range(4, RETAINED_WORK + 4))
     assert not list(world.work.glob("*/plan.json"))
+
+
+# -- lost data ---------------------------------------------------------------------------------------------
+
+
+def test_a_service_that_is_held_back_is_not_probed_and_the_outcome_says_so(world: World) -> None:
+    commit = world.source.commit({**PROJECT, "__main__.py": "held"})
+    world.engine.declare(commit, *pad("held"), inventory=inventory(backup=True, held=True))
+    made = world.go()
+    assert made.outcome is not None
+    assert made.outcome.kind is OutcomeKind.UPDATED
+    assert made.outcome.held == ("pad",)
+    assert "pad is held back: its data (fake-production-pad-var) are lost" in made.outcome.message
+    assert world.prober.asked == []
+    assert "hint: restore: ronron restore production pad" in world.logged()
+
+
+def test_the_program_is_told_whose_data_a_person_accepted(world: World) -> None:
+    revision = world.push("one")
+    world.source.refresh()
+    target = Target(world.policy, accept_empty=("pad",))
+    with prepared(target, world.ports, revision, "digest", world.work / "1") as program:
+        assert program.accept_empty == ("pad",)

@@ -404,6 +404,13 @@ def test_a_snapshot_that_stopped_an_update_is_seen_at_once(world: World) -> None
     assert asked(world, "back_up_bundle") == 1
 
 
+def test_virtual_environments_that_nothing_needs_are_removed(world: World) -> None:
+    world.push("one")
+    world.packages.keep("chatons==0.1.0", world.clock.now() - timedelta(days=30))
+    a_loop(world).run(once=True)
+    assert world.packages.kept() == ()
+
+
 def test_once_looks_at_the_backups_too(world: World) -> None:
     world.push("one", backup=True)
     a_loop(world).run(once=True)

@@ -77,6 +77,13 @@ def test_the_program_is_told_which_machines_are_left_out(tmp_path: Path) -> None
     assert "RONRON_EXCLUDE" not in environment(settings(tmp_path), inherited)
 
 
+def test_the_program_is_told_whose_data_a_person_accepted(tmp_path: Path) -> None:
+    inherited = {"RONRON_ACCEPT_EMPTY": "theirs"}
+    told = environment(settings(tmp_path), inherited, accept_empty=("notes", "pad"))
+    assert told["RONRON_ACCEPT_EMPTY"] == "notes,pad"
+    assert "RONRON_ACCEPT_EMPTY" not in environment(settings(tmp_path), inherited)
+
+
 def test_what_the_settings_name_is_passed_on(tmp_path: Path) -> None:
     named = settings(tmp_path, pass_environment=("PROXMOX_VE_API_TOKEN", "NOT_THERE"))
     seen = environment(named, {"PROXMOX_VE_API_TOKEN": "pve", "PROXMOX_VE_PASSWORD": "other"})
@@ -191,3 +198,10 @@ def test_a_missing_engine_has_a_hint(tmp_path: Path) -> None:
 )
 def test_only_a_file_backend_is_a_directory(url: str, directory: Path | None) -> None:
     assert file_backend(url) == directory
+
+
+def test_the_program_is_told_which_services_go_back(tmp_path: Path) -> None:
+    inherited = {"RONRON_GOING_BACK": "theirs"}
+    told = environment(settings(tmp_path), inherited, going_back=("board", "pad"))
+    assert told["RONRON_GOING_BACK"] == "board,pad"
+    assert "RONRON_GOING_BACK" not in environment(settings(tmp_path), inherited)

@@ -72,7 +72,10 @@ def test_neither_credentials_nor_floods_are_passed_on() -> None:
 def test_a_refusal_of_the_system_says_what_to_look_at() -> None:
     error = file_error(PermissionError(13, "Permission denied"), "open the store", "/s/store.db")
     assert str(error) == "/s/store.db: cannot open the store: permission denied"
-    assert error.hint == "allow this user to write there: ls -ld /s/store.db"
+    assert (
+        error.hint
+        == "run ronron as the user who owns it, or allow this user to write there: ls -ld /s/store.db"
+    )
     assert file_error(OSError("odd"), "open the store", "/s").message == "cannot open the store: odd"
 
 

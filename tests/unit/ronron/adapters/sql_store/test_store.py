@@ -358,7 +358,9 @@ def test_a_directory_that_cannot_be_written_is_told_with_what_to_do(public_place
         SqlStore(public_place)
     path = public_place / FILE
     assert str(found.value) == f"{path}: cannot open the store: permission denied"
-    assert found.value.hint == f"allow this user to write there: ls -ld {path}"
+    assert found.value.hint == (
+        f"run ronron as the user who owns it, or allow this user to write there: ls -ld {path}"
+    )
 
 
 def test_a_lock_that_cannot_be_written_is_told_with_what_to_do(public_place: Path) -> None:

@@ -8,7 +8,7 @@ from ronron.adapters.virtual_environments.causes import explain
 from ronron.core.errors import PackagesError, PackagesUnavailableError
 
 LOCK = "chatons==0.2.0 \\\n    --hash=sha256:8dd6\nsix==1.16.0 --hash=sha256:8abb\n"
-AGAIN = "echo chatons==0.2.0 | uv pip compile --generate-hashes --no-emit-index-url"
+AGAIN = "echo chatons==0.2.0 | uv pip compile --no-header --generate-hashes --no-emit-index-url"
 NO_SOLUTION = (
     "Using Python 3.11.7 environment at: env\nerror: No solution found when resolving dependencies\n"
 )
