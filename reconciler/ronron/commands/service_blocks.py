@@ -117,15 +117,15 @@ def add_service(
 
     keys_of = [f"ronron:{each.key}" for each in facts.secrets if each.random]
     own = {f"ronron:{each.key}" for each in facts.secrets if each.service == wanted.name}
-    there = [key for key in keys_of if key in own and document.has(_place(key))]
+    there = [key for key in keys_of if key in own and document.has(_path(key))]
     new = [key for key in keys_of if key not in there and (key in own or _can_be_written(document, key))]
     text = with_block
     if new:
         values, salt = encrypt({key: SecretStr(random_secret()) for key in new})
         for key in new:
-            *mapping, last = _place(key)
+            mapping, last = _place(key)
             edited = YamlDocument(text, file=document.file)
-            text = edited.with_entries(tuple(mapping), {last: [f"  secure: {values[key]}"]})
+            text = edited.with_entries(mapping, {last: [f"  secure: {values[key]}"]})
         if salt is not None:
             text = YamlDocument(text, file=document.file).with_entries((), {SALT: [salt]})
     made = {key.removeprefix("ronron:") for key in new}
@@ -137,19 +137,24 @@ def add_service(
     return Added(text, image, machine, tuple(new), tuple(there), tuple(missing))
 
 
-def _place(key: str) -> Path:
-    """Where the value of a secret stands in a stack file."""
-    outer, *inner = key.split(".")
-    return (CONFIG, outer, *inner)
+def _place(key: str) -> tuple[Path, str]:
+    """The mapping of a stack file in which a secret stands, and its key there."""
+    outer, _, inner = key.partition(".")
+    return ((CONFIG, outer), inner) if inner else ((CONFIG,), outer)
+
+
+def _path(key: str) -> Path:
+    mapping, last = _place(key)
+    return (*mapping, last)
 
 
 def _can_be_written(document: YamlDocument, key: str) -> bool:
     """Whether a secret of the whole stack, such as `ronron:backup.password`, is missing and has a place."""
-    *mapping, last = _place(key)
-    if document.has(_place(key)) or not document.has(tuple(mapping)):
+    mapping, last = _place(key)
+    if document.has((*mapping, last)) or not document.has(mapping):
         return False
     try:
-        document.with_entries(tuple(mapping), {last: ["x"]})
+        document.with_entries(mapping, {last: ["x"]})
     except ConfigError:  # in braces: a person sets it by the command that is shown
         return False
     return True

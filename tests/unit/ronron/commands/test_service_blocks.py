@@ -130,10 +130,8 @@ def test_a_password_that_has_no_line_of_its_own_is_left_to_a_person(tmp_path: Pa
 
 
 def test_the_key_of_another_machine_is_left_to_a_person(tmp_path: Path) -> None:
-    sftp = (
-        BACKUP.replace("/srv/backups", "sftp://ronron@vault.example//srv")
-        + "    host_key: ssh-ed25519 AAAA\n"
-    )
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE"
+    sftp = BACKUP.replace("/srv/backups", "sftp://ronron@vault.example//srv") + f"    host_key: {key}\n"
     added = File(tmp_path, OURS.replace("  ronron:services:", f"{sftp}  ronron:services:")).add(PAD)
     (command,) = added.missing
     assert "config set --secret --path 'ronron:backup.ssh_key' < KEYFILE" in command
