@@ -17,10 +17,13 @@ from ronron.core.errors import EngineError
 from ronron.core.inventory import read_inventory
 from ronron.core.model import Outcome, OutcomeKind
 from ronron.core.record import Record
-from ronron.core.removals import Removal, unserved, valid, volumes_of
+from ronron.core.removals import VOLUME, Removal, beside, unserved, valid, volumes_of
 from ronron.ports import Engine, Program
 
 T = TypeVar("T")
+
+_TRIES = 3
+"""The engine may name what blocks a preview bit by bit."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,13 @@ class Wish:
     environment: str
     removals: Mapping[str, Removal]
     inventory: object | None
+
+    @property
+    def machines(self) -> frozenset[str]:
+        """The machines of the services that are to go."""
+        inventory = read_inventory(self.inventory)
+        there = inventory.services if inventory is not None else {}
+        return frozenset(there[name].machine for name in self.removals if name in there)
 
 
 def wish(record: Record, now: datetime) -> Wish:
@@ -65,24 +75,44 @@ def preview_removing(
         EngineError: as `preview` raises; its hint names the service whose volumes nobody asked to remove.
         StackLockedError: another process works on the stack.
     """
-    try:
-        return preview()
-    except EngineError as error:
-        below = frozenset(removal.resource for removal in asked.removals.values() if removal.resource)
-        names: tuple[str, ...] = ()
-        if below:
-            with locked():
-                names = engine.unprotect(program, below)
-        if not names:
-            error.hint = _hint(engine, program, asked, error) or error.hint
-            raise
-    by = ", ".join(f"{name} (asked by {removal.by})" for name, removal in asked.removals.items())
-    log(f"remove: {', '.join(names)} may leave the state and stay where they are, for {by}")
-    try:
-        return preview()
-    except EngineError as error:
-        error.hint = _hint(engine, program, asked, error) or error.hint
-        raise
+    for _ in range(_TRIES):
+        try:
+            return preview()
+        except EngineError as error:
+            names = _unprotect(engine, program, asked, error, locked)
+            if not names:
+                error.hint = _hint(engine, program, asked, error) or error.hint
+                raise
+        by = ", ".join(f"{name} (asked by {removal.by})" for name, removal in asked.removals.items())
+        log(f"remove: {', '.join(names)} may leave the state and stay where they are, for {by}")
+    return preview()
+
+
+def _unprotect(
+    engine: Engine,
+    program: Program,
+    asked: Wish,
+    error: EngineError,
+    locked: Callable[[], AbstractContextManager[None]],
+) -> tuple[str, ...]:
+    """Unprotect what blocks a preview and belongs to what goes; its names."""
+    below = frozenset(removal.resource for removal in asked.removals.values() if removal.resource)
+    if not below:
+        return ()
+    with locked():
+        names = engine.unprotect(program, below)
+        # With the last service of a machine goes what served it: the volumes of its reverse proxy stay, too.
+        others = [
+            one
+            for one in (engine.state(program).guarded if error.protected else ())
+            if one.urn in error.protected
+            and (one.type, one.protected, one.retained) == (VOLUME, True, True)
+            and one.place in asked.machines
+            and beside(one.urn, asked.removals)
+        ]
+        if others:
+            engine.release(program, retain=frozenset(one.urn for one in others))
+    return (*names, *sorted(one.name for one in others))
 
 
 def _hint(engine: Engine, program: Program, asked: Wish, error: EngineError) -> str:

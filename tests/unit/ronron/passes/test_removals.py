@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -123,6 +124,32 @@ def test_a_request_for_one_service_lets_no_other_go(world: World) -> None:
     assert "ronron remove service production board" in made.outcome.hint
     assert "production pad" not in made.outcome.hint
     assert world.engine.stacks["production"].things["board-files"].protected
+
+
+PROXY = (
+    Thing("proxy", type="ronron:components:Edge", custom=False),
+    Thing(
+        "proxy-keys", type=f"ronron:components:Edge${VOLUME}", parent="proxy", machine="here",
+        protected=True, retained=True,
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("machine", "kind"), [("here", OutcomeKind.UPDATED), ("there", OutcomeKind.FAILED)])
+def test_what_served_the_last_service_of_a_machine_goes_with_it(
+    machine: str, kind: OutcomeKind, tmp_path: Path
+) -> None:
+    world = World(tmp_path / "passes")
+    proxy = (PROXY[0], replace(PROXY[1], machine=machine))
+    commit = world.source.commit({**PROJECT, "__main__.py": "with a proxy"})
+    world.engine.declare(commit, *service("pad"), *proxy, Thing("edge"), inventory=live("pad"))
+    world.go()
+    ask(world)
+    push(world)
+    made = world.go()
+    assert made.outcome is not None
+    assert made.outcome.kind is kind
+    assert ("proxy-keys" in things(world)) is (kind is OutcomeKind.FAILED)
 
 
 def test_two_services_at_once(world: World) -> None:
