@@ -96,7 +96,14 @@ def engine_path(path: str, installed: Installed) -> str:
     chosen = (
         next((program for program in found if _is_usable(program, path)), found[0]) if several else found[0]
     )
-    return path if chosen == first else os.pathsep.join([str(Path(chosen).parent), path])
+    if chosen == first:
+        return path
+    # Behind all others, or just before the one that is passed over: other programs beside the engine, such as
+    # a `python3`, must not come before those that were found without it.
+    folders = path.split(os.pathsep)
+    passed_over = (number for number, folder in enumerate(folders) if first and _engine_in(folder) == first)
+    at = next(passed_over, len(folders) if first is None else 0)
+    return os.pathsep.join([*folders[:at], str(Path(chosen).parent), *folders[at:]])
 
 
 def language_host(engine: str | None, path: str) -> str | None:

@@ -79,7 +79,7 @@ def refuse(args):
     raise Exception(declared["hook"])
 
 refusing = None
-if declared["hook"]:
+if declared.get("hook"):
     refusing = pulumi.ResourceHookBinding(before_delete=[pulumi.ResourceHook("refuses", refuse)])
 exec(declared["before"])
 made, ways = {}, {}
@@ -88,8 +88,8 @@ for thing in declared["things"]:
     if machine and machine not in ways:
         ways[machine] = pulumi.ProviderResource("pulumi-python", machine, {})
     opts = pulumi.ResourceOptions(
-        parent=made.get(thing["parent"]), provider=ways.get(machine), protect=thing["protected"] or None,
-        retain_on_delete=thing["retained"] or None, hooks=refusing if thing["refuses"] else None,
+        parent=made.get(thing["parent"]), provider=ways.get(machine), protect=thing.get("protected") or None,
+        retain_on_delete=thing.get("retained") or None, hooks=refusing if thing.get("refuses") else None,
     )
     if thing["custom"]:
         props = {**thing["inputs"], "file": thing["file"], "fails": thing["fails"],

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from ronron.installation import Installed, engine_path, is_good_version, read_installed
-from tests.support.stand_ins import bare_path, engine_on_machine
+from tests.support.stand_ins import bare_path, engine_on_machine, program
 
 GOOD, OLD = "3.274.1", "3.100.0"
 
@@ -21,7 +21,10 @@ def written(tmp_path: Path, document: object) -> Installed:
 
 
 def first(path: str) -> Path:
-    return Path(path.split(os.pathsep)[0])
+    """The directory of the first engine on PATH."""
+    engine = shutil.which("pulumi", path=path)
+    assert engine is not None
+    return Path(engine).parent
 
 
 def test_what_make_setup_got_comes_before_the_users_own(tmp_path: Path) -> None:
@@ -70,6 +73,17 @@ def test_the_engine_is_chosen(
         engine_on_machine(path, on_path, with_host=host)
     places = (engine_on_machine(tmp_path / "installed", installed),) if installed else ()
     assert first(engine_path(str(path), Installed(engines=places))) == tmp_path / chosen
+
+
+def test_other_programs_beside_the_engine_come_last(tmp_path: Path) -> None:
+    place = engine_on_machine(tmp_path / "local", GOOD)
+    for folder in ("local", "venv"):
+        program(tmp_path / folder / "python3", "exit 0")
+    path = engine_path(f"{tmp_path}/venv:/none", Installed(engines=(place,)))
+    assert path == f"{tmp_path}/venv:/none:{place}"
+    engine_on_machine(tmp_path / "old", OLD)
+    path = engine_path(f"{tmp_path}/venv:{tmp_path}/old", Installed(engines=(place,)))
+    assert path == f"{tmp_path}/venv:{place}:{tmp_path}/old"
 
 
 def test_without_any_engine_path_stays_as_it_is() -> None:

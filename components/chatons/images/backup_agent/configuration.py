@@ -15,7 +15,7 @@ LARGEST_DOCUMENT = 1024 * 1024
 LARGEST_SECRET = 64 * 1024
 
 Period = Literal["daily", "weekly", "monthly"]
-_HINT = "update the stack of this agent: pulumi up"
+_HINT = "update the environment of this agent"
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def secrets(places: Places) -> Secrets:
         raise AgentError(
             "failed",
             f"cannot read the repository's password in {password}",
-            "set it and update the stack: pulumi config set --secret --path 'ronron:backup.password'",
+            "set the secret ronron:backup.password, and update",
         )
     database = _secret(places.secrets / "database-password")
     login = _secret(places.secrets / "repository-login")

@@ -162,6 +162,6 @@ def _number(row: tuple[Any, ...] | None) -> int:
         raise AgentError(
             "failed",
             "cannot count: a query does not return one whole number",
-            "write it as `select count(*) from ...`, and update the stack: pulumi up",
+            "write it as `select count(*) from ...` in the stack file, and update",
         )
     return row[0]

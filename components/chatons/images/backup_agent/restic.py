@@ -79,7 +79,7 @@ _SIGNS: tuple[tuple[str, re.Pattern[str]], ...] = (
 _WORDS = {
     "wrong-password": (
         "wrong repository password",
-        "set the one that it was created with: pulumi config set --secret --path 'ronron:backup.password'",
+        "set the secret ronron:backup.password to the one that it was created with, and update",
     ),
     "full": (
         "no space left at the repository",

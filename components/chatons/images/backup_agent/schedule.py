@@ -104,5 +104,5 @@ def _unusable(expression: str, why: str) -> AgentError:
     return AgentError(
         "failed",
         f"cannot use the schedule {expression!r}: {why}",
-        'write minute, hour, day, month and weekday, as in "0 3 * * *", and update the stack: pulumi up',
+        'write minute, hour, day, month and weekday, as in "0 3 * * *", and update',
     )

@@ -93,7 +93,7 @@ def environment(
 
     Where Ronron runs from a virtual environment that is not activated, its directory is put first on PATH:
     the Python language host takes the first `python3`, and that one has the SDK if it is installed there.
-    Before it comes the engine's directory, unless the first `pulumi` on PATH is the one to use.
+    The engine's directory is added, unless the first `pulumi` on PATH is the one to use.
 
     Args:
         settings: the engine's.

@@ -120,7 +120,7 @@ def test_a_wrong_configuration_is_an_error_with_a_hint(change: dict[str, Any], w
     with pytest.raises(AgentError, match=why) as caught:
         parsed({**DOCUMENT, **change})
     assert caught.value.code == "failed"
-    assert "pulumi up" in caught.value.hint
+    assert "update the environment" in caught.value.hint
 
 
 def test_secrets_are_read_from_their_files(tmp_path: Path) -> None:

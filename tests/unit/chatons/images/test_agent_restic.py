@@ -61,7 +61,7 @@ def test_an_error_has_cause_and_hint_and_no_secret() -> None:
     assert error.code == "wrong-password"
     assert error.message.startswith("cannot store the files: wrong repository password")
     assert "hun" not in error.message
-    assert "pulumi config set --secret" in error.hint
+    assert "ronron:backup.password" in error.hint
 
 
 def test_a_repository_that_does_not_exist_is_unreachable() -> None:
