@@ -18,6 +18,8 @@ from ronron.core.model import Decision, Outcome, OutcomeKind, Reason
 from ronron.core.record import Record
 from ronron.core.removals import Removal
 from ronron.core.storable import LONGEST
+from ronron.core.way_back import Baseline as StackBaseline
+from ronron.core.way_back import WayBack
 from ronron.ports import Store
 from ronron.testing import NOON, MemoryStore
 from tests.support.values import (
@@ -27,6 +29,7 @@ from tests.support.values import (
     FRESH,
     HEALTHY,
     MINUTE,
+    NEW,
     NEW_DIGEST,
     OLD,
     OTHER_PLAN,
@@ -85,6 +88,8 @@ FULL = FAILED.with_(
     kept=OWN_BACKUP,
     removed=NOON,
     restored=OLD,
+    baseline=StackBaseline(at=NOON, resources=("a" * 8,), images={"pad": "pad:1"}),
+    way_back=WayBack(failed=NEW, to=OLD, message="the pad is down"),
     removals={"team": Removal(by="ada", at=NOON, resource="urn:pulumi:production::fake::x::team")},
 )
 

@@ -498,4 +498,11 @@ def _probe(begun: Begun, inventory: Inventory, names: tuple[str, ...]) -> tuple[
 def _probe_one(begun: Begun, name: str, service: Service, until: datetime) -> ProbeResult | None:
     if service.probe is None:
         return None
-    return probe_until(name, service.probe, until, begun.ports.prober, begun.ports.clock)
+    ports = begun.ports
+    first = ports.prober.probe(name, service.probe)
+    left = (until - ports.clock.now()).total_seconds()
+    if first.healthy or left <= 0:
+        return first
+    begun.log(f"probe: {name} is not healthy yet: {first.detail}; trying for {left:.0f} s")
+    ports.clock.wait(PROBE_EVERY)
+    return probe_until(name, service.probe, until, ports.prober, ports.clock)

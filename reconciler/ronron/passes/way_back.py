@@ -329,6 +329,9 @@ def _ended(
         return outcome.with_(
             message=f"{failure.message}; interrupted on the way back to {way.to.short}: {outcome.message}",
             locked=False,
+            cause=failure.cause,
+            failed_changes=failure.failed_changes,
+            containers=failure.containers,
         )
     if outcome.kind in _BACK:
         excluded = outcome.excluded

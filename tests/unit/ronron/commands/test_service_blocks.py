@@ -131,10 +131,13 @@ def test_a_password_that_has_no_line_of_its_own_is_left_to_a_person(tmp_path: Pa
 
 def test_the_key_of_another_machine_is_left_to_a_person(tmp_path: Path) -> None:
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE"
-    sftp = BACKUP.replace("/srv/backups", "sftp://ronron@vault.example//srv") + f"    host_key: {key}\n"
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE"
+    sftp = BACKUP.replace("/srv/backups", "sftp://ronron@vault.example:22//srv/backups")
+    sftp += f"    host_key: {key}\n"
     added = File(tmp_path, OURS.replace("  ronron:services:", f"{sftp}  ronron:services:")).add(PAD)
     (command,) = added.missing
-    assert "config set --secret --path 'ronron:backup.ssh_key' < KEYFILE" in command
+    assert "config set --secret --path 'ronron:backup.ssh_key'" in command
+    assert command.endswith(" < KEYFILE")
 
 
 def test_a_stack_file_with_problems_gets_no_service_without_its_secrets(tmp_path: Path) -> None:
