@@ -7,7 +7,7 @@ from contextlib import closing
 import docker
 import pytest
 
-from tests.support.collectives import Collective, Ran
+from tests.support.collectives import Collective, Ran, web
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -49,7 +49,8 @@ def test_a_removed_service_leaves_its_data_and_a_new_one_of_its_name_finds_them(
 ) -> None:
     """Over 60 s: three updates, in which a PostgreSQL starts twice and stops once."""
     collective.policy(local={})
-    collective.declare({})
+    other = {"other": {**web(collective.images, "other"), "hostname": "other.localhost"}}
+    collective.declare(other)
     collective.push()
 
     added = add(collective)
@@ -62,7 +63,7 @@ def test_a_removed_service_leaves_its_data_and_a_new_one_of_its_name_finds_them(
     assert live.code == 0, live.said
     assert collective.get("site.localhost", "/starts").text == "start\n"
 
-    collective.declare({})
+    collective.declare(other)
     collective.push("Forget that it has volumes")
     stuck = collective.ronron("preview", "local")
     assert stuck.code == 1, stuck.said
@@ -85,6 +86,7 @@ def test_a_removed_service_leaves_its_data_and_a_new_one_of_its_name_finds_them(
     assert not {name for name in collective.containers() if name.startswith("local-site")}
     assert f"{collective.name}-local-site" not in networks(collective)
     assert {"site-data", "site-database"} <= volumes(collective)
+    assert collective.get("other.localhost").text == "other"
 
     again = add(collective)
     assert again.code == 0, again.said

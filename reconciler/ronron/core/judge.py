@@ -55,9 +55,11 @@ def judge(
     deleted = tuple(change for change in gone if change.urn not in added)
     replaced = _distinct(change for change in touching if change.operation in REPLACING and _counts(change))
     kept = [change for change in preview.changes if change.operation not in DELETING and _counts(change)]
-    if gone and not kept:
+    approved = preview.identity in approvals
+    if gone and not kept and not (removed and approved):
+        # Where a person asked to remove the last service, another yes is enough.
         return Verdict(
-            kind=VerdictKind.FORBIDDEN,
+            kind=VerdictKind.NEEDS_APPROVAL if removed else VerdictKind.FORBIDDEN,
             why=f"it would delete everything that there is ({counted(len(gone), 'resources')})",
             causes=gone,
         )
@@ -65,7 +67,6 @@ def judge(
     deleted = tuple(change for change in _but(deleted, put_back) if change.urn not in removed)
     replaced = _but(replaced, put_back)
     others = [change for change in touching if change.urn not in put_back or change.type in PRECIOUS]
-    approved = preview.identity in approvals
     for rule in (_unknown, _loses_data, _deletes_much, _replaces_much, _by_approval):
         needs = rule(others, deleted, replaced, policy)
         if needs is not None and not approved:

@@ -213,6 +213,26 @@ def test_where_every_update_needs_an_approval_this_one_does(world: World) -> Non
     assert world.record.removals == {}
 
 
+def test_the_very_last_service_needs_an_approval_and_no_more(tmp_path: Path) -> None:
+    world = World(tmp_path / "passes")
+    commit = world.source.commit({**PROJECT, "__main__.py": "the pad alone"})
+    world.engine.declare(commit, *service("pad"), inventory=live("pad"))
+    world.go()
+    ask(world)
+    commit = world.source.commit({**PROJECT, "__main__.py": "nothing"})
+    world.engine.declare(commit, inventory=live())
+    made = world.go()
+    assert made.outcome is not None
+    assert made.outcome.verdict is not None
+    assert made.outcome.verdict.kind is VerdictKind.NEEDS_APPROVAL
+    assert "everything that there is" in made.outcome.verdict.why
+    waiting = world.record.waiting
+    assert waiting is not None
+    world.store.approve("production", waiting.identity, "ada", NOON)
+    assert world.go().outcome.kind is OutcomeKind.UPDATED  # type: ignore[union-attr]
+    assert things(world) == set()
+
+
 def test_a_preview_by_a_person_sees_the_service_go(world: World, tmp_path: Path) -> None:
     ask(world)
     push(world, "board")
