@@ -254,7 +254,7 @@ def test_a_secret_in_the_words_of_a_provider_is_not_passed_on(project: PulumiPro
     )
     engine = project.engine()
     preview = engine.preview(project.program(create_stack=True))
-    with pytest.raises(UpdateFailedError, match=r"cannot create lamp") as caught:
+    with pytest.raises(UpdateFailedError, match=r"cannot create resource lamp") as caught:
         engine.update(project.program(), preview, nothing)
     told = f"{caught.value} {caught.value.hint}"
     assert "registry.example" in told
