@@ -34,6 +34,8 @@ VOLUME_TYPE = "docker:index/volume:Volume"
 
 EXCLUDE = "RONRON_EXCLUDE"
 """Names of machines that do not answer, with commas; see docs/operations.md."""
+GOING_BACK = "RONRON_GOING_BACK"
+"""Names of services that may go back to an earlier version, with commas; see docs/operations.md."""
 
 _TRIES = 15
 """With 0.2 s between tries this is 3 s; the engine writes a state of a few MiB in far less."""
@@ -92,8 +94,9 @@ def declaration(stack: StackConfiguration) -> Declaration:
         machine_changes.without_spent_permissions(loaded, before),
         known_keys=machine_changes.known_keys(loaded, before),
     )
+    back = going_back(os.environ)
     refused = [
-        *upgrades.refused(declared, before),
+        *upgrades.refused(declared, before, back),
         *backup_moves.refused(declared, before),
         *machine_changes.refused(declared, before),
     ]
@@ -174,8 +177,16 @@ def _log_results(results: list[CheckResult]) -> NoReturn:
 
 def excluded(environment: Mapping[str, str]) -> frozenset[str]:
     """Names of the machines that this run leaves out: whoever runs the engine excludes what is on them."""
-    names = (name.strip() for name in environment.get(EXCLUDE, "").split(","))
-    return frozenset(name for name in names if name)
+    return _names_in(environment.get(EXCLUDE, ""))
+
+
+def going_back(environment: Mapping[str, str]) -> frozenset[str]:
+    """Names of the services that may go back to an earlier version: there is a snapshot of its data."""
+    return _names_in(environment.get(GOING_BACK, ""))
+
+
+def _names_in(text: str) -> frozenset[str]:
+    return frozenset(name for name in (each.strip() for each in text.split(",")) if name)
 
 
 def last_inventory() -> object:

@@ -23,6 +23,7 @@ from ronron.core.errors import (
     UpdateFailedError,
 )
 from ronron.core.model import Change, Operation, ProcessMark
+from ronron.core.operations import OperationEvent
 from ronron.core.status import CheckResult
 from ronron.testing import Thing
 from tests.support.engine_worlds import RED, FakeWorld, RealWorld, World, resources_in
@@ -178,6 +179,22 @@ def test_an_update_does_what_was_previewed(live: World) -> None:
         (),
     )
     assert live.engine.preview(live.program()).touching == ()
+
+
+def test_operations_are_followed_as_they_begin_and_end(live: World) -> None:
+    live.declare(BLUE, Thing("sofa", fails="it does not go through the door"), inventory={"version": 1})
+    preview = live.engine.preview(live.program())
+    events: list[OperationEvent] = []
+    with pytest.raises(UpdateFailedError):
+        live.engine.update(live.program(), preview, lambda _: None, events.extend)
+    told = [
+        (event.phase.value, event.change.operation.value, event.change.name)
+        for event in events
+        if event.change.name in {"shelf", "sofa"} and event.change.custom
+    ]
+    assert told.index(("begun", "update", "shelf")) < told.index(("done", "update", "shelf"))
+    assert told.index(("begun", "create", "sofa")) < told.index(("failed", "create", "sofa"))
+    assert len(told) == 4
 
 
 def test_what_is_named_is_replaced_though_nothing_differs(live: World) -> None:
@@ -482,3 +499,139 @@ def test_what_is_no_exported_state_is_refused(live: World) -> None:
     with pytest.raises(EngineError, match="cannot read the exported state"):
         there.import_state(live.program(), '{"things": 1, "deployment": 1}')
     assert there.state(live.program()).exists is False
+
+
+# -- the way back ----------------------------------------------------------------------------------
+
+CHEST = Thing("chest", protected=True)
+SAFE = Thing("safe", protected=True, retained=True)
+CAT = Thing("cat", refuses="it hisses")
+
+
+def test_what_is_protected_is_named_where_it_would_be_deleted(world: World) -> None:
+    world.live(CHEST, SAFE)
+    urns = {one.name: one.urn for one in world.engine.state(world.program()).guarded}
+    world.declare(RED, inventory={"version": 1})
+    with pytest.raises(EngineError, match=r"cannot delete (resource )?chest") as caught:
+        world.engine.preview(world.program())
+    assert set(caught.value.protected) == {urns["chest"], urns["safe"]}
+
+
+def test_another_error_beside_it_is_not_only_about_what_is_protected(world: World) -> None:
+    world.live(CHEST)
+    world.declare(RED, raises="the declaration is wrong")
+    with pytest.raises(EngineError) as caught:
+        world.engine.preview(world.program())
+    assert caught.value.protected == ()
+
+
+def test_what_is_released_leaves_the_state_and_stays_in_the_world(world: World) -> None:
+    world.live(CHEST, SAFE)
+    guarded = world.engine.state(world.program()).guarded
+    assert {one.name: (one.protected, one.retained) for one in guarded} == {
+        "chest": (True, False),
+        "safe": (True, True),
+    }
+    world.engine.release(world.program(), retain=[one.urn for one in guarded])
+    assert all(one.retained and not one.protected for one in world.engine.state(world.program()).guarded)
+
+    world.declare(RED, inventory={"version": 1})
+    preview = world.engine.preview(world.program())
+    assert sorted(custom(preview.changes)) == [("delete", "chest"), ("delete", "safe")]
+    world.update(preview)
+    assert world.engine.state(world.program()).guarded == ()
+    assert resources_in(world.engine, world.program()) == 1
+    assert world.in_the_world("chest")
+    assert world.in_the_world("safe")
+
+
+def test_what_is_released_is_protected_again_by_the_program_that_declares_it(world: World) -> None:
+    world.live(CHEST)
+    (chest,) = world.engine.state(world.program()).guarded
+    world.engine.release(world.program(), retain=[chest.urn])
+    world.declare(RED, CHEST, LAMP, inventory={"version": 1})
+    world.update(world.engine.preview(world.program()))
+    (chest,) = world.engine.state(world.program()).guarded
+    assert (chest.protected, chest.retained) == (True, False)
+
+
+def test_a_hook_cannot_keep_what_is_released(world: World) -> None:
+    world.live(CAT)
+    (cat,) = world.engine.state(world.program()).guarded
+    assert (cat.name, cat.hooked) == ("cat", True)
+    world.declare(RED, inventory={"version": 1})
+    with pytest.raises(UpdateFailedError, match="it hisses"):
+        world.update(world.engine.preview(world.program()))
+
+    world.engine.release(world.program(), retain=(), remove=[cat.urn])
+    world.update(world.engine.preview(world.program()))
+    assert resources_in(world.engine, world.program()) == 1
+    assert not world.in_the_world("cat")
+
+
+def test_nothing_is_released_of_what_is_not_there(live: World) -> None:
+    before = live.engine.export(live.program())
+    live.engine.release(live.program(), retain=["urn:pulumi:dev::tiny::t::nobody"])
+    assert live.engine.export(live.program()) == before
+
+
+def test_nothing_is_released_while_nobody_knows_how_an_operation_ended(live: World) -> None:
+    live.declare(RED, LAMP, inventory={"version": 1})
+    with pytest.raises(PendingOperationsError):
+        live.update(live.engine.preview(live.program()), during="lamp", then=live.kill_engine)
+    with pytest.raises(PendingOperationsError, match="lamp"):
+        live.engine.release(live.program(), retain=["urn:pulumi:dev::tiny::t::nobody"])
+    assert live.engine.state(live.program()).pending_creates
+
+
+def test_an_update_that_fails_tells_what_it_had_begun(live: World) -> None:
+    live.declare(
+        BLUE, Thing("sofa", fails="it does not go through the door"), Thing("cushion", parent="sofa"),
+        inventory={"version": 1},
+    )  # fmt: skip
+    preview = live.engine.preview(live.program())
+    with pytest.raises(UpdateFailedError) as caught:
+        live.update(preview)
+    assert caught.value.begun is not None
+    assert {change.name for change in caught.value.begun if change.custom} == {"shelf", "sofa"}
+
+
+# -- removal of a service -------------------------------------------------------------------------
+
+ROOM = Thing("room", type="tiny:index:Room", custom=False)
+CORNER = Thing("corner", type="tiny:index:Corner", custom=False, parent="room")
+TRUNK = Thing("trunk", parent="corner", protected=True, retained=True)
+TRAP = Thing("trap", parent="room", protected=True)
+
+
+def test_what_stays_in_the_world_is_unprotected_below_one_component_alone(world: World) -> None:
+    world.live(ROOM, CORNER, TRUNK, TRAP, SAFE)
+    changes = world.engine.preview(world.program()).changes
+    (room,) = (change.urn for change in changes if change.name == "room")
+    assert world.engine.unprotect(world.program(), [room]) == ("trunk",)
+    assert world.engine.unprotect(world.program(), [room]) == ()
+    guarded = {one.name: one.protected for one in world.engine.state(world.program()).guarded}
+    assert guarded == {"trunk": False, "trap": True, "safe": True}
+
+    world.declare(RED, ROOM, CORNER, TRAP, SAFE, inventory={"version": 1})
+    preview = world.engine.preview(world.program())
+    (gone,) = (change for change in preview.touching if change.custom)
+    assert (gone.name, gone.operation, gone.retained) == ("trunk", Operation.DELETE, True)
+    world.update(preview)
+    assert "trunk" not in {one.name for one in world.engine.state(world.program()).guarded}
+    assert world.in_the_world("trunk")
+
+
+def test_a_program_that_declares_it_still_protects_it_again(world: World) -> None:
+    world.live(ROOM, CORNER, TRUNK)
+    changes = world.engine.preview(world.program()).changes
+    (room,) = (change.urn for change in changes if change.name == "room")
+    world.engine.unprotect(world.program(), [room])
+    world.declare(RED, ROOM, CORNER, TRUNK, LAMP, inventory={"version": 1})
+    world.update(world.engine.preview(world.program()))
+    (trunk,) = world.engine.state(world.program()).guarded
+    assert trunk.protected
+
+
+def test_nothing_is_unprotected_where_there_is_no_stack(world: World) -> None:
+    assert world.engine.unprotect(world.program(), ["urn:pulumi:dev::tiny::t::nobody"]) == ()

@@ -16,7 +16,10 @@ from ronron.core.drift import Baseline, Drift, DriftKind, DriftRecord
 from ronron.core.errors import RecordCorruptError, StackLockedError, StoreError
 from ronron.core.model import Decision, Outcome, OutcomeKind, Reason
 from ronron.core.record import Record
+from ronron.core.removals import Removal
 from ronron.core.storable import LONGEST
+from ronron.core.way_back import Baseline as StackBaseline
+from ronron.core.way_back import WayBack
 from ronron.ports import Store
 from ronron.testing import NOON, MemoryStore
 from tests.support.values import (
@@ -26,7 +29,9 @@ from tests.support.values import (
     FRESH,
     HEALTHY,
     MINUTE,
+    NEW,
     NEW_DIGEST,
+    OLD,
     OTHER_PLAN,
     OWN_BACKUP,
     PLAN,
@@ -81,6 +86,11 @@ FULL = FAILED.with_(
     inventory={"version": 1, "services": {"pad": {"ports": [80, 443], "url": None, "up": True}}},
     backups={"pad": SEEN},
     kept=OWN_BACKUP,
+    removed=NOON,
+    restored=OLD,
+    baseline=StackBaseline(at=NOON, resources=("a" * 8,), images={"pad": "pad:1"}),
+    way_back=WayBack(failed=NEW, to=OLD, message="the pad is down"),
+    removals={"team": Removal(by="ada", at=NOON, resource="urn:pulumi:production::fake::x::team")},
 )
 
 # -- records -----------------------------------------------------------------------------------------------

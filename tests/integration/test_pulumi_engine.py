@@ -180,6 +180,20 @@ def test_a_broken_stack_file_is_named(project: PulumiProject) -> None:
             project.engine().preview(project.program(stack=stack, create_stack=True, work=stack))
 
 
+def test_the_secrets_of_a_stack_are_read_and_written_nowhere(project: PulumiProject) -> None:
+    stack_file = project.checkout / "stacks" / "Pulumi.dev.yaml"
+    project.pulumi("stack", "init", "dev")
+    project.pulumi("config", "set", "--stack", "dev", "--secret", "tiny:word", SECRET)
+    path = ("--path", "tiny:backup.password", "under a lantern")
+    project.pulumi("config", "set", "--stack", "dev", "--secret", *path)
+    project.pulumi("config", "set", "--stack", "dev", "--path", "tiny:backup.drill", "weekly")
+    assert SECRET not in stack_file.read_text()
+    engine = project.engine()
+    assert engine.secrets(project.program()) == {SECRET, "under a lantern"}
+    for directory in (project.work, project.state, project.checkout):
+        assert not [path for path, text in written(directory).items() if SECRET.encode() in text]
+
+
 # -- places that are not there ---------------------------------------------------------------------
 
 

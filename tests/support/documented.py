@@ -29,8 +29,14 @@ def commands(page: str, heading: str) -> list[str]:
     return [re.sub(rf"^{indent}", "", block, flags=re.MULTILINE) for indent, block in blocks]
 
 
+def each_command(block: str) -> list[str]:
+    """The commands of a block: a line, or a part of one between `&&`; a pipeline is one command."""
+    lines = (line.partition(" #")[0].strip() for line in block.splitlines())
+    return [part.strip() for line in lines for part in line.split("&&") if part.strip()]
+
+
 class Shell:
-    """A shell that keeps what was exported from one block of commands to the next.
+    """A shell that keeps its directory and what was exported from one block of commands to the next.
 
     Args:
         home: its home directory.
@@ -39,20 +45,27 @@ class Shell:
     """
 
     def __init__(self, home: Path, environment: Mapping[str, str], words: Mapping[str, str]) -> None:
-        self._exports = home / "exports"
+        self._exports = home / ".exports"
         self._home, self._words = home, words
         self._environment = {**environment, "HOME": str(home)}
         home.mkdir(parents=True, exist_ok=True)
         self._exports.touch()
 
+    @property
+    def directory(self) -> Path:
+        """Where the shell is."""
+        left = Path(f"{self._exports}.directory")
+        return Path(left.read_text().splitlines()[-1]) if left.exists() else self._home
+
     def run(self, block: str, seconds: float = 400) -> Ran:
         """Run the lines of a block, to the first that fails."""
         for word, instead in self._words.items():
             block = block.replace(word, instead)
-        script = f". {self._exports}\ntrap 'export -p > {self._exports}' EXIT\nset -e\n{block}\n"
+        left = f"export -p > {self._exports}; pwd >> {self._exports}.directory"
+        script = f". {self._exports}\ntrap '{left}' EXIT\nset -e\n{block}\n"
         done = subprocess.run(
             ["bash", "-c", script],
-            cwd=self._home,
+            cwd=self.directory,
             env=self._environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -55,6 +55,7 @@ class World(Protocol):
         then: Callable[[], None] = lambda: None,
         excluded: tuple[str, ...] = (),
     ) -> Updated: ...
+    def in_the_world(self, name: str) -> bool: ...
     def kill_engine(self) -> None: ...
     def leave_lock(self, owner: str) -> None: ...
 
@@ -109,6 +110,10 @@ class FakeWorld:
         if during:
             self.engine.at(during, then)
         return self.engine.update(self.program(excluded=excluded), preview, lambda _: None)
+
+    def in_the_world(self, name: str) -> bool:
+        stack = self.engine.stacks["dev"]
+        return name in stack.things or name in stack.left
 
     def kill_engine(self) -> None:
         raise EngineKilled
@@ -200,6 +205,10 @@ class RealWorld:
 
     def _note(self, mark: ProcessMark) -> None:
         self._mark = mark
+
+    def in_the_world(self, name: str) -> bool:
+        # A copied state comes without the files of its world.
+        return not (self.project.world / f"{name}.deleted").exists()
 
     def kill_engine(self) -> None:
         assert self._mark is not None

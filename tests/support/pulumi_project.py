@@ -68,18 +68,29 @@ class Files(ResourceProvider):
     def delete(self, id_, props):
         import pathlib
         pathlib.Path(props["file"]).unlink(missing_ok=True)
+        pathlib.Path(props["file"]).with_suffix(".deleted").touch()
 
 class File(Resource):
     pass
 
 declared = json.loads(pathlib.Path("declared.json").read_text())
+
+def refuse(args):
+    raise Exception(declared["hook"])
+
+refusing = None
+if declared["hook"]:
+    refusing = pulumi.ResourceHookBinding(before_delete=[pulumi.ResourceHook("refuses", refuse)])
 exec(declared["before"])
 made, ways = {}, {}
 for thing in declared["things"]:
     machine = thing["machine"]
     if machine and machine not in ways:
         ways[machine] = pulumi.ProviderResource("pulumi-python", machine, {})
-    opts = pulumi.ResourceOptions(parent=made.get(thing["parent"]), provider=ways.get(machine))
+    opts = pulumi.ResourceOptions(
+        parent=made.get(thing["parent"]), provider=ways.get(machine), protect=thing["protected"] or None,
+        retain_on_delete=thing["retained"] or None, hooks=refusing if thing["refuses"] else None,
+    )
     if thing["custom"]:
         props = {**thing["inputs"], "file": thing["file"], "fails": thing["fails"],
                  "replaceOn": json.dumps(thing["replace_on"])}
@@ -125,6 +136,7 @@ class PulumiProject:
         self.work = root / "work"
         self.state = root / "state"
         self._bin = root / "bin"
+        self._hook = ""
 
     def declare(
         self,
@@ -133,7 +145,11 @@ class PulumiProject:
         before: str = "",
         after: str = "",
     ) -> None:
-        """Say what the program makes, and what else it does before and after."""
+        """Say what the program makes, and what else it does before and after.
+
+        Its hook is registered from the first thing on that has one: the state names it.
+        """
+        self._hook = next((thing.refuses for thing in things if thing.refuses), self._hook)
         document = {
             "things": [
                 {
@@ -145,6 +161,9 @@ class PulumiProject:
                     "replace_on": sorted(thing.replace_on),
                     "fails": thing.fails,
                     "machine": thing.machine,
+                    "protected": thing.protected,
+                    "retained": thing.retained,
+                    "refuses": thing.refuses,
                     # Relative to the checkout, so that a state can be copied with its world.
                     "file": f"../world/{thing.name}",
                 }
@@ -153,6 +172,7 @@ class PulumiProject:
             "inventory": inventory,
             "before": before,
             "after": after,
+            "hook": self._hook,
         }
         (self.checkout / "declared.json").write_text(json.dumps(document))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from packaging.version import Version
 
@@ -14,21 +14,26 @@ from chatons.schema.image_reference import ImageReference
 from chatons.schema.problems import Problem
 
 
-def refused(declaration: Declaration, previous: object) -> Iterator[Problem]:
+def refused(
+    declaration: Declaration, previous: object, going_back: Collection[str] = ()
+) -> Iterator[Problem]:
     """The version changes that are refused, from what runs now to what is declared.
 
     Args:
         declaration: a checked one.
         previous: the last exported inventory of the stack; anything else counts as a first deployment.
+        going_back: names of services that go back from a revision that failed, and that have a snapshot from
+            before it: an earlier version of them is permitted.
     """
     for service in resolve(declaration):
         yield from _requirements(service)
-        yield from _jumps(service, _before(previous, service.name))
+        yield from _jumps(service, _before(previous, service.name), back=service.name in going_back)
 
 
-def _jumps(service: ResolvedService, before: Mapping[object, object]) -> Iterator[Problem]:
+def _jumps(service: ResolvedService, before: Mapping[object, object], *, back: bool) -> Iterator[Problem]:
     path = ("services", service.name)
-    if before.get("kind") == service.declared.kind:
+    earlier = back and _is_earlier(service, before)
+    if before.get("kind") == service.declared.kind and not earlier:
         yield from _forbidden(
             service.declared.kind,
             catalogue.kind_of(service.declared).jumps,
@@ -47,6 +52,11 @@ def _jumps(service: ResolvedService, before: Mapping[object, object]) -> Iterato
             (*path, "database", "image") if own else ("database", "image"),
             of=f" of {service.name}",
         )
+
+
+def _is_earlier(service: ResolvedService, before: Mapping[object, object]) -> bool:
+    running, declared = _version(before.get("version")), _of_image(service.declared.image)
+    return running is not None and declared is not None and declared < running
 
 
 def _forbidden(

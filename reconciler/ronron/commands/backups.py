@@ -372,5 +372,6 @@ def recover_(
                 f"recovered records of {', '.join(bundle.manifest.environments) or 'no environment'},"
                 f" as they were on {bundle.manifest.made:%Y-%m-%d %H:%M %Z}"
             )
-            screen.print("check with ronron status, then with ronron preview ENV: it should create nothing")
+            for name in bundle.manifest.environments:
+                screen.print(f"check with ronron preview {name}: it should create nothing")
         return ExitCode.DONE

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from ronron.commands.arguments import Environment
+from ronron.commands.completion import service_names
 from ronron.commands.wiring import Opened, opened
 from ronron.core.errors import ConfigError
 from ronron.core.hints import naming
@@ -24,9 +25,6 @@ from ronron.passes.restarts import restart_service
 from ronron.policy.notations import NotationError, nearest, quoted, read_duration
 from ronron.ports.services import ServiceContainers, Streams
 
-PASSED_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
-"""What stands behind the service is the program's, options too."""
-
 
 class Which(StrEnum):
     """One of the containers of a service."""
@@ -37,7 +35,12 @@ class Which(StrEnum):
     EDGE = "edge"
 
 
-Service = Annotated[str, typer.Argument(metavar="SERVICE", help="Name of a service of the environment.")]
+Service = Annotated[
+    str,
+    typer.Argument(
+        metavar="SERVICE", help="Name of a service of the environment.", autocompletion=service_names
+    ),
+]
 Container = Annotated[
     Which, typer.Option("--container", help="Its own container, its database, its backup agent, or the edge.")
 ]
@@ -47,7 +50,7 @@ def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     app.command()(logs)
     app.command()(restart)
-    app.command(name="exec", context_settings=PASSED_ON)(exec_)
+    app.command(name="exec")(exec_)
 
 
 def logs(
@@ -126,11 +129,8 @@ def exec_(
 ) -> int:
     """Run a program in the container of a service.
 
-    Passes on the terminal, standard input and the exit code.
+    Passes on the terminal, standard input and the exit code. Write -- before a program with options.
     """
-    words = command[1:] if command[:1] == ["--"] else command
-    if not words:
-        raise typer.BadParameter("name a program to run", param_hint="COMMAND")
     with _selected(context, environment, service) as one:
         tty = sys.stdin.isatty() and sys.stdout.isatty()
         try:
@@ -140,7 +140,7 @@ def exec_(
         sys.stdout.flush()
         streams = Streams(stdin, sys.stdout.buffer, sys.stderr.buffer, tty)
         return one.containers.execute(
-            one.inventory, one.described.machine, one.container(container), words, streams
+            one.inventory, one.described.machine, one.container(container), command, streams
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.markup import escape
 
 from ronron.commands.screen import COLOURS, Screen, change_lines, local, show_status
+from ronron.commands.screen_health import duration
 from ronron.core.model import SHORT, Outcome, Pass
 from ronron.core.outcomes import one_line
 from ronron.core.status import EnvironmentStatus
@@ -29,7 +30,7 @@ def show_history(screen: Screen, passes: Sequence[Pass], environment: str | None
         return
     for made in passes:
         outcome = made.outcome.kind if made.outcome else "running"
-        took = f" in {(made.finished - made.started).total_seconds():.1f} s" if made.finished else ""
+        took = f" {duration(made)}" if made.finished else ""
         screen.facts.print(
             f"[dim]{made.id:>4}  {local(made.started)}[/]  [bold]{escape(made.environment)}[/]"
             f"  [{COLOURS.get(outcome, 'default')}]{outcome}[/]{took}"
@@ -60,12 +61,14 @@ def show_explanation(
 
 def _brief(environment: EnvironmentStatus, passes: Sequence[Pass]) -> EnvironmentStatus:
     """The status without what the newest pass says below."""
-    last = passes[0].outcome if passes else None
-    if last is None or not last.message:
+    newest = passes[0] if passes else None
+    if newest is None or newest.outcome is None or not newest.outcome.message:
         return environment
-    if last.message in environment.why:
-        environment = environment.with_(why=f"see pass {passes[0].id}")
-    return environment.with_(hint="") if environment.hint == last.hint else environment
+    if newest.outcome.message in environment.why:
+        environment = environment.with_(why="see its last pass below")
+    hint = "" if environment.hint == newest.outcome.hint else environment.hint
+    short = newest.with_(outcome=newest.outcome.with_(message="see below"))
+    return environment.with_(hint=hint, last=short)
 
 
 def _show_outcome(screen: Screen, outcome: Outcome) -> None:
@@ -80,6 +83,8 @@ def _show_outcome(screen: Screen, outcome: Outcome) -> None:
     for probe in outcome.probes:
         word = "healthy" if probe.healthy else "unhealthy"
         screen.print(f"  probe     {probe.service} {word}: {probe.detail}")
+    for line in _way_back_lines(outcome):
+        screen.print(line)
     first, *more = outcome.message.splitlines() or [""]
     screen.print(f"  outcome   {outcome.kind}: {first}")
     for line in more:
@@ -88,8 +93,24 @@ def _show_outcome(screen: Screen, outcome: Outcome) -> None:
         for number, line in enumerate(outcome.cause.splitlines()):
             screen.print(f"  {'failure' if number == 0 else '':<8}  {line}")
     for container in outcome.containers:
-        screen.print(f"  container {container.headline.removeprefix('container ')}")
-        for line in container.details():
+        details = container.details()
+        if details:
+            screen.print(f"  container {container.name}")
+        for line in details:
             screen.print(f"            {line}")
     if outcome.hint:
         screen.print(f"  hint      {outcome.hint}")
+
+
+def _way_back_lines(outcome: Outcome) -> list[str]:
+    """What a way back left in the world, and whose data went back or did not."""
+    lines = [f"  released  {one.text}" for one in outcome.released]
+    for restored in outcome.restored_data:
+        lines.append(f"  restored  {restored.service} from snapshot {restored.snapshot[:SHORT]}")
+        if restored.safety_snapshot is not None:
+            until = restored.safety_snapshot[:SHORT]
+            lines.append(f"  restored  the data of {restored.service} until then is snapshot {until}")
+    for one in outcome.unrestored:
+        before = f"snapshot {one.snapshot[:SHORT]} has them" if one.snapshot else "no snapshot has them"
+        lines.append(f"  data      of {one.service} may have been migrated; as they were before: {before}")
+    return lines

@@ -35,18 +35,15 @@ FIRST_DRILL = timedelta(days=1)
 """The longest wait before the first drill of an agent, and before another drill after one that failed."""
 
 
-def conditions(
-    status: BackupStatus, now: datetime, environment: str, container: str
-) -> tuple[Condition, ...]:
+def conditions(status: BackupStatus, now: datetime, environment: str) -> tuple[Condition, ...]:
     """Everything that is wrong with the backups of one service, each kind once, in the order of the kinds.
 
     Args:
         status: the agent's answer.
         now: with a zone.
         environment: its name, for the commands in the hints.
-        container: name of the agent's container, for the commands in the hints.
     """
-    subject = _Subject(status.service, environment, container)
+    subject = _Subject(status.service, environment)
     runs = status.runs
     prune = runs.get("prune") if status.forget else None
     found = (
@@ -80,7 +77,7 @@ def agent_unreachable(service: str, error: BackupError) -> Condition:
         service=service,
         kind=ConditionKind.AGENT_UNREACHABLE,
         message=error.message,
-        hint=error.hint or "check its container with `docker ps -a`, and its output with `docker logs`",
+        hint=error.hint or f"read its log with ronron logs ENV {service} --container agent",
     )
 
 
@@ -106,7 +103,7 @@ def valid_snapshots(status: BackupStatus, now: datetime) -> tuple[Snapshot, ...]
     return tuple(one for one in plausible if one.id not in odd)
 
 
-def summary(status: BackupStatus, now: datetime, environment: str, container: str) -> BackupSummary:
+def summary(status: BackupStatus, now: datetime, environment: str) -> BackupSummary:
     """What the record stores of an agent's answer; arguments as in `conditions`."""
     good = valid_snapshots(status, now)
     drill = status.runs.get("drill")
@@ -116,7 +113,7 @@ def summary(status: BackupStatus, now: datetime, environment: str, container: st
         taken=good[0].taken if good else None,
         drilled=_when(drill) if drill else None,
         drill_passed=drill.ok if drill else None,
-        conditions=conditions(status, now, environment, container),
+        conditions=conditions(status, now, environment),
         looked_at=now,
     )
 
@@ -145,10 +142,9 @@ def age(between: timedelta) -> str:
 class _Subject:
     """The service that a condition is about, and the commands for it."""
 
-    def __init__(self, service: str, environment: str, container: str) -> None:
+    def __init__(self, service: str, environment: str) -> None:
         self.service = service
         self.environment = environment
-        self.container = container
 
     def command(self, words: str) -> str:
         return f"ronron {words} {self.environment} {self.service}"

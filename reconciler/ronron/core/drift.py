@@ -90,6 +90,11 @@ class Drift(Value):
         return f"{self.kind} ({self.detail})" if self.detail else self.kind.value
 
     @property
+    def brief(self) -> str:
+        """Its name and what it is now, for a list: `pad on here (stopped, exit code 137)`."""
+        return f"{self.key} ({', '.join(part for part in (self.kind, self.detail) if part)})"
+
+    @property
     def was(self) -> str:
         """What was made, in a few words."""
         return {
@@ -509,7 +514,7 @@ def repair_of(
     drifts, waiting, failed = repairable(record), record.waiting, record.failed
     if not drifts and failed is None:
         return None
-    names = ", ".join(f"{one.key} ({one.now})" for one in drifts)
+    names = ", ".join(one.brief for one in drifts)
     why = f"puts back {names}" if names else "finishes what the last pass began to put back"
     if failed is not None:
         if after is None:

@@ -38,6 +38,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ronron.core.model import Change
 
 PROBLEMS_SHOWN = 12
 """How many problems of one file fit on a screen together with what is around them."""
@@ -127,7 +131,16 @@ class RevisionNotFoundError(SourceError):
 
 
 class EngineError(ReconcilerError):
-    """Pulumi did not do what it was asked to; also the class of failures of no known kind."""
+    """Pulumi did not do what it was asked to; also the class of failures of no known kind.
+
+    Attributes:
+        protected: URNs of the resources that it refused to delete because they are protected, where that is
+            the only cause.
+        begun: the steps that an update began before it failed; None where nobody knows.
+    """
+
+    protected: tuple[str, ...] = ()
+    begun: tuple[Change, ...] | None = None
 
 
 class EngineMissingError(EngineError):

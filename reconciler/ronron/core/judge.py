@@ -28,6 +28,8 @@ def judge(
     policy: Policy,
     approvals: Set[str] = frozenset(),
     put_back: Set[str] = frozenset(),
+    added: Set[str] = frozenset(),
+    removed: Set[str] = frozenset(),
 ) -> Verdict:
     """Whether what a preview shows may be done: the first rule that holds.
 
@@ -38,6 +40,9 @@ def judge(
         put_back: URNs of the containers that drifted and are put back as the same revision made them: the
             policy wants exactly that, so they count neither for the guard nor for an approval. Data and
             machines are never among them.
+        added: URNs of what a revision that failed has added; its data stay, so its deletion is not counted.
+        removed: URNs of the volumes that leave the state because a person asked to remove their service. They
+            stay on their machine, so no data is lost, and nothing is deleted that counts.
 
     Returns:
         A verdict with the changes that caused it.
@@ -46,17 +51,19 @@ def judge(
     if not touching:
         return Verdict(kind=VerdictKind.UNCHANGED, why="nothing would change")
 
-    deleted = _distinct(change for change in touching if change.operation in DELETING and _counts(change))
+    gone = _distinct(change for change in touching if change.operation in DELETING and _counts(change))
+    deleted = tuple(change for change in gone if change.urn not in added)
     replaced = _distinct(change for change in touching if change.operation in REPLACING and _counts(change))
     kept = [change for change in preview.changes if change.operation not in DELETING and _counts(change)]
-    if deleted and not kept:
+    if gone and not kept:
         return Verdict(
             kind=VerdictKind.FORBIDDEN,
-            why=f"it would delete everything that there is ({counted(len(deleted), 'resources')})",
-            causes=deleted,
+            why=f"it would delete everything that there is ({counted(len(gone), 'resources')})",
+            causes=gone,
         )
 
-    deleted, replaced = _but(deleted, put_back), _but(replaced, put_back)
+    deleted = tuple(change for change in _but(deleted, put_back) if change.urn not in removed)
+    replaced = _but(replaced, put_back)
     others = [change for change in touching if change.urn not in put_back or change.type in PRECIOUS]
     approved = preview.identity in approvals
     for rule in (_unknown, _loses_data, _deletes_much, _replaces_much, _by_approval):

@@ -13,6 +13,7 @@ from typing import ClassVar
 from ronron.core.containers import MadeContainer
 from ronron.core.excluded import Excluded
 from ronron.core.failed_containers import FailedContainer
+from ronron.core.released import Guarded, Released, RestoredData, UnrestoredData
 from ronron.core.value import Commit as Commit
 from ronron.core.value import Instant as Instant
 from ronron.core.value import Value as Value
@@ -88,6 +89,7 @@ class Change(Value):
         custom: false for components, which are only a name for their children.
         properties: names of the inputs that differ, camelCase as Pulumi has them; never their values.
         original: the operation's own word where it is one that we do not know.
+        retained: it stays in the world when it leaves the state.
     """
 
     urn: str
@@ -96,6 +98,7 @@ class Change(Value):
     custom: bool = True
     properties: tuple[str, ...] = ()
     original: str = ""
+    retained: bool = False
 
     @property
     def name(self) -> str:
@@ -169,12 +172,14 @@ class StackState(Value):
         exists: whether the stack is there at all.
         pending: operations that an update began and never ended, as `creating <urn>`.
         inventory: the stack output `inventory`, or None.
+        guarded: the resources that the engine does not delete without further ado, in the state's order.
         containers: Docker containers of the stack.
     """
 
     exists: bool
     pending: tuple[str, ...] = ()
     inventory: object | None = None
+    guarded: tuple[Guarded, ...] = ()
     containers: tuple[MadeContainer, ...] = ()
 
     @property
@@ -364,6 +369,9 @@ class Outcome(Value):
         failed_changes: the changes of an update that failed.
         containers: why containers failed.
         cause: the whole message of the failure that a rollback followed; empty without one.
+        released: what a failed revision had added, and the way back left in the world, out of the state.
+        unrestored: services whose code went back, and whose data may have been migrated and did not.
+        restored_data: services whose data went back, too.
         held: services without a container, because their data were lost: a person restores or accepts.
     """
 
@@ -383,6 +391,9 @@ class Outcome(Value):
     failed_changes: tuple[Change, ...] = ()
     containers: tuple[FailedContainer, ...] = ()
     cause: str = ""
+    released: tuple[Released, ...] = ()
+    unrestored: tuple[UnrestoredData, ...] = ()
+    restored_data: tuple[RestoredData, ...] = ()
     held: tuple[str, ...] = ()
 
     former_names: ClassVar[Mapping[str, str | None]] = {"left_out": "excluded", "busy": "locked"}

@@ -150,8 +150,9 @@ class Operations:
         kind = next((self.kinds[urn] for urn in change.ancestors if urn in self.kinds), "")
         owner = next((urn for urn in change.ancestors if urn in self.kinds), "")
         is_its_own = bool(owner) and owner.rpartition("::")[2] == change.name
-        about = f" ({kind})" if is_its_own and change.type == CONTAINER_TYPE else ""
-        return f"{_WORDS[what][3]}{plain_type(change.type)} {change.name}{about}"
+        type_ = plain_type(change.type)
+        about = f" ({kind})" if is_its_own and change.type == CONTAINER_TYPE and kind != type_ else ""
+        return f"{_WORDS[what][3]}{type_} {change.name}{about}"
 
 
 def plain_type(token: str) -> str:

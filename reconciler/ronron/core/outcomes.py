@@ -21,6 +21,11 @@ from ronron.core.model import (
     VerdictKind,
 )
 
+_SAYS_NOTHING = re.compile(
+    r": (?:container failed to be in healthy state|container \w+ exited after creation, error was:\s*)$"
+)
+"""Source: kreuzwerker/terraform-provider-docker, resource_docker_container_funcs.go, 4.5."""
+
 _SAID = {
     Operation.SAME: "the same",
     Operation.REPLACE: "to replace",
@@ -71,6 +76,12 @@ def one_line(message: str) -> str:
     return f"{first} (and {len(more)} more {'line' if len(more) == 1 else 'lines'})"
 
 
+def log_lines(beginning: str, message: str) -> tuple[str, ...]:
+    """A message as lines of a log: the first one after a beginning, the rest indented."""
+    first, *more = [line for line in message.splitlines() if line.strip()] or [""]
+    return (f"{beginning}: {first}", *(f"  {line}" for line in more))
+
+
 def with_reasons(
     outcome: Outcome, reasons: Sequence[FailedContainer], resources: Sequence[str] = ()
 ) -> Outcome:
@@ -90,7 +101,9 @@ def with_reasons(
         if place is None:
             rest.append(reason.headline)
         else:
-            lines[place] = f"{lines[place]}; {reason.headline}"
+            # The reason says more than what the provider of containers says of every failure.
+            line = _SAYS_NOTHING.sub("", lines[place])
+            lines[place] = f"{line}{'; ' if line == lines[place] else ': '}{reason.headline}"
     if lines and not resources:
         lines[0] = "; ".join([lines[0], *rest])
     else:

@@ -20,7 +20,15 @@ class OnFailure(StrEnum):
     """What happens when an update fails or leaves a service unhealthy."""
 
     ROLLBACK = "rollback"
+    """Go back to the last healthy revision; data stay as they are."""
+    RESTORE = "restore"
+    """Go back, and restore each service from the snapshot that was taken before the update."""
     HOLD = "hold"
+
+    @property
+    def goes_back(self) -> bool:
+        """Whether the last healthy revision comes back."""
+        return self is not OnFailure.HOLD
 
 
 class OnDrift(StrEnum):
@@ -128,7 +136,7 @@ class Policy(Value):
         after: promotion from other environments, or None.
         window: when it may change, or None for always.
         guard: how much may be deleted or replaced without a person.
-        on_failure: hold what is there, or go back to the last healthy revision.
+        on_failure: hold what is there, or go back to the last healthy revision, with or without its data.
         retry: how failures are tried again.
         probe_for: how long a touched service may take until its probe succeeds.
         probe_every: how often the watcher probes each service between passes.

@@ -20,6 +20,7 @@ from ronron.core.model import (
     VerdictKind,
 )
 from ronron.core.removals import Removal
+from ronron.core.way_back import Baseline, WayBack
 
 
 class Suspension(Value):
@@ -115,6 +116,9 @@ class Record(Value):
         running: the pass under way, or None.
         interrupted: the last pass did not end; the next one begins without waiting.
         served: number of the last request that was served.
+        baseline: the last state of which everything was known, taken before the first update after it; None
+            before the first update.
+        way_back: the way back from a failed revision that has begun and not ended, or None.
         decision: the last one: what `explain` answers from.
         inventory: the stack output `inventory` after the last pass that read one.
         backups: the last check of the backups, by service; only `Store.save_backups` writes it and `kept`.
@@ -143,6 +147,8 @@ class Record(Value):
     running: Running | None = None
     interrupted: bool = False
     served: int = 0
+    baseline: Baseline | None = None
+    way_back: WayBack | None = None
     decision: Decision | None = None
     inventory: object | None = None
     backups: Mapping[str, BackupSummary] = Field(default_factory=dict)
@@ -241,6 +247,9 @@ class Record(Value):
         """The record after a pass for `revision` ended in `outcome` at `now`."""
         restored = self.restored if outcome.kind is OutcomeKind.WAITING or outcome.locked else None
         ended = self.with_(running=None, interrupted=False, restored=restored)
+        if outcome.kind is not OutcomeKind.INTERRUPTED:
+            # What is left of it is told with the outcome, and only a person knows better.
+            ended = ended.with_(way_back=None)
         match outcome.kind:
             case OutcomeKind.UNCHANGED | OutcomeKind.UPDATED:
                 return ended._at(revision, digest, now, moved=outcome.kind is OutcomeKind.UPDATED)

@@ -1,4 +1,4 @@
-"""The steps of a pass that act: preview, judge, snapshot, update, probe; and the way back after a failure.
+"""The steps of a pass that act: preview, judge, snapshot, update, probe.
 
 A step takes what is known of the attempt so far and gives what is known after it; none changes anything in
 place. `bring` runs steps in order until one of them has an outcome. Every effect is behind a port.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ronron.core.containers import MadeContainer
 from ronron.core.drift import Drift, DriftKind
-from ronron.core.errors import ReconcilerError, UpdateFailedError
+from ronron.core.errors import EngineError, ReconcilerError, StackLockedError, UpdateFailedError
 from ronron.core.excluded import Excluded
 from ronron.core.inventory import (
     Inventory,
@@ -37,14 +37,28 @@ from ronron.core.model import (
     Verdict,
     VerdictKind,
 )
-from ronron.core.outcomes import failed, held_back, in_part, one_line, seen, summarize, waiting, with_reasons
-from ronron.core.policy import Guard, OnDrift, OnFailure, Policy, UpdateMode
+from ronron.core.outcomes import failed, held_back, in_part, seen, summarize, waiting, with_reasons
+from ronron.core.policy import OnDrift, Policy, UpdateMode
 from ronron.core.record import Record
-from ronron.passes.following import Following, log_details, reasons_of_services
+from ronron.core.released import Guarded
+from ronron.core.removals import released as released_by_request
+from ronron.core.way_back import (
+    added,
+    baseline,
+    changed_images,
+    deleted,
+    existing,
+    other_images,
+    released,
+    wanted,
+)
+from ronron.passes.following import Following, reasons_of_services
 from ronron.passes.health import save_probes
 from ronron.passes.machines import readable, services_on
-from ronron.passes.snapshots import taken_before, touched_with_backup
-from ronron.passes.target import Ports, Target, digest_at, prepared
+from ronron.passes.releasing import preview_releasing
+from ronron.passes.removals import preview_removing, wish
+from ronron.passes.snapshots import going_back, taken_before, touched_with_backup
+from ronron.passes.target import Ports, Target, prepared
 from ronron.ports import Clock, Prober, Program
 
 PROBE_EVERY = 1.0
@@ -111,12 +125,16 @@ class Attempt:
         known: anybody knows what was live before: nothing failed or was stopped since the last good pass.
         preview, verdict: of the engine and of `judge`, once they are known.
         disturbed: an update has begun, so the stack may be anywhere between two revisions.
+        released: what its update removes from the state and leaves in the world.
         touched: the services with a backup that updates of this pass touch.
         before: the stack output `inventory` before the update.
+        carried: an update to the goal has begun.
+        started: the services that it has started on another image, as far as anybody knows.
         changes: the changes that the update made.
         put_back: the containers that drifted and are replaced.
         unprotected: names of those among them that are replaced without a snapshot.
         made: the containers of the stack after the update; None where none was made or it cannot be read.
+        removed: URNs of the volumes that leave the state because a person asked to remove their service.
         outcome: how it ended, once it has.
     """
 
@@ -126,12 +144,16 @@ class Attempt:
     preview: Preview = _NOT_PREVIEWED
     verdict: Verdict = _NOT_JUDGED
     disturbed: bool = False
+    released: tuple[Guarded, ...] = ()
     touched: frozenset[str] = frozenset()
     before: object | None = None
+    carried: bool = False
+    started: frozenset[str] = frozenset()
     changes: tuple[Change, ...] = ()
     put_back: tuple[Drift, ...] = ()
     unprotected: tuple[str, ...] = ()
     made: tuple[MadeContainer, ...] | None = None
+    removed: frozenset[str] = frozenset()
     outcome: Outcome | None = None
 
     def of(self, program: Program) -> Program:
@@ -144,6 +166,11 @@ class Attempt:
     def updates(self) -> bool:
         """Whether the plan is carried out: it changes something, and it may."""
         return self.verdict.kind is VerdictKind.ALLOWED
+
+    @property
+    def certain(self) -> bool:
+        """Whether the stack is as the last good pass left it."""
+        return self.known and not self.goal.rollback
 
 
 Step = Callable[[Begun, Program, Attempt], Attempt]
@@ -158,6 +185,7 @@ def bring(begun: Begun, attempt: Attempt, steps: Sequence[Step]) -> tuple[Outcom
             *(begun.target, begun.ports, goal.revision, goal.digest, begun.work),
             running=goal.running,
             excluded=begun.excluded,
+            going_back=_going_back(begun, attempt),
         ) as program:
             for step in steps:
                 attempt = step(begun, program, attempt)
@@ -172,12 +200,26 @@ def bring(begun: Begun, attempt: Attempt, steps: Sequence[Step]) -> tuple[Outcom
 
 
 def preview(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
-    """Compute the changes; first refresh the resources that a failed update left with init errors."""
-    if attempt.goal.rollback or not attempt.known:
+    """Compute the changes.
+
+    After a failure, first refresh the resources that it left with init errors, and release what the failed
+    revision added where that stands in the way.
+    """
+    engine, wanted_program = begun.ports.engine, attempt.of(program)
+    asked = wish(attempt.record, begun.ports.clock.now())
+
+    def compute() -> tuple[Preview, tuple[Guarded, ...]]:
+        if attempt.certain:
+            return engine.preview(wanted_program), ()
+        return preview_releasing(engine, wanted_program, attempt.record.baseline, begun.log)
+
+    if not attempt.certain:
         _refresh_failed(begun, program)
-    found = begun.ports.engine.preview(attempt.of(program))
+    found, going = preview_removing(compute, engine, wanted_program, asked, begun.log)
     begun.log(f"preview: {summarize(found)}")
-    return replace(attempt, preview=found)
+    return replace(
+        attempt, preview=found, released=going, removed=released_by_request(found.changes, asked.removals)
+    )
 
 
 def judge(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
@@ -188,7 +230,10 @@ def judge(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
     proposes = attempt.goal.repair and attempt.goal.policy.drift.on_drift is OnDrift.PROPOSE
     put_back = frozenset() if proposes else frozenset(one.urn for one in attempt.put_back)
     policy = attempt.goal.policy.with_(update=UpdateMode.APPROVAL) if proposes else attempt.goal.policy
-    verdict = judged(attempt.preview, policy, approvals, put_back)
+    # What a failed revision added is no loss: what of it may hold data stays in the world.
+    before = None if attempt.certain else attempt.record.baseline
+    own = added(deleted(attempt.preview.changes), before)
+    verdict = judged(attempt.preview, policy, approvals, put_back, own, attempt.removed)
     begun.log(f"verdict: {verdict.kind}: {verdict.why}")
     attempt = replace(attempt, verdict=verdict)
     if verdict.kind in {VerdictKind.UNCHANGED, VerdictKind.ALLOWED}:
@@ -226,27 +271,49 @@ def update(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
     before = attempt.record.inventory
     if not attempt.updates:
         # An update that failed, or that went on after we had died, may have exported another one.
-        certain = attempt.known and not attempt.goal.rollback and before is not None
+        certain = attempt.certain and before is not None
         found = before if certain else begun.ports.engine.state(program).inventory
         return replace(attempt, record=attempt.record.with_(inventory=found), before=before)
-    record = attempt.record
+    record = _with_baseline(begun, program, attempt)
     inventory = readable(before)
     services = touched(attempt.preview.changes, inventory) if inventory is not None else ()
+    planned = changed_images(attempt.preview.changes, inventory)
+    # If we die, nobody knows which of them were started.
+    intent = _migrated(record, planned)
 
     def note(mark: ProcessMark) -> None:
-        if record.running is not None:
-            running = record.running.with_(engine=mark, services=services)
-            begun.ports.store.save(record.with_(running=running))
+        if intent.running is not None:
+            running = intent.running.with_(engine=mark, services=services)
+            begun.ports.store.save(intent.with_(running=running))
 
     remove_replaced(begun, attempt.put_back, before)
     with begun.ports.failures.watch() as watch:
-        following = Following(begun.target.name, begun.ports, watch, readable(before))
+        following = Following(begun.target.name, begun.ports, watch, inventory)
         try:
             updated = begun.ports.engine.update(attempt.of(program), attempt.preview, note, following.follow)
         except ReconcilerError as error:
-            return replace(attempt, outcome=_failed_update(program, attempt, error, following))
-    record = record.with_(inventory=updated.inventory)
-    return replace(attempt, record=record, before=before, changes=updated.changes, made=updated.containers)
+            outcome = _failed_update(program, attempt, error, following)
+            started = _started(error, planned, inventory)
+            return replace(
+                attempt,
+                record=_migrated(record, started),
+                before=before,
+                carried=not outcome.locked,
+                started=started,
+                outcome=outcome,
+            )
+    record = _migrated(record.with_(inventory=updated.inventory), planned)
+    if record.baseline is not None:
+        record = _migrated(record, other_images(record.baseline, readable(updated.inventory)))
+    return replace(
+        attempt,
+        record=record,
+        before=before,
+        carried=True,
+        started=planned,
+        changes=updated.changes,
+        made=updated.containers,
+    )
 
 
 def probe(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
@@ -268,61 +335,15 @@ def probe(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
     if sick and inventory is not None:
         reasons = reasons_of_services(begun.target.name, begun.ports, program, inventory, sick)
         done = with_reasons(done, reasons)
-    done = in_part(done, revision, _excluded(begun, inventory))
+    done = in_part(done, revision, _excluded(begun, inventory)).with_(released=released(attempt.released))
+    if done.kind is OutcomeKind.DEGRADED and attempt.record.baseline is not None:
+        # It is healthy where it is live, so what it has is not released when the rest fails.
+        base = attempt.record.baseline.holding(wanted(attempt.preview.changes))
+        attempt = replace(attempt, record=attempt.record.with_(baseline=base))
     return replace(attempt, outcome=held_back(done, begun.target.name, held_services(inventory)))
 
 
-# -- the way back, and what is read at the end -----------------------------------------------------
-
-
-def roll_back(
-    begun: Begun, failure: Outcome, attempt: Attempt, steps: Sequence[Step]
-) -> tuple[Outcome, Attempt]:
-    """Bring the stack back to the last healthy revision where it failed and the policy says so.
-
-    Args:
-        begun: the pass.
-        failure: how the attempt ended; anything but a failure is given back as it is.
-        attempt: at the revision that was wanted.
-        steps: of the way back, the same as of the way there.
-    """
-    healthy = attempt.record.healthy
-    if (
-        failure.kind is not OutcomeKind.FAILED
-        or not attempt.disturbed
-        or attempt.goal.repair
-        or begun.target.policy.on_failure is not OnFailure.ROLLBACK
-        or healthy is None
-        or healthy.commit == attempt.goal.revision.commit
-    ):
-        return failure, attempt
-    begun.log(f"{failure.kind}: {failure.message}")
-    log_details(begun.target.name, begun.ports.progress, failure)
-    failure = failure.with_(message=one_line(failure.message), cause=failure.message)
-    begun.log(f"rollback: going back to {healthy.short}")
-    try:
-        digest = digest_at(begun.target, begun.ports, healthy)
-    except ReconcilerError as error:
-        return _stuck(failure, healthy, failed(error)), attempt
-    # A rollback is the policy's own wish, so it needs no approval; data and machines still do.
-    policy = begun.target.policy.with_(update=UpdateMode.AUTOMATIC, guard=Guard())
-    # What came of the revision that failed is what a snapshot would be of.
-    goal = Goal(healthy, digest, policy, running=attempt.goal.revision, rollback=True)
-    back = Attempt(goal, attempt.record, attempt.known, disturbed=True, touched=attempt.touched)
-    outcome, back = bring(begun, back, steps)
-    if outcome.kind not in {OutcomeKind.UPDATED, OutcomeKind.UNCHANGED, OutcomeKind.DEGRADED}:
-        return _stuck(failure, healthy, outcome), back
-    excluded = outcome.excluded
-    but = f", except on unreachable machines: {excluded.why}" if excluded is not None else ""
-    return outcome.with_(
-        kind=OutcomeKind.ROLLED_BACK,
-        message=f"{failure.message}; went back to {healthy.short}{but}",
-        hint=failure.hint,
-        restored=healthy,
-        cause=failure.cause,
-        failed_changes=failure.failed_changes,
-        containers=failure.containers,
-    ), back
+# -- what is read at the end ------------------------------------------------------------------------
 
 
 def with_snapshots(begun: Begun, outcome: Outcome, attempt: Attempt) -> Outcome:
@@ -362,12 +383,43 @@ def remove_replaced(begun: Begun, put_back: Sequence[Drift], document: object | 
             begun.ports.containers.remove_stray(inventory, one.machine, one.container, one.id)
 
 
-def _stuck(failure: Outcome, healthy: Revision, outcome: Outcome) -> Outcome:
-    return failure.with_(
-        message=f"{failure.message}; cannot go back to {healthy.short}: {outcome.message}",
-        hint=outcome.hint or failure.hint,
-        containers=(*failure.containers, *outcome.containers),
+def _started(error: ReconcilerError, planned: frozenset[str], inventory: Inventory | None) -> frozenset[str]:
+    """The services that a failed update may have started on another image."""
+    if isinstance(error, StackLockedError) or not isinstance(error, EngineError):
+        return frozenset()
+    return planned if error.begun is None else changed_images(error.begun, inventory)
+
+
+def _going_back(begun: Begun, attempt: Attempt) -> tuple[str, ...]:
+    if attempt.certain:
+        return ()
+    failing = attempt.goal.running if attempt.goal.rollback else None
+    return going_back(begun.ports, begun.target.name, attempt.record, attempt.goal.digest, failing)
+
+
+def _with_baseline(begun: Begun, program: Program, attempt: Attempt) -> Record:
+    """The record with the state before the update, where everything in that is known to be healthy."""
+    record = attempt.record
+    if attempt.goal.repair or (not attempt.certain and record.baseline is not None):
+        return record
+    urns = existing(attempt.preview.changes)
+    if begun.excluded is not None:
+        # A preview does not show what is on excluded machines.
+        urns |= {one.urn for one in begun.ports.engine.state(program).guarded}
+    found = baseline(
+        urns,
+        readable(record.inventory),
+        record.digest if attempt.certain else None,
+        begun.ports.clock.now(),
     )
+    return record.with_(baseline=found)
+
+
+def _migrated(record: Record, services: frozenset[str]) -> Record:
+    """The record with services whose data may have been migrated since the baseline."""
+    if record.baseline is None:
+        return record
+    return record.with_(baseline=record.baseline.with_migrated(services))
 
 
 def _failed_update(
@@ -377,8 +429,11 @@ def _failed_update(
 
     At once: what comes next, such as a rollback, replaces the containers.
     """
+    lost = {change.urn for change in following.failed}
     outcome = _with_verdict(failed(error), attempt).with_(
-        changes=tuple(following.done), failed_changes=tuple(following.failed)
+        # Of a replacement that failed, the first half was carried out.
+        changes=tuple(change for change in following.done if change.urn not in lost),
+        failed_changes=tuple(following.failed),
     )
     if outcome.kind is not OutcomeKind.FAILED:
         return outcome
@@ -443,4 +498,11 @@ def _probe(begun: Begun, inventory: Inventory, names: tuple[str, ...]) -> tuple[
 def _probe_one(begun: Begun, name: str, service: Service, until: datetime) -> ProbeResult | None:
     if service.probe is None:
         return None
-    return probe_until(name, service.probe, until, begun.ports.prober, begun.ports.clock)
+    ports = begun.ports
+    first = ports.prober.probe(name, service.probe)
+    left = (until - ports.clock.now()).total_seconds()
+    if first.healthy or left <= 0:
+        return first
+    begun.log(f"probe: {name} is not healthy yet: {first.detail}; trying for {left:.0f} s")
+    ports.clock.wait(PROBE_EVERY)
+    return probe_until(name, service.probe, until, ports.prober, ports.clock)

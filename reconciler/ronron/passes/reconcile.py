@@ -14,13 +14,14 @@ from datetime import datetime
 from pathlib import Path
 
 from ronron.core.decide import Observed, decide
-from ronron.core.errors import PendingOperationsError, ReconcilerError, StackLockedError
+from ronron.core.errors import EngineError, PendingOperationsError, ReconcilerError, StackLockedError
 from ronron.core.hints import for_environment, naming
 from ronron.core.judge import judge as judged
 from ronron.core.model import Decision, Outcome, OutcomeKind, Pass, Preview, Reason, Revision, Step, Verdict
-from ronron.core.outcomes import failed
+from ronron.core.outcomes import failed, log_lines
 from ronron.core.policy import Policy
 from ronron.core.record import Record, Running
+from ronron.core.removals import released
 from ronron.passes.attempt import (
     Attempt,
     Begun,
@@ -29,7 +30,6 @@ from ronron.passes.attempt import (
     judge,
     preview,
     probe,
-    roll_back,
     snapshot,
     update,
     with_snapshots,
@@ -37,7 +37,11 @@ from ronron.passes.attempt import (
 from ronron.passes.drift import Wish, drifted_now, look_after, look_before, note_dead_repair, repair_for
 from ronron.passes.following import log_details
 from ronron.passes.machines import find_excluded, still_unreachable
+from ronron.passes.releasing import releasable
+from ronron.passes.removals import after_removals, preview_removing, wish
+from ronron.passes.snapshots import going_back
 from ronron.passes.target import Ports, Target, digest_at, prepared
+from ronron.passes.way_back import forgotten, left_of, resume, roll_back, told
 from ronron.ports import Store
 
 __all__ = ["RETAINED_WORK", "Ports", "Target", "preview_only", "reconcile"]
@@ -87,9 +91,16 @@ def _make_pass(target: Target, ports: Ports, record: Record) -> Pass:
     made, begun, attempt = _begin(target, ports, observed, decision)
     wish = Wish.PERSON if decision.reason is Reason.REQUESTED else Wish.POLICY
     steps = (look_before(wish), preview, judge, snapshot, update, probe)
-    outcome, attempt = bring(begun, attempt, steps)
-    outcome, attempt = roll_back(begun, outcome, attempt, steps)
+    left = left_of(record, observed.desired)
+    if left is not None:
+        outcome, attempt = resume(begun, left, attempt, steps)
+    else:
+        attempt = replace(attempt, record=attempt.record.with_(way_back=None))
+        outcome, attempt = bring(begun, attempt, steps)
+        outcome, attempt = roll_back(begun, outcome, attempt, steps)
+        outcome = forgotten(begun, record.way_back, outcome)
     outcome = with_snapshots(begun, outcome, attempt)
+    outcome, attempt = told(begun, outcome, attempt)
     outcome = outcome.with_(hint=for_environment(outcome.hint, target.name))
     look_after(begun, outcome, attempt)
 
@@ -99,7 +110,9 @@ def _make_pass(target: Target, ports: Ports, record: Record) -> Pass:
 
 
 def preview_only(target: Target, ports: Ports, revision: Revision, work: Path) -> tuple[Preview, Verdict]:
-    """Preview and judge a revision without any effect, record or lock.
+    """Preview and judge a revision without any effect or record.
+
+    Only the volumes of a service that a person asked to remove are unprotected, under the stack's lock.
 
     Raises:
         SourceError, EngineError: it cannot be previewed.
@@ -112,16 +125,33 @@ def preview_only(target: Target, ports: Ports, revision: Revision, work: Path) -
     with (
         naming(target.name),
         prepared(
-            target, ports, revision, digest, work, running=record.everywhere, excluded=excluded
+            *(target, ports, revision, digest, work),
+            running=record.everywhere,
+            excluded=excluded,
+            going_back=going_back(ports, target.name, record, digest, None) if record.digest is None else (),
         ) as program,
     ):
         skipped = excluded.names if excluded is not None else ()
         drifted = drifted_now(target, ports, record, program, skipped)
         if drifted:
             program = program.with_(replace=tuple(one.urn for one in drifted))
-        found = ports.engine.preview(program)
+        asked = wish(record, ports.clock.now())
+        try:
+            found = preview_removing(
+                lambda: ports.engine.preview(program),
+                *(ports.engine, program, asked),
+                lambda line: ports.progress.log(target.name, line),
+                lambda: ports.store.lock(target.policy.stack),
+            )
+        except EngineError as error:
+            before = record.baseline if record.digest is None else None
+            text = releasable(ports.engine, program, before, error)
+            if text:
+                error.hint = f"run ronron update {target.name}: it goes on, and {text}"
+            raise
         approvals, put_back = ports.store.approvals(target.name), frozenset(program.replace)
-        return found, judged(found, target.policy, approvals, put_back)
+        removed = released(found.changes, asked.removals)
+        return found, judged(found, target.policy, approvals, put_back, removed=removed)
 
 
 # -- observe ---------------------------------------------------------------------------------------
@@ -220,6 +250,9 @@ def _record(ports: Ports, made: Pass, observed: Observed, outcome: Outcome, reco
         after = record.after_repair()
     else:
         after = record.after(outcome, observed.desired, observed.digest, finished)
+        after = after_removals(
+            after, observed.record, outcome, lambda line: ports.progress.log(made.environment, line)
+        )
     ports.store.finish(made.id, outcome, finished, after)
     _expire(ports.work, made.id)
     return made.with_(finished=finished, outcome=outcome)
@@ -227,7 +260,8 @@ def _record(ports: Ports, made: Pass, observed: Observed, outcome: Outcome, reco
 
 def _tell(ports: Ports, made: Pass, outcome: Outcome) -> None:
     took = max(0.0, (made.finished - made.started).total_seconds()) if made.finished is not None else 0.0
-    ports.progress.log(made.environment, f"{outcome.kind} in {took:.1f} s: {outcome.message}")
+    for line in log_lines(f"{outcome.kind} in {took:.1f} s", outcome.message):
+        ports.progress.log(made.environment, line)
     # A rollback was preceded by its failure, and what that had to say.
     if not outcome.cause:
         log_details(made.environment, ports.progress, outcome)

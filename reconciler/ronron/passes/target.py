@@ -94,6 +94,7 @@ def prepared(
     *,
     running: Revision | None = None,
     excluded: Excluded | None = None,
+    going_back: tuple[str, ...] = (),
 ) -> Iterator[Program]:
     """A program ready to be run: checked out for the block, with a private directory that stays.
 
@@ -105,6 +106,7 @@ def prepared(
         work: the private directory.
         running: the revision that is live before, where anybody knows.
         excluded: the unreachable machines that are skipped; None for none.
+        going_back: services that go back from a revision that failed; see `Program`.
 
     Raises:
         SourceError: it cannot be checked out.
@@ -122,4 +124,5 @@ def prepared(
             excluded=excluded.names if excluded is not None else (),
             accept_empty=target.accept_empty,
             environment=target.name,
+            going_back=going_back,
         )

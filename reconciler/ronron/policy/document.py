@@ -268,7 +268,8 @@ class EnvironmentEntry(Entry):
     guard: GuardEntry | None = Field(default=None, json_schema_extra=_default())
     on_failure: Annotated[OnFailure, BeforeValidator(_one_of(OnFailure))] = Field(
         default=Policy.model_fields["on_failure"].default,
-        description="After a failed update: `rollback` to the last healthy commit, or `hold` it as it is.",
+        description="After a failed update: `rollback` to the last healthy commit; `restore` restores the"
+        " snapshots taken before the update as well; `hold` leaves it as it is.",
     )
     retry: RetryEntry | None = Field(default=None, json_schema_extra=_default())
     probe_for: ProbeTime = Field(

@@ -25,6 +25,9 @@ class Program(Value):
             `RONRON_REVISION`, so that a snapshot taken before an update can say what it is of.
         excluded: names of the excluded machines, sorted: nothing is touched that goes through a
             provider of such a name, and nothing deleted anywhere. The program sees it as `RONRON_EXCLUDE`.
+        going_back: names of services that go back from a revision that failed, and that have a snapshot from
+            before it, sorted: an earlier version of them is no mistake. The program sees it as
+            `RONRON_GOING_BACK`.
         replace: URNs of resources that previews and updates replace although no input differs: containers
             that drifted. Each is in the state.
         repaired: names of the containers that are replaced without a snapshot, sorted: a part of their
@@ -43,6 +46,7 @@ class Program(Value):
     create_stack: bool = False
     running: Commit | None = None
     excluded: tuple[str, ...] = ()
+    going_back: tuple[str, ...] = ()
     replace: tuple[str, ...] = ()
     repaired: tuple[str, ...] = ()
     accept_empty: tuple[str, ...] = ()
@@ -67,7 +71,12 @@ class Engine(Protocol):
         ...
 
     def preview(self, program: Program) -> Preview:
-        """Compute the changes and save the plan; no effect, no lock."""
+        """Compute the changes and save the plan; no effect, no lock.
+
+        Raises:
+            EngineError: `protected` has the URNs of what is protected and would be deleted, if nothing else
+                is wrong.
+        """
         ...
 
     def refresh_failed(self, program: Program) -> tuple[str, ...]:
@@ -80,6 +89,23 @@ class Engine(Protocol):
 
         Raises:
             UpdateFailedError: they could not be refreshed, and the state stays as it was.
+        """
+        ...
+
+    def release(self, program: Program, retain: Collection[str], remove: Collection[str] = ()) -> None:
+        """Let the next update delete resources from the state without being stopped. Only the state changes.
+
+        The program's hooks before and after their deletion do not run then. URNs that the state does not have
+        are ignored.
+
+        Args:
+            program: says which stack.
+            retain: URNs; these stay in the world when they leave the state, and are not protected any more.
+            remove: URNs; these are deleted, unless they are protected.
+
+        Raises:
+            PendingOperationsError: an earlier update left operations whose end is unknown.
+            StackLockedError: another process works on the stack.
         """
         ...
 
@@ -129,7 +155,8 @@ class Engine(Protocol):
         Raises:
             PlanViolatedError: it would do something else; it did none of that.
             PendingOperationsError: an earlier update left operations whose end is unknown.
-            UpdateFailedError: resources failed; the message has their own errors first.
+            UpdateFailedError: resources failed; the message has their own errors first, and `begun` the steps
+                that had begun.
         """
         ...
 
@@ -174,6 +201,24 @@ class Engine(Protocol):
         Raises:
             StackLockedError: the owner of a lock is alive or cannot be proven dead.
             PendingOperationsError: the dead update left something half-created.
+        """
+        ...
+
+    def unprotect(self, program: Program, below: Collection[str]) -> tuple[str, ...]:
+        """Unprotect what is below some components and stays in the world when it leaves the state.
+
+        Only the state changes. What the engine would delete from the world stays protected. The next update
+        by a program that declares them protects them again.
+
+        Args:
+            program: says which stack.
+            below: URNs of the components.
+
+        Returns:
+            Names of the resources that were protected; empty where there are none, or no such stack.
+
+        Raises:
+            StackLockedError: another process works on the stack.
         """
         ...
 

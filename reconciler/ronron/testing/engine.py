@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from ronron.core.containers import MadeContainer
 from ronron.core.digest import identity
@@ -20,8 +20,10 @@ from ronron.core.errors import (
     StackNotFoundError,
     UpdateFailedError,
 )
+from ronron.core.judge import PRECIOUS
 from ronron.core.model import QUIET, Change, Operation, Preview, ProcessMark, StackState, Updated
 from ronron.core.operations import CONTAINER_TYPE, ContainerPlace, OperationEvent, Phase
+from ronron.core.released import Guarded
 from ronron.core.status import CheckResult
 from ronron.ports import Follow, Program
 from ronron.testing.containers import FakeContainers
@@ -33,6 +35,7 @@ from ronron.testing.things import (
     Thing,
     but_for,
     changes_of,
+    is_below,
     replacing,
     urn_of,
 )
@@ -149,6 +152,7 @@ class FakeEngine:
                 )
         wanted = but_for(program.excluded, stack, wanted)
         changes = replacing(changes_of(program.stack, stack, wanted), program.replace)
+        _refuse_protected(program, stack, changes)
         name = identity(program.revision.commit, program.digest, self._version, changes, program.excluded)
         self._plans[name] = wanted
         return Preview(changes=changes, identity=name, messages=wanted.messages)
@@ -166,6 +170,20 @@ class FakeEngine:
         }
         stack.half_made -= found
         return tuple(sorted(found))
+
+    def release(self, program: Program, retain: Collection[str], remove: Collection[str] = ()) -> None:
+        """See ports.Engine."""
+        self._call("release", program)
+        stack = self.stacks.get(program.stack)
+        if stack is None:
+            return
+        _refuse_locked(program, stack)
+        _refuse_pending(program, stack)
+        for name, thing in stack.things.items():
+            if urn_of(program.stack, thing) in retain:
+                stack.things[name] = replace(thing, protected=False, retained=True, refuses="")
+            elif urn_of(program.stack, thing) in remove:
+                stack.things[name] = replace(thing, refuses="")
 
     def refresh_lost(self, program: Program, machines: Collection[str]) -> tuple[str, ...]:
         """See ports.Engine; nothing is ever lost here."""
@@ -252,6 +270,18 @@ class FakeEngine:
             pending=tuple(stack.pending),
             inventory=stack.inventory,
             containers=self._containers(program.stack, stack),
+            guarded=tuple(
+                Guarded(
+                    urn=urn_of(program.stack, thing),
+                    id=f"id-of-{thing.name}",
+                    place=thing.machine,
+                    protected=thing.protected,
+                    retained=thing.retained,
+                    hooked=bool(thing.refuses),
+                )
+                for thing in stack.things.values()
+                if thing.protected or thing.retained or thing.refuses or thing.type in PRECIOUS
+            ),
         )
 
     def _containers(self, name: str, stack: FakeStack) -> tuple[MadeContainer, ...]:
@@ -330,6 +360,23 @@ class FakeEngine:
         _refuse_pending(program, stack)
         return found
 
+    def unprotect(self, program: Program, below: Collection[str]) -> tuple[str, ...]:
+        """See ports.Engine."""
+        self._call("unprotect", program)
+        stack = self.stacks.get(program.stack)
+        if stack is None:
+            return ()
+        found = [
+            thing
+            for thing in stack.things.values()
+            if thing.protected and thing.retained and is_below(program.stack, thing, stack.things, below)
+        ]
+        if found:
+            _refuse_locked(program, stack)
+        for thing in found:
+            stack.things[thing.name] = replace(thing, protected=False)
+        return tuple(sorted(thing.name for thing in found))
+
     def interrupt(self) -> None:
         """See ports.Engine."""
         self.calls.append("interrupt")
@@ -384,7 +431,9 @@ class FakeEngine:
                 if thing is not None:
                     self._run(program.stack, change, thing)
                 follow([OperationEvent(change=change, phase=Phase.DONE, place=place)])
-            except UpdateFailedError:
+            except UpdateFailedError as failure:
+                begun = preview.changes[: number + 1]
+                failure.begun = tuple(one for one in begun if one.operation not in QUIET)
                 follow([OperationEvent(change=change, phase=Phase.FAILED, place=place)])
                 raise
             except ReconcilerKilled as death:
@@ -400,7 +449,12 @@ class FakeEngine:
 
     def _one(self, change: Change, thing: Thing | None, stack: FakeStack, *, quiet: bool) -> None:
         if thing is None:
-            stack.things.pop(change.name, None)
+            refuses = stack.things[change.name].refuses if change.name in stack.things else ""
+            if refuses:
+                raise UpdateFailedError(f"cannot delete {change.name}: {refuses}")
+            gone = stack.things.pop(change.name, None)
+            if gone is not None and gone.retained:
+                stack.left.add(gone.name)
             return
         if change.operation is not Operation.SAME and thing.fails:
             raise UpdateFailedError(f"cannot {change.operation} {thing.name}: {thing.fails}")
@@ -435,6 +489,17 @@ def _place(change: Change, thing: Thing | None) -> ContainerPlace | None:
 
 
 _ING = {Operation.UPDATE: "updating", Operation.DELETE_REPLACED: "deleting"}
+
+
+def _refuse_protected(program: Program, stack: FakeStack, changes: Collection[Change]) -> None:
+    gone = [one for one in changes if one.operation is Operation.DELETE]
+    protected = [one for one in gone if one.name in stack.things and stack.things[one.name].protected]
+    if protected:
+        error = EngineError(
+            "\n".join(f"cannot delete {one.name}: it is protected" for one in protected), where=program.stack
+        )
+        error.protected = tuple(one.urn for one in protected)
+        raise error
 
 
 def _refuse_locked(program: Program, stack: FakeStack) -> None:

@@ -23,6 +23,9 @@ class Thing:
         replace_on: properties whose change makes a new one of it.
         fails: what its provider says when it is made or changed; empty where that works.
         machine: whose provider makes it; empty for the usual one.
+        protected: the engine refuses to delete it.
+        retained: it stays in the world when it leaves the state.
+        refuses: what the program's hook says before its deletion; empty where that works.
         volumes: names of the volumes that a container mounts.
         networks: names of the networks that a container is on.
     """
@@ -35,6 +38,9 @@ class Thing:
     replace_on: frozenset[str] = frozenset()
     fails: str = ""
     machine: str = ""
+    protected: bool = False
+    retained: bool = False
+    refuses: str = ""
     volumes: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
 
@@ -55,6 +61,7 @@ class FakeStack:
 
     Attributes:
         half_made: names of things whose last update failed half-way; a test says which.
+        left: names of the things that left the state and are still in the world.
     """
 
     passphrase: str
@@ -63,6 +70,7 @@ class FakeStack:
     pending: list[str] = field(default_factory=list)
     lock: ProcessMark | None = None
     half_made: set[str] = field(default_factory=set)
+    left: set[str] = field(default_factory=set)
 
 
 def but_for(machines: Collection[str], there: FakeStack, wanted: FakeProgram) -> FakeProgram:
@@ -109,7 +117,7 @@ def _changes(stack: str, there: Mapping[str, Thing], wanted: tuple[Thing, ...]) 
         old = there.get(thing.name)
         plain = Change(
             urn=urn_of(stack, thing), operation=Operation.SAME, ancestors=_above(stack, thing, new),
-            custom=thing.custom,
+            custom=thing.custom, retained=thing.retained,
         )  # fmt: skip
         if old is None:
             changes.append(plain.with_(operation=Operation.CREATE))
@@ -134,6 +142,7 @@ def _changes(stack: str, there: Mapping[str, Thing], wanted: tuple[Thing, ...]) 
                     operation=Operation.DELETE,
                     ancestors=_above(stack, old, there),
                     custom=old.custom,
+                    retained=old.retained,
                 )
             )
     return tuple(changes)
@@ -142,6 +151,11 @@ def _changes(stack: str, there: Mapping[str, Thing], wanted: tuple[Thing, ...]) 
 def urn_of(stack: str, thing: Thing) -> str:
     """The URN of a thing in a stack."""
     return f"urn:pulumi:{stack}::fake::{thing.type}::{thing.name}"
+
+
+def is_below(stack: str, thing: Thing, others: Mapping[str, Thing], urns: Collection[str]) -> bool:
+    """Whether a thing is below one of some components."""
+    return not set(urns).isdisjoint(_above(stack, thing, others))
 
 
 def _above(stack: str, thing: Thing, others: Mapping[str, Thing]) -> tuple[str, ...]:

@@ -17,7 +17,14 @@ from datetime import datetime, timedelta
 
 from ronron.core.backups import DrillResult
 from ronron.core.decide import backoff
-from ronron.core.errors import ConfigError, ReconcilerError, SourceError, StackLockedError
+from ronron.core.errors import (
+    AgentUnreachableError,
+    ConfigError,
+    ReconcilerError,
+    SourceError,
+    StackLockedError,
+)
+from ronron.core.hints import for_environment
 from ronron.core.model import Outcome, OutcomeKind, Pass
 from ronron.core.policy import Retry
 from ronron.core.status import removed_hint
@@ -32,6 +39,9 @@ EVERYWHERE = "source"
 
 SLOWEST = timedelta(minutes=5)
 """An unreachable repository is polled less and less often, but at least this often."""
+
+BRIEF_SECONDS = 1.0
+"""What ends within this time after a signal is not worth a line about waiting for it."""
 
 Result = Pass | ReconcilerError
 """The result of one environment in a poll."""
@@ -192,6 +202,10 @@ class Loop:
         for what, step in steps:
             try:
                 done = step()
+            except AgentUnreachableError as error:
+                # An update may replace the agent right now; after it, this is done again.
+                if not self._is_updating(name):
+                    self._log_error(name, error, about=what)
             except ReconcilerError as error:
                 self._log_error(name, error, about=what)
             except Exception as error:  # noqa: BLE001 - as for a pass
@@ -200,6 +214,12 @@ class Loop:
                 self._log_recovery(name, about=what)
                 if isinstance(done, DrillResult):
                     check_backups(name, self.ports, self.ports.clock.now())
+
+    def _is_updating(self, name: str) -> bool:
+        try:
+            return self.ports.store.load(name).running is not None
+        except ReconcilerError:
+            return False
 
     def _refuse_unknown(self, targets: Mapping[str, Target]) -> None:
         unknown = sorted(self.only - set(targets))
@@ -278,6 +298,9 @@ class Loop:
             store.finish(running.pass_id, outcome, now, record.after(outcome, running.revision, None, now))
 
     def _announce_drain(self) -> None:
+        # A pass that only decides ends at once; nobody waits for that.
+        wait(self._passes.values(), BRIEF_SECONDS)
+        wait(self._maintenance.values(), BRIEF_SECONDS)
         running = sorted(name for name, future in self._passes.items() if not future.done())
         running += sorted(
             f"backups of {name}" for name, future in self._maintenance.items() if not future.done()
@@ -300,7 +323,7 @@ class Loop:
         self._logged[key] = error
         self._log(name, f"cannot {about}: {error}" if about else f"{_word(error)}: {error}")
         if error.hint:
-            self._log(name, f"hint: {error.hint}")
+            self._log(name, f"hint: {for_environment(error.hint, name)}")
 
     def _log_recovery(self, name: str, about: str = "") -> None:
         error = self._logged.pop((name, about), None)

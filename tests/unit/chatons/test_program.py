@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from chatons.declaration.load import DeclarationError
-from chatons.program import encrypted_backup, excluded, exported_inventory
+from chatons.program import encrypted_backup, excluded, exported_inventory, going_back
 from chatons.schema.values import ENCRYPTED
 
 
@@ -67,3 +67,8 @@ def test_backups_that_are_no_mapping_are_left_to_who_checks_them(value: object) 
 )
 def test_machines_that_are_left_out_are_named_with_commas(value: str | None, names: set[str]) -> None:
     assert excluded({} if value is None else {"RONRON_EXCLUDE": value}) == names
+
+
+def test_services_that_go_back_are_named_with_commas() -> None:
+    assert going_back({}) == set()
+    assert going_back({"RONRON_GOING_BACK": "pad, board,"}) == {"pad", "board"}

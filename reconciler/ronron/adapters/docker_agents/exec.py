@@ -68,7 +68,9 @@ class Execution:
             self._id = str(made["Id"])
             raw: Any = self._client.api.exec_start(self._id, socket=True)
         except NotFound as error:
-            raise unreachable(self._container, "it does not exist") from error
+            # Removed between the two requests, the container takes the execution with it.
+            why = f"it was removed before `{self._words[0]}` began" if self._id else "it does not exist"
+            raise unreachable(self._container, why) from error
         except APIError as error:
             if error.status_code == 409:
                 raise unreachable(self._container, "it is not running") from error
@@ -114,7 +116,10 @@ class Execution:
         """Its end; all of its output must have been read."""
         until = time.monotonic() + _EXIT_SECONDS
         while True:
-            state = self._client.api.exec_inspect(self._id)
+            try:
+                state = self._client.api.exec_inspect(self._id)
+            except NotFound as error:
+                raise unreachable(self._container, f"it was removed while `{self._words[0]}` ran") from error
             if not state["Running"]:
                 break
             if time.monotonic() > until:
@@ -239,7 +244,7 @@ def unreachable(container: str, why: str) -> AgentUnreachableError:
     """The error for a container that does not answer."""
     return AgentUnreachableError(
         f"cannot reach the container {container}: {why}",
-        hint=f"check it: docker ps --all --filter name={container}; docker logs --tail 20 {container}",
+        hint="ronron drift ENV shows what is wrong; ronron update ENV puts a missing container back",
     )
 
 

@@ -146,6 +146,33 @@ class PulumiEngine:
             self._free_dead_locks(call)
             return refresh_init_errors(call, exported)
 
+    def unprotect(self, program: Program, below: Collection[str]) -> tuple[str, ...]:
+        """See ports.Engine; by `pulumi state unprotect`."""
+        with self._call(program, SHORT, PREVIEW_GRACE) as call:
+            exported = call.export()
+            if exported is None:
+                return ()
+            urns = exported.retained_below(below)
+            if urns:
+                self._free_dead_locks(call)
+            for urn in urns:
+                call.unprotect(urn)
+            return tuple(sorted(urn.rpartition("::")[2] for urn in urns))
+
+    def release(self, program: Program, retain: Collection[str], remove: Collection[str] = ()) -> None:
+        """See ports.Engine; by an import of the changed state."""
+        with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE) as call:
+            self._free_dead_locks(call)
+            exported = call.export()
+            if exported is None:
+                return
+            # An import forgets pending operations.
+            refuse_pending(exported.stack(), program.stack)
+            changed = exported.releasing(retain, remove)
+            if changed is not None:
+                call.copy_config()
+                call.import_text(changed)
+
     def refresh_lost(self, program: Program, machines: Collection[str]) -> tuple[str, ...]:
         """See ports.Engine; by a refresh of exactly these resources."""
         with self._call(program, self._settings.update_deadline, self._grace) as call:
@@ -295,6 +322,7 @@ class PulumiEngine:
                 accept_empty=program.accept_empty,
                 name=program.environment,
                 packages=packages,
+                going_back=program.going_back,
             ),
             **more,
         }
@@ -375,7 +403,9 @@ class PulumiEngine:
         if state is not None:
             refuse_pending(state, call.stack, call.program.environment)
         if not succeeded(ended, log, after):
-            raise call.error(ended, log) from unread
+            error = call.error(ended, log)
+            error.begun = log.begun
+            raise error from unread
         messages = call.messages(log)
         if ended.code != 0:
             # For instance a lock that another process had removed already.

@@ -72,6 +72,11 @@ REPAIR = "RONRON_REPAIR"
 takes no snapshot before it replaces them."""
 
 
+GOING_BACK = "RONRON_GOING_BACK"
+"""The services that go back from a revision that failed, with commas. They have a snapshot from before it, so
+the program permits an earlier version of them."""
+
+
 def environment(
     settings: EngineSettings,
     inherited: Mapping[str, str],
@@ -82,6 +87,7 @@ def environment(
     accept_empty: Iterable[str] = (),
     name: str = "",
     packages: VirtualEnvironment | None = None,
+    going_back: Iterable[str] = (),
 ) -> dict[str, str]:
     """All environment variables of the engine; the program gets the same.
 
@@ -98,6 +104,7 @@ def environment(
         accept_empty: names of services; see `ACCEPT_EMPTY`.
         name: of the environment; see `ENVIRONMENT`.
         packages: the virtual environment that the program runs in; None for the first Python on PATH.
+        going_back: names of services; see `GOING_BACK`.
     """
     allowed = ALLOWED | set(settings.pass_environment)
     chosen = {name: value for name, value in inherited.items() if name in allowed}
@@ -114,7 +121,12 @@ def environment(
         chosen[ENVIRONMENT] = name
     if running is not None:
         chosen[REVISION] = running
-    for variable, values in ((EXCLUDE, excluded), (REPAIR, repaired), (ACCEPT_EMPTY, accept_empty)):
+    for variable, values in (
+        (EXCLUDE, excluded),
+        (GOING_BACK, going_back),
+        (REPAIR, repaired),
+        (ACCEPT_EMPTY, accept_empty),
+    ):
         if names := ",".join(values):
             chosen[variable] = names
     chosen["PULUMI_HOME"] = str(settings.home)

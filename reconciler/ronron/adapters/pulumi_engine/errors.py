@@ -14,7 +14,7 @@ from ronron.adapters.pulumi_engine.causes import engine_words, last_words, plain
 from ronron.adapters.pulumi_engine.events import EventLog, belongs_to_pulumi
 from ronron.adapters.pulumi_engine.finished import Finished
 from ronron.adapters.pulumi_engine.locks import locked, named_locks
-from ronron.adapters.pulumi_engine.remedies import DOCTOR, PROTECTED, remedy_for
+from ronron.adapters.pulumi_engine.remedies import DOCTOR, PROTECTED, UNDELETABLE, remedy_for
 from ronron.core.errors import (
     EngineError,
     EngineInterruptedError,
@@ -179,6 +179,7 @@ def explain(
         where=error.where or f"stack {stack}",
     )
     clean.retryable = error.retryable
+    clean.protected = error.protected
     if finished.log is not None:
         clean.add_note(f"full output of the engine: {finished.log}.out and .err")
     return clean
@@ -282,6 +283,8 @@ def _failed_resources(finished: Finished, log: EventLog, name: str) -> EngineErr
         + ("; what was done before the failure is in the state" if updating else ""),
     )
     error.retryable = remedy is not None and remedy.retryable
+    if all(words and all(UNDELETABLE.search(word) for word in words) for words in causes.values()):
+        error.protected = tuple(causes)
     return error
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ronron.core.model import Change, Operation
+from ronron.core.model import QUIET, Change, Operation
 
 STACK_TYPE = "pulumi:pulumi:Stack"
 LONGEST_LINE = 64 * 1024 * 1024
@@ -69,6 +69,13 @@ class EventLog:
     ended: bool = False
     result: str = ""
 
+    @property
+    def begun(self) -> tuple[Change, ...] | None:
+        """The steps of an update that began and touch something; None where the log is not complete."""
+        if not self.ended:
+            return None
+        return tuple(change for change in self.planned if change.operation not in QUIET)
+
 
 def read_events(path: Path) -> EventLog:
     """The event log in a file; an empty one where there is no file."""
@@ -119,6 +126,7 @@ class Reading:
         self.broken = 0
         self._parents: dict[str, str] = {}
         self._custom: dict[str, bool] = {}
+        self._retained: dict[str, bool] = {}
         self._begun: list[tuple[str, Operation, str, tuple[str, ...]]] = []
         self._ended: set[tuple[str, str]] = set()
         self._failed: list[tuple[str, str]] = []
@@ -164,6 +172,7 @@ class Reading:
             if isinstance(state, dict):
                 self._parents[urn] = _text(state, "parent")
                 self._custom[urn] = bool(state.get("custom", False))
+                self._retained[urn] = bool(state.get("retainOnDelete", False))
         return urn
 
     def _begin(self, step: dict[str, object]) -> None:
@@ -225,6 +234,7 @@ class Reading:
             custom=self._custom.get(urn, True),
             properties=properties,
             original=word if operation is Operation.UNKNOWN else "",
+            retained=self._retained.get(urn, False),
         )
 
     def _ancestors(self, urn: str) -> tuple[str, ...]:

@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 DOCTOR = "run `ronron doctor`: it names what is missing and how to get it"
 
-PROTECTED = re.compile(r"cannot be deleted\W+because it is protected|currently marked for protection")
-"""Source: pulumi pkg/resource/deploy/step_generator.go, 3.274.1."""
+UNDELETABLE = re.compile(r"cannot be deleted\W+because it is protected")
+"""Source: pulumi pkg/resource/deploy/step.go, 3.274.1."""
+PROTECTED = re.compile(UNDELETABLE.pattern + r"|currently marked for protection")
+"""Source of the second: pulumi pkg/resource/deploy/step_generator.go, 3.274.1."""
 
 
 class Remedy(NamedTuple):

@@ -8,7 +8,9 @@ from collections.abc import Collection, Iterable, Iterator
 from ronron.adapters.pulumi_engine.events import STACK_TYPE, belongs_to_pulumi, public_outputs
 from ronron.core.containers import MadeContainer
 from ronron.core.errors import EngineError
+from ronron.core.judge import PRECIOUS
 from ronron.core.model import DELETING, Change, Operation, StackState
+from ronron.core.released import Guarded
 
 INVENTORY = "inventory"
 """The stack output that is read."""
@@ -18,6 +20,10 @@ _CONTAINER = "docker:index/container:Container"
 _IMAGE = "docker:index/remoteImage:RemoteImage"
 _NETWORK = "docker:index/network:Network"
 _VOLUME = "docker:index/volume:Volume"
+
+_BEFORE_DELETE = "BeforeDelete"
+_DELETE_HOOKS = frozenset({_BEFORE_DELETE, "AfterDelete"})
+"""Keys of `resourceHooks`. Source: pulumi sdk/go/common/resource/resource_hooks.go, 3.274.1."""
 
 _CREATING = frozenset({Operation.CREATE, Operation.CREATE_REPLACEMENT, Operation.IMPORT})
 
@@ -33,8 +39,8 @@ class ExportedState:
 
     def __init__(self, text: str) -> None:
         try:
-            document = json.loads(text)
-            deployment = document["deployment"] or {}
+            self._document = json.loads(text)
+            deployment = self._document["deployment"] or {}
             self._resources = _objects(deployment.get("resources"))
             self._pending = _objects(deployment.get("pending_operations"))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -51,6 +57,7 @@ class ExportedState:
                 f"{one.get('type') or 'unknown'} {_urn(one.get('resource'))}" for one in self._pending
             ),
             inventory=self._outputs().get(INVENTORY),
+            guarded=tuple(self._guarded()),
             containers=self.containers(),
         )
 
@@ -76,6 +83,44 @@ class ExportedState:
             if _type(one) == _CONTAINER and one.get("id")
             for outputs in [_outputs(one)]
         )
+
+    def releasing(self, retain: Collection[str], remove: Collection[str]) -> str | None:
+        """The document with some resources ready to leave the state; None where they already are.
+
+        Args:
+            retain: URNs of those that stay in the world.
+            remove: URNs of those that are deleted.
+        """
+        changed = False
+        for one in self._resources:
+            if _is_leaving(one) or _urn(one) not in {*retain, *remove}:
+                continue
+            before = dict(one)
+            hooks = {key: names for key, names in _hooks(one).items() if key not in _DELETE_HOOKS}
+            if hooks:
+                one["resourceHooks"] = hooks
+            else:
+                one.pop("resourceHooks", None)
+            if _urn(one) in retain:
+                one.pop("protect", None)
+                one["retainOnDelete"] = True
+            changed = changed or one != before
+        return json.dumps(self._document) if changed else None
+
+    def _guarded(self) -> Iterator[Guarded]:
+        for one in self._resources:
+            if not one.get("custom") or _is_leaving(one) or one.get("external"):
+                continue
+            found = Guarded(
+                urn=_urn(one),
+                id=str(one.get("id") or ""),
+                place=_place(one),
+                protected=bool(one.get("protect")),
+                retained=bool(one.get("retainOnDelete")),
+                hooked=bool(_hooks(one).get(_BEFORE_DELETE)),
+            )
+            if found.protected or found.retained or found.hooked or found.type in PRECIOUS:
+                yield found
 
     @property
     def is_empty(self) -> bool:
@@ -105,6 +150,23 @@ class ExportedState:
             and one.get("custom")
             and not _is_leaving(one)
             and _machine(one) in machines
+        )
+
+    def retained_below(self, components: Collection[str]) -> tuple[str, ...]:
+        """URNs of the protected resources below some components that stay in the world when they leave it."""
+        parents = {_urn(one): str(one.get("parent") or "") for one in self._resources}
+
+        def above(urn: str) -> Iterator[str]:
+            while urn := parents.get(urn, ""):
+                yield urn
+
+        return tuple(
+            _urn(one)
+            for one in self._resources
+            if one.get("protect")
+            and one.get("retainOnDelete")
+            and not _is_leaving(one)
+            and not set(components).isdisjoint(above(_urn(one)))
         )
 
     def init_errors(self, but_on: Collection[str] = ()) -> tuple[str, ...]:
@@ -174,6 +236,20 @@ def _type(resource: dict[str, object]) -> str:
 
 def _urn(resource: object) -> str:
     return str(resource.get("urn") or "unknown") if isinstance(resource, dict) else "unknown"
+
+
+def _place(resource: dict[str, object]) -> str:
+    """The node of a cluster that has it, or the name of its provider."""
+    inputs = resource.get("inputs")
+    node = inputs.get("nodeName") if isinstance(inputs, dict) else None
+    if isinstance(node, str):
+        return node
+    return str(resource.get("provider") or "").rpartition("::")[0].rpartition("::")[2]
+
+
+def _hooks(resource: dict[str, object]) -> dict[str, object]:
+    hooks = resource.get("resourceHooks")
+    return hooks if isinstance(hooks, dict) else {}
 
 
 def _is_leaving(resource: dict[str, object]) -> bool:

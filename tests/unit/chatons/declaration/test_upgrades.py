@@ -190,3 +190,18 @@ def test_a_rule_that_cannot_be_meant_is_refused_when_it_is_read(wrong: dict[str,
     with pytest.raises(ValidationError):
         Jump.model_validate({**whole, **wrong})
     assert Jump.model_validate({**whole, "change": "major"}).change == "major"
+
+
+def test_a_service_that_goes_back_may_have_an_earlier_version() -> None:
+    before = exported(image("kanboard", "v1.2.53"))
+    earlier = declaration(image("kanboard", "v1.2.52"))
+    assert list(refused(earlier, before, {"pad"})) != []
+    assert list(refused(earlier, before, {"board"})) == []
+
+
+def test_a_service_that_goes_back_may_not_jump_ahead_nor_change_its_database() -> None:
+    ahead = declaration(image("mattermost", "11.7.2"))
+    assert list(refused(ahead, exported(image("mattermost", "10.11.17")), {"team"})) != []
+    before = exported()
+    before["services"]["board"]["database"]["major"] = 99.0
+    assert list(refused(declaration(), before, {"board"})) != []

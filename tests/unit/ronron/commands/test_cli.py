@@ -121,7 +121,7 @@ def test_every_help_text_starts_with_a_verb() -> None:
     verbs = {entry.help.split()[0].strip(",") for entry in Ronron_.entries}
     assert verbs == {
         "Show", "Preview", "Run", "Update", "List", "Explain", "Approve", "Suspend", "Resume", "Take",
-        "Restore", "Recover", "Check", "Forget", "Write", "Add", "Remove", "Print",
+        "Restore", "Restart", "Recover", "Check", "Forget", "Write", "Add", "Remove", "Print",
     }  # fmt: skip
 
 

@@ -16,9 +16,12 @@ from ronron.commands.screen import (
     show_status,
 )
 from ronron.commands.screen_history import show_explanation, show_history
+from ronron.core.backups import BackupSummary
 from ronron.core.errors import ConfigError, Problem
+from ronron.core.failed_containers import FailedContainer
 from ronron.core.health import Health
-from ronron.core.model import Operation, Verdict, VerdictKind
+from ronron.core.model import Operation, Outcome, OutcomeKind, TakenSnapshot, Verdict, VerdictKind
+from ronron.core.released import Released, RestoredData, UnrestoredData
 from ronron.core.status import CheckResult, status
 from ronron.testing import NOON
 from tests.support.values import (
@@ -172,6 +175,14 @@ def test_status_says_how_old_the_health_of_a_service_is(
     assert f"           hint  {hint or ''}" in out or hint is None
 
 
+def test_a_service_that_is_held_back_says_why_it_is_not_probed(capsys: pytest.CaptureFixture[str]) -> None:
+    record = SYNCED.with_(inventory=inventory(backup=True, held=True))
+    show_status(Screen(), [status(record, [MADE], {}, NOON)])
+    said = capsys.readouterr().out
+    assert "           not probed: held back: its data (fake-production-pad-var) are lost\n" in said
+    assert "           hint  " in said
+
+
 def test_the_last_pass_is_another_line_than_health(capsys: pytest.CaptureFixture[str]) -> None:
     record = SYNCED.with_(inventory=inventory())
     show_status(Screen(), [status(record, [MADE], {"pad": UNHEALTHY}, NOON + MINUTE)])
@@ -207,6 +218,60 @@ def test_history_and_explanation_say_why(capsys: pytest.CaptureFixture[str]) -> 
     assert "probe     pad healthy: 200 in 0.04 s" in said
 
 
+BROKEN = Outcome(
+    kind=OutcomeKind.FAILED,
+    message="cannot create container pad: not healthy; container p-pad exited with 3\nand one more line",
+    hint="push a fix",
+    verdict=Verdict(kind=VerdictKind.ALLOWED, why="the policy allows it"),
+    changes=(change(Operation.CREATE, "pad-data", "docker:index/volume:Volume"),),
+    failed_changes=(change(Operation.CREATE, "pad"),),
+    containers=(FailedContainer(name="p-pad", why="exited with 3", health="no", log=("one", "two")),),
+)
+
+
+def test_an_explanation_of_a_failure_says_everything_once(capsys: pytest.CaptureFixture[str]) -> None:
+    made = MADE.with_(outcome=BROKEN)
+    record = FAILED.with_(
+        failed=FAILED.failed.with_(message=BROKEN.message) if FAILED.failed else None,
+        inventory=inventory(),
+    )
+    show_explanation(Screen(), status(record, [made], {}, NOON), "retry: it failed", [made])
+    said = capsys.readouterr().out
+    for words in (
+        "verdict   allowed: the policy allows it",
+        "change    + create pad-data Volume",
+        "failed    + create pad Container",
+        "outcome   failed: cannot create container pad: not healthy; container p-pad exited with 3",
+        "and one more line",
+        "health check: no",
+        "log: two",
+        "hint      push a fix",
+    ):
+        assert said.count(words) == 1, words
+
+
+def test_a_status_and_a_history_have_one_line_for_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    made = MADE.with_(outcome=BROKEN)
+    show_history(Screen(), [made])
+    assert "exited with 3 (and 1 more line)" in capsys.readouterr().out
+    record = FAILED.with_(failed=FAILED.failed.with_(message=BROKEN.message) if FAILED.failed else None)
+    show_status(Screen(), [status(record, [made], {}, NOON)])
+    said = capsys.readouterr().out
+    assert said.count("exited with 3") == 1
+    assert "\nand one more" not in said
+
+
+def test_a_snapshot_of_the_last_pass_is_no_missing_one(capsys: pytest.CaptureFixture[str]) -> None:
+    taken = UPDATED.with_(snapshots=(TakenSnapshot(service="pad", id="5d1f" * 16),))
+    made = MADE.with_(outcome=taken)
+    before = BackupSummary(service="pad", looked_at=made.started - HOUR)
+    record = SYNCED.with_(inventory=inventory(backup=True), backups={"pad": before})
+    show_explanation(Screen(), status(record, [made], {}, NOON), "", [made])
+    said = capsys.readouterr().out
+    assert "no snapshot" not in said
+    assert said.count("5d1f5d1f5d1f") == 2
+
+
 def test_nothing_yet_says_how_to_begin(capsys: pytest.CaptureFixture[str]) -> None:
     show_status(Screen(), [])
     show_history(Screen(), [])
@@ -227,3 +292,27 @@ def test_problems_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.splitlines()[-1] == "1 problem"
     show_problems(Screen(), [])
     assert capsys.readouterr().out == "no problems\n"
+
+
+def test_an_explanation_says_what_was_released_and_whose_data_stayed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    outcome = UPDATED.with_(
+        released=(Released(name="pad-plugins", kind="volume", id="p-local-pad-plugins", place="here"),),
+        restored_data=(RestoredData(service="board", snapshot="1" * 64, safety_snapshot="2" * 64),),
+        unrestored=(
+            UnrestoredData(service="pad", snapshot="3" * 64),
+            UnrestoredData(service="team"),
+        ),
+    )
+    made = MADE.with_(outcome=outcome)
+    show_explanation(Screen(), status(SYNCED, [made], {}, NOON), "", [made])
+    shown = capsys.readouterr().out
+    for line in (
+        "released  the volume p-local-pad-plugins stays on here",
+        "restored  board from snapshot 111111111111",
+        "restored  the data of board until then is snapshot 222222222222",
+        "data      of pad may have been migrated; as they were before: snapshot 333333333333 has them",
+        "data      of team may have been migrated; as they were before: no snapshot has them",
+    ):
+        assert line in shown

@@ -55,9 +55,11 @@ class Row:
     policy: Policy = PRODUCTION
     approvals: Set[str] = frozenset()
     put_back: Set[str] = frozenset()
+    added: Set[str] = frozenset()
 
     def judge(self) -> Verdict:
-        return judge(preview(*self.changes), self.policy, self.approvals, self.put_back)
+        added = {one.urn for one in self.changes if one.name in self.added}
+        return judge(preview(*self.changes), self.policy, self.approvals, self.put_back, added)
 
 
 PAD_URN, FILES_URN = change().urn, change(Operation.UPDATE, "pad-files", VOLUME).urn
@@ -106,6 +108,23 @@ ROWS: dict[str, Row] = {
     ),
     "all deleted but what has just been made": Row(
         ALLOWED, (change(Operation.DELETE), change(Operation.CREATE, "wiki"))
+    ),
+    "all deleted, and added by a revision that failed": Row(
+        FORBIDDEN, (change(Operation.DELETE, "data", VOLUME),), added={"data"}
+    ),
+    "data added by a revision that failed": Row(
+        ALLOWED, (change(Operation.DELETE, "data", VOLUME), SAME), CLOSED, added={"data"}
+    ),
+    "data added by a revision that failed, and other data": Row(
+        NEEDS_APPROVAL,
+        (change(Operation.DELETE, "data", VOLUME), change(Operation.DELETE, "old", VOLUME), SAME),
+        added={"data"},
+    ),
+    "data added by a revision that failed, and replaced": Row(
+        NEEDS_APPROVAL, (*replacement("data", VOLUME), SAME), added={"data"}
+    ),
+    "what a revision that failed added, by approval": Row(
+        NEEDS_APPROVAL, (change(Operation.DELETE), SAME), ASKING, added={"pad"}
     ),
     "all deleted but one": Row(ALLOWED, (change(Operation.DELETE), SAME)),
     "all deleted but one that is replaced": Row(ALLOWED, (change(Operation.DELETE), *replacement("wiki"))),

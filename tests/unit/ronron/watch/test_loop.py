@@ -440,6 +440,19 @@ def test_an_agent_in_trouble_stops_no_pass_and_is_said_once(world: World) -> Non
     assert sum(line.startswith("cannot back up the reconciler's own state: ") for line in lines) == 1
 
 
+def test_an_agent_that_an_update_replaces_is_no_trouble(world: World) -> None:
+    world.push("one", backup=True)
+    a_loop(world).run(once=True)
+    world.backups.agent("pad").unreachable = True
+    world.progress.lines.clear()
+    world.store.save(world.record.with_(running=RUNNING))
+    loop = a_loop(world)
+    loop._updated.add("production")
+    loop._after_pass(Target(world.policy), {"production": Target(world.policy)})
+    assert not [line for line in world.progress.of("production") if line.startswith("cannot")]
+    assert world.record.running is not None
+
+
 def test_what_nobody_expected_of_an_agent_is_told_and_ends_nothing(world: World) -> None:
     class Surprising(FakeBackups):
         def status(self, inventory: Inventory, service: str) -> BackupStatus:

@@ -198,3 +198,10 @@ def test_a_missing_engine_has_a_hint(tmp_path: Path) -> None:
 )
 def test_only_a_file_backend_is_a_directory(url: str, directory: Path | None) -> None:
     assert file_backend(url) == directory
+
+
+def test_the_program_is_told_which_services_go_back(tmp_path: Path) -> None:
+    inherited = {"RONRON_GOING_BACK": "theirs"}
+    told = environment(settings(tmp_path), inherited, going_back=("board", "pad"))
+    assert told["RONRON_GOING_BACK"] == "board,pad"
+    assert "RONRON_GOING_BACK" not in environment(settings(tmp_path), inherited)

@@ -154,3 +154,50 @@ def test_the_way_to_a_machine_is_a_provider_of_its_name() -> None:
     assert state.providers_of("pica02") == (host,)
     assert state.providers_of("laptop") == (PROVIDER,)
     assert state.providers_of("pica") == ()
+
+
+VOLUME = "urn:pulumi:dev::tiny::chatons:index:Service$docker:index/volume:Volume::pad-data"
+HOOKS = {"BeforeDelete": ["snapshot"], "BeforeUpdate": ["snapshot"]}
+
+
+def test_what_the_engine_does_not_simply_delete_is_guarded() -> None:
+    state = exported(
+        resource(LAMP, custom=True),
+        resource(SHELF, custom=True, id="s", protect=True, provider=f"{PROVIDER}::4a1b"),
+        resource(VOLUME, custom=True, id="tiny-dev-pad-data"),
+        resource(f"{LAMP}2", custom=True, resourceHooks=HOOKS),
+        resource(f"{LAMP}3", custom=True, retainOnDelete=True, inputs={"nodeName": "alice"}),
+        resource(f"{LAMP}4", custom=True, protect=True, delete=True),
+        resource(f"{LAMP}5", custom=True, protect=True, external=True),
+        resource(f"{LAMP}6", protect=True),
+    ).stack()
+    assert [(one.name, one.id, one.place) for one in state.guarded] == [
+        ("shelf", "s", "laptop"), ("pad-data", "tiny-dev-pad-data", ""), ("lamp2", "", ""),
+        ("lamp3", "", "alice"),
+    ]  # fmt: skip
+    assert [(one.protected, one.retained, one.hooked) for one in state.guarded] == [
+        (True, False, False), (False, False, False), (False, False, True), (False, True, False),
+    ]  # fmt: skip
+
+
+def test_what_is_released_keeps_everything_but_what_holds_it() -> None:
+    kept = resource(LAMP, custom=True, protect=True, resourceHooks=HOOKS)
+    state = exported(
+        kept,
+        resource(VOLUME, custom=True, protect=True, resourceHooks=HOOKS, outputs={"name": SECRET}),
+        resource(SHELF, custom=True, resourceHooks={"BeforeDelete": ["snapshot"]}),
+    )
+    changed = state.releasing([VOLUME], [SHELF])
+    assert changed is not None
+    assert json.loads(changed)["deployment"]["resources"] == [
+        kept,
+        resource(
+            VOLUME,
+            custom=True,
+            retainOnDelete=True,
+            resourceHooks={"BeforeUpdate": ["snapshot"]},
+            outputs={"name": SECRET},
+        ),
+        resource(SHELF, custom=True),
+    ]
+    assert ExportedState(changed).releasing([VOLUME], [SHELF]) is None
