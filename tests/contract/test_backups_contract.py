@@ -14,6 +14,7 @@ import pytest
 from ronron.adapters.docker_agents.backups import DockerBackups
 from ronron.core.errors import AgentUnreachableError, BackupError, ConfigError, SnapshotUnfitError
 from ronron.core.inventory import Inventory
+from ronron.core.words import counted
 from ronron.ports import Backups
 from ronron.testing import FakeBackups
 from tests.support.backed_up import NAME, BackedUp, backed_up
@@ -256,7 +257,8 @@ def test_a_restore_with_other_counts_than_the_manifest_leaves_the_old_data(world
     taken = world.backups.snapshot(world.inventory, NAME)
     before = world.rows()
     more = {**taken.counts, "tasks": taken.counts["tasks"] + 5}
-    with pytest.raises(BackupError, match=f"{before['tasks']} tasks instead of {before['tasks'] + 5}"):
+    wrong = f"{counted(before['tasks'], 'tasks')} instead of {before['tasks'] + 5}"
+    with pytest.raises(BackupError, match=wrong):
         world.backups.restore(
             world.inventory,
             NAME,
@@ -292,7 +294,7 @@ def test_a_drill_with_other_counts_fails_and_is_recorded(world: World) -> None:
     result = world.backups.drill(world.inventory, NAME, more, ignore)
     assert not result.passed
     found = taken.counts["tasks"]
-    assert result.detail == f"{found} tasks instead of {found + 5}"
+    assert result.detail == f"{counted(found, 'tasks')} instead of {found + 5}"
     run = world.backups.status(world.inventory, NAME).runs["drill"]
     assert run is not None
     assert run.ok is False
