@@ -14,9 +14,11 @@ from ronron.adapters.sql_store.store import SqlStore
 from ronron.core.containers import MadeContainer
 from ronron.core.drift import Baseline, Drift, DriftKind, DriftRecord
 from ronron.core.errors import RecordCorruptError, StackLockedError, StoreError
-from ronron.core.model import Decision, Outcome, OutcomeKind, Reason
+from ronron.core.model import Decision, Outcome, OutcomeKind, Reason, TakenSnapshot
 from ronron.core.record import Record
+from ronron.core.released import RestoredData
 from ronron.core.storable import LONGEST
+from ronron.core.way_back import KnownState, WayBack
 from ronron.ports import Store
 from ronron.testing import NOON, MemoryStore
 from tests.support.values import (
@@ -26,8 +28,10 @@ from tests.support.values import (
     FRESH,
     HEALTHY,
     MINUTE,
+    NEW,
     NEW_DIGEST,
     OLD,
+    OLD_DIGEST,
     OTHER_PLAN,
     OWN_BACKUP,
     PLAN,
@@ -84,6 +88,21 @@ FULL = FAILED.with_(
     kept=OWN_BACKUP,
     removed=NOON,
     restored=OLD,
+    known_state=KnownState(
+        at=NOON,
+        digest=OLD_DIGEST,
+        resources=("0123456789abcdef",),
+        images={"pad": "pad:1"},
+        migrated=("pad",),
+    ),
+    way_back=WayBack(
+        failed=NEW,
+        to=OLD,
+        message="the pad is down",
+        hint="push a fix",
+        restores=(TakenSnapshot(service="pad", id="5" * 64),),
+        restored=(RestoredData(service="board", snapshot="6" * 64, safety_snapshot="7" * 64),),
+    ),
 )
 
 # -- records -----------------------------------------------------------------------------------------------
