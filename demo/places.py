@@ -100,6 +100,7 @@ class Places:
             "RONRON_REPOSITORY": str(self.repository),
             "RONRON_STATE": str(self.state),
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.passphrase),
+            "RONRON_SETTINGS_FILE": "",  # a person's own settings are not the demo's
         }
 
     def pulumi_environment(self) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 from hypothesis import HealthCheck, settings
@@ -12,6 +13,9 @@ pytest_plugins = [
     "tests.support.recipe_proofs",
     "tests.support.side_by_side",
 ]
+
+# What a person's file of settings says is not for tests; a test names a file of its own.
+os.environ["RONRON_SETTINGS_FILE"] = ""
 
 # A shell lets what it runs in the background ignore SIGINT, and every process of a test would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -94,8 +94,9 @@ def declaration(stack: StackConfiguration) -> Declaration:
         machine_changes.without_spent_permissions(loaded, before),
         known_keys=machine_changes.known_keys(loaded, before),
     )
+    back = going_back(os.environ)
     refused = [
-        *upgrades.refused(declared, before, going_back(os.environ)),
+        *upgrades.refused(declared, before, back),
         *backup_moves.refused(declared, before),
         *machine_changes.refused(declared, before),
     ]

@@ -16,7 +16,7 @@ from pathlib import Path
 from chatons import catalogue
 from chatons.declaration import stack_file
 from chatons.declaration.load import DeclarationError, load
-from chatons.declaration.secrets import required
+from chatons.declaration.secrets import BACKUP_PASSWORD, backup_key, backup_roles, required
 from chatons.declaration.stack_file import Located, StackFileError
 from chatons.schema.problems import render
 
@@ -42,7 +42,8 @@ def needs_of(path: Path, stack: str) -> dict[str, object]:
 
     Returns:
         `kinds`: by name, the image of a new service (None where there is none) and its required keys;
-        `secrets`: key, purpose and service of each; none where the declaration cannot be used.
+        `secrets`: key, purpose and service of each, and whether any random text will do; None where the
+        declaration has problems, so that nobody knows.
     """
     kinds = {
         name: {
@@ -54,8 +55,12 @@ def needs_of(path: Path, stack: str) -> dict[str, object]:
     try:
         declaration = load(stack_file.read(path, stack).configuration, ask_for_secrets=False)
     except (StackFileError, DeclarationError):
-        return {"kinds": kinds, "secrets": []}
-    secrets = [asdict(secret) for secret in required(declaration)]
+        return {"kinds": kinds, "secrets": None}
+    secrets = [{**asdict(secret), "random": secret.service is not None} for secret in required(declaration)]
+    if BACKUP_PASSWORD in backup_roles(declaration):
+        key = backup_key(BACKUP_PASSWORD)
+        purpose = "the password of the backup repositories"
+        secrets.append({"key": key, "purpose": purpose, "service": None, "random": True})
     return {"kinds": kinds, "secrets": secrets}
 
 

@@ -594,3 +594,44 @@ def test_an_update_that_fails_tells_what_it_had_begun(live: World) -> None:
         live.update(preview)
     assert caught.value.begun is not None
     assert {change.name for change in caught.value.begun if change.custom} == {"shelf", "sofa"}
+
+
+# -- removal of a service -------------------------------------------------------------------------
+
+ROOM = Thing("room", type="tiny:index:Room", custom=False)
+CORNER = Thing("corner", type="tiny:index:Corner", custom=False, parent="room")
+TRUNK = Thing("trunk", parent="corner", protected=True, retained=True)
+TRAP = Thing("trap", parent="room", protected=True)
+
+
+def test_what_stays_in_the_world_is_unprotected_below_one_component_alone(world: World) -> None:
+    world.live(ROOM, CORNER, TRUNK, TRAP, SAFE)
+    changes = world.engine.preview(world.program()).changes
+    (room,) = (change.urn for change in changes if change.name == "room")
+    assert world.engine.unprotect(world.program(), [room]) == ("trunk",)
+    assert world.engine.unprotect(world.program(), [room]) == ()
+    guarded = {one.name: one.protected for one in world.engine.state(world.program()).guarded}
+    assert guarded == {"trunk": False, "trap": True, "safe": True}
+
+    world.declare(RED, ROOM, CORNER, TRAP, SAFE, inventory={"version": 1})
+    preview = world.engine.preview(world.program())
+    (gone,) = (change for change in preview.touching if change.custom)
+    assert (gone.name, gone.operation, gone.retained) == ("trunk", Operation.DELETE, True)
+    world.update(preview)
+    assert "trunk" not in {one.name for one in world.engine.state(world.program()).guarded}
+    assert world.in_the_world("trunk")
+
+
+def test_a_program_that_declares_it_still_protects_it_again(world: World) -> None:
+    world.live(ROOM, CORNER, TRUNK)
+    changes = world.engine.preview(world.program()).changes
+    (room,) = (change.urn for change in changes if change.name == "room")
+    world.engine.unprotect(world.program(), [room])
+    world.declare(RED, ROOM, CORNER, TRUNK, LAMP, inventory={"version": 1})
+    world.update(world.engine.preview(world.program()))
+    (trunk,) = world.engine.state(world.program()).guarded
+    assert trunk.protected
+
+
+def test_nothing_is_unprotected_where_there_is_no_stack(world: World) -> None:
+    assert world.engine.unprotect(world.program(), ["urn:pulumi:dev::tiny::t::nobody"]) == ()

@@ -17,6 +17,7 @@ from ronron.core.errors import RecordCorruptError, StackLockedError, StoreError
 from ronron.core.model import Decision, Outcome, OutcomeKind, Reason, TakenSnapshot
 from ronron.core.record import Record
 from ronron.core.released import RestoredData
+from ronron.core.removals import Removal
 from ronron.core.storable import LONGEST
 from ronron.core.way_back import KnownState, WayBack
 from ronron.ports import Store
@@ -103,6 +104,7 @@ FULL = FAILED.with_(
         restores=(TakenSnapshot(service="pad", id="5" * 64),),
         restored=(RestoredData(service="board", snapshot="6" * 64, safety_snapshot="7" * 64),),
     ),
+    removals={"team": Removal(by="ada", at=NOON, resource="urn:pulumi:production::fake::x::team")},
 )
 
 # -- records -----------------------------------------------------------------------------------------------

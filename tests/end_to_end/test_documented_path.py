@@ -1,7 +1,7 @@
 """From an empty home to a pad by the service: the commands of docs/operations.md, read from the page and run.
 
-Addresses of the page are replaced by those of this machine, and images come from a registry of the test. systemd
-does not run here: its command gets what systemd would give it.
+Addresses of the page are replaced by those of this machine, and images come from a registry of the test.
+systemd does not run here: its command gets what systemd would give it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def here() -> Iterator[Containers]:
 @pytest.fixture
 def images(here: Containers, images: Mapping[str, str]) -> Iterator[Registry]:
     """The images of the path, in a registry on this machine."""
-    served = registry(here, here.network().name, images)
+    served = registry(here, "bridge", images)
     yield served
     with closing(docker.from_env()) as engine:
         for image in engine.images.list():
@@ -75,7 +75,7 @@ def outside(images: Registry, role: str) -> str:
 @pytest.fixture
 def person(home: Path, images: Registry, collective: Collective) -> Shell:
     """A shell of a newcomer: nothing is set but how this machine reaches packages, and where caches are."""
-    kept = ("PATH", "SSL_CERT_FILE", "DOCKER_HOST", "RONRON_DOWNLOADS")
+    kept = ("SSL_CERT_FILE", "DOCKER_HOST", "RONRON_PULUMI_DOWNLOADS")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     environment |= {name: value for name, value in os.environ.items() if name.startswith(("UV_", "PIP_"))}
     environment |= {
@@ -84,7 +84,7 @@ def person(home: Path, images: Registry, collective: Collective) -> Shell:
         "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR") or str(Path.home() / ".cache" / "uv"),
     }
     words = {
-        "https://example.org/your-collective/ronron.git": str(PROJECT),
+        "https://example.org/your-collective/ronron.git": f"{PROJECT} ronron",
         "https://example.org/your-collective/infrastructure.git": str(collective.repository),
         "pad.collective.example": f"pad.localhost --image {outside(images, 'etherpad')}",
         "sudo tee /etc/systemd/system/ronron.service": f"tee {home}/ronron.service",

@@ -156,7 +156,7 @@ def test_after_the_loss_of_both_the_services_wait_a_day_for_their_data(
     assert status.out.count("volumes made anew") == 2
     assert "backup overdue" not in status.out
     waiting = ronron("status", "local")
-    assert waiting.code == 3, waiting.said
+    assert waiting.code != 0, waiting.said
     assert "waiting for a restore" in waiting.said
 
     restored = person(RESTORE)
@@ -178,6 +178,62 @@ def test_after_the_loss_of_both_the_services_wait_a_day_for_their_data(
         assert ran.code == 0, ran.said
     backups = ronron("backup", "status", "local")
     assert backups.code == 0, backups.said
+
+
+def test_a_volume_that_was_removed_is_not_created_empty_in_silence(
+    lived_in: LivedIn, person: Callable[[int], Ran]
+) -> None:
+    """Takes minutes: a service loses its volume twice, is restored, and is then started with empty data."""
+    collective = lived_in.collective
+    ronron = collective.ronron
+    with closing(docker.from_env()) as engine:
+        site = engine.containers.get(lived_in.container("notes"))
+        assert site.exec_run(["sh", "-c", "echo our page > /srv/index.html"]).exit_code == 0
+    written = lived_in.read()
+    assert written["page"] == "our page\n"
+    taken = ronron("backup", "now", "local", "notes")
+    assert taken.code == 0, taken.said
+
+    remove_volume(lived_in)
+    stopped = ronron("update", "local")
+    assert stopped.code == 1, stopped.said
+    said = " ".join(stopped.said.split())
+    assert f"the volume {lived_in.container('notes-pages')} of notes no longer exists on here" in said
+    assert "`ronron pulumi local -- refresh`" in said
+    assert "`ronron restore local notes`" in said
+    assert "local-notes" not in collective.containers()
+    assert lived_in.board.titles(lived_in.project) == written["tasks"], "the others go on"
+
+    created = person(CREATE)
+    assert created.code == 3, created.said
+    assert "notes is held back: its data (" in created.said
+    assert "local-notes" not in collective.containers()
+    restored = ronron("restore", "local", "notes", "--yes")
+    assert restored.code == 0, restored.said
+    assert lived_in.read() == written
+
+    remove_volume(lived_in)
+    refreshed = ronron("pulumi", "local", "--", "refresh", "--yes")
+    assert refreshed.code == 0, refreshed.said
+    held = ronron("update", "local")
+    assert held.code == 3, held.said
+    accepted = person(ACCEPT)
+    assert accepted.code == 0, accepted.said
+    assert collective.get("notes.localhost").text == "a page\n", "it begins anew"
+    now = ronron("backup", "now", "local", "notes")
+    assert now.code == 0, now.said
+    assert [one["made_anew"] for one in lived_in.snapshots("notes")][:1] == [False]
+    unchanged = ronron("update", "local")
+    assert unchanged.code == 0, unchanged.said
+    assert "unchanged" in unchanged.said
+
+
+def remove_volume(lived_in: LivedIn) -> None:
+    """Remove the volume of notes, and the containers that use it, by hand."""
+    with closing(docker.from_env()) as engine:
+        for role in ("notes", "notes-backup"):
+            engine.containers.get(lived_in.container(role)).remove(force=True)
+        engine.volumes.get(lived_in.container("notes-pages")).remove()
 
 
 def lose_everything(collective: Collective) -> None:

@@ -14,6 +14,8 @@ from chatons.declaration.resolved import Declaration, describe
 from chatons.schema.by_hand import pulumi_command
 from chatons.schema.problems import NAMESPACE, Problem
 
+BACKUP_PASSWORD = "password"  # noqa: S105 - the name of a key
+"""Inside `ronron:backup`."""
 MEMBERS_PASSWORD = "members-password"  # noqa: S105  # the name of a key
 PROXMOX_TOKEN = "proxmox-token"  # noqa: S105  # the name of a key
 PROXMOX_PBS_PASSWORD = "proxmox-pbs-password"  # noqa: S105  # the name of a key
@@ -89,7 +91,7 @@ def backup_roles(declaration: Declaration) -> list[str]:
     if declaration.backup is None:
         return []
     more = {"sftp": ["ssh_key"], "s3": ["login"]}.get(declaration.backup.repository.way, [])
-    return ["password", *more]
+    return [BACKUP_PASSWORD, *more]
 
 
 def required(declaration: Declaration) -> Iterator[SecretKey]:

@@ -150,7 +150,7 @@ def check_plugins(installed: Installation) -> tuple[CheckResult, CheckResult]:
 
 
 def _check_plugin(package: str, name: str, installed: Installation) -> CheckResult:
-    wanted, server = _asked_for(package)
+    wanted = _asked_for(package)
     for plugins in installed.plugins:
         for version in [wanted] if wanted else _versions_of(package, plugins):
             folder = plugins / f"resource-{package}-v{version}"
@@ -168,22 +168,22 @@ def _check_plugin(package: str, name: str, installed: Installation) -> CheckResu
         return CheckResult(
             name=name, good=True, origin=f"not installed; Pulumi downloads {wanted} when needed"
         )
-    place = f" --server {server}" if server else ""
-    by_hand = f"run `pulumi plugin install resource {package} {wanted}{place}`, or unset {NO_DOWNLOADS}"
-    return CheckResult(name=name, good=False, remedy=_remedy(installed, by_hand))
+    download = f"unset {NO_DOWNLOADS}: the engine then downloads {package} {wanted}"
+    return CheckResult(name=name, good=False, remedy=_remedy(installed, download))
 
 
-def _asked_for(package: str) -> tuple[str | None, str | None]:
-    """Version and server of the plugin that the installed SDK asks for; None where no SDK is installed."""
+def _asked_for(package: str) -> str | None:
+    """Version of the plugin that the installed SDK asks for; None where no SDK is installed."""
     # Found without importing it: an SDK takes seconds.
     spec = importlib.util.find_spec(f"pulumi_{package}")
     for place in (spec.submodule_search_locations or ()) if spec else ():
         try:
-            document = json.loads((Path(place) / "pulumi-plugin.json").read_text(encoding="utf-8"))
-            return str(document["version"]), document.get("server")
+            return str(
+                json.loads((Path(place) / "pulumi-plugin.json").read_text(encoding="utf-8"))["version"]
+            )
         except (OSError, ValueError, KeyError, TypeError):
             continue
-    return None, None
+    return None
 
 
 def _versions_of(package: str, plugins: Path) -> list[str]:

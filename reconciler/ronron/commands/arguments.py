@@ -8,10 +8,19 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from ronron.commands.completion import environment_names
 from ronron.commands.factories import PortFactories
 
-Environment = Annotated[str, typer.Argument(metavar="ENV", help="Name of an environment of the policy.")]
-MaybeEnvironment = Annotated[str | None, typer.Argument(metavar="ENV", help="One environment; default all.")]
+Environment = Annotated[
+    str,
+    typer.Argument(
+        metavar="ENV", help="Name of an environment of the policy.", autocompletion=environment_names
+    ),
+]
+MaybeEnvironment = Annotated[
+    str | None,
+    typer.Argument(metavar="ENV", help="One environment; default all.", autocompletion=environment_names),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 

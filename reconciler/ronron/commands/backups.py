@@ -6,6 +6,7 @@ They read the inventory from the records, so they work while the git repository 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,7 @@ from ronron.commands.selection import Selection, chosen_snapshot, selected
 from ronron.commands.wiring import errors, wired
 from ronron.core.backups import BackupSummary, Restored, Snapshot
 from ronron.core.errors import BackupError, ConfigError, MadeAnewError
+from ronron.core.inventory import Inventory
 from ronron.core.model import SHORT
 from ronron.core.policy import Policy
 from ronron.core.redact import redact
@@ -157,6 +159,42 @@ def status_(
                 for line in backup_lines(one, selection.clock.now()):
                     screen.facts.print(line.removeprefix("  "))
         return ExitCode.FAILED if any(one.conditions for one in found) else ExitCode.DONE
+
+
+@backup.command()
+def check(
+    context: typer.Context, environment: Environment, service: MaybeService = None, as_json: AsJson = False
+) -> ExitCode:
+    """Check the repository now, and read back the next tenth of its data."""
+    with selected(context, environment, service, as_json) as selection:
+        return _maintained(selection, "checked the repository of", selection.backups.check)
+
+
+@backup.command()
+def prune(
+    context: typer.Context, environment: Environment, service: MaybeService = None, as_json: AsJson = False
+) -> ExitCode:
+    """Remove the snapshots that are not retained, and free their space."""
+    with selected(context, environment, service, as_json) as selection:
+        return _maintained(selection, "removed old snapshots of", selection.backups.prune)
+
+
+def _maintained(selection: Selection, done: str, do: Callable[[Inventory, str], None]) -> ExitCode:
+    screen = selection.parts.screen
+    names: list[str] = []
+
+    def run(name: str) -> None:
+        with screen.working(f"asking the agent of {name}"):
+            do(selection.inventory, name)
+            selection.check(name)
+        names.append(name)
+        if not screen.as_json:
+            screen.print(f"{done} {name}")
+
+    failed = selection.each(run)
+    if screen.as_json:
+        screen.json({"services": names, "errors": failed})
+    return ExitCode.FAILED if failed else ExitCode.DONE
 
 
 # -- restores ----------------------------------------------------------------------------------
@@ -334,5 +372,6 @@ def recover_(
                 f"recovered records of {', '.join(bundle.manifest.environments) or 'no environment'},"
                 f" as they were on {bundle.manifest.made:%Y-%m-%d %H:%M %Z}"
             )
-            screen.print("check with ronron status, then with ronron preview ENV: it should create nothing")
+            for name in bundle.manifest.environments:
+                screen.print(f"check with ronron preview {name}: it should create nothing")
         return ExitCode.DONE

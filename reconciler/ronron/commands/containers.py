@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from ronron.commands.arguments import Environment
+from ronron.commands.completion import service_names
 from ronron.commands.wiring import Opened, opened
 from ronron.core.errors import ConfigError
 from ronron.core.hints import naming
@@ -34,7 +35,12 @@ class Which(StrEnum):
     EDGE = "edge"
 
 
-Service = Annotated[str, typer.Argument(metavar="SERVICE", help="Name of a service of the environment.")]
+Service = Annotated[
+    str,
+    typer.Argument(
+        metavar="SERVICE", help="Name of a service of the environment.", autocompletion=service_names
+    ),
+]
 Container = Annotated[
     Which, typer.Option("--container", help="Its own container, its database, its backup agent, or the edge.")
 ]

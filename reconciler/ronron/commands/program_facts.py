@@ -42,11 +42,18 @@ class KindFacts(_Answer):
 
 
 class SecretFacts(_Answer):
-    """A secret that the declared services need; `service` is None for one that only a person knows."""
+    """A secret that the declaration needs.
+
+    Attributes:
+        key: without the namespace; with a dot for one inside of a value, such as `backup.password`.
+        service: whose it is; None for one of the whole stack.
+        random: any random text will do; otherwise only a person knows it.
+    """
 
     key: str
     purpose: str = ""
     service: str | None = None
+    random: bool = False
 
 
 class ProgramFacts(_Answer):
@@ -54,12 +61,12 @@ class ProgramFacts(_Answer):
 
     Attributes:
         kinds: by name.
-        secrets: every secret that is needed; none where the declaration has problems.
+        secrets: every secret that is needed; None where the declaration has problems, so that nobody knows.
     """
 
     problems: tuple[ProgramProblem, ...]
     kinds: Mapping[str, KindFacts]
-    secrets: tuple[SecretFacts, ...] = ()
+    secrets: tuple[SecretFacts, ...] | None = None
 
 
 def program_facts(

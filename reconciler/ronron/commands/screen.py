@@ -17,6 +17,7 @@ from rich.status import Status
 from ronron.commands.screen_backups import backup_lines, own_backup_line
 from ronron.commands.screen_health import pass_line, service_lines
 from ronron.commands.wrapping import WrappingConsole
+from ronron.commands.wrapping import one_line as one_line_of
 from ronron.core.errors import Problem, ReconcilerError
 from ronron.core.model import SHORT, Change, Operation, Preview, Revision, Verdict, VerdictKind
 from ronron.core.outcomes import one_line
@@ -59,6 +60,9 @@ SIGNS = {
     Operation.DISCARD: ("-", "red"),
     Operation.UNKNOWN: ("?", "bold red"),
 }
+_SPINNER = 3
+"""Columns that it takes itself."""
+
 REPLACES = ("±", "magenta")
 
 
@@ -93,14 +97,18 @@ class Screen:
         clean = redact(line, self._secrets)
         with self._lock:
             if self._status is not None:
-                self._status.update(escape(clean))
+                self._status.update(self._brief(clean))
             self.stderr.print(f"[dim]{now:%H:%M:%S}[/] [bold]{escape(environment)}[/] {_coloured(clean)}")
 
     def doing(self, environment: str, what: str) -> None:
         """See ports.Progress: the spinner's text, on a terminal only."""
         with self._lock:
             if self._status is not None:
-                self._status.update(escape(f"{environment}: {redact(what, self._secrets)}"))
+                self._status.update(self._brief(f"{environment}: {redact(what, self._secrets)}"))
+
+    def _brief(self, line: str) -> str:
+        """Markup for the spinner, which has room for one line."""
+        return escape(one_line_of(line, self.stderr.width - _SPINNER))
 
     def working(self, what: str) -> AbstractContextManager[object]:
         """A spinner for long work, on a terminal only."""

@@ -34,7 +34,7 @@ def service_lines(environment: EnvironmentStatus) -> list[str]:
         about = escape(f"{service.name}  {service.kind} {service.version}  {service.url or '-'}")
         word, rest = health_words(service, environment.at)
         said = f"[{COLOURS[service.health]}]{word}[/]{escape(rest)}"
-        if service.health in {HealthState.HEALTHY, HealthState.NOT_PROBED}:
+        if service.health in {HealthState.HEALTHY, HealthState.NOT_PROBED} and not service.hint:
             lines.append(f"  service  {about}  {said}")
         else:
             lines += [f"  service  {about}", f"           {said}"]
@@ -60,7 +60,7 @@ def health_words(service: ServiceStatus, now: datetime) -> tuple[str, str]:
         case HealthState.UNKNOWN:
             return "unknown", f": not probed yet{f'; {service.detail}' if service.detail else ''}"
         case HealthState.NOT_PROBED:
-            return "not probed", ": it has no public URL"
+            return "not probed", f": {service.detail or 'it has no public URL'}"
 
 
 def pass_line(environment: EnvironmentStatus) -> str:

@@ -21,6 +21,7 @@ from ronron.core.hints import for_environment
 from ronron.core.inventory import Inventory, read_inventory
 from ronron.core.model import SHORT
 from ronron.core.record import Record
+from ronron.core.restores import named_commands
 from ronron.core.snapshot_choice import SAFETY, losses, plausible_snapshots
 from ronron.policy.notations import nearest, quoted
 from ronron.ports import Backups, Clock
@@ -82,7 +83,7 @@ class Selection:
             try:
                 do(name)
             except BackupError as error:
-                named = with_environment(error, self.environment)
+                named = with_environment(error, self.environment, name)
                 failed.append(error_facts(name, named))
                 if not self.parts.screen.as_json:
                     self.parts.screen.error(named)
@@ -117,7 +118,7 @@ def selected(
             with _sigterm_as_interrupt():
                 yield Selection(parts, environment, record, inventory, names)
         except BackupError as error:
-            raise with_environment(error, environment) from error
+            raise with_environment(error, environment, service or error.where) from error
 
 
 def _names(environment: str, inventory: Inventory, service: str | None) -> tuple[str, ...]:
@@ -138,9 +139,9 @@ def _names(environment: str, inventory: Inventory, service: str | None) -> tuple
     return (service,) if service is not None else names
 
 
-def with_environment(error: BackupError, environment: str) -> BackupError:
-    """The error with the environment's name in the commands of its hint, which have `ENV`."""
-    error.hint = for_environment(error.hint, environment)
+def with_environment(error: BackupError, environment: str, service: str) -> BackupError:
+    """The error with the names of environment and service in the commands of its hint."""
+    error.hint = named_commands(for_environment(error.hint, environment), environment, service)
     return error
 
 

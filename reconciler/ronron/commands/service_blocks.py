@@ -112,18 +112,52 @@ def add_service(
     facts = ask(with_block)
     _refuse_new_problems(document.file, wanted.name, before, facts)
 
-    wanted_keys = [secret for secret in facts.secrets if secret.service == wanted.name]
-    there = [f"ronron:{each.key}" for each in wanted_keys if document.has((CONFIG, f"ronron:{each.key}"))]
-    new = [f"ronron:{each.key}" for each in wanted_keys if f"ronron:{each.key}" not in there]
+    if facts.secrets is None:
+        raise ConfigProblemsError(_problems(document.file, facts.problems), subject=document.file)
+
+    keys_of = [f"ronron:{each.key}" for each in facts.secrets if each.random]
+    own = {f"ronron:{each.key}" for each in facts.secrets if each.service == wanted.name}
+    there = [key for key in keys_of if key in own and document.has(_path(key))]
+    new = [key for key in keys_of if key not in there and (key in own or _can_be_written(document, key))]
     text = with_block
     if new:
         values, salt = encrypt({key: SecretStr(random_secret()) for key in new})
-        edited = YamlDocument(text, file=document.file)
-        text = edited.with_entries((CONFIG,), {key: [f"  secure: {values[key]}"] for key in new})
+        for key in new:
+            mapping, last = _place(key)
+            edited = YamlDocument(text, file=document.file)
+            text = edited.with_entries(mapping, {last: [f"  secure: {values[key]}"]})
         if salt is not None:
             text = YamlDocument(text, file=document.file).with_entries((), {SALT: [salt]})
-    missing = [problem.remedy for problem in _new(before, facts) if _is_missing_secret(problem, wanted.name)]
+    made = {key.removeprefix("ronron:") for key in new}
+    missing = [
+        problem.remedy
+        for problem in facts.problems
+        if _is_missing_secret(problem) and _secret_of(problem) not in made
+    ]
     return Added(text, image, machine, tuple(new), tuple(there), tuple(missing))
+
+
+def _place(key: str) -> tuple[Path, str]:
+    """The mapping of a stack file in which a secret stands, and its key there."""
+    outer, _, inner = key.partition(".")
+    return ((CONFIG, outer), inner) if inner else ((CONFIG,), outer)
+
+
+def _path(key: str) -> Path:
+    mapping, last = _place(key)
+    return (*mapping, last)
+
+
+def _can_be_written(document: YamlDocument, key: str) -> bool:
+    """Whether a secret of the whole stack, such as `ronron:backup.password`, is missing and has a place."""
+    mapping, last = _place(key)
+    if document.has((*mapping, last)) or not document.has(mapping):
+        return False
+    try:
+        document.with_entries(mapping, {last: ["x"]})
+    except ConfigError:  # in braces: a person sets it by the command that is shown
+        return False
+    return True
 
 
 def random_secret() -> str:
@@ -219,13 +253,18 @@ def _with_block(document: YamlDocument, name: str, lines: Sequence[str]) -> str:
 
 
 def _refuse_new_problems(file: str, name: str, before: ProgramFacts, after: ProgramFacts) -> None:
-    found = [
-        Problem(f"{file} {problem.key}".rstrip(), problem.problem, problem.remedy + _by_option(problem, name))
-        for problem in _new(before, after)
-        if not problem.problem.startswith("missing secret")
-    ]
+    found = _problems(file, _new(before, after), name)
     if found:
         raise ConfigProblemsError(found, subject=f"{name} in {file}")
+
+
+def _problems(file: str, problems: Sequence[ProgramProblem], name: str = "") -> list[Problem]:
+    """What is wrong besides missing secrets."""
+    return [
+        Problem(f"{file} {problem.key}".rstrip(), problem.problem, problem.remedy + _by_option(problem, name))
+        for problem in problems
+        if not _is_missing_secret(problem)
+    ]
 
 
 def _by_option(problem: ProgramProblem, name: str) -> str:
@@ -239,5 +278,9 @@ def _new(before: ProgramFacts, after: ProgramFacts) -> list[ProgramProblem]:
     return [problem for problem in after.problems if (problem.key, problem.problem) not in known]
 
 
-def _is_missing_secret(problem: ProgramProblem, name: str) -> bool:
-    return problem.problem.startswith("missing secret") and not problem.key.startswith(f"ronron:{name}-")
+def _is_missing_secret(problem: ProgramProblem) -> bool:
+    return problem.problem.startswith("missing secret")
+
+
+def _secret_of(problem: ProgramProblem) -> str:
+    return problem.key.removeprefix("ronron:")

@@ -144,7 +144,8 @@ def _show_added(parts: Opened, environment: str, file: str, wanted: Wanted, adde
     show(f"added: {wanted.name} on {added.machine}, in {file}")
     show(f"image: {added.image}")
     for key in added.secrets:
-        show(f"secret: {key} is new; read it with ronron pulumi {environment} -- config get {key}")
+        path = "--path " if "." in key else ""
+        show(f"secret: {key} is new; read it with ronron pulumi {environment} -- config get {path}{key}")
     for key in added.kept:
         show(f"secret: {key} stays as it is, so that the service finds its data")
     for command in added.missing:

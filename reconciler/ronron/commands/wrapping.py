@@ -1,7 +1,7 @@
 """A console that breaks long lines between words, and indents what follows; on a terminal only.
 
 Elsewhere a line stays whole, so that it can be searched. A word that is wider than the terminal, such as a
-URL, stays whole on a line of its own.
+URL, stays whole.
 """
 
 from __future__ import annotations
@@ -55,15 +55,25 @@ def wrapped(line: Text, width: int) -> list[Text]:
     return [first, *(Text(" " * indent).append_text(part) for part in rest)]
 
 
+def one_line(text: str, width: int) -> str:
+    """The beginning of a text in at most `width` columns, cut between words."""
+    plain = " ".join(text.split())
+    if cell_len(plain) <= width:
+        return plain
+    cut = plain[: max(1, width - 2)].rpartition(" ")[0] or plain[: max(1, width - 2)]
+    return f"{cut} …"
+
+
 def _breaks(plain: str, width: int, indent: int) -> list[int]:
     """Where the next part begins, each at the beginning of a word."""
     offsets: list[int] = []
-    used = 0
     is_first = True
     for word in re.finditer(r"\S+", plain):
         begin = offsets[-1] if offsets else 0
         used = cell_len(plain[begin : word.end()]) + (indent if offsets else 0)
-        if used > width and not is_first:
+        # On a line of its own, a word that is too wide would not be any shorter.
+        fits_alone = cell_len(word.group()) <= width - indent
+        if used > width and fits_alone and not is_first:
             offsets.append(word.start())
         is_first = False
     return offsets

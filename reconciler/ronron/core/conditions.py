@@ -21,6 +21,7 @@ from ronron.core.backups import (
 )
 from ronron.core.errors import BackupError
 from ronron.core.model import SHORT
+from ronron.core.restores import named_commands
 from ronron.core.snapshot_choice import SKEW, losses, plausible_snapshots
 
 PERIODS: Mapping[str, timedelta] = {
@@ -34,18 +35,15 @@ FIRST_DRILL = timedelta(days=1)
 """The longest wait before the first drill of an agent, and before another drill after one that failed."""
 
 
-def conditions(
-    status: BackupStatus, now: datetime, environment: str, container: str
-) -> tuple[Condition, ...]:
+def conditions(status: BackupStatus, now: datetime, environment: str) -> tuple[Condition, ...]:
     """Everything that is wrong with the backups of one service, each kind once, in the order of the kinds.
 
     Args:
         status: the agent's answer.
         now: with a zone.
         environment: its name, for the commands in the hints.
-        container: name of the agent's container, for the commands in the hints.
     """
-    subject = _Subject(status.service, environment, container)
+    subject = _Subject(status.service, environment)
     runs = status.runs
     prune = runs.get("prune") if status.forget else None
     found = (
@@ -57,9 +55,13 @@ def conditions(
         ),
         _shrunk(valid_snapshots(status, now), subject),
         _odd_time(status, now, subject),
-        _failed(prune, ConditionKind.PRUNE_FAILED, "old snapshots were not removed", subject, "", "prune"),
+        _failed(prune, ConditionKind.PRUNE_FAILED, "old snapshots were not removed", subject, "backup prune"),
         _failed(
-            runs.get("check"), ConditionKind.CHECK_FAILED, "the repository is damaged", subject, "", "check"
+            runs.get("check"),
+            ConditionKind.CHECK_FAILED,
+            "the repository is damaged",
+            subject,
+            "backup check",
         ),
         _check_overdue(status, now, subject),
         _stale_lock(status.locks, subject),
@@ -75,7 +77,7 @@ def agent_unreachable(service: str, error: BackupError) -> Condition:
         service=service,
         kind=ConditionKind.AGENT_UNREACHABLE,
         message=error.message,
-        hint=error.hint or "check its container with `docker ps -a`, and its output with `docker logs`",
+        hint=error.hint or f"read its log with ronron logs ENV {service} --container agent",
     )
 
 
@@ -101,7 +103,7 @@ def valid_snapshots(status: BackupStatus, now: datetime) -> tuple[Snapshot, ...]
     return tuple(one for one in plausible if one.id not in odd)
 
 
-def summary(status: BackupStatus, now: datetime, environment: str, container: str) -> BackupSummary:
+def summary(status: BackupStatus, now: datetime, environment: str) -> BackupSummary:
     """What the record stores of an agent's answer; arguments as in `conditions`."""
     good = valid_snapshots(status, now)
     drill = status.runs.get("drill")
@@ -111,7 +113,7 @@ def summary(status: BackupStatus, now: datetime, environment: str, container: st
         taken=good[0].taken if good else None,
         drilled=_when(drill) if drill else None,
         drill_passed=drill.ok if drill else None,
-        conditions=conditions(status, now, environment, container),
+        conditions=conditions(status, now, environment),
         looked_at=now,
     )
 
@@ -140,16 +142,15 @@ def age(between: timedelta) -> str:
 class _Subject:
     """The service that a condition is about, and the commands for it."""
 
-    def __init__(self, service: str, environment: str, container: str) -> None:
+    def __init__(self, service: str, environment: str) -> None:
         self.service = service
         self.environment = environment
-        self.container = container
 
     def command(self, words: str) -> str:
         return f"ronron {words} {self.environment} {self.service}"
 
-    def inside(self, command: str) -> str:
-        return f"try again: docker exec {self.container} ronron-agent {command}"
+    def named(self, hint: str) -> str:
+        return named_commands(hint, self.environment, self.service)
 
     def condition(self, kind: ConditionKind, message: str, hint: str) -> Condition:
         return Condition(service=self.service, kind=kind, message=message, hint=hint)
@@ -245,16 +246,16 @@ def _odd_time(status: BackupStatus, now: datetime, subject: _Subject) -> Conditi
 
 
 def _failed(
-    run: Run | None, kind: ConditionKind, what: str, subject: _Subject, command: str, inside: str = ""
+    run: Run | None, kind: ConditionKind, what: str, subject: _Subject, command: str
 ) -> Condition | None:
     if run is None or run.ok is not False:
         return None
     error = run.error or AgentError(code="failed", message="the agent gave no reason")
-    again = f"try again: {subject.command(command)}" if command else subject.inside(inside)
+    again = f"try again: {subject.command(command)}"
     return subject.condition(
         kind,
         f"{what}: {error.message} ({_when(run):%Y-%m-%d %H:%M %Z})",
-        f"{error.hint}; then {again}" if error.hint else again,
+        f"{subject.named(error.hint)}; then {again}" if error.hint else again,
     )
 
 
@@ -266,7 +267,7 @@ def _check_overdue(status: BackupStatus, now: datetime, subject: _Subject) -> Co
     return subject.condition(
         ConditionKind.CHECK_OVERDUE,
         f"no check of the repository for {_days(now - since)} ({status.check} is configured)",
-        subject.inside("check"),
+        f"check it now: {subject.command('backup check')}",
     )
 
 
@@ -302,7 +303,7 @@ def _unreachable(status: BackupStatus, subject: _Subject) -> Condition | None:
     return subject.condition(
         ConditionKind.REPOSITORY_UNREACHABLE,
         f"the agent cannot read the repository: {error.message}",
-        error.hint or f"fix that, then check again: {subject.command('backup status')}",
+        subject.named(error.hint) or f"fix that, then check again: {subject.command('backup status')}",
     )
 
 

@@ -90,6 +90,11 @@ class Drift(Value):
         return f"{self.kind} ({self.detail})" if self.detail else self.kind.value
 
     @property
+    def brief(self) -> str:
+        """Its name and what it is now, for a list: `pad on here (stopped, exit code 137)`."""
+        return f"{self.key} ({', '.join(part for part in (self.kind, self.detail) if part)})"
+
+    @property
     def was(self) -> str:
         """What was made, in a few words."""
         return {
@@ -449,8 +454,11 @@ def news(before: DriftRecord, after: DriftRecord, environment: str, *, puts_back
 def hint_for(drift: Drift, environment: str, *, puts_back: bool) -> str:
     """What a person does about one drift; empty where Ronron puts it back."""
     if drift.kind is DriftKind.VOLUME_MISSING:
-        restore = f"ronron restore {environment} {drift.service}" if drift.service else "restore its data"
-        return f"{drift.held}; {restore}"
+        again = f"ronron pulumi {environment} -- refresh, then ronron update {environment}"
+        if not drift.service:
+            return f"{drift.held}; run {again}"
+        restore = f"ronron restore {environment} {drift.service}"
+        return f"{drift.held}; run {again}, which holds {drift.service} back, then {restore}"
     if drift.own_volumes and drift.service and drift.kind is not DriftKind.EDITED:
         return f"{drift.held}; try ronron restart {environment} {drift.service}, and give that a volume"
     if drift.own_volumes:
@@ -506,7 +514,7 @@ def repair_of(
     drifts, waiting, failed = repairable(record), record.waiting, record.failed
     if not drifts and failed is None:
         return None
-    names = ", ".join(f"{one.key} ({one.now})" for one in drifts)
+    names = ", ".join(one.brief for one in drifts)
     why = f"puts back {names}" if names else "finishes what the last pass began to put back"
     if failed is not None:
         if after is None:

@@ -29,6 +29,7 @@ def judge(
     approvals: Set[str] = frozenset(),
     put_back: Set[str] = frozenset(),
     added: Set[str] = frozenset(),
+    removed: Set[str] = frozenset(),
 ) -> Verdict:
     """Whether what a preview shows may be done: the first rule that holds.
 
@@ -40,6 +41,8 @@ def judge(
             policy wants exactly that, so they count neither for the guard nor for an approval. Data and
             machines are never among them.
         added: URNs of what a revision that failed has added; its data stay, so its deletion is not counted.
+        removed: URNs of the volumes that leave the state because a person asked to remove their service. They
+            stay on their machine, so no data is lost, and nothing is deleted that counts.
 
     Returns:
         A verdict with the changes that caused it.
@@ -59,7 +62,8 @@ def judge(
             causes=gone,
         )
 
-    deleted, replaced = _but(deleted, put_back), _but(replaced, put_back)
+    deleted = tuple(change for change in _but(deleted, put_back) if change.urn not in removed)
+    replaced = _but(replaced, put_back)
     others = [change for change in touching if change.urn not in put_back or change.type in PRECIOUS]
     approved = preview.identity in approvals
     for rule in (_unknown, _loses_data, _deletes_much, _replaces_much, _by_approval):

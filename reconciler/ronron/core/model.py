@@ -89,6 +89,7 @@ class Change(Value):
         custom: false for components, which are only a name for their children.
         properties: names of the inputs that differ, camelCase as Pulumi has them; never their values.
         original: the operation's own word where it is one that we do not know.
+        retained: it stays in the world when it leaves the state.
     """
 
     urn: str
@@ -97,6 +98,7 @@ class Change(Value):
     custom: bool = True
     properties: tuple[str, ...] = ()
     original: str = ""
+    retained: bool = False
 
     @property
     def name(self) -> str:
@@ -367,10 +369,10 @@ class Outcome(Value):
         failed_changes: the changes of an update that failed.
         containers: why containers failed.
         cause: the whole message of the failure that a rollback followed; empty without one.
-        held: services without a container, because their data were lost: a person restores or accepts.
         released: what a failed revision had added, and the way back left in the world, out of the state.
         unrestored: services whose code went back, and whose data may have been migrated and did not.
         restored_data: services whose data went back, too.
+        held: services without a container, because their data were lost: a person restores or accepts.
     """
 
     kind: OutcomeKind
@@ -389,10 +391,10 @@ class Outcome(Value):
     failed_changes: tuple[Change, ...] = ()
     containers: tuple[FailedContainer, ...] = ()
     cause: str = ""
-    held: tuple[str, ...] = ()
     released: tuple[Released, ...] = ()
     unrestored: tuple[UnrestoredData, ...] = ()
     restored_data: tuple[RestoredData, ...] = ()
+    held: tuple[str, ...] = ()
 
     former_names: ClassVar[Mapping[str, str | None]] = {"left_out": "excluded", "busy": "locked"}
 

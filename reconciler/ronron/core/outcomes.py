@@ -21,6 +21,11 @@ from ronron.core.model import (
     VerdictKind,
 )
 
+_SAYS_NOTHING = re.compile(
+    r": (?:container failed to be in healthy state|container \w+ exited after creation, error was:\s*)$"
+)
+"""Source: kreuzwerker/terraform-provider-docker, resource_docker_container_funcs.go, 4.5."""
+
 _SAID = {
     Operation.SAME: "the same",
     Operation.REPLACE: "to replace",
@@ -96,7 +101,9 @@ def with_reasons(
         if place is None:
             rest.append(reason.headline)
         else:
-            lines[place] = f"{lines[place]}; {reason.headline}"
+            # The reason says more than what the provider of containers says of every failure.
+            line = _SAYS_NOTHING.sub("", lines[place])
+            lines[place] = f"{line}{'; ' if line == lines[place] else ': '}{reason.headline}"
     if lines and not resources:
         lines[0] = "; ".join([lines[0], *rest])
     else:

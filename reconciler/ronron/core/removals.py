@@ -76,12 +76,29 @@ def belonging(ancestors: Collection[str], removals: Mapping[str, Removal]) -> bo
     return any(removal.resource in ancestors for removal in removals.values())
 
 
+def beside(urn: str, removals: Mapping[str, Removal]) -> bool:
+    """Whether a resource is of no service at all, such as the reverse proxy of a machine.
+
+    It may go when the last service that it served goes. Its outermost component has another type than those
+    of the services.
+    """
+    return bool(removals) and _outermost(urn) not in {_outermost(one.resource) for one in removals.values()}
+
+
+def _outermost(urn: str) -> str:
+    parts = urn.split("::")
+    return parts[2].partition("$")[0] if len(parts) > 2 else ""
+
+
 def released(changes: Iterable[Change], removals: Mapping[str, Removal]) -> frozenset[str]:
     """URNs of the volumes that leave the state because a person asked for it."""
     return frozenset(
         change.urn
         for change in changes
-        if change.operation in DELETING and change.type == VOLUME and belonging(change.ancestors, removals)
+        if change.operation in DELETING
+        and change.retained
+        and change.type == VOLUME
+        and (belonging(change.ancestors, removals) or (change.ancestors and beside(change.urn, removals)))
     )
 
 

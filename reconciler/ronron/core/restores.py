@@ -11,6 +11,9 @@ from ronron.core.inventory import Backup, Inventory, Service
 from ronron.core.model import SHORT
 from ronron.core.words import counted
 
+_BARE = re.compile(r"\bronron (?:backup (?:now|list|status)|drill|restore)(?= *(?:$|[;,.)`]| for\b| and\b))")
+"""A command that needs an environment and a service, without them."""
+
 _VERSION = re.compile(r"v?(\d+(?:\.\d+)*)(.*)", re.ASCII)
 
 
@@ -35,6 +38,11 @@ def service_with_backup(inventory: Inventory, name: str) -> tuple[Service, Backu
             hint="declare `ronron:backup` in the stack file and update the environment",
         )
     return service, service.backup
+
+
+def named_commands(hint: str, environment: str, service: str) -> str:
+    """A hint of an agent, which knows no environment, with its name and the service's in bare commands."""
+    return _BARE.sub(lambda match: f"{match[0]} {environment} {service}", hint)
 
 
 def refuse_other_service(snapshot: Snapshot, name: str, service: Service) -> None:

@@ -37,18 +37,11 @@ from ronron.core.model import (
     Verdict,
     VerdictKind,
 )
-from ronron.core.outcomes import (
-    failed,
-    held_back,
-    in_part,
-    seen,
-    summarize,
-    waiting,
-    with_reasons,
-)
+from ronron.core.outcomes import failed, held_back, in_part, seen, summarize, waiting, with_reasons
 from ronron.core.policy import OnDrift, Policy, UpdateMode
 from ronron.core.record import Record
 from ronron.core.released import Guarded
+from ronron.core.removals import released as released_by_request
 from ronron.core.way_back import (
     added,
     changed_images,
@@ -63,6 +56,7 @@ from ronron.passes.following import Following, reasons_of_services
 from ronron.passes.health import save_probes
 from ronron.passes.machines import readable, services_on
 from ronron.passes.releasing import preview_releasing
+from ronron.passes.removals import preview_removing, wish
 from ronron.passes.snapshots import going_back, taken_before, touched_with_backup
 from ronron.passes.target import Ports, Target, prepared
 from ronron.ports import Clock, Prober, Program
@@ -140,6 +134,7 @@ class Attempt:
         put_back: the containers that drifted and are replaced.
         unprotected: names of those among them that are replaced without a snapshot.
         made: the containers of the stack after the update; None where none was made or it cannot be read.
+        removed: URNs of the volumes that leave the state because a person asked to remove their service.
         outcome: how it ended, once it has.
     """
 
@@ -158,6 +153,7 @@ class Attempt:
     put_back: tuple[Drift, ...] = ()
     unprotected: tuple[str, ...] = ()
     made: tuple[MadeContainer, ...] | None = None
+    removed: frozenset[str] = frozenset()
     outcome: Outcome | None = None
 
     def of(self, program: Program) -> Program:
@@ -209,15 +205,21 @@ def preview(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
     After a failure, first refresh the resources that it left with init errors, and release what the failed
     revision added where that stands in the way.
     """
-    engine = begun.ports.engine
-    going: tuple[Guarded, ...] = ()
-    if attempt.certain:
-        found = engine.preview(attempt.of(program))
-    else:
+    engine, wanted_program = begun.ports.engine, attempt.of(program)
+    asked = wish(attempt.record, begun.ports.clock.now())
+
+    def compute() -> tuple[Preview, tuple[Guarded, ...]]:
+        if attempt.certain:
+            return engine.preview(wanted_program), ()
+        return preview_releasing(engine, wanted_program, attempt.record.known_state, begun.log)
+
+    if not attempt.certain:
         _refresh_failed(begun, program)
-        found, going = preview_releasing(engine, attempt.of(program), attempt.record.known_state, begun.log)
+    found, going = preview_removing(compute, engine, wanted_program, asked, begun.log)
     begun.log(f"preview: {summarize(found)}")
-    return replace(attempt, preview=found, released=going)
+    return replace(
+        attempt, preview=found, released=going, removed=released_by_request(found.changes, asked.removals)
+    )
 
 
 def judge(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
@@ -231,7 +233,7 @@ def judge(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
     # What a failed revision added is no loss: what of it may hold data stays in the world.
     before = None if attempt.certain else attempt.record.known_state
     own = added(deleted(attempt.preview.changes), before)
-    verdict = judged(attempt.preview, policy, approvals, put_back, own)
+    verdict = judged(attempt.preview, policy, approvals, put_back, own, attempt.removed)
     begun.log(f"verdict: {verdict.kind}: {verdict.why}")
     attempt = replace(attempt, verdict=verdict)
     if verdict.kind in {VerdictKind.UNCHANGED, VerdictKind.ALLOWED}:
@@ -336,8 +338,8 @@ def probe(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
     done = in_part(done, revision, _excluded(begun, inventory)).with_(released=released(attempt.released))
     if done.kind is OutcomeKind.DEGRADED and attempt.record.known_state is not None:
         # It is healthy where it is live, so what it has is not released when the rest fails.
-        held = attempt.record.known_state.holding(wanted(attempt.preview.changes))
-        attempt = replace(attempt, record=attempt.record.with_(known_state=held))
+        known = attempt.record.known_state.holding(wanted(attempt.preview.changes))
+        attempt = replace(attempt, record=attempt.record.with_(known_state=known))
     return replace(attempt, outcome=held_back(done, begun.target.name, held_services(inventory)))
 
 
@@ -496,4 +498,11 @@ def _probe(begun: Begun, inventory: Inventory, names: tuple[str, ...]) -> tuple[
 def _probe_one(begun: Begun, name: str, service: Service, until: datetime) -> ProbeResult | None:
     if service.probe is None:
         return None
-    return probe_until(name, service.probe, until, begun.ports.prober, begun.ports.clock)
+    ports = begun.ports
+    first = ports.prober.probe(name, service.probe)
+    left = (until - ports.clock.now()).total_seconds()
+    if first.healthy or left <= 0:
+        return first
+    begun.log(f"probe: {name} is not healthy yet: {first.detail}; trying for {left:.0f} s")
+    ports.clock.wait(PROBE_EVERY)
+    return probe_until(name, service.probe, until, ports.prober, ports.clock)

@@ -122,11 +122,12 @@ def look_before(wish: Wish) -> Callable[[Begun, Program, Attempt], Attempt]:
                 tell(begun, before, after)
                 break
         if chosen and not attempt.goal.repair:
-            begun.log(f"drift: puts back {', '.join(f'{one.key} ({one.now})' for one in chosen)}")
+            begun.log(f"drift: puts back {', '.join(one.brief for one in chosen)}")
         machines = sorted({one.machine for one in chosen if one.lost})
         if machines:
             gone = begun.ports.engine.refresh_lost(program, machines)
-            begun.log(f"refresh: {', '.join(gone)} are gone, and are made again")
+            if gone:
+                begun.log(f"refresh: forgot what is gone, to make it again: {', '.join(gone)}")
         return replace(attempt, put_back=chosen, unprotected=unsnapshotable(after.open, chosen))
 
     return look

@@ -21,6 +21,7 @@ from ronron.core.model import Decision, Outcome, OutcomeKind, Pass, Preview, Rea
 from ronron.core.outcomes import failed, log_lines
 from ronron.core.policy import Policy
 from ronron.core.record import Record, Running
+from ronron.core.removals import released
 from ronron.passes.attempt import (
     Attempt,
     Begun,
@@ -37,6 +38,7 @@ from ronron.passes.drift import Wish, drifted_now, look_after, look_before, note
 from ronron.passes.following import log_details
 from ronron.passes.machines import find_excluded, still_unreachable
 from ronron.passes.releasing import releasable
+from ronron.passes.removals import after_removals, preview_removing, wish
 from ronron.passes.snapshots import going_back
 from ronron.passes.target import Ports, Target, digest_at, prepared
 from ronron.passes.way_back import forgotten, left_of, resume, roll_back, told
@@ -108,7 +110,9 @@ def _make_pass(target: Target, ports: Ports, record: Record) -> Pass:
 
 
 def preview_only(target: Target, ports: Ports, revision: Revision, work: Path) -> tuple[Preview, Verdict]:
-    """Preview and judge a revision without any effect, record or lock.
+    """Preview and judge a revision without any effect or record.
+
+    Only the volumes of a service that a person asked to remove are unprotected, under the stack's lock.
 
     Raises:
         SourceError, EngineError: it cannot be previewed.
@@ -131,8 +135,14 @@ def preview_only(target: Target, ports: Ports, revision: Revision, work: Path) -
         drifted = drifted_now(target, ports, record, program, skipped)
         if drifted:
             program = program.with_(replace=tuple(one.urn for one in drifted))
+        asked = wish(record, ports.clock.now())
         try:
-            found = ports.engine.preview(program)
+            found = preview_removing(
+                lambda: ports.engine.preview(program),
+                *(ports.engine, program, asked),
+                lambda line: ports.progress.log(target.name, line),
+                lambda: ports.store.lock(target.policy.stack),
+            )
         except EngineError as error:
             before = record.known_state if record.digest is None else None
             text = releasable(ports.engine, program, before, error)
@@ -140,7 +150,8 @@ def preview_only(target: Target, ports: Ports, revision: Revision, work: Path) -
                 error.hint = f"run ronron update {target.name}: a revision that failed had added this; {text}"
             raise
         approvals, put_back = ports.store.approvals(target.name), frozenset(program.replace)
-        return found, judged(found, target.policy, approvals, put_back)
+        removed = released(found.changes, asked.removals)
+        return found, judged(found, target.policy, approvals, put_back, removed=removed)
 
 
 # -- observe ---------------------------------------------------------------------------------------
@@ -239,6 +250,9 @@ def _record(ports: Ports, made: Pass, observed: Observed, outcome: Outcome, reco
         after = record.after_repair()
     else:
         after = record.after(outcome, observed.desired, observed.digest, finished)
+        after = after_removals(
+            after, observed.record, outcome, lambda line: ports.progress.log(made.environment, line)
+        )
     ports.store.finish(made.id, outcome, finished, after)
     _expire(ports.work, made.id)
     return made.with_(finished=finished, outcome=outcome)

@@ -146,7 +146,7 @@ def told(begun: Begun, outcome: Outcome, attempt: Attempt) -> Ended:
 
     Returns:
         The outcome, and the attempt with a record that forgets what was told; after a success it has a new
-        known_state.
+        known state.
     """
     if outcome.kind in {OutcomeKind.INTERRUPTED, OutcomeKind.WAITING} or attempt.goal.repair:
         return outcome, attempt
@@ -330,6 +330,9 @@ def _ended(
         return outcome.with_(
             message=f"{failure.message}; interrupted on the way back to {way.to.short}: {outcome.message}",
             locked=False,
+            cause=failure.cause,
+            failed_changes=failure.failed_changes,
+            containers=failure.containers,
         )
     if outcome.kind in _BACK:
         excluded = outcome.excluded

@@ -204,6 +204,24 @@ class Engine(Protocol):
         """
         ...
 
+    def unprotect(self, program: Program, below: Collection[str]) -> tuple[str, ...]:
+        """Unprotect what is below some components and stays in the world when it leaves the state.
+
+        Only the state changes. What the engine would delete from the world stays protected. The next update
+        by a program that declares them protects them again.
+
+        Args:
+            program: says which stack.
+            below: URNs of the components.
+
+        Returns:
+            Names of the resources that were protected; empty where there are none, or no such stack.
+
+        Raises:
+            StackLockedError: another process works on the stack.
+        """
+        ...
+
     def interrupt(self) -> None:
         """Ask whatever runs now to stop cleanly (one SIGINT); returns at once. For signals and drains."""
         ...

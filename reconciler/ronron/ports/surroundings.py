@@ -173,6 +173,14 @@ class Backups(Protocol):
         """
         ...
 
+    def check(self, inventory: Inventory, service: str) -> None:
+        """Check the repository of a service, and read back the next tenth of its data."""
+        ...
+
+    def prune(self, inventory: Inventory, service: str) -> None:
+        """Remove the snapshots of a service that are not retained, and free their space."""
+        ...
+
     def accept_data(self, inventory: Inventory, service: str) -> None:
         """Accept the present data of a service, even where they are empty.
 

@@ -156,6 +156,20 @@ class FakeBackups:
                 )
             return self._take(agent, service, declared, reason, revision)
 
+    def check(self, inventory: Inventory, service: str) -> None:
+        """See ports.Backups."""
+        self._run("check", inventory, service)
+
+    def prune(self, inventory: Inventory, service: str) -> None:
+        """See ports.Backups."""
+        self._run("prune", inventory, service)
+
+    def _run(self, kind: str, inventory: Inventory, service: str) -> None:
+        with self._call(kind, inventory, service) as (agent, _):
+            _refuse_trouble(agent, service)
+            now = self._clock.now()
+            agent.runs[kind] = Run(started=now, finished=now, ok=True, error=None)
+
     def accept_data(self, inventory: Inventory, service: str) -> None:
         """See ports.Backups."""
         with self._call("accept_data", inventory, service) as (agent, _):

@@ -35,6 +35,7 @@ from ronron.testing.things import (
     Thing,
     but_for,
     changes_of,
+    is_below,
     replacing,
     urn_of,
 )
@@ -358,6 +359,23 @@ class FakeEngine:
         _refuse_locked(program, stack)
         _refuse_pending(program, stack)
         return found
+
+    def unprotect(self, program: Program, below: Collection[str]) -> tuple[str, ...]:
+        """See ports.Engine."""
+        self._call("unprotect", program)
+        stack = self.stacks.get(program.stack)
+        if stack is None:
+            return ()
+        found = [
+            thing
+            for thing in stack.things.values()
+            if thing.protected and thing.retained and is_below(program.stack, thing, stack.things, below)
+        ]
+        if found:
+            _refuse_locked(program, stack)
+        for thing in found:
+            stack.things[thing.name] = replace(thing, protected=False)
+        return tuple(sorted(thing.name for thing in found))
 
     def interrupt(self) -> None:
         """See ports.Engine."""

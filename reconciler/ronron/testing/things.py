@@ -117,7 +117,7 @@ def _changes(stack: str, there: Mapping[str, Thing], wanted: tuple[Thing, ...]) 
         old = there.get(thing.name)
         plain = Change(
             urn=urn_of(stack, thing), operation=Operation.SAME, ancestors=_above(stack, thing, new),
-            custom=thing.custom,
+            custom=thing.custom, retained=thing.retained,
         )  # fmt: skip
         if old is None:
             changes.append(plain.with_(operation=Operation.CREATE))
@@ -142,6 +142,7 @@ def _changes(stack: str, there: Mapping[str, Thing], wanted: tuple[Thing, ...]) 
                     operation=Operation.DELETE,
                     ancestors=_above(stack, old, there),
                     custom=old.custom,
+                    retained=old.retained,
                 )
             )
     return tuple(changes)
@@ -150,6 +151,11 @@ def _changes(stack: str, there: Mapping[str, Thing], wanted: tuple[Thing, ...]) 
 def urn_of(stack: str, thing: Thing) -> str:
     """The URN of a thing in a stack."""
     return f"urn:pulumi:{stack}::fake::{thing.type}::{thing.name}"
+
+
+def is_below(stack: str, thing: Thing, others: Mapping[str, Thing], urns: Collection[str]) -> bool:
+    """Whether a thing is below one of some components."""
+    return not set(urns).isdisjoint(_above(stack, thing, others))
 
 
 def _above(stack: str, thing: Thing, others: Mapping[str, Thing]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from ronron.core.backups import BackupSummary, Condition, ConditionKind, DrillResult, OwnBackup
 from ronron.core.conditions import drill_due, summary, summary_without_answer, valid_snapshots
 from ronron.core.errors import BackupError, StackLockedError
+from ronron.core.hints import for_environment
 from ronron.core.inventory import Backup, Inventory, read_inventory
 from ronron.core.model import SHORT
 from ronron.core.record import Record
@@ -34,10 +35,10 @@ def check_service_backup(
     environment: str, inventory: Inventory, service: str, backups: Backups, now: datetime, record: Record
 ) -> BackupSummary:
     """Ask the agent of one service and return what is wrong; an agent that does not answer is a condition."""
-    backup = backups_by_service(inventory)[service]
     try:
-        return summary(backups.status(inventory, service), now, environment, backup.container)
+        return summary(backups.status(inventory, service), now, environment)
     except BackupError as error:
+        error.hint = for_environment(error.hint, environment)
         return summary_without_answer(service, error, now, record.backups.get(service))
 
 

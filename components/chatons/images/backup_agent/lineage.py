@@ -90,7 +90,9 @@ def judged(
 
 def accepted(data: Data, places: Mapping[str, str]) -> Data:
     """After a person said that the present data are right, even where they are empty."""
-    return Data(KNOWN, data.lineage, dict(places), word=ACCEPTED)
+    # Of a repository that was never read nobody knows whether it has snapshots of other data.
+    lineage = uuid.uuid4().hex if data.state == UNKNOWN else data.lineage
+    return Data(KNOWN, lineage, dict(places), word=ACCEPTED)
 
 
 def restored(manifest: Mapping[str, Any], places: Mapping[str, str]) -> Data:

@@ -119,6 +119,14 @@ class Agent:
         words = ["backup", "--reason", reason, *(["--revision", revision] if revision else [])]
         return self._ask(_Taken, [*words, *(["--made-anew"] if made_anew else [])], WORK_SECONDS).snapshot
 
+    def check(self) -> None:
+        """Check the repository, and read back a part of the stored data."""
+        self._ask(_Done, ["check"], WORK_SECONDS)
+
+    def prune(self) -> None:
+        """Remove snapshots that are not retained, and free their space."""
+        self._ask(_Done, ["prune"], WORK_SECONDS)
+
     def accept_data(self) -> None:
         """Accept the present data."""
         self._tell(["accept-data"])

@@ -44,6 +44,16 @@ class DockerBackups:
         with _agent(inventory, service, "take a snapshot of") as agent:
             return agent.backup(reason, revision, made_anew=made_anew)
 
+    def check(self, inventory: Inventory, service: str) -> None:
+        """See ports.Backups."""
+        with _agent(inventory, service, "check the repository of") as agent:
+            agent.check()
+
+    def prune(self, inventory: Inventory, service: str) -> None:
+        """See ports.Backups."""
+        with _agent(inventory, service, "remove old snapshots of") as agent:
+            agent.prune()
+
     def accept_data(self, inventory: Inventory, service: str) -> None:
         """See ports.Backups."""
         with _agent(inventory, service, "accept the data of") as agent:

@@ -233,6 +233,21 @@ class Call:
         if ended.code != 0:
             raise self.error(ended, EventLog())
 
+    def unprotect(self, urn: str) -> None:
+        """Unprotect a resource of the state.
+
+        Raises:
+            EngineError: it cannot be unprotected.
+        """
+        ended = self._launch(
+            "state unprotect",
+            *(urn, "--yes", "--stack", self.stack),
+            cwd=self.program.directory,
+            deadline=SHORT,
+        )
+        if ended.code != 0:
+            raise self.error(ended, EventLog())
+
     def cancel(self) -> None:
         """Remove all locks of the stack; not for file backends, and only when their owners are proven dead.
 

@@ -109,7 +109,7 @@ def _hint(
     if was_there:
         hints.append(
             "an earlier update used it: set the PULUMI_BACKEND_URL or RONRON_STATE of that update, or bring "
-            " the state back with `ronron recover`; a new stack would create everything a second time"
+            "the state back with `ronron recover`; a new stack would create everything a second time"
         )
     else:
         hints.append(

@@ -146,6 +146,19 @@ class PulumiEngine:
             self._free_dead_locks(call)
             return refresh_init_errors(call, exported)
 
+    def unprotect(self, program: Program, below: Collection[str]) -> tuple[str, ...]:
+        """See ports.Engine; by `pulumi state unprotect`."""
+        with self._call(program, SHORT, PREVIEW_GRACE) as call:
+            exported = call.export()
+            if exported is None:
+                return ()
+            urns = exported.retained_below(below)
+            if urns:
+                self._free_dead_locks(call)
+            for urn in urns:
+                call.unprotect(urn)
+            return tuple(sorted(urn.rpartition("::")[2] for urn in urns))
+
     def release(self, program: Program, retain: Collection[str], remove: Collection[str] = ()) -> None:
         """See ports.Engine; by an import of the changed state."""
         with self._call(program, self._settings.preview_deadline, PREVIEW_GRACE) as call:

@@ -123,9 +123,9 @@ def environment(
         chosen[REVISION] = running
     for variable, values in (
         (EXCLUDE, excluded),
+        (GOING_BACK, going_back),
         (REPAIR, repaired),
         (ACCEPT_EMPTY, accept_empty),
-        (GOING_BACK, going_back),
     ):
         if names := ",".join(values):
             chosen[variable] = names

@@ -126,6 +126,7 @@ class Reading:
         self.broken = 0
         self._parents: dict[str, str] = {}
         self._custom: dict[str, bool] = {}
+        self._retained: dict[str, bool] = {}
         self._begun: list[tuple[str, Operation, str, tuple[str, ...]]] = []
         self._ended: set[tuple[str, str]] = set()
         self._failed: list[tuple[str, str]] = []
@@ -171,6 +172,7 @@ class Reading:
             if isinstance(state, dict):
                 self._parents[urn] = _text(state, "parent")
                 self._custom[urn] = bool(state.get("custom", False))
+                self._retained[urn] = bool(state.get("retainOnDelete", False))
         return urn
 
     def _begin(self, step: dict[str, object]) -> None:
@@ -232,6 +234,7 @@ class Reading:
             custom=self._custom.get(urn, True),
             properties=properties,
             original=word if operation is Operation.UNKNOWN else "",
+            retained=self._retained.get(urn, False),
         )
 
     def _ancestors(self, urn: str) -> tuple[str, ...]:

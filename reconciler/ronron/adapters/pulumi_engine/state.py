@@ -152,6 +152,23 @@ class ExportedState:
             and _machine(one) in machines
         )
 
+    def retained_below(self, components: Collection[str]) -> tuple[str, ...]:
+        """URNs of the protected resources below some components that stay in the world when they leave it."""
+        parents = {_urn(one): str(one.get("parent") or "") for one in self._resources}
+
+        def above(urn: str) -> Iterator[str]:
+            while urn := parents.get(urn, ""):
+                yield urn
+
+        return tuple(
+            _urn(one)
+            for one in self._resources
+            if one.get("protect")
+            and one.get("retainOnDelete")
+            and not _is_leaving(one)
+            and not set(components).isdisjoint(above(_urn(one)))
+        )
+
     def init_errors(self, but_on: Collection[str] = ()) -> tuple[str, ...]:
         """URNs of the resources with init errors: an update began them and did not finish them.
 

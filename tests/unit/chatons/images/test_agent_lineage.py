@@ -86,6 +86,13 @@ def test_accepted_data_are_a_lineage_of_their_own_until_the_next_loss() -> None:
     assert lost.lineage not in {"", anew.lineage}
 
 
+def test_data_that_are_accepted_before_the_repository_was_read_are_a_lineage_of_their_own() -> None:
+    accepted = lineage.accepted(Data(UNKNOWN), PLACES)
+    assert (accepted.state, accepted.word) == (KNOWN, ACCEPTED)
+    assert accepted.lineage
+    assert lineage.accepted(LIVED, PLACES).lineage == LIVED.lineage, "a mistake changes nothing"
+
+
 def test_restored_data_continue_the_lineage_of_the_snapshot() -> None:
     restored = lineage.restored({"lineage": "abc"}, PLACES)
     assert (restored.state, restored.lineage, restored.word) == (KNOWN, "abc", RESTORED)

@@ -70,6 +70,8 @@ ALL = [
     ("backup", "now"),
     ("backup", "list"),
     ("backup", "status"),
+    ("backup", "check"),
+    ("backup", "prune"),
     ("restore",),
     ("drill",),
 ]
@@ -230,7 +232,7 @@ def test_the_status_of_environments_shows_conditions_and_does_not_fail_for_them(
     said = ronron("status", "production")
     assert said.code == ExitCode.DONE
     assert "prune failed: old snapshots were not removed: no space left" in said.out
-    assert "docker exec fake-production-pad-backup ronron-agent prune" in said.out
+    assert "ronron backup prune production pad" in said.out
     (environment,) = ronron("status", "--json").facts["environments"]
     assert environment["backups"][0]["conditions"][0]["kind"] == "prune failed"
 
@@ -514,3 +516,18 @@ def test_a_newest_snapshot_that_has_much_less_is_restored_only_by_its_id(ronron:
     assert ronron("restore", "production", "pad", "--yes", "--snapshot", empty.id[:12]).code == ExitCode.DONE
     assert ronron("restore", "production", "pad", "--yes", "--snapshot", full.id[:12]).code == ExitCode.DONE
     assert agent.rows == {"pads": 12}
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("check", "checked the repository of"), ("prune", "removed old snapshots of")]
+)
+def test_a_check_and_a_prune_run_now_and_are_recorded(ronron: Ronron, kind: str, said: str) -> None:
+    done = ronron("backup", kind, "production")
+    assert (done.code, done.out) == (ExitCode.DONE, f"{said} pad\n")
+    newest = ronron.backups.agent("pad").runs[kind]
+    assert newest is not None
+    assert newest.ok
+    ronron.backups.fail_next(BackupError("cannot check: the repository is damaged", where="pad"), kind)
+    failed = ronron("backup", kind, "production", "pad", "--json")
+    assert failed.code == ExitCode.FAILED
+    assert failed.facts["errors"][0]["message"] == "cannot check: the repository is damaged"

@@ -7,9 +7,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from ronron.adapters.sql_store.store import SqlStore
 from ronron.commands.arguments import Options
+from ronron.commands.cli import app
 from ronron.commands.factories import PortFactories
 from ronron.core.containers import ContainerHealth, ContainerState
 from ronron.core.status import ExitCode
@@ -190,3 +192,28 @@ def test_a_program_in_a_container_that_does_not_run_is_an_error(ronron: Ronron) 
     said = ronron("exec", "production", "pad", "true")
     assert said.code == ExitCode.FAILED
     assert "it is not running" in said.err
+
+
+# -- completion --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("logs ", ["production"]),
+        ("status pro", ["production"]),
+        ("restart production ", ["pad"]),
+        ("exec production p", ["pad"]),
+        ("logs production x", []),
+        ("logs staging ", []),
+    ],
+)
+def test_names_are_completed_from_the_records(
+    ronron: Ronron, monkeypatch: pytest.MonkeyPatch, words: str, completed: list[str]
+) -> None:
+    monkeypatch.setenv("RONRON_STATE", str(ronron.state))
+    line = f"ronron {words}"
+    count = len(line.split()) - (0 if line.endswith(" ") else 1)
+    asked = {"_RONRON_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(count)}
+    found = CliRunner().invoke(app, [], env=asked, prog_name="ronron")
+    assert found.stdout.split() == completed

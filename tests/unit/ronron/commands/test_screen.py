@@ -175,6 +175,14 @@ def test_status_says_how_old_the_health_of_a_service_is(
     assert f"           hint  {hint or ''}" in out or hint is None
 
 
+def test_a_service_that_is_held_back_says_why_it_is_not_probed(capsys: pytest.CaptureFixture[str]) -> None:
+    record = SYNCED.with_(inventory=inventory(backup=True, held=True))
+    show_status(Screen(), [status(record, [MADE], {}, NOON)])
+    said = capsys.readouterr().out
+    assert "           not probed: held back: its data (fake-production-pad-var) are lost\n" in said
+    assert "           hint  " in said
+
+
 def test_the_last_pass_is_another_line_than_health(capsys: pytest.CaptureFixture[str]) -> None:
     record = SYNCED.with_(inventory=inventory())
     show_status(Screen(), [status(record, [MADE], {"pad": UNHEALTHY}, NOON + MINUTE)])

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from ruamel.yaml import YAML
 
 from chatons.catalogue import kinds
-from chatons.declaration.secrets import required, unfit
+from chatons.declaration.secrets import unfit
 from chatons.declaration.stack_file import read
 from chatons.validate import needs_of, problems_of
 from ronron.commands.program_facts import ProgramFacts
@@ -105,6 +105,45 @@ def test_a_service_gets_a_block_with_its_pinned_image_and_its_secrets(file: File
     )
     assert added.secrets == ("ronron:pad-admin-password", "ronron:pad-database-password")
     assert file.ask(added.text).problems == ()
+
+
+BACKUP = '  ronron:backup:\n    repository: /srv/backups\n    schedule: "0 3 * * *"\n'
+
+
+def test_the_password_of_the_backups_is_made_with_the_first_service(tmp_path: Path) -> None:
+    text = OURS.replace("  ronron:services:", f"{BACKUP}  ronron:services:")
+    added = File(tmp_path, text).add(PAD)
+    assert "ronron:backup.password" in added.secrets
+    backup = YAML(typ="safe", pure=True).load(added.text)["config"]["ronron:backup"]
+    assert backup["password"] == {"secure": "v1:of-ronron:backup.password"}
+    assert added.missing == ()
+    assert File(tmp_path).ask(added.text).problems == ()
+    again = File(tmp_path, added.text).add(replace(PAD, name="notes", hostname="notes.picasoft.example"))
+    assert "ronron:backup.password" not in again.secrets
+
+
+def test_a_password_that_has_no_line_of_its_own_is_left_to_a_person(tmp_path: Path) -> None:
+    backup = '  ronron:backup: {repository: /srv/backups, schedule: "0 3 * * *"}\n'
+    added = File(tmp_path, OURS.replace("  ronron:services:", f"{backup}  ronron:services:")).add(PAD)
+    (command,) = added.missing
+    assert "config set --secret --path 'ronron:backup.password'" in command
+
+
+def test_the_key_of_another_machine_is_left_to_a_person(tmp_path: Path) -> None:
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE"
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE"
+    sftp = BACKUP.replace("/srv/backups", "sftp://ronron@vault.example:22//srv/backups")
+    sftp += f"    host_key: {key}\n"
+    added = File(tmp_path, OURS.replace("  ronron:services:", f"{sftp}  ronron:services:")).add(PAD)
+    (command,) = added.missing
+    assert "config set --secret --path 'ronron:backup.ssh_key'" in command
+    assert command.endswith(" < KEYFILE")
+
+
+def test_a_stack_file_with_problems_gets_no_service_without_its_secrets(tmp_path: Path) -> None:
+    error = File(tmp_path, OURS.replace(f"caddy:2.10.2@{DIGEST}", "caddy:2.10.2")).refused(PAD)
+    assert "'caddy:2.10.2' has no digest" in error.message
+    assert error.hint.startswith("run ronron pin ours")
 
 
 @pytest.mark.parametrize("kind", sorted(kinds()))
@@ -239,7 +278,6 @@ def test_a_wrong_passphrase_changes_nothing(file: File) -> None:
 def test_every_secret_of_a_removed_service_may_stay(tmp_path: Path) -> None:
     place = tmp_path / "Pulumi.ours.yaml"
     place.write_text(OURS)
-    assert required
     assert read(place, "ours").configuration.secrets
     gone = without_service(YamlDocument(OURS, file="x"), "board")
     assert "ronron:services: {}" in gone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -170,10 +171,10 @@ def test_a_project_that_does_not_import_chatons_is_not_asked(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["single-host", "proxmox"])
-def test_an_example_lacks_nothing_but_secrets(name: str) -> None:
+def test_an_example_lacks_nothing_but_secrets_and_digests(name: str) -> None:
     problems = check(ROOT / "examples" / name, POLICY, FakeVirtualEnvironments())
     assert problems
-    assert all(problem.what.startswith("missing secret: ") for problem in problems)
+    assert all(re.search("^missing secret: | has no digest: ", problem.what) for problem in problems)
 
 
 # -- the project's own check -------------------------------------------------------------------------------

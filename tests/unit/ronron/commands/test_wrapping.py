@@ -6,7 +6,7 @@ import pytest
 from rich.cells import cell_len
 from rich.text import Text
 
-from ronron.commands.wrapping import WrappingConsole, wrapped
+from ronron.commands.wrapping import WrappingConsole, one_line, wrapped
 
 URL = "https://pad.example.org/" + "a" * 80
 
@@ -42,7 +42,20 @@ def test_what_follows_stands_below_the_text(beginning: str, indent: int) -> None
 
 def test_a_word_that_is_wider_than_the_terminal_stays_whole() -> None:
     found = parts(f"  outcome   failed: see {URL} and more")
-    assert any(part.strip() == URL for part in found)
+    assert found == [f"  outcome   failed: see {URL}", "            and more"]
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "line"),
+    [
+        ("one two", 20, "one two"),
+        ("one two\nthree", 10, "one two …"),
+        ("x" * 30, 10, f"{'x' * 8} …"),
+        ("", 9, ""),
+    ],
+)
+def test_a_text_in_one_line_is_cut_between_words(text: str, width: int, line: str) -> None:
+    assert one_line(text, width) == line
 
 
 def test_a_line_that_fits_stays_as_it_is() -> None:

@@ -254,7 +254,8 @@ def test_only_containers_whose_data_is_in_volumes_are_put_back_by_themselves() -
         (missing("pad"), RECORD, INVENTORY, ""),
         (
             missing("pad"), MOUNTS, INVENTORY,
-            "a new container would start on an empty files; ronron restore local pad",
+            "a new container would start on an empty files; run ronron pulumi local -- refresh, then ronron "
+            "update local, which holds pad back, then ronron restore local pad",
         ),
         (
             ENDED.with_(own_volumes=("/data",)), RECORD, INVENTORY,

@@ -13,6 +13,7 @@ from ronron.core.errors import (
     ConfigError,
     ConfigProblemsError,
     EngineError,
+    ImageRegistryError,
     Problem,
     ReconcilerError,
     SourceError,
@@ -71,7 +72,7 @@ def test_every_error_says_in_one_sentence_what_it_means(error: type[ReconcilerEr
 
 
 def test_every_error_but_the_root_belongs_to_one_branch() -> None:
-    branches = (ConfigError, SourceError, EngineError, StoreError, BackupError)
+    branches = (ConfigError, SourceError, EngineError, StoreError, BackupError, ImageRegistryError)
     for error in OURS:
         if error is not ReconcilerError:
             assert sum(issubclass(error, branch) for branch in branches) == 1

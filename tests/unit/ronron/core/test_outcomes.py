@@ -168,6 +168,11 @@ def failure(message: str) -> Outcome:
             ["pad"],
             "cannot create container pad-database: not healthy\ncontainer p-pad exited with 3",
         ),
+        (
+            "cannot create container pad: container failed to be in healthy state",
+            ["pad"],
+            "cannot create container pad: container p-pad exited with 3",
+        ),
         ("pulumi up timed out", ["pad"], "pulumi up timed out\ncontainer p-pad exited with 3"),
         ("pad is unhealthy: 502 instead of 200", [], "pad is unhealthy: 502 instead of 200; "
          "container p-pad exited with 3"),

@@ -13,6 +13,7 @@ from ronron.core.restores import (
     count_differences,
     counts_text,
     is_newer,
+    named_commands,
     refuse_newer_version,
     refuse_other_service,
     service_with_backup,
@@ -181,3 +182,21 @@ def test_a_service_that_is_unknown_or_has_no_backup_is_refused_with_a_hint() -> 
     with pytest.raises(BackupError, match="cannot find backups of pad: none are declared") as without:
         service_with_backup(inventory, "pad")
     assert without.value.hint
+
+
+@pytest.mark.parametrize(
+    ("hint", "named"),
+    [
+        ("run this again: ronron backup now", "run this again: ronron backup now ours pad"),
+        (
+            "choose another: ronron backup list; then go on",
+            "choose another: ronron backup list ours pad; then go on",
+        ),
+        ("fix the cause, and run: ronron drill", "fix the cause, and run: ronron drill ours pad"),
+        ("take one with ronron backup now ours pad", "take one with ronron backup now ours pad"),
+        ("check the disk", "check the disk"),
+        ("", ""),
+    ],
+)
+def test_the_commands_of_an_agent_s_hint_get_names(hint: str, named: str) -> None:
+    assert named_commands(hint, "ours", "pad") == named
