@@ -14,12 +14,12 @@ from ronron.adapters.sql_store.store import SqlStore
 from ronron.core.containers import MadeContainer
 from ronron.core.drift import Baseline, Drift, DriftKind, DriftRecord
 from ronron.core.errors import RecordCorruptError, StackLockedError, StoreError
-from ronron.core.model import Decision, Outcome, OutcomeKind, Reason
+from ronron.core.model import Decision, Outcome, OutcomeKind, Reason, TakenSnapshot
 from ronron.core.record import Record
+from ronron.core.released import RestoredData
 from ronron.core.removals import Removal
 from ronron.core.storable import LONGEST
-from ronron.core.way_back import Baseline as StackBaseline
-from ronron.core.way_back import WayBack
+from ronron.core.way_back import KnownState, WayBack
 from ronron.ports import Store
 from ronron.testing import NOON, MemoryStore
 from tests.support.values import (
@@ -32,6 +32,7 @@ from tests.support.values import (
     NEW,
     NEW_DIGEST,
     OLD,
+    OLD_DIGEST,
     OTHER_PLAN,
     OWN_BACKUP,
     PLAN,
@@ -88,8 +89,21 @@ FULL = FAILED.with_(
     kept=OWN_BACKUP,
     removed=NOON,
     restored=OLD,
-    baseline=StackBaseline(at=NOON, resources=("a" * 8,), images={"pad": "pad:1"}),
-    way_back=WayBack(failed=NEW, to=OLD, message="the pad is down"),
+    known_state=KnownState(
+        at=NOON,
+        digest=OLD_DIGEST,
+        resources=("0123456789abcdef",),
+        images={"pad": "pad:1"},
+        migrated=("pad",),
+    ),
+    way_back=WayBack(
+        failed=NEW,
+        to=OLD,
+        message="the pad is down",
+        hint="push a fix",
+        restores=(TakenSnapshot(service="pad", id="5" * 64),),
+        restored=(RestoredData(service="board", snapshot="6" * 64, safety_snapshot="7" * 64),),
+    ),
     removals={"team": Removal(by="ada", at=NOON, resource="urn:pulumi:production::fake::x::team")},
 )
 

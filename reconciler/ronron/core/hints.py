@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 from ronron.core.errors import ReconcilerError
 
+DONE_IS_IN_STATE = "; what was done before the failure is in the state"
+"""How a hint ends after an update that failed; it is no longer true after the way back."""
 _ENVIRONMENT = re.compile(r"\bENV\b")
 
 

@@ -20,7 +20,7 @@ from ronron.core.model import (
     VerdictKind,
 )
 from ronron.core.removals import Removal
-from ronron.core.way_back import Baseline, WayBack
+from ronron.core.way_back import KnownState, WayBack
 
 
 class Suspension(Value):
@@ -116,8 +116,7 @@ class Record(Value):
         running: the pass under way, or None.
         interrupted: the last pass did not end; the next one begins without waiting.
         served: number of the last request that was served.
-        baseline: the last state of which everything was known, taken before the first update after it; None
-            before the first update.
+        known_state: the last state in which everything was known to be healthy; None before the first update.
         way_back: the way back from a failed revision that has begun and not ended, or None.
         decision: the last one: what `explain` answers from.
         inventory: the stack output `inventory` after the last pass that read one.
@@ -147,7 +146,7 @@ class Record(Value):
     running: Running | None = None
     interrupted: bool = False
     served: int = 0
-    baseline: Baseline | None = None
+    known_state: KnownState | None = None
     way_back: WayBack | None = None
     decision: Decision | None = None
     inventory: object | None = None

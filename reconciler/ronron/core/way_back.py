@@ -1,8 +1,8 @@
 """The way back from a failed revision: what it may release, and whose data it leaves migrated. Pure.
 
-A baseline is taken before an update, from a state in which everything is known to be healthy. Until an update
-succeeds again it says what was there before the first revision that failed. What it has is never released;
-what it does not have was added since.
+A known state is the last one in which everything was known to be healthy. It is taken after each success and
+before each update of such a state. Until an update succeeds again it says what was there before the first
+revision that failed. What it has is never released; what it does not have was added since.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from ronron.core.released import Guarded, Released, RestoredData, UnrestoredData
 from ronron.core.value import Instant, Value
 
 MOST = 5000
-"""How many resources a baseline has at most: a record is one document, and is written often."""
+"""How many resources a known state has at most: a record is one document, and is written often."""
 _DIGITS = 16
-"""Of the hash of a URN. A baseline has hashes: they are short, and no redaction changes them."""
+"""Of the hash of a URN. A known state has hashes: they are short, and no redaction changes them."""
 
 _KINDS: Mapping[str, str] = {
     "docker:index/volume:Volume": "volume",
@@ -31,7 +31,7 @@ _IMAGE = "image"
 """The property of a container that says what it runs."""
 
 
-class Baseline(Value):
+class KnownState(Value):
     """The last state of which everything was known, taken before the update that left it.
 
     Args:
@@ -49,13 +49,13 @@ class Baseline(Value):
     images: Mapping[str, str] = {}
     migrated: tuple[str, ...] = ()
 
-    def with_migrated(self, services: Iterable[str]) -> Baseline:
-        """The baseline with further services whose data may have been migrated."""
+    def with_migrated(self, services: Iterable[str]) -> KnownState:
+        """The known state with further services whose data may have been migrated."""
         found = tuple(sorted({*self.migrated, *(name for name in services if name in self.images)}))
         return self if found == self.migrated else self.with_(migrated=found)
 
-    def holding(self, urns: Iterable[str]) -> Baseline:
-        """The baseline with further resources that are never released."""
+    def holding(self, urns: Iterable[str]) -> KnownState:
+        """The known state with further resources that are never released."""
         if self.resources is None:
             return self
         return self.with_(resources=_bounded({*self.resources, *map(_hash, urns)}))
@@ -90,18 +90,20 @@ class WayBack(Value):
         return self.with_(restores=left, restored=(*self.restored, restored))
 
 
-def baseline(urns: Iterable[str], inventory: Inventory | None, digest: str | None, now: Instant) -> Baseline:
-    """The baseline of a state of which everything is known.
+def known_state(
+    urns: Iterable[str], inventory: Inventory | None, digest: str | None, at: Instant
+) -> KnownState:
+    """What is remembered of a stack in which everything is known to be healthy.
 
     Args:
         urns: of the resources of the state.
         inventory: of the state; None for a project without one.
         digest: of what the environment depends on there.
-        now: when the state was read.
+        at: when the stack was like that.
     """
     services = inventory.services if inventory is not None else {}
-    return Baseline(
-        at=now,
+    return KnownState(
+        at=at,
         digest=digest,
         resources=_bounded({_hash(urn) for urn in urns}),
         images={
@@ -125,8 +127,8 @@ def wanted(changes: Iterable[Change]) -> frozenset[str]:
 # -- releasing -------------------------------------------------------------------------------------
 
 
-def added(urns: Iterable[str], before: Baseline | None) -> frozenset[str]:
-    """Those of some resources that were added after a baseline; none where there is no baseline."""
+def added(urns: Iterable[str], before: KnownState | None) -> frozenset[str]:
+    """Those of some resources that were added after a known state; none where there is no known state."""
     return frozenset(urn for urn in urns if before is not None and not before.has(urn))
 
 
@@ -190,19 +192,19 @@ def changed_images(changes: Iterable[Change], inventory: Inventory | None) -> fr
     )
 
 
-def other_images(before: Baseline, inventory: Inventory | None) -> frozenset[str]:
-    """Names of the services whose image in an inventory is another one than in a baseline."""
+def other_images(before: KnownState, inventory: Inventory | None) -> frozenset[str]:
+    """Names of the services whose image in an inventory is another one than in a known state."""
     services = inventory.services if inventory is not None else {}
     return frozenset(
         name for name, image in before.images.items() if name in services and services[name].image != image
     )
 
 
-def gone_back(before: Baseline | None, digest: str, inventory: Inventory | None) -> tuple[str, ...]:
+def gone_back(before: KnownState | None, digest: str, inventory: Inventory | None) -> tuple[str, ...]:
     """Names of the services whose code is what it was before a failed update that may have migrated them.
 
     Args:
-        before: the baseline; None where there is none.
+        before: the known state; None where there is none.
         digest: of the revision that the stack was brought to.
         inventory: after that; None where the update failed, and only the digest says where the code is.
     """

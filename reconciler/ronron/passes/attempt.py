@@ -44,10 +44,10 @@ from ronron.core.released import Guarded
 from ronron.core.removals import released as released_by_request
 from ronron.core.way_back import (
     added,
-    baseline,
     changed_images,
     deleted,
     existing,
+    known_state,
     other_images,
     released,
     wanted,
@@ -211,7 +211,7 @@ def preview(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
     def compute() -> tuple[Preview, tuple[Guarded, ...]]:
         if attempt.certain:
             return engine.preview(wanted_program), ()
-        return preview_releasing(engine, wanted_program, attempt.record.baseline, begun.log)
+        return preview_releasing(engine, wanted_program, attempt.record.known_state, begun.log)
 
     if not attempt.certain:
         _refresh_failed(begun, program)
@@ -231,7 +231,7 @@ def judge(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
     put_back = frozenset() if proposes else frozenset(one.urn for one in attempt.put_back)
     policy = attempt.goal.policy.with_(update=UpdateMode.APPROVAL) if proposes else attempt.goal.policy
     # What a failed revision added is no loss: what of it may hold data stays in the world.
-    before = None if attempt.certain else attempt.record.baseline
+    before = None if attempt.certain else attempt.record.known_state
     own = added(deleted(attempt.preview.changes), before)
     verdict = judged(attempt.preview, policy, approvals, put_back, own, attempt.removed)
     begun.log(f"verdict: {verdict.kind}: {verdict.why}")
@@ -274,7 +274,7 @@ def update(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
         certain = attempt.certain and before is not None
         found = before if certain else begun.ports.engine.state(program).inventory
         return replace(attempt, record=attempt.record.with_(inventory=found), before=before)
-    record = _with_baseline(begun, program, attempt)
+    record = _with_known_state(begun, program, attempt)
     inventory = readable(before)
     services = touched(attempt.preview.changes, inventory) if inventory is not None else ()
     planned = changed_images(attempt.preview.changes, inventory)
@@ -303,8 +303,8 @@ def update(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
                 outcome=outcome,
             )
     record = _migrated(record.with_(inventory=updated.inventory), planned)
-    if record.baseline is not None:
-        record = _migrated(record, other_images(record.baseline, readable(updated.inventory)))
+    if record.known_state is not None:
+        record = _migrated(record, other_images(record.known_state, readable(updated.inventory)))
     return replace(
         attempt,
         record=record,
@@ -336,10 +336,10 @@ def probe(begun: Begun, program: Program, attempt: Attempt) -> Attempt:
         reasons = reasons_of_services(begun.target.name, begun.ports, program, inventory, sick)
         done = with_reasons(done, reasons)
     done = in_part(done, revision, _excluded(begun, inventory)).with_(released=released(attempt.released))
-    if done.kind is OutcomeKind.DEGRADED and attempt.record.baseline is not None:
+    if done.kind is OutcomeKind.DEGRADED and attempt.record.known_state is not None:
         # It is healthy where it is live, so what it has is not released when the rest fails.
-        base = attempt.record.baseline.holding(wanted(attempt.preview.changes))
-        attempt = replace(attempt, record=attempt.record.with_(baseline=base))
+        known = attempt.record.known_state.holding(wanted(attempt.preview.changes))
+        attempt = replace(attempt, record=attempt.record.with_(known_state=known))
     return replace(attempt, outcome=held_back(done, begun.target.name, held_services(inventory)))
 
 
@@ -397,29 +397,29 @@ def _going_back(begun: Begun, attempt: Attempt) -> tuple[str, ...]:
     return going_back(begun.ports, begun.target.name, attempt.record, attempt.goal.digest, failing)
 
 
-def _with_baseline(begun: Begun, program: Program, attempt: Attempt) -> Record:
+def _with_known_state(begun: Begun, program: Program, attempt: Attempt) -> Record:
     """The record with the state before the update, where everything in that is known to be healthy."""
     record = attempt.record
-    if attempt.goal.repair or (not attempt.certain and record.baseline is not None):
+    if attempt.goal.repair or (not attempt.certain and record.known_state is not None):
         return record
     urns = existing(attempt.preview.changes)
     if begun.excluded is not None:
         # A preview does not show what is on excluded machines.
         urns |= {one.urn for one in begun.ports.engine.state(program).guarded}
-    found = baseline(
+    found = known_state(
         urns,
         readable(record.inventory),
         record.digest if attempt.certain else None,
         begun.ports.clock.now(),
     )
-    return record.with_(baseline=found)
+    return record.with_(known_state=found)
 
 
 def _migrated(record: Record, services: frozenset[str]) -> Record:
-    """The record with services whose data may have been migrated since the baseline."""
-    if record.baseline is None:
+    """The record with services whose data may have been migrated since the known state."""
+    if record.known_state is None:
         return record
-    return record.with_(baseline=record.baseline.with_migrated(services))
+    return record.with_(known_state=record.known_state.with_migrated(services))
 
 
 def _failed_update(

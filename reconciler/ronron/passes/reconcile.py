@@ -144,10 +144,10 @@ def preview_only(target: Target, ports: Ports, revision: Revision, work: Path) -
                 lambda: ports.store.lock(target.policy.stack),
             )
         except EngineError as error:
-            before = record.baseline if record.digest is None else None
+            before = record.known_state if record.digest is None else None
             text = releasable(ports.engine, program, before, error)
             if text:
-                error.hint = f"run ronron update {target.name}: it goes on, and {text}"
+                error.hint = f"run ronron update {target.name}: a revision that failed had added this; {text}"
             raise
         approvals, put_back = ports.store.approvals(target.name), frozenset(program.replace)
         removed = released(found.changes, asked.removals)

@@ -1,7 +1,7 @@
 """Previews a way back: releases what a failed revision added and the engine would not delete.
 
 The engine refuses to preview the deletion of a protected resource. What stands in the way is therefore
-released first, in the state only, and previewed again. Nothing that the baseline has is released.
+released first, in the state only, and previewed again. Nothing that the known state has is released.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ from collections.abc import Callable
 from ronron.core.errors import EngineError
 from ronron.core.model import Preview
 from ronron.core.released import Guarded
-from ronron.core.way_back import Baseline, added, deleted, is_retained, needs_release, released, released_text
+from ronron.core.way_back import KnownState, added, deleted, is_retained, needs_release, released
 from ronron.ports import Engine, Program
 
 
 def preview_releasing(
-    engine: Engine, program: Program, before: Baseline | None, log: Callable[[str], None]
+    engine: Engine, program: Program, before: KnownState | None, log: Callable[[str], None]
 ) -> tuple[Preview, tuple[Guarded, ...]]:
-    """A preview that nothing added since a baseline can block.
+    """A preview that nothing added since a known state can block.
 
     Args:
         engine: previews, and releases.
         program: of the revision that is wanted.
-        before: the baseline; without one nothing is released.
+        before: the known state; without one nothing is released.
         log: takes one line for a person.
 
     Returns:
         The preview, and what its update removes from the state and leaves in the world.
 
     Raises:
-        EngineError: as `Engine.preview` raises, for instance where it would delete what the baseline has.
+        EngineError: as `Engine.preview` raises, for instance where it would delete what the known state has.
     """
     try:
         found = engine.preview(program)
@@ -53,16 +53,16 @@ def preview_releasing(
     return found, left
 
 
-def releasable(engine: Engine, program: Program, before: Baseline | None, error: EngineError) -> str:
+def releasable(engine: Engine, program: Program, before: KnownState | None, error: EngineError) -> str:
     """What an update would release where a preview failed; empty where it would not help.
 
     For a preview without any effect.
     """
-    return released_text(released(_blocking(engine, program, before, error)))
+    return ", ".join(one.text for one in released(_blocking(engine, program, before, error)))
 
 
 def _blocking(
-    engine: Engine, program: Program, before: Baseline | None, error: EngineError
+    engine: Engine, program: Program, before: KnownState | None, error: EngineError
 ) -> tuple[Guarded, ...]:
     """The protected resources that made a preview fail; none where one of them must not be released."""
     if not error.protected or added(error.protected, before) != set(error.protected):

@@ -83,7 +83,7 @@ def before_failure(found: Iterable[Snapshot], since: datetime, failed: str | Non
 
     Args:
         found: every snapshot of the service.
-        since: when the baseline was taken: the last moment at which everything was healthy.
+        since: when the known state was taken: the last moment at which everything was healthy.
         failed: the commit that failed, where it is known: its own data are no way back.
     """
     begun = since.replace(microsecond=0)
@@ -99,11 +99,11 @@ def going_back(
     Args:
         ports: the agents are asked; one that gives no answer has no snapshot.
         environment: its name.
-        record: with the baseline.
+        record: with the known state.
         digest: of the revision that the stack is to be brought to: only the last healthy one goes back.
         failing: the revision that failed, where it is known.
     """
-    before, inventory = record.baseline, readable(record.inventory)
+    before, inventory = record.known_state, readable(record.inventory)
     if before is None or inventory is None or digest != before.digest:
         return ()
     found = []

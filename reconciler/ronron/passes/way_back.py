@@ -12,6 +12,7 @@ from functools import partial
 
 from ronron.core.backups import Snapshot
 from ronron.core.errors import BackupError, ReconcilerError
+from ronron.core.hints import DONE_IS_IN_STATE
 from ronron.core.inventory import Inventory
 from ronron.core.model import SHORT, Outcome, OutcomeKind, Revision, TakenSnapshot
 from ronron.core.outcomes import failed, log_lines, one_line
@@ -20,9 +21,9 @@ from ronron.core.record import Record
 from ronron.core.released import RestoredData, UnrestoredData
 from ronron.core.way_back import (
     WayBack,
-    baseline,
     changed_images,
     gone_back,
+    known_state,
     released_text,
     restore_hint,
     restored_text,
@@ -129,9 +130,9 @@ def go_back(
             again = Attempt(goal, carried.record, known=False, disturbed=True, touched=carried.touched)
             outcome, back = bring(begun, again, steps)
             back = replace(back, carried=True)
-            outcome = outcome.with_(
-                released=(*first.released, *outcome.released), changes=outcome.changes or first.changes
-            )
+            outcome = outcome.with_(released=(*first.released, *outcome.released))
+            if not outcome.changes:
+                outcome = outcome.with_(changes=first.changes, verdict=first.verdict, identity=first.identity)
     return _ended(begun, failure, way, outcome, problems), back
 
 
@@ -145,11 +146,11 @@ def told(begun: Begun, outcome: Outcome, attempt: Attempt) -> Ended:
 
     Returns:
         The outcome, and the attempt with a record that forgets what was told; after a success it has a new
-        baseline.
+        known state.
     """
     if outcome.kind in {OutcomeKind.INTERRUPTED, OutcomeKind.WAITING} or attempt.goal.repair:
         return outcome, attempt
-    record, before = attempt.record, attempt.record.baseline
+    record, before = attempt.record, attempt.record.known_state
     inventory = readable(record.inventory)
     is_back = outcome.kind in _BACK or outcome.kind is OutcomeKind.ROLLED_BACK
     restored = {one.service for one in outcome.restored_data}
@@ -164,11 +165,11 @@ def told(begun: Begun, outcome: Outcome, attempt: Attempt) -> Ended:
     )
     if outcome.kind in {OutcomeKind.UPDATED, OutcomeKind.UNCHANGED}:
         urns, now = wanted(attempt.preview.changes), begun.ports.clock.now()
-        fresh = baseline(urns, inventory, attempt.goal.digest, now)
-        attempt = replace(attempt, record=record.with_(baseline=fresh))
+        fresh = known_state(urns, inventory, attempt.goal.digest, now)
+        attempt = replace(attempt, record=record.with_(known_state=fresh))
     elif is_back and before is not None:
         left = tuple(name for name in before.migrated if name not in {*names, *restored})
-        attempt = replace(attempt, record=record.with_(baseline=before.with_(migrated=left)))
+        attempt = replace(attempt, record=record.with_(known_state=before.with_(migrated=left)))
     said = (
         released_text(outcome.released),
         restored_text(outcome.restored_data),
@@ -217,7 +218,7 @@ class _Restoring:
         Returns:
             The way back with what was restored, the attempt, and what went wrong.
         """
-        before = back.record.baseline
+        before = back.record.known_state
         if self.inventory is None or before is None:
             return way, back, ()
         problems: list[str] = []
@@ -239,7 +240,7 @@ class _Restoring:
 
     def _services(self, outcome: Outcome, back: Attempt) -> tuple[str, ...]:
         """The services whose code is back: old data must not meet the code that failed."""
-        before, inventory = back.record.baseline, self.inventory
+        before, inventory = back.record.known_state, self.inventory
         if before is None or inventory is None:
             return ()
         excluded = self.begun.excluded.machines if self.begun.excluded is not None else {}
@@ -260,7 +261,7 @@ class _Restoring:
     def _chosen(
         self, way: WayBack, services: Sequence[str], back: Attempt, problems: list[str]
     ) -> list[TakenSnapshot]:
-        before, inventory = back.record.baseline, self.inventory
+        before, inventory = back.record.known_state, self.inventory
         chosen: list[TakenSnapshot] = []
         if before is None or inventory is None:
             return chosen
@@ -283,7 +284,7 @@ class _Restoring:
         if snapshot is None:
             raise BackupError(f"cannot find snapshot {taken.id[:SHORT]} in the repository", where=name)
         # A restore that was killed half-way left a mixture: the data until then are in its own snapshot.
-        since = record.baseline.at if record.baseline is not None and self.resumed else None
+        since = record.known_state.at if record.known_state is not None and self.resumed else None
         earlier = first_safety_snapshot(found, since) if since is not None else None
         log = partial(self._log, "restore")
         done = backups.restore(inventory, name, snapshot, safety_snapshot=True, log=log)
@@ -298,7 +299,7 @@ def _before_update(
     begun: Begun, inventory: Inventory | None, name: str, record: Record, failing: Revision | None
 ) -> str | None:
     """ID of the snapshot of a service from before the update that failed; None where nobody knows of one."""
-    if inventory is None or record.baseline is None or name not in inventory.services:
+    if inventory is None or record.known_state is None or name not in inventory.services:
         return None
     if inventory.services[name].backup is None:
         return None
@@ -307,7 +308,7 @@ def _before_update(
     except BackupError as error:
         begun.log(f"snapshot: cannot ask the agent of {name}: {error.message}")
         return None
-    one = before_failure(found, record.baseline.at, failing.commit if failing is not None else None)
+    one = before_failure(found, record.known_state.at, failing.commit if failing is not None else None)
     return one.id if one is not None else None
 
 
@@ -339,7 +340,7 @@ def _ended(
         ended = outcome.with_(
             kind=OutcomeKind.ROLLED_BACK,
             message=f"{failure.message}; went back to {way.to.short}{but}",
-            hint=failure.hint,
+            hint=failure.hint.removesuffix(DONE_IS_IN_STATE),
             restored=way.to,
             cause=failure.cause,
             failed_changes=failure.failed_changes,

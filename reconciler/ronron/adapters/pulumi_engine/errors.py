@@ -26,6 +26,7 @@ from ronron.core.errors import (
     StackNotFoundError,
     UpdateFailedError,
 )
+from ronron.core.hints import DONE_IS_IN_STATE
 from ronron.core.model import Change, Operation
 from ronron.core.operations import plain_type
 from ronron.core.redact import redact, shorten
@@ -279,8 +280,7 @@ def _failed_resources(finished: Finished, log: EventLog, name: str) -> EngineErr
         "\n".join(shown),
         hint=remedy.hint
         if remedy
-        else f"fix the cause, then {_AGAIN.format(name=name)}"
-        + ("; what was done before the failure is in the state" if updating else ""),
+        else f"fix the cause, then {_AGAIN.format(name=name)}" + (DONE_IS_IN_STATE if updating else ""),
     )
     error.retryable = remedy is not None and remedy.retryable
     if all(words and all(UNDELETABLE.search(word) for word in words) for words in causes.values()):

@@ -1,4 +1,4 @@
-"""What a baseline remembers, and what is told of the way back."""
+"""What a known state remembers, and what is told of the way back."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ronron.core.record import Record
 from ronron.core.released import Guarded, Released, RestoredData, UnrestoredData
 from ronron.core.way_back import (
     MOST,
-    Baseline,
+    KnownState,
     WayBack,
     added,
-    baseline,
     changed_images,
     existing,
     gone_back,
     is_retained,
+    known_state,
     needs_release,
     released,
     restore_hint,
@@ -45,8 +45,8 @@ def with_image(image: str = "pad:1.8.14") -> Inventory:
     return found
 
 
-def of(*names: str, digest: str | None = OLD_DIGEST) -> Baseline:
-    return baseline((change(name=name).urn for name in names), with_image(), digest, NOON)
+def of(*names: str, digest: str | None = OLD_DIGEST) -> KnownState:
+    return known_state((change(name=name).urn for name in names), with_image(), digest, NOON)
 
 
 def test_a_baseline_knows_what_was_there() -> None:
@@ -58,7 +58,7 @@ def test_a_baseline_knows_what_was_there() -> None:
 
 
 def test_a_baseline_of_too_much_releases_nothing() -> None:
-    before = baseline((f"urn:{number}" for number in range(MOST + 1)), None, None, NOON)
+    before = known_state((f"urn:{number}" for number in range(MOST + 1)), None, None, NOON)
     assert before.resources is None
     assert added(["urn:new"], before) == frozenset()
     assert before.holding(["urn:more"]) == before
@@ -73,7 +73,7 @@ def test_a_baseline_goes_through_a_record_that_is_stored() -> None:
         restores=(TakenSnapshot(service="pad", id="5" * 64),),
         restored=(RestoredData(service="board", snapshot="6" * 64),),
     )
-    record = SYNCED.with_(baseline=before, way_back=way)
+    record = SYNCED.with_(known_state=before, way_back=way)
     assert Record.model_validate_json(record.model_dump_json()) == record
     assert before.migrated == ("pad",)
 

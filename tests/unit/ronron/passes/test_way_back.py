@@ -219,7 +219,7 @@ def test_a_stack_that_others_made_is_not_released_by_the_first_update_that_fails
 
 def test_a_record_of_an_earlier_version_releases_nothing_that_is_there(world: World) -> None:
     failed_revision(world, ROWS["new volume"], OnFailure.HOLD)
-    world.store.save(world.record.with_(baseline=None))
+    world.store.save(world.record.with_(known_state=None))
     declare(world, "one", *HEALTHY)
     outcome = go(world)
     assert outcome.kind is OutcomeKind.FAILED
