@@ -42,6 +42,17 @@ def test_no_document_names_a_command_that_is_not_there() -> None:
     assert named == set()
 
 
+def test_every_promise_of_the_front_page_names_a_test_that_there_is() -> None:
+    section = (ROOT / "README.md").read_text().partition("## What it promises\n")[2].partition("\n## ")[0]
+    rows = [row for row in section.splitlines() if row.startswith("| ")][1:]
+    named = [re.findall(r"`(test_\w+\.py)::(test_\w+)`", row) for row in rows]
+    assert len(named) >= 5
+    for tests in named:
+        ((file, test),) = tests
+        source = (ROOT / "tests" / "end_to_end" / file).read_text()
+        assert f"\ndef {test}(" in source
+
+
 @pytest.mark.parametrize("variable", sorted(variables().values()))
 def test_every_setting_is_documented(variable: str) -> None:
     assert f"| `{variable}` |" in OPERATIONS
