@@ -260,7 +260,9 @@ def test_a_preview_of_another_commit_is_not_carried_out(live: World) -> None:
 def test_a_resource_that_fails_is_told_in_its_own_words_and_the_rest_is_kept(live: World) -> None:
     live.declare(RED, LAMP, Thing("sofa", fails="it does not go through the door"), inventory={"version": 1})
     preview = live.engine.preview(live.program())
-    with pytest.raises(UpdateFailedError, match=r"cannot create (resource )?sofa.*: it does not go through the door"):
+    with pytest.raises(
+        UpdateFailedError, match=r"cannot create (resource )?sofa.*: it does not go through the door"
+    ):
         live.update(preview)
     state = live.engine.state(live.program())
     assert (resources_in(live.engine, live.program()), state.pending) == (2, ())
