@@ -168,7 +168,7 @@ def test_a_container_that_docker_restarts_has_the_exit_code_of_its_last_run(real
             time.sleep(0.05)
         found = watch.reason(at(name))
     assert found is not None
-    assert found.why == "is running, restarted once; its last run exited with 7"
+    assert found.why == "exited with 7, restarted once"
 
 
 def test_a_container_that_needs_too_much_memory_says_so(real: RealSite) -> None:
