@@ -179,6 +179,10 @@ def test_a_container_that_needs_too_much_memory_says_so(real: RealSite) -> None:
         memswap_limit="8m",
     )
     container.wait(timeout=60)
+    # Docker learns of it from the kernel, apart from the end of the process.
+    end = time.monotonic() + 30
+    while not container.attrs["State"]["OOMKilled"] and time.monotonic() < end:
+        container.reload()
     with real.failures.watch() as watch:
         found = watch.reason(at(str(container.name)))
     assert found is not None
