@@ -388,7 +388,7 @@ def test_a_stack_that_a_maintainer_updates_is_left_alone(project: PulumiProject)
             ):
                 with pytest.raises(StackLockedError, match=rf"process {owner}\b") as caught:
                     refused()
-                assert "pulumi cancel --stack dev" in caught.value.hint
+                assert "ronron pulumi dev -- cancel" in caught.value.hint
             assert project.locks() == [lock]
         finally:
             project.let_go("lamp")

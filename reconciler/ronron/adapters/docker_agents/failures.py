@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ronron.adapters.docker_agents.containers import observation
-from ronron.core.containers import ContainerState, Observation, missing
+from ronron.core.containers import ContainerHealth, ContainerState, Observation, missing
 from ronron.core.errors import BackupError
 from ronron.core.failed_containers import (
     LOG_LINES,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 ANSWER_SECONDS = 20.0
 """For one answer of Docker: a person waits for it, after a failure."""
 
+_ILL = ContainerHealth.UNHEALTHY
 _JOIN_SECONDS = 5.0
 _UNKNOWN_MACHINE = "nothing says how the machine is reached"
 
@@ -243,14 +244,18 @@ def _joined(seen: _Seen | None, ended: _Seen | None) -> _Seen:
     if seen is None or seen.observation.state is ContainerState.MISSING:
         return ended or seen or _Seen(missing(""))
     log = seen.log or (ended.log if ended is not None else ())
-    return _Seen(seen.observation, log, seen.secrets)
+    now = seen.observation
+    if ended is not None and now.state is ContainerState.RUNNING and now.health is not _ILL:
+        # Between two restarts it runs for a moment.
+        last = ended.observation
+        now = now.with_(state=ContainerState.EXITED, exit_code=last.exit_code, oom_killed=last.oom_killed)
+    return _Seen(now, log, seen.secrets)
 
 
 def _why(why: str, seen: Observation, ended: Observation) -> str:
     if seen.state is ContainerState.MISSING:
         return f"{why}, and was removed"
-    if seen.state is ContainerState.RUNNING:
-        # Between two restarts it may run for a moment.
+    if seen.health is _ILL:
         how = exit_in_words(ended.exit_code, oom_killed=ended.oom_killed)
         return f"{why}; its last run {how}"
     return why
