@@ -159,7 +159,11 @@ def test_after_a_recovery_records_are_complete_and_nothing_is_made_twice(
     # The bundle was made before its own record.
     assert new.record == before.with_(kept=None)
     assert new.facts("history") == history
-    assert new.facts("status")["environments"][0]["state"] == "live"
+    code, said = new.ronron("status", "--json")
+    (environment,) = json.loads(said)["environments"]
+    assert environment["state"] == "live"
+    assert {service["health"] for service in environment["services"]} == {"unknown"}
+    assert code == ExitCode.FAILED, "nobody has probed since"
 
     code, said = new.ronron("preview", "production")
     assert code == ExitCode.DONE
