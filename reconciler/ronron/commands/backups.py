@@ -34,8 +34,8 @@ from ronron.core.redact import redact
 from ronron.core.restores import count_differences
 from ronron.core.snapshot_choice import plausible_snapshots
 from ronron.core.status import ExitCode
-from ronron.passes.attempt import probe_until
 from ronron.passes.health import save_probe
+from ronron.passes.probing import probe_until
 from ronron.watch.own_backup import Bundle, recover, recover_store
 
 PROBE_FOR = Policy.model_fields["probe_for"].default

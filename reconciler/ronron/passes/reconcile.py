@@ -1,8 +1,8 @@
 """One pass over one environment: observe, decide, preview, judge, snapshot, update, probe, record, tell.
 
-`_make_pass` has the nine steps in their order; those that act are in `attempt`. Every effect is behind a
-port. What is wanted is written down before it is done, so that the next process finds a crash at any point as
-an unfinished pass, and `_recover` closes that.
+`_make_pass` has the nine steps in their order; those that act are in `planning`, `updating` and `probing`.
+Every effect is behind a port. What is wanted is written down before it is done, so that the next process
+finds a crash at any point as an unfinished pass, and `_recover` closes that.
 """
 
 from __future__ import annotations
@@ -22,25 +22,17 @@ from ronron.core.outcomes import failed, log_lines
 from ronron.core.policy import Policy
 from ronron.core.record import Record, Running
 from ronron.core.removals import released
-from ronron.passes.attempt import (
-    Attempt,
-    Begun,
-    Goal,
-    bring,
-    judge,
-    preview,
-    probe,
-    snapshot,
-    update,
-    with_snapshots,
-)
+from ronron.passes.attempt import Attempt, Begun, Goal, bring
 from ronron.passes.drift import Wish, drifted_now, look_after, look_before, note_dead_repair, repair_for
 from ronron.passes.following import log_details
 from ronron.passes.machines import find_excluded, still_unreachable
+from ronron.passes.planning import judge, preview
+from ronron.passes.probing import probe
 from ronron.passes.releasing import releasable
 from ronron.passes.removals import after_removals, preview_removing, wish
 from ronron.passes.snapshots import going_back
 from ronron.passes.target import Ports, Target, digest_at, prepared
+from ronron.passes.updating import snapshot, update, with_snapshots
 from ronron.passes.way_back import forgotten, left_of, resume, roll_back, told
 from ronron.ports import Store
 

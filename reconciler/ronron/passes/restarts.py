@@ -10,7 +10,7 @@ from ronron.core.errors import BackupError
 from ronron.core.failed_containers import why_failed
 from ronron.core.inventory import Inventory
 from ronron.core.model import ProbeResult
-from ronron.passes.attempt import probe_until
+from ronron.passes.probing import probe_until
 from ronron.ports import Clock, Prober
 from ronron.ports.services import ServiceContainers
 
