@@ -1,4 +1,4 @@
-"""Stops the engine: how it is asked, what is noted of that, and what to do with what a dead engine left."""
+"""Stops the engine: how it is asked, and what is noted of that; and the error where it cannot start."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pathlib import Path
 from signal import SIGINT
 
 from ronron.core.errors import EngineError
-from ronron.ports import Processes
-from ronron.process_runner.runner import Stop, kill
+from ronron.process_runner.runner import Stop
 
 GRACE = timedelta(minutes=10)
 """From the first SIGINT to the second: the engine waits for the resource operation under way, and the
 second one would leave that in the state as pending (measured with Pulumi 3.274.1)."""
+PREVIEW_GRACE = timedelta(seconds=20)
+"""From the first SIGINT of a preview to the second: it has no effect that could be interrupted."""
 SECOND_GRACE = timedelta(seconds=30)
 """From the second SIGINT to SIGKILL."""
 
@@ -65,23 +66,3 @@ def cannot_start(error: OSError, work: Path) -> EngineError:
     )
     failure.retryable = True
     return failure
-
-
-def kill_orphans(processes: Processes, leader: int, home: Path) -> int:
-    """Kill the processes that a dead engine left; returns how many there were.
-
-    Args:
-        processes: finds them.
-        leader: the process ID of the engine.
-        home: its PULUMI_HOME. Everything that it started has it in its environment, which proves that a
-            process is not of a younger session with the same ID.
-    """
-    mark = f"PULUMI_HOME={home}".encode()
-    return kill(pid for pid in processes.in_session(leader) if mark in _environment_of(pid))
-
-
-def _environment_of(pid: int) -> list[bytes]:
-    try:
-        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return []

@@ -1,12 +1,13 @@
-"""Judges the result of an update: whether it succeeded, and whether another one may follow."""
+"""Judges the result of an update: what it did, whether it succeeded, and whether another one may follow."""
 
 from __future__ import annotations
 
+from ronron.adapters.pulumi_engine.call import Call
 from ronron.adapters.pulumi_engine.events import EventLog
 from ronron.adapters.pulumi_engine.finished import Finished
-from ronron.adapters.pulumi_engine.state import ExportedState
-from ronron.core.errors import PendingOperationsError
-from ronron.core.model import StackState
+from ronron.adapters.pulumi_engine.state import INVENTORY, ExportedState
+from ronron.core.errors import EngineError, PendingOperationsError
+from ronron.core.model import QUIET, StackState, Updated
 
 
 def refuse_pending(state: StackState, stack: str, environment: str = "") -> None:
@@ -25,6 +26,40 @@ def refuse_pending(state: StackState, stack: str, environment: str = "") -> None
             f"`ronron pulumi {environment or stack} -- refresh`: it asks for each whether to import it by "
             "its id or to forget it",
         )
+
+
+def result_of(
+    call: Call, ended: Finished, log: EventLog, after: ExportedState | None, unread: EngineError | None
+) -> Updated:
+    """The result of an update, by its events and its state as well as its exit code.
+
+    Args:
+        call: of the update.
+        ended: how its command ended.
+        log: its events.
+        after: the state after it; None where it cannot be read.
+        unread: why it cannot.
+
+    Raises:
+        PendingOperationsError: it died while it created something. EngineError: it failed.
+    """
+    state = after.stack() if after is not None else None
+    if state is not None:
+        refuse_pending(state, call.stack, call.program.environment)
+    if not succeeded(ended, log, after):
+        error = call.error(ended, log)
+        error.begun = log.begun
+        raise error from unread
+    messages = call.messages(log)
+    if ended.code != 0:
+        # For instance a lock that another process had removed already.
+        messages = (*messages, call.error(ended, EventLog()).message)
+    return Updated(
+        changes=tuple(change for change in log.done if change.operation not in QUIET),
+        inventory=state.inventory if state is not None else log.outputs.get(INVENTORY),
+        messages=messages,
+        containers=state.containers if state is not None else None,
+    )
 
 
 def succeeded(finished: Finished, log: EventLog, after: ExportedState | None) -> bool:

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from ronron.adapters.processes import LinuxProcesses
-from ronron.adapters.pulumi_engine.stops import kill_orphans
+from ronron.adapters.pulumi_engine.orphans import kill_orphans
 from tests.support.pulumi_project import until
 
 PROCESSES = LinuxProcesses()
