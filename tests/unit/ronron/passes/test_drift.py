@@ -231,7 +231,7 @@ def test_a_container_that_another_hand_made_by_an_update_is_no_drift(world: Worl
     live(world)
     # As `pulumi up` by hand: another container, which the state names.
     made = world.containers.run("here", "pad", settings=SETTINGS)
-    world.engine._ids["production", "pad"] = made.id
+    world.engine.made_containers.ids["production", "pad"] = made.id
     assert not look(world)
     assert drift(world).open == ()
     assert drift(world).made[0].id == made.id
