@@ -172,7 +172,7 @@ def test_credentials_in_a_url_are_not_shown(site: Site) -> None:
     assert result.url == site.url.replace("http://", "http://[secret]@") + "?[secret]"
 
 
-def test_every_probe_asks_anew(site: Site) -> None:
+def test_every_probe_asks_again(site: Site) -> None:
     site.answers(Answer(503))
     assert not site.prober.probe("pad", probe(site)).healthy
     site.answers(Answer(200))

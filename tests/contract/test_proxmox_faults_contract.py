@@ -124,7 +124,9 @@ def test_a_download_with_another_checksum_is_refused(project: ProxmoxProject, pr
     assert project.up().ok
 
 
-def test_a_file_that_no_state_knows_is_downloaded_anew(project: ProxmoxProject, proxmox: FakeProxmox) -> None:
+def test_a_file_that_no_state_knows_is_downloaded_again(
+    project: ProxmoxProject, proxmox: FakeProxmox
+) -> None:
     proxmox.do(lambda cluster: cluster.store_file("local", "debian.qcow2", 1, "import"))
     proxmox.do(lambda cluster: cluster.storages["local"]["volumes"]["import/debian.qcow2"].update(sums=str))
     project.declare(image())

@@ -42,7 +42,7 @@ def test_cores_memory_and_keys_change_in_place_and_wait_for_a_start(
     done = live.up()
     assert done.steps == {"vm": "updated"}, done.said
     assert done.differences["vm"] == {"cpu", "memory", "initialization"}
-    # The second writes the drive of cloud-init anew.
+    # The second writes the drive of cloud-init again.
     asked = {path.rpartition("/101/")[2] for _, path, _ in proxmox.changes}
     assert asked == {"config", "cloudinit"}
     guest = proxmox.vm(101)
@@ -112,7 +112,7 @@ def test_a_change_replaces_where_the_table_says_so(live: ProxmoxProject) -> None
         assert previewed.steps == {"vm": step}, (wanted.inputs, previewed.said)
 
 
-def test_another_image_is_downloaded_anew(live: ProxmoxProject) -> None:
+def test_another_image_is_downloaded_again(live: ProxmoxProject) -> None:
     for changes in (
         {"url": f"{IMAGE}?"},
         {"checksum": "0" * 128},

@@ -12,7 +12,8 @@ import pytest
 
 from ronron.adapters.sql_store.store import SqlStore
 from ronron.core.containers import MadeContainer
-from ronron.core.drift import Baseline, Drift, DriftKind, DriftRecord
+from ronron.core.drift import Drift, DriftKind
+from ronron.core.drift_record import Baseline, DriftRecord
 from ronron.core.errors import RecordCorruptError, StackLockedError, StoreError
 from ronron.core.model import Decision, Outcome, OutcomeKind, Reason, TakenSnapshot
 from ronron.core.record import Record

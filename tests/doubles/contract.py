@@ -28,7 +28,7 @@ class NotThereError(Exception):
 
 
 class Database:
-    """The service's database; each call connects anew, as a database may be restarted, or be another."""
+    """The service's database; each call connects again, as a database may be restarted, or be another."""
 
     def __init__(self, url: str) -> None:
         self._url = url

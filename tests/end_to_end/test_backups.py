@@ -155,5 +155,5 @@ def test_no_image_is_changed_without_a_snapshot(lived_in: LivedIn, way: str) -> 
 
 
 def without_agents(collective: Collective) -> dict[str, str]:
-    """Ids of the containers; an agent is told what runs, and so is made anew with it."""
+    """Ids of the containers; an agent is told what runs, and so is recreated with it."""
     return {name: id_ for name, id_ in collective.containers().items() if not name.endswith("-backup")}

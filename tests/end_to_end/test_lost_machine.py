@@ -153,7 +153,7 @@ def test_after_the_loss_of_both_the_services_wait_a_day_for_their_data(
     assert set(collective.containers()) == set(running)
     status = ronron("backup", "status", "local")
     assert status.code == 1, status.said
-    assert status.out.count("volumes made anew") == 2
+    assert status.out.count("volumes recreated") == 2
     assert "backup overdue" not in status.out
     waiting = ronron("status", "local")
     assert waiting.code != 0, waiting.said
@@ -219,10 +219,10 @@ def test_a_volume_that_was_removed_is_not_created_empty_in_silence(
     assert held.code == 3, held.said
     accepted = person(ACCEPT)
     assert accepted.code == 0, accepted.said
-    assert collective.get("notes.localhost").text == "a page\n", "it begins anew"
+    assert collective.get("notes.localhost").text == "a page\n", "it begins again"
     now = ronron("backup", "now", "local", "notes")
     assert now.code == 0, now.said
-    assert [one["made_anew"] for one in lived_in.snapshots("notes")][:1] == [False]
+    assert [one["recreated"] for one in lived_in.snapshots("notes")][:1] == [False]
     unchanged = ronron("update", "local")
     assert unchanged.code == 0, unchanged.said
     assert "unchanged" in unchanged.said

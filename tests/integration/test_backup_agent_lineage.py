@@ -1,4 +1,4 @@
-"""Data that were made anew, and another repository: the real agent, restic and PostgreSQL."""
+"""Data that were recreated, and another repository: the real agent, restic and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ VOLUME = "/data/var"
 
 
 def lose(pad: Served, here: Containers, *, machine: bool) -> None:
-    """Make the volume of files anew, and on another machine the agent's own, too."""
+    """Make the volume of files again, and on another machine the agent's own, too."""
     pad.agent.remove(force=True)
     del pad.agent
     pad.volumes = {"var": here.volume()}
@@ -32,7 +32,7 @@ def test_a_lost_volume_is_not_snapshotted_before_a_person_restores(
     pad = served(here, agent_image, postgres_server)
     pad.in_volume("var", "printf 1234 > file")
     assert does(pad.agent, "data") == {
-        "data": {"state": "known", "lineage": "", "made_anew": [], "since": None, "word": None},
+        "data": {"state": "known", "lineage": "", "recreated": [], "since": None, "word": None},
         "before": None,
     }
     full = does(pad.agent, "backup", "--reason", "asked")["snapshot"]
@@ -41,24 +41,24 @@ def test_a_lost_volume_is_not_snapshotted_before_a_person_restores(
 
     # The schedule makes up for the missed backup at once, and takes none.
     agent = pad.agent
-    until(lambda: "no snapshot: volumes were made anew" in said(agent), agent)
+    until(lambda: "no snapshot: volumes were recreated" in said(agent), agent)
     found = does(pad.agent, "data")
-    assert found["data"]["made_anew"] == [VOLUME], "the database is the same"
+    assert found["data"]["recreated"] == [VOLUME], "the database is the same"
     assert found["before"]["id"] == full["id"]
-    assert refuses(pad.agent, "backup", "--reason", "asked")["code"] == "made-anew"
+    assert refuses(pad.agent, "backup", "--reason", "asked")["code"] == "recreated"
     status = does(pad.agent, "status")
     assert status["data"] == found["data"]
     assert status["runs"]["backup"]["ok"] is True, "none is no failure"
     assert list_of(pad) == [full]
-    own = does(pad.agent, "backup", "--reason", "asked", "--made-anew")["snapshot"]
-    assert (own["made_anew"], own["lineage"]) == (True, found["data"]["lineage"])
+    own = does(pad.agent, "backup", "--reason", "asked", "--recreated")["snapshot"]
+    assert (own["recreated"], own["lineage"]) == (True, found["data"]["lineage"])
 
     restorer = pad.restorer()
     does(restorer, "restore", "--snapshot", full["id"], "--files")
     restored = does(pad.agent, "record-restore", "--snapshot", full["id"])["data"]
     assert (restored["state"], restored["lineage"], restored["word"]) == ("known", "", "restored")
     taken = does(pad.agent, "backup", "--reason", "schedule")["snapshot"]
-    assert (taken["files"], taken["lineage"], taken["made_anew"]) == (full["files"], "", False)
+    assert (taken["files"], taken["lineage"], taken["recreated"]) == (full["files"], "", False)
 
 
 def test_on_another_machine_a_person_may_accept_empty_data_and_the_full_ones_stay(
@@ -68,7 +68,7 @@ def test_on_another_machine_a_person_may_accept_empty_data_and_the_full_ones_sta
     pad.in_volume("var", "printf 1234 > file")
     full = does(pad.agent, "backup", "--reason", "asked")["snapshot"]
     lose(pad, here, machine=True)
-    assert does(pad.agent, "data")["data"]["made_anew"] == [VOLUME]
+    assert does(pad.agent, "data")["data"]["recreated"] == [VOLUME]
     assert does(pad.agent, "backup", "--reason", "schedule") == {"snapshot": None}
     assert does(pad.agent, "accept-data")["data"]["word"] == "accepted"
     empty = does(pad.agent, "backup", "--reason", "schedule")["snapshot"]

@@ -86,7 +86,7 @@ damages = pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys()
 
 
 @damages
-def test_a_mirror_in_pieces_is_made_anew_and_nothing_is_lost(
+def test_a_mirror_in_pieces_is_recreated_and_nothing_is_lost(
     repository: Repository, state: Path, damage: Callable[[Path], None]
 ) -> None:
     ours = source(repository.path, state)

@@ -270,7 +270,7 @@ def test_postgres_leaves_data_alone_that_are_not_its_own(here: Containers, scrip
 
 
 @pytest.mark.recipe(POSTGRES)
-def test_postgres_begins_anew_where_a_first_start_was_killed_halfway(here: Containers) -> None:
+def test_postgres_begins_again_where_a_first_start_was_killed_halfway(here: Containers) -> None:
     volume = prepared(
         here, "touch .initialising; mkdir .new base; echo half > base/1; echo 15 > .new/PG_VERSION"
     )

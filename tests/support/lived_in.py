@@ -142,7 +142,7 @@ class LivedIn:
         return Ran(done.returncode, done.stdout, done.stderr)
 
     def destroy(self, *services: str) -> None:
-        """Lose all that volumes of services and of their databases hold; they start anew on nothing."""
+        """Lose all that volumes of services and of their databases hold; they start again on nothing."""
         with closing(docker.from_env()) as engine:
             for service in services:
                 # The database first: the service begins with tables of its own.

@@ -71,7 +71,7 @@ class PostgresServer:
         self.sql(*drops, "create database pad template store_template", name="postgres")
 
     def fill(self) -> None:
-        """Make `pad` anew with the same rows and so much more that a dump of it takes some seconds."""
+        """Make `pad` again with the same rows and so much more that a dump of it takes some seconds."""
         if not self._filled:
             self._template("filled_template", *_STORE, _BLOB)
             self._filled = True

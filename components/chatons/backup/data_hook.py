@@ -1,4 +1,4 @@
-"""Lets no service be created on data that were made anew, and tells its agent that a person accepted them.
+"""Lets no service be created on data that were recreated, and tells its agent that a person accepted them.
 
 The engine calls the hook before it creates a service's container: by then volumes, database and agent exist.
 It finds what the checks before the update cannot know, such as the snapshots of a stack whose state was lost.
@@ -26,8 +26,8 @@ NAME = "ronron-data-before-create"
 _NOT_UNDERSTOOD = 2
 
 
-class MadeAnewError(ChatonsError):
-    """The data of a service were made anew, while snapshots of the data before exist."""
+class RecreatedError(ChatonsError):
+    """The data of a service were recreated, while snapshots of the data before exist."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class DataBeforeCreate:
         """Ask the agent, or tell it that the data are accepted.
 
         Raises:
-            MadeAnewError: nobody has restored or accepted yet.
+            RecreatedError: nobody has restored or accepted yet.
         """
         service = self.services.get(container)
         if service is None:
@@ -66,11 +66,11 @@ class DataBeforeCreate:
         said = lost_data.answer(service, docker)
         if said is None:
             self.warn(
-                f"cannot ask the backup agent of {service.name} whether its data were made anew: its "
+                f"cannot ask the backup agent of {service.name} whether its data were recreated: its "
                 "repository or its database does not answer"
             )
         elif said.waits:
-            raise MadeAnewError(self._refusal(service, said))
+            raise RecreatedError(self._refusal(service, said))
 
     def _accept(self, service: ResolvedService, docker: Endpoint) -> None:
         assert service.backup is not None  # noqa: S101
@@ -79,17 +79,17 @@ class DataBeforeCreate:
                 service.backup.container, ["ronron-agent", "accept-data"], lost_data.ANSWER_SECONDS
             )
         except EndpointError as error:
-            raise MadeAnewError(
+            raise RecreatedError(
                 f"cannot tell the backup agent of {service.name} that its data are accepted: {error}"
             ) from error
         if ran.code not in {0, _NOT_UNDERSTOOD}:
-            raise MadeAnewError(
+            raise RecreatedError(
                 f"cannot tell the backup agent of {service.name} that its data are accepted: {ran.last_words}"
             )
 
     def _refusal(self, service: ResolvedService, said: lost_data.Answer) -> str:
         name = service.name
-        volumes = ", ".join(lost_data.places(service, said.made_anew))
+        volumes = ", ".join(lost_data.places(service, said.recreated))
         if self.environment:
             restore = (
                 f"ronron update {self.environment}, which holds {name} back, then "
@@ -101,14 +101,14 @@ class DataBeforeCreate:
             accept = f"{lost_data.ACCEPT}={name} pulumi up"
         newest = f"; the newest is {said.newest}" if said.newest else ""
         return (
-            f"{name} is not created: its data ({volumes}) were made anew, and there are snapshots of the "
+            f"{name} is not created: its data ({volumes}) were recreated, and there are snapshots of the "
             f"data before{newest}\n  -> to restore one: {restore}\n  -> if empty is right: {accept}"
         )
 
 
 def register(declaration: Declaration) -> pulumi.ResourceHook:
     """Register the hook with the engine."""
-    # A container that exists is replaced: that its data were made anew is a condition of its backups then.
+    # A container that exists is replaced: that its data were recreated is a condition of its backups then.
     services = [
         each
         for each in resolve(declaration)

@@ -31,21 +31,21 @@ class Answer:
     """What an agent says of its service's data.
 
     Attributes:
-        state: `known`, `made-anew` or `unknown`.
-        made_anew: the places that were made anew: `database`, or the path of files in the agent.
+        state: `known`, `recreated` or `unknown`.
+        recreated: the places that were recreated: `database`, or the path of files in the agent.
         word: `restored` or `accepted`, where a person did that; None before.
         newest: id and time of the newest snapshot of the data before, for people; empty where there is none.
     """
 
     state: str
-    made_anew: tuple[str, ...] = ()
+    recreated: tuple[str, ...] = ()
     word: str | None = None
     newest: str = ""
 
     @property
     def waits(self) -> bool:
         """Whether a person has to restore or to accept."""
-        return self.state == "made-anew"
+        return self.state == "recreated"
 
 
 @dataclass(kw_only=True)
@@ -144,7 +144,7 @@ def _judge(
     elif service.container not in there.containers and service.backup.container in there.containers:
         said = ask()
         if said is not None and said.waits:
-            lost.held[service.name] = places(service, said.made_anew)
+            lost.held[service.name] = places(service, said.recreated)
 
 
 def answer(service: ResolvedService, docker: Endpoint) -> Answer | None:
@@ -161,7 +161,7 @@ def answer(service: ResolvedService, docker: Endpoint) -> Answer | None:
         data, newest = document["data"], document["before"]
         return Answer(
             state=str(data["state"]),
-            made_anew=tuple(str(each) for each in data["made_anew"]),
+            recreated=tuple(str(each) for each in data["recreated"]),
             word=data["word"],
             newest=f"{newest['id'][:12]} of {newest['taken']}" if newest else "",
         )
@@ -169,12 +169,12 @@ def answer(service: ResolvedService, docker: Endpoint) -> Answer | None:
         return None
 
 
-def places(service: ResolvedService, made_anew: Collection[str]) -> tuple[str, ...]:
+def places(service: ResolvedService, recreated: Collection[str]) -> tuple[str, ...]:
     """The physical names of volumes, from the places of an agent's answer."""
     by_place = {f"/data/{volume.role}": volume.name for volume in service.volumes}
     if service.database is not None:
         by_place[_DATABASE] = service.database.volume.name
-    return tuple(sorted(by_place[place] for place in made_anew if place in by_place))
+    return tuple(sorted(by_place[place] for place in recreated if place in by_place))
 
 
 def accepted_names(environment: Mapping[str, str]) -> frozenset[str]:

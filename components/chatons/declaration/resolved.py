@@ -53,7 +53,7 @@ class Declaration:
     held: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Names of the lost volumes by service: the containers of these services are not created."""
     accepted: frozenset[str] = frozenset()
-    """Services whose data a person accepted although they were made anew."""
+    """Services whose data a person accepted although they were recreated."""
     present: frozenset[str] = frozenset()
     """Services whose container exists already."""
 

@@ -7,7 +7,7 @@
   x EndpointError           docker.endpoint          the Docker of a machine gave no answer
     + NoContainerError                               it answered: there is no container of that name
   x NoSnapshotError         backup.hook              no snapshot before a change, so the change is refused
-  x MadeAnewError           backup.data_hook         a service would start on data that were made anew
+  x RecreatedError           backup.data_hook         a service would start on data that were recreated
   x MachineError            machine.remote           a machine cannot be reached, or its setup failed
   x ProxmoxError            proxmox.api              the cluster refused a request, or gave no answer
   x RefusedError            proxmox.guards           a change would take over or forget a virtual machine

@@ -35,7 +35,7 @@ class ServiceBackup:
     hook: pulumi.ResourceHook
     """Takes a snapshot before a container with data changes."""
     data_hook: pulumi.ResourceHook
-    """Lets no container be created on data that were made anew."""
+    """Lets no container be created on data that were recreated."""
     built_before: pulumi.Resource | None = None
     """Another agent's image from the same base on the same machine."""
 

@@ -9,7 +9,7 @@ import typer
 
 from ronron.commands.arguments import Environment
 from ronron.commands.wiring import wired
-from ronron.core.drift import WaitingRepair
+from ronron.core.drift_record import WaitingRepair
 from ronron.core.errors import ConfigError
 from ronron.core.model import SHORT
 from ronron.core.record import Suspension, WaitingPlan

@@ -14,7 +14,7 @@ import typer
 
 from ronron.adapters.sql_store.store import FILE
 from ronron.commands.arguments import AsJson, end
-from ronron.commands.held_services import made_anew_hint, released
+from ronron.commands.held_services import recreated_hint, released
 from ronron.commands.screen_backups import (
     backup_lines,
     drill_lines,
@@ -26,7 +26,7 @@ from ronron.commands.screen_backups import (
 from ronron.commands.selection import Selection, chosen_snapshot, selected
 from ronron.commands.wiring import errors, wired
 from ronron.core.backups import BackupSummary, Restored, Snapshot
-from ronron.core.errors import BackupError, ConfigError, MadeAnewError
+from ronron.core.errors import BackupError, ConfigError, RecreatedError
 from ronron.core.inventory import Inventory
 from ronron.core.model import SHORT
 from ronron.core.policy import Policy
@@ -70,13 +70,13 @@ def now(
     environment: Environment,
     service: MaybeService = None,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Take one of volumes that were made anew, too, without asking.")
+        bool, typer.Option("--yes", help="Take one of volumes that were recreated, too, without asking.")
     ] = False,
     as_json: AsJson = False,
 ) -> ExitCode:
     """Take a snapshot now and verify it.
 
-    Asks before it takes one of volumes that were made anew, while snapshots of the data before exist.
+    Asks before it takes one of volumes that were recreated, while snapshots of the data before exist.
     """
     with selected(context, environment, service, as_json) as selection:
         screen = selection.parts.screen
@@ -99,16 +99,16 @@ def now(
 
 
 def _snapshot(selection: Selection, service: str, revision: str | None, *, yes: bool) -> Snapshot:
-    """Take a snapshot; of volumes that were made anew only after a person said so."""
+    """Take a snapshot; of volumes that were recreated only after a person said so."""
     try:
-        return selection.backups.snapshot(selection.inventory, service, "asked", revision, made_anew=yes)
-    except MadeAnewError as error:
-        error.hint = made_anew_hint(selection.environment, service)
+        return selection.backups.snapshot(selection.inventory, service, "asked", revision, recreated=yes)
+    except RecreatedError as error:
+        error.hint = recreated_hint(selection.environment, service)
         selection.log(f"{service}: {error.message}")
-        question = f"take a snapshot of the present data of {service}, which were made anew?"
+        question = f"take a snapshot of the present data of {service}, which were recreated?"
         if not confirmed(selection, question):
             raise
-        return selection.backups.snapshot(selection.inventory, service, "asked", revision, made_anew=True)
+        return selection.backups.snapshot(selection.inventory, service, "asked", revision, recreated=True)
 
 
 @backup.command(name="list")

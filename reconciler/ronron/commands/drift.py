@@ -9,7 +9,8 @@ import typer
 from ronron.commands.arguments import AsJson, Environment
 from ronron.commands.screen import Screen
 from ronron.commands.wiring import wired
-from ronron.core.drift import DriftRecord, hint_for
+from ronron.core.drift_news import hint_for
+from ronron.core.drift_record import DriftRecord
 from ronron.core.errors import ConfigError
 from ronron.core.policy import OnDrift
 from ronron.core.status import ExitCode

@@ -17,8 +17,8 @@ from ronron.passes.reconcile import reconcile
 from ronron.policy.notations import nearest, quoted
 
 
-def made_anew_hint(environment: str, service: str) -> str:
-    """What a person can do about data that were made anew."""
+def recreated_hint(environment: str, service: str) -> str:
+    """What a person can do about data that were recreated."""
     return release_hint(environment, (service,))
 
 

@@ -15,7 +15,7 @@ import typer
 from ronron.commands.screen_backups import error_facts, newest_first
 from ronron.commands.wiring import Opened, opened
 from ronron.core.backups import BackupSummary, DataState, Snapshot
-from ronron.core.conditions import made_anew_text
+from ronron.core.conditions import recreated_text
 from ronron.core.errors import BackupError, ConfigError
 from ronron.core.hints import for_environment
 from ronron.core.inventory import Inventory, read_inventory
@@ -170,7 +170,7 @@ def newest_snapshot(
     if not good:
         raise ConfigError(
             f"cannot choose a snapshot of {service}: all are safety snapshots, of the future,"
-            " or of volumes that were made anew",
+            " or of volumes that were recreated",
             hint=f"choose one with --snapshot; {show}",
         )
     lost = losses(good[0], good[1:])
@@ -235,13 +235,13 @@ def reason_text(every: list[Snapshot], chosen: Snapshot, data: DataState | None)
     """Why that snapshot is the one that is restored when nobody named one."""
     newer = [one for one in every if one.taken > chosen.taken]
     if data is not None and data.waits:
-        why = f"the newest of the data before {made_anew_text(data)}"
+        why = f"the newest of the data before {recreated_text(data)}"
     else:
         why = "the newest of the present data"
     kinds = {
         "safety snapshots": any(one.reason == SAFETY for one in newer),
-        "snapshots of volumes that were made anew": any(
-            one.made_anew or one.lineage != chosen.lineage for one in newer if one.reason != SAFETY
+        "snapshots of volumes that were recreated": any(
+            one.recreated or one.lineage != chosen.lineage for one in newer if one.reason != SAFETY
         ),
     }
     skipped = " and ".join(kind for kind, found in kinds.items() if found)

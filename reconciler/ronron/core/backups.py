@@ -50,8 +50,8 @@ class Snapshot(_AgentDocument):
         reason: `asked`, `schedule`, `update` or `restore`.
         revision: the commit that ran, where the caller gave it to the agent.
         counts: number of rows by what they are, such as `pads`.
-        lineage: of the data: volumes that were made anew begin another one. Empty for the first.
-        made_anew: taken while nobody had said yet that data which were made anew are right.
+        lineage: of the data: volumes that were recreated begin another one. Empty for the first.
+        recreated: taken while nobody had said yet that data which were recreated are right.
     """
 
     id: str
@@ -68,29 +68,29 @@ class Snapshot(_AgentDocument):
     counts: Mapping[str, int]
     files: Files
     lineage: str = ""
-    made_anew: bool = False
+    recreated: bool = False
 
 
 class DataState(_AgentDocument):
     """Whether a service's data are those that its snapshots are of.
 
     Args:
-        state: `known`; `made-anew`: volumes were made anew, and no snapshot is taken by schedule until a
+        state: `known`; `recreated`: volumes were recreated, and no snapshot is taken by schedule until a
             person has restored or accepted; `unknown`: the agent could not read its repository yet.
         lineage: of the snapshots that are taken now.
-        made_anew: the places that were made anew: `database`, or the path of files in the agent.
+        recreated: the places that were recreated: `database`, or the path of files in the agent.
         since: when the agent found that.
     """
 
     state: str
     lineage: str = ""
-    made_anew: tuple[str, ...] = ()
+    recreated: tuple[str, ...] = ()
     since: Instant | None = None
 
     @property
     def waits(self) -> bool:
         """Whether a person has to restore, or to say that the present data are right."""
-        return self.state == "made-anew"
+        return self.state == "recreated"
 
 
 class Run(_AgentDocument):
@@ -144,7 +144,7 @@ class ConditionKind(StrEnum):
 
     AGENT_UNREACHABLE = "agent unreachable"
     REPOSITORY_UNREACHABLE = "repository unreachable"
-    MADE_ANEW = "volumes made anew"
+    RECREATED = "volumes recreated"
     OVERDUE = "backup overdue"
     BACKUP_FAILED = "backup failed"
     SHRUNK = "backup shrunk"

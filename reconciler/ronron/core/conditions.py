@@ -48,7 +48,7 @@ def conditions(status: BackupStatus, now: datetime, environment: str) -> tuple[C
     prune = runs.get("prune") if status.forget else None
     found = (
         _unreachable(status, subject),
-        _made_anew(status, now, subject),
+        _recreated(status, now, subject),
         _overdue(status, now, subject),
         _failed(
             runs.get("backup"), ConditionKind.BACKUP_FAILED, "the last backup failed", subject, "backup now"
@@ -175,7 +175,7 @@ def _overdue(status: BackupStatus, now: datetime, subject: _Subject) -> Conditio
     )
 
 
-def _made_anew(status: BackupStatus, now: datetime, subject: _Subject) -> Condition | None:
+def _recreated(status: BackupStatus, now: datetime, subject: _Subject) -> Condition | None:
     data = status.data
     if data is None or not data.waits:
         return None
@@ -184,23 +184,23 @@ def _made_anew(status: BackupStatus, now: datetime, subject: _Subject) -> Condit
         f"; {before[0].id[:SHORT]} of {before[0].taken:%Y-%m-%d %H:%M %Z} is the newest of the data before"
     )
     return subject.condition(
-        ConditionKind.MADE_ANEW,
-        f"{made_anew_text(data)}, and no snapshot is taken by schedule" + (newest if before else ""),
+        ConditionKind.RECREATED,
+        f"{recreated_text(data)}, and no snapshot is taken by schedule" + (newest if before else ""),
         f"{subject.command('restore')} restores the data before; if the present data are right: "
         f"ronron update {subject.environment} --accept-empty {subject.service}",
     )
 
 
-def made_anew_text(data: DataState) -> str:
-    """What was made anew, for people: `the database and the volume data were made anew on <date>`."""
+def recreated_text(data: DataState) -> str:
+    """What was recreated, for people: `the database and the volume data were recreated on <date>`."""
     names = [
         "the database" if place == "database" else f"the volume {place.rpartition('/')[2]}"
-        for place in data.made_anew
+        for place in data.recreated
     ]
     several = len(names) > 1
     subject = f"{', '.join(names[:-1])} and {names[-1]}" if several else "".join(names) or "the data"
     when = f" on {data.since:%Y-%m-%d %H:%M %Z}" if data.since is not None else ""
-    return f"{subject} {'were' if several else 'was'} made anew{when}"
+    return f"{subject} {'were' if several else 'was'} recreated{when}"
 
 
 def _shrunk(good: Sequence[Snapshot], subject: _Subject) -> Condition | None:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from ronron.core.drift import Repair
 from ronron.core.model import Decision, Reason, Request, Revision
 from ronron.core.policy import Policy, Promotion, Retry
 from ronron.core.record import Record
+from ronron.core.repairs import Repair
 from ronron.core.words import counted
 
 

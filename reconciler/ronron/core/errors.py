@@ -26,7 +26,7 @@
   x BackupError                  an agent, its repository, a restore or a drill failed
     + AgentUnreachableError      retryable: its container or its Docker does not answer
     + SnapshotUnfitError         of another service, or of a newer version than the one that runs
-    + MadeAnewError              the data are of volumes that were made anew
+    + RecreatedError              the data are of volumes that were recreated
   x ImageRegistryError           a registry does not give the digest of an image
 ```
 
@@ -226,8 +226,8 @@ class SnapshotUnfitError(BackupError):
     """A snapshot is another service's, or of a newer version than the one that runs; nothing was changed."""
 
 
-class MadeAnewError(BackupError):
-    """A snapshot would be of volumes that were made anew, while snapshots of the data before exist."""
+class RecreatedError(BackupError):
+    """A snapshot would be of volumes that were recreated, while snapshots of the data before exist."""
 
 
 class ImageRegistryError(ReconcilerError):

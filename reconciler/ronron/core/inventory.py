@@ -123,7 +123,7 @@ class Held(_Part):
     """A service that has no container, because its data were lost and nobody has restored or accepted them.
 
     Args:
-        volumes: physical names of the volumes that were made anew.
+        volumes: physical names of the volumes that were recreated.
     """
 
     volumes: tuple[str, ...]

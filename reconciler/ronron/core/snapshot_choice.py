@@ -34,8 +34,8 @@ def plausible_snapshots(
     """The snapshots that may be chosen without naming one, the newest first.
 
     Left out are those of the future, safety snapshots (they have the data that a restore replaced), and those
-    of volumes that were made anew and that nobody has accepted. Of the rest, those of the present lineage of
-    the data count; while volumes are made anew, or where that lineage has none, those of the data before.
+    of volumes that were recreated and that nobody has accepted. Of the rest, those of the present lineage of
+    the data count; while volumes are recreated, or where that lineage has none, those of the data before.
 
     Args:
         snapshots: of one service.
@@ -43,7 +43,7 @@ def plausible_snapshots(
         data: what the agent says of the service's data; None where it does not know.
     """
     good = [
-        one for one in snapshots if one.reason != SAFETY and one.taken <= now + SKEW and not one.made_anew
+        one for one in snapshots if one.reason != SAFETY and one.taken <= now + SKEW and not one.recreated
     ]
     if data is not None and data.state != "unknown":
         good = [one for one in good if (one.lineage == data.lineage) != data.waits] or good

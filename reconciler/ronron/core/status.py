@@ -7,7 +7,8 @@ from datetime import datetime
 from enum import IntEnum, StrEnum
 
 from ronron.core.backups import BackupSummary, ConditionKind, OwnBackup
-from ronron.core.drift import Drift, DriftRecord, WaitingRepair
+from ronron.core.drift import Drift
+from ronron.core.drift_record import DriftRecord, WaitingRepair
 from ronron.core.errors import (
     ConfigError,
     EngineMissingError,

@@ -9,28 +9,16 @@ from enum import Enum
 
 from ronron.core.containers import MadeContainer
 from ronron.core.decide import backoff
-from ronron.core.drift import (
-    LIMIT,
-    Drift,
-    DriftKind,
-    DriftRecord,
-    FailedRepair,
-    PutBack,
-    Repair,
-    WaitingRepair,
-    about,
-    looked,
-    news,
-    repair_of,
-    repairable,
-    unsnapshotable,
-    wanted,
-)
+from ronron.core.drift import Drift, DriftKind
+from ronron.core.drift_looks import looked, wanted
+from ronron.core.drift_news import news
+from ronron.core.drift_record import DriftRecord, FailedRepair, PutBack, WaitingRepair
 from ronron.core.errors import ReconcilerError
 from ronron.core.inventory import Inventory
 from ronron.core.model import Outcome, OutcomeKind, VerdictKind
 from ronron.core.policy import OnDrift, Policy
 from ronron.core.record import Record
+from ronron.core.repairs import LIMIT, Repair, about, repair_of, repairable, unsnapshotable
 from ronron.passes.attempt import Attempt, Begun
 from ronron.passes.machines import readable
 from ronron.passes.target import Ports, Target

@@ -59,7 +59,7 @@ class Target:
         policy: the environment's.
         project: where the Pulumi project lies in the repository, `.` for its top.
         config_dir: where its stack files lie below that.
-        accept_empty: services whose data a person accepted in this pass although they were made anew.
+        accept_empty: services whose data a person accepted in this pass although they were recreated.
     """
 
     policy: Policy

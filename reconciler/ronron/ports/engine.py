@@ -32,7 +32,7 @@ class Program(Value):
             that drifted. Each is in the state.
         repaired: names of the containers that are replaced without a snapshot, sorted: a part of their
             service does not work. The program sees it as `RONRON_REPAIR`.
-        accept_empty: names of the services whose data a person accepted although they were made anew. The
+        accept_empty: names of the services whose data a person accepted although they were recreated. The
             program sees it as `RONRON_ACCEPT_EMPTY`.
         environment: the environment's name, for hints; empty where nobody knows it. The program sees it as
             `RONRON_ENVIRONMENT`.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ronron.core.backups import BackupSummary, OwnBackup
-from ronron.core.drift import DriftRecord
+from ronron.core.drift_record import DriftRecord
 from ronron.core.health import Health
 from ronron.core.model import Outcome, Pass, Request
 from ronron.core.record import Record

@@ -156,7 +156,7 @@ class Backups(Protocol):
         reason: str = "asked",
         revision: str | None = None,
         *,
-        made_anew: bool = False,
+        recreated: bool = False,
     ) -> Snapshot:
         """Take a snapshot and verify it; returns when both are done.
 
@@ -165,11 +165,11 @@ class Backups(Protocol):
             service: its name there.
             reason: `asked`, `update` or `restore`.
             revision: the commit that is live; None where it is unknown.
-            made_anew: whether to take one of volumes that were made anew, too.
+            recreated: whether to take one of volumes that were recreated, too.
 
         Raises:
-            MadeAnewError: volumes were made anew while snapshots of the data before exist, and the reason is
-                `asked`, without `made_anew`.
+            RecreatedError: volumes were recreated while snapshots of the data before exist, and the reason is
+                `asked`, without `recreated`.
         """
         ...
 

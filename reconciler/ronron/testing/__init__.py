@@ -6,7 +6,8 @@ from ronron.testing.backups import FakeAgent, FakeBackups
 from ronron.testing.clock import NOON, FakeClock
 from ronron.testing.container_failures import FakeContainerFailures
 from ronron.testing.containers import FakeContainers
-from ronron.testing.engine import EngineKilled, FakeEngine, ReconcilerKilled
+from ronron.testing.engine import FakeEngine
+from ronron.testing.engine_update import EngineKilled, ReconcilerKilled
 from ronron.testing.image_registry import FakeImageRegistry
 from ronron.testing.machines import FakeMachines
 from ronron.testing.packages import FakeVirtualEnvironments

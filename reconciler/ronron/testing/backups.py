@@ -23,7 +23,7 @@ from ronron.core.backups import (
     Run,
     Snapshot,
 )
-from ronron.core.errors import AgentUnreachableError, BackupError, ConfigError, MadeAnewError
+from ronron.core.errors import AgentUnreachableError, BackupError, ConfigError, RecreatedError
 from ronron.core.inventory import Inventory, Service
 from ronron.core.model import SHORT
 from ronron.core.restores import (
@@ -128,13 +128,13 @@ class FakeBackups:
             )
 
     def lose(self, service: str) -> None:
-        """Make the data of a service anew, and empty, as after the loss of its machine."""
+        """Recreate the data of a service, empty, as after the loss of its machine."""
         agent = self.agent(service)
         agent.rows = dict.fromkeys(agent.rows, 0)
         agent.data = DataState(
-            state="made-anew",
+            state="recreated",
             lineage=hashlib.sha256(f"{service} {self._clock.now()}".encode()).hexdigest()[:32],
-            made_anew=("/data/files", "database"),
+            recreated=("/data/files", "database"),
             since=self._clock.now(),
         )
 
@@ -145,14 +145,14 @@ class FakeBackups:
         reason: str = "asked",
         revision: str | None = None,
         *,
-        made_anew: bool = False,
+        recreated: bool = False,
     ) -> Snapshot:
         """See ports.Backups."""
         with self._call("snapshot", inventory, service) as (agent, declared):
             _refuse_trouble(agent, service)
-            if agent.data.waits and reason == "asked" and not made_anew:
-                raise MadeAnewError(
-                    "cannot take a snapshot unasked: database was made anew", where=service, hint="restore"
+            if agent.data.waits and reason == "asked" and not recreated:
+                raise RecreatedError(
+                    "cannot take a snapshot unasked: database was recreated", where=service, hint="restore"
                 )
             return self._take(agent, service, declared, reason, revision)
 
@@ -312,7 +312,7 @@ class FakeBackups:
             counts=rows,
             files=Files(count=1, bytes=1024),
             lineage=agent.data.lineage,
-            made_anew=agent.data.waits,
+            recreated=agent.data.waits,
         )
         agent.snapshots.insert(0, snapshot)
         agent.contents[snapshot.id] = rows

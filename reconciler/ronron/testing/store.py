@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ronron.core.backups import BackupSummary, OwnBackup
-from ronron.core.drift import DriftRecord
+from ronron.core.drift_record import DriftRecord
 from ronron.core.errors import ReconcilerError, RecordCorruptError, StackLockedError, StoreError
 from ronron.core.health import Health
 from ronron.core.model import Outcome, Pass, Request

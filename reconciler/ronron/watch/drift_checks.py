@@ -12,11 +12,13 @@ from contextlib import suppress
 from datetime import timedelta
 
 from ronron.core.containers import MadeContainer
-from ronron.core.drift import DriftRecord, about, news
+from ronron.core.drift_news import news
+from ronron.core.drift_record import DriftRecord
 from ronron.core.errors import ReconcilerError, StackLockedError
 from ronron.core.inventory import Inventory
 from ronron.core.policy import OnDrift
 from ronron.core.record import Record
+from ronron.core.repairs import about
 from ronron.passes.drift import compared, repair_for
 from ronron.passes.machines import readable
 from ronron.passes.target import Ports, Target, digest_at, prepared

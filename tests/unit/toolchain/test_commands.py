@@ -140,7 +140,7 @@ build(["true"], "second")
 """
 
 
-def test_whoever_leaves_ends_what_other_threads_run_and_nothing_begins_anew(tmp_path: Path) -> None:
+def test_whoever_leaves_ends_what_other_threads_run_and_nothing_begins_again(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", STOPPED, str(tmp_path)],
         cwd=ROOT,

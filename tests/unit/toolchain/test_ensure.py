@@ -220,7 +220,7 @@ def test_plugins_that_lie_together_on_the_machine_are_taken_from_there(machine: 
     assert _plugins(machine) == home
 
 
-def test_a_docker_plugin_that_is_made_anew_is_put_together_with_the_other_again(machine: Machine) -> None:
+def test_a_docker_plugin_that_is_recreated_is_put_together_with_the_other_again(machine: Machine) -> None:
     machine.has_go()
     assert machine.run("ensure", "proxmox")[0] == 0
     for made in machine.cache.glob("plugins-docker-*"):

@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     backup.add_argument("--reason", choices=REASONS, required=True)
     backup.add_argument("--revision")
     backup.add_argument("--running", help="JSON: version, image, image_digest")
-    backup.add_argument("--made-anew", action="store_true", help="also of volumes that were made anew")
+    backup.add_argument("--recreated", action="store_true", help="also of volumes that were recreated")
     recorded = sub.add_parser("record-restore")
     recorded.add_argument("--snapshot", required=True)
     restore = sub.add_parser("restore")
@@ -141,7 +141,7 @@ def _done(agent: Agent, given: argparse.Namespace) -> Any:
                 reason=given.reason,
                 revision=given.revision,
                 running=given.running,
-                made_anew=given.made_anew,
+                recreated=given.recreated,
             )
         case "data":
             return commands.data(agent)

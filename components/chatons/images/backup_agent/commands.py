@@ -71,7 +71,7 @@ class Agent:
         return Repository(restic, self.configuration, self.places, self.journal if remembers else None)
 
     def find_data(self) -> None:
-        """Find out, as soon as the agent serves, whether volumes were made anew; no answer is no error."""
+        """Find out, as soon as the agent serves, whether volumes were recreated; no answer is no error."""
         with contextlib.suppress(AgentError):
             _data(self)
 
@@ -102,12 +102,12 @@ class Agent:
 
 
 def backup(
-    agent: Agent, *, reason: str, revision: str | None, running: str | None, made_anew: bool = False
+    agent: Agent, *, reason: str, revision: str | None, running: str | None, recreated: bool = False
 ) -> dict[str, Any]:
     """Take and verify one snapshot.
 
-    Of volumes that were made anew, while snapshots of the data before exist, none is taken by schedule; the
-    snapshot of the answer is then null. One that a person asked for needs `made_anew`.
+    Of volumes that were recreated, while snapshots of the data before exist, none is taken by schedule; the
+    snapshot of the answer is then null. One that a person asked for needs `recreated`.
     """
     what = None
     if running is not None:
@@ -125,11 +125,11 @@ def backup(
             found = _data(agent)
         except AgentError as error:
             found = error
-        if isinstance(found, Data) and found.state == lineage.MADE_ANEW:
+        if isinstance(found, Data) and found.state == lineage.RECREATED:
             if reason == "schedule":
-                log("no snapshot: volumes were made anew, and a person has to restore or to accept the data")
+                log("no snapshot: volumes were recreated, and a person has to restore or to accept the data")
                 return {"snapshot": None}
-            if reason == "asked" and not made_anew:
+            if reason == "asked" and not recreated:
                 raise _refused(found)
         taken = _taken(agent, lock, found, reason=reason, revision=revision, running=what)
     if reason == "schedule":
@@ -166,7 +166,7 @@ def data(agent: Agent) -> dict[str, Any]:
     """Whether the data are those that the snapshots are of, and the newest snapshot of the data before."""
     found = _data(agent)
     before = None
-    if found.state == lineage.MADE_ANEW:
+    if found.state == lineage.RECREATED:
         repository = agent.repository()
         older = (one for one in repository.whole() if one["lineage"] != found.lineage)
         before = next(older, None)
@@ -308,10 +308,10 @@ def _data(agent: Agent) -> Data:
 
 
 def _refused(found: Data) -> AgentError:
-    places = ", ".join(found.made_anew)
+    places = ", ".join(found.recreated)
     return AgentError(
-        "made-anew",
-        f"cannot take a snapshot unasked: {places} was made anew, and snapshots of the data before exist",
+        "recreated",
+        f"cannot take a snapshot unasked: {places} was recreated, and snapshots of the data before exist",
         "restore one of them, or say that the present data are right",
     )
 

@@ -21,7 +21,7 @@ CODES = frozenset(
         "not-verified",
         "source-unreadable",
         "busy",
-        "made-anew",
+        "recreated",
         "failed",
     }
 )

@@ -1,8 +1,8 @@
 """The lineage of a service's data: whether they are those that the snapshots are of. Pure.
 
-A volume that was lost and made anew is empty, and a snapshot of it would be the newest one. So the agent
+A volume that was lost and recreated is empty, and a snapshot of it would be the newest one. So the agent
 records where the data are: the identity of each volume and of the database's cluster. A volume with another
-identity was made anew. Its snapshots begin another lineage, and none is taken by schedule until a person has
+identity was recreated. Its snapshots begin another lineage, and none is taken by schedule until a person has
 restored a snapshot or accepted the present data.
 """
 
@@ -20,7 +20,7 @@ ORIGINAL = ""
 DATABASE = "database"
 """The place of the database; the places of files are paths such as `/data/files`."""
 
-KNOWN, MADE_ANEW, UNKNOWN = "known", "made-anew", "unknown"
+KNOWN, RECREATED, UNKNOWN = "known", "recreated", "unknown"
 RESTORED, ACCEPTED = "restored", "accepted"
 
 
@@ -29,19 +29,19 @@ class Data:
     """What the agent knows of the data that it takes snapshots of.
 
     Attributes:
-        state: `known`: the snapshots are of these data; `made-anew`: volumes were made anew, and a person has
+        state: `known`: the snapshots are of these data; `recreated`: volumes were recreated, and a person has
             to restore or to accept; `unknown`: the repository could not be read yet.
         lineage: of the snapshots that are taken now.
         places: identity of each place of data.
-        made_anew: places that were made anew.
-        since: when the agent found that, as documents have it; None while nothing was made anew.
+        recreated: places that were recreated.
+        since: when the agent found that, as documents have it; None while nothing was recreated.
         word: a person's last word about the data: `restored` or `accepted`; None where there was none.
     """
 
     state: str
     lineage: str = ORIGINAL
     places: Mapping[str, str] = field(default_factory=dict)
-    made_anew: tuple[str, ...] = ()
+    recreated: tuple[str, ...] = ()
     since: str | None = None
     word: str | None = None
 
@@ -50,7 +50,7 @@ class Data:
         return {
             "state": self.state,
             "lineage": self.lineage,
-            "made_anew": list(self.made_anew),
+            "recreated": list(self.recreated),
             "since": self.since,
             "word": self.word,
         }
@@ -82,10 +82,10 @@ def judged(
     if not known:
         # Nothing can be lost: no snapshot was taken before.
         return Data(KNOWN, stored.lineage, dict(places))
-    if stored.state == MADE_ANEW:
-        anew = tuple(sorted({*stored.made_anew, *changed}))
-        return replace(stored, places=dict(places), made_anew=anew)
-    return _made_anew(places, changed, at)
+    if stored.state == RECREATED:
+        changed_places = tuple(sorted({*stored.recreated, *changed}))
+        return replace(stored, places=dict(places), recreated=changed_places)
+    return _recreated(places, changed, at)
 
 
 def accepted(data: Data, places: Mapping[str, str]) -> Data:
@@ -117,7 +117,7 @@ def read(text: str) -> Data:
         state=str(document["state"]),
         lineage=str(document["lineage"]),
         places=dict(document["places"]),
-        made_anew=tuple(document["made_anew"]),
+        recreated=tuple(document["recreated"]),
         since=document["since"],
         word=document["word"],
     )
@@ -131,15 +131,15 @@ def _first(places: Mapping[str, str], known: list[Mapping[str, Any]], *, lived: 
     recorded = [manifest for manifest in known if manifest.get("places")]
     for manifest in recorded:
         if not _changed(manifest["places"], places):
-            if manifest.get("made_anew"):
-                return replace(_made_anew(places, sorted(places), at), lineage=lineage_of(manifest))
+            if manifest.get("recreated"):
+                return replace(_recreated(places, sorted(places), at), lineage=lineage_of(manifest))
             return Data(KNOWN, lineage_of(manifest), dict(places))
     changed = _changed(recorded[0]["places"], places) if recorded else sorted(places)
-    return _made_anew(places, changed, at)
+    return _recreated(places, changed, at)
 
 
-def _made_anew(places: Mapping[str, str], changed: Iterable[str], at: str) -> Data:
-    return Data(MADE_ANEW, uuid.uuid4().hex, dict(places), made_anew=tuple(sorted(changed)), since=at)
+def _recreated(places: Mapping[str, str], changed: Iterable[str], at: str) -> Data:
+    return Data(RECREATED, uuid.uuid4().hex, dict(places), recreated=tuple(sorted(changed)), since=at)
 
 
 def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -67,7 +67,7 @@ class Manifest:
     sqlite: tuple[SqliteCopy, ...] = ()
     volumes: tuple[str, ...] = ()
     lineage: str = ""
-    made_anew: bool = False
+    recreated: bool = False
     places: Mapping[str, str] = field(default_factory=dict)
     format: int = field(default=FORMAT)
 
@@ -98,7 +98,7 @@ def read(text: bytes) -> dict[str, Any]:
 def snapshot(identity: str, document: Mapping[str, Any]) -> dict[str, Any]:
     """SNAPSHOT of docs/backup-agent.md, of the restic snapshot with this manifest."""
     # Manifests of earlier versions of the agent have no lineage.
-    lineage = {"lineage": document.get("lineage") or "", "made_anew": bool(document.get("made_anew"))}
+    lineage = {"lineage": document.get("lineage") or "", "recreated": bool(document.get("recreated"))}
     return {"id": identity, **{key: document.get(key) for key in _SHOWN}, **lineage}
 
 
@@ -174,7 +174,7 @@ def _document(manifest: Manifest) -> dict[str, Any]:
         "sqlite": [asdict(one) for one in manifest.sqlite],
         "volumes": list(manifest.volumes),
         "lineage": manifest.lineage,
-        "made_anew": manifest.made_anew,
+        "recreated": manifest.recreated,
         "places": dict(manifest.places),
     }
 

@@ -24,7 +24,7 @@ def present(configuration: Configuration, secrets: Secrets) -> dict[str, str]:
     """The identity of each place of data now.
 
     That of a volume is the inode of its root directory and the time at which it was created: a restore leaves
-    both, and a volume that is made anew has others. That of a database is its cluster's system identifier.
+    both, and a volume that is recreated has others. That of a database is its cluster's system identifier.
 
     Raises:
         AgentError: `database-refused`, `source-unreadable`: a place cannot be read.

@@ -137,7 +137,7 @@ def failure(verb: str, code: int, stderr: str, words: Sequence[str]) -> AgentErr
         return NoRepositoryError(
             "unreachable",
             f"cannot {verb}: the repository does not exist ({text})",
-            "mount its disk or start its server; where it moved, or begins anew, say so with `moved` in "
+            "mount its disk or start its server; where it moved, or starts empty, say so with `moved` in "
             "ronron:backup: docs/operations.md, Move the backups to another repository",
         )
     why, hint = _WORDS[found]

@@ -1,7 +1,7 @@
 """Which snapshots are removed, and which halves are alone. Pure.
 
 Each lineage of data retains its own days, weeks and months (see lineage.py), so that snapshots of volumes
-that were made anew never push out those of the data before. Within a lineage the rules are those of
+that were recreated never push out those of the data before. Within a lineage the rules are those of
 `restic forget`; restic itself knows no lineages. Both halves of a snapshot are always removed together.
 """
 

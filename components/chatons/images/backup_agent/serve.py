@@ -92,7 +92,7 @@ def serve(
         configuration: of the agent.
         places: of the agent.
         journal: of the agent.
-        find_data: finds out whether volumes were made anew.
+        find_data: finds out whether volumes were recreated.
 
     Raises:
         AgentError: `busy`: another process serves already; or the schedule cannot be used.

@@ -21,7 +21,7 @@ from .configuration import Configuration, Places, Running, Secrets
 from .dump import DatabaseHalf, dump
 from .errors import AgentError
 from .journal import Journal, moment, now
-from .lineage import MADE_ANEW, Data
+from .lineage import RECREATED, Data
 from .manifest import DUMP, Manifest
 from .postgres import work_folder
 from .processes import Process, StalledError
@@ -104,7 +104,7 @@ def take(with_: Taking, *, reason: str, revision: str | None, running: Running |
         sqlite=copies,
         volumes=tuple(sorted(configuration.volumes)),
         lineage=with_.data.lineage,
-        made_anew=with_.data.state == MADE_ANEW,
+        recreated=with_.data.state == RECREATED,
         places=with_.data.places,
     )
     text = manifests.written(manifest)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ronron.adapters.docker_agents.exec import Ended, Execution, last_line, run, running
 from ronron.core.backups import AgentError, BackupStatus, DrillResult, Snapshot
-from ronron.core.errors import BackupError, MadeAnewError
+from ronron.core.errors import BackupError, RecreatedError
 from ronron.core.inventory import InsideProbe
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ _PROBE_SECONDS = 30.0
 _NOT_UNDERSTOOD = 2
 """Exit code of an agent that does not know the command: it parses before it does anything."""
 
-_MADE_ANEW = "made-anew"
-"""Code of the agent's error about a snapshot of volumes that were made anew."""
+_RECREATED = "recreated"
+"""Code of the agent's error about a snapshot of volumes that were recreated."""
 
 _INTERFACE_1: Mapping[str, str] = {
     "backup": "now",
@@ -114,10 +114,10 @@ class Agent:
         """The state of its repository and its runs."""
         return self._ask(BackupStatus, ["status"], QUESTION_SECONDS)
 
-    def backup(self, reason: str, revision: str | None, *, made_anew: bool = False) -> Snapshot:
-        """Take a snapshot; `made_anew`: also of volumes that were made anew."""
+    def backup(self, reason: str, revision: str | None, *, recreated: bool = False) -> Snapshot:
+        """Take a snapshot; `recreated`: also of volumes that were recreated."""
         words = ["backup", "--reason", reason, *(["--revision", revision] if revision else [])]
-        return self._ask(_Taken, [*words, *(["--made-anew"] if made_anew else [])], WORK_SECONDS).snapshot
+        return self._ask(_Taken, [*words, *(["--recreated"] if recreated else [])], WORK_SECONDS).snapshot
 
     def check(self) -> None:
         """Check the repository, and read back a part of the stored data."""
@@ -188,8 +188,8 @@ class Agent:
         except ValidationError:
             pass
         else:
-            if error.code == _MADE_ANEW:
-                return MadeAnewError(error.message, hint=error.hint, where=self.name)
+            if error.code == _RECREATED:
+                return RecreatedError(error.message, hint=error.hint, where=self.name)
             return AgentRefusedError(error, self.name)
         why = last_line(ended.errors) or f"exit code {ended.code}"
         if ended.code in {126, 127}:

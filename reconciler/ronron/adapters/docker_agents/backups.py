@@ -38,11 +38,11 @@ class DockerBackups:
         reason: str = "asked",
         revision: str | None = None,
         *,
-        made_anew: bool = False,
+        recreated: bool = False,
     ) -> Snapshot:
         """See ports.Backups."""
         with _agent(inventory, service, "take a snapshot of") as agent:
-            return agent.backup(reason, revision, made_anew=made_anew)
+            return agent.backup(reason, revision, recreated=recreated)
 
     def check(self, inventory: Inventory, service: str) -> None:
         """See ports.Backups."""

@@ -57,7 +57,7 @@ REVISION = "RONRON_REVISION"
 
 
 ACCEPT_EMPTY = "RONRON_ACCEPT_EMPTY"
-"""The services whose data a person accepted although they were made anew, with commas."""
+"""The services whose data a person accepted although they were recreated, with commas."""
 
 ENVIRONMENT = "RONRON_ENVIRONMENT"
 """The environment's name: the program names it in the commands of its hints."""

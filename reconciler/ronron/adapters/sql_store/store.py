@@ -33,7 +33,7 @@ from ronron.adapters.sql_store.failures import another_opens, store_error
 from ronron.adapters.sql_store.schema import APPROVALS, DRIFT, HEALTH, PASSES, RECORDS, REQUESTS, migrate
 from ronron.adapters.sql_store.stack_lock import stack_lock
 from ronron.core.backups import BackupSummary, OwnBackup
-from ronron.core.drift import DriftRecord
+from ronron.core.drift_record import DriftRecord
 from ronron.core.errors import RecordCorruptError, StoreError
 from ronron.core.health import Health
 from ronron.core.model import Outcome, Pass, Request, Value

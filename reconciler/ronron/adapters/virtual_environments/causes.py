@@ -36,7 +36,7 @@ _KNOWN = (
     _Known(
         re.compile(r"Hash mismatch for `(?P<package>[^`]+)`"),
         "cannot install {package}: what was found does not have the hash of the lock file",
-        "find out who changed it; for a wheel that was built anew, write the lock file again: {compile}",
+        "find out who changed it; for a wheel that was built again, write the lock file again: {compile}",
         retryable=False,
     ),
     _Known(

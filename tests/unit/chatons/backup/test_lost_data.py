@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from chatons.backup import lost_data
-from chatons.backup.data_hook import DataBeforeCreate, MadeAnewError
+from chatons.backup.data_hook import DataBeforeCreate, RecreatedError
 from chatons.backup.lost_data import LostData
 from chatons.declaration.resolved import Declaration, resolve, volume_names
 from chatons.docker.endpoint import EndpointError, Names, Ran
@@ -25,10 +25,10 @@ WIKI = (f"{SCOPE}-wiki-database", f"{SCOPE}-wiki-pages")
 BEFORE = {"id": "0123456789abcdef" * 4, "taken": "2026-11-28T03:00:00+00:00"}
 
 
-def says(state: str, *made_anew: str, word: str | None = None) -> Ran:
+def says(state: str, *recreated: str, word: str | None = None) -> Ran:
     """The answer of an agent to `data`."""
-    data = {"state": state, "lineage": "", "made_anew": list(made_anew), "since": None, "word": word}
-    return Ran(code=0, out=json.dumps({"data": data, "before": BEFORE if made_anew else None}), err="")
+    data = {"state": state, "lineage": "", "recreated": list(recreated), "since": None, "word": word}
+    return Ran(code=0, out=json.dumps({"data": data, "before": BEFORE if recreated else None}), err="")
 
 
 OLD_AGENT = Ran(code=2, out="", err="invalid choice: 'data'")
@@ -185,7 +185,7 @@ def test_a_machine_that_does_not_answer_is_left_to_the_checks_of_machines() -> N
 @pytest.mark.parametrize(
     ("answer", "held"),
     [
-        pytest.param(says("made-anew", "database"), True, id="nobody did anything"),
+        pytest.param(says("recreated", "database"), True, id="nobody did anything"),
         pytest.param(says("unknown"), True, id="the repository is unreachable"),
         pytest.param(says("known"), True, id="another repository, such as a disk that is not mounted"),
         pytest.param(FAILED, True, id="the agent fails"),
@@ -206,8 +206,8 @@ def test_a_held_service_is_released_when_its_agent_says_so(answer: Ran | Excepti
 @pytest.mark.parametrize(
     ("answer", "held"),
     [
-        pytest.param(says("made-anew", "database", "/data/pages"), WIKI, id="made anew"),
-        pytest.param(says("made-anew", "/data/pages"), WIKI[1:], id="one volume"),
+        pytest.param(says("recreated", "database", "/data/pages"), WIKI, id="recreated"),
+        pytest.param(says("recreated", "/data/pages"), WIKI[1:], id="one volume"),
         pytest.param(says("known"), (), id="somebody removed the container"),
         pytest.param(FAILED, (), id="the agent fails"),
         pytest.param(OLD_AGENT, (), id="an agent of an earlier version"),
@@ -249,16 +249,16 @@ def test_a_service_on_its_own_data_is_created(answer: Ran) -> None:
     assert warned == []
 
 
-def test_a_service_on_data_that_were_made_anew_is_not_created() -> None:
-    docker = Docker(answer=says("made-anew", "database", "/data/pages"))
-    with pytest.raises(MadeAnewError) as caught:
+def test_a_service_on_data_that_were_recreated_is_not_created() -> None:
+    docker = Docker(answer=says("recreated", "database", "/data/pages"))
+    with pytest.raises(RecreatedError) as caught:
         hook(docker, environment="ours").check(f"{SCOPE}-wiki")
     text = str(caught.value)
-    assert f"wiki is not created: its data ({WIKI[0]}, {WIKI[1]}) were made anew" in text
+    assert f"wiki is not created: its data ({WIKI[0]}, {WIKI[1]}) were recreated" in text
     assert "the newest is 0123456789ab of 2026-11-28T03:00:00+00:00" in text
     assert "ronron restore ours wiki" in text
     assert "ronron update ours --accept-empty wiki" in text
-    with pytest.raises(MadeAnewError, match="RONRON_ACCEPT_EMPTY=wiki pulumi up"):
+    with pytest.raises(RecreatedError, match="RONRON_ACCEPT_EMPTY=wiki pulumi up"):
         hook(docker).check(f"{SCOPE}-wiki")
 
 
@@ -275,7 +275,7 @@ def test_the_agent_is_told_that_a_person_accepted_the_data() -> None:
     hook(docker, accepted=frozenset({"wiki"})).check(f"{SCOPE}-wiki")
     assert docker.asked == [(f"{SCOPE}-wiki-backup", ("ronron-agent", "accept-data"))]
     docker.answer = FAILED
-    with pytest.raises(MadeAnewError, match="cannot tell the backup agent of wiki"):
+    with pytest.raises(RecreatedError, match="cannot tell the backup agent of wiki"):
         hook(docker, accepted=frozenset({"wiki"})).check(f"{SCOPE}-wiki")
 
 

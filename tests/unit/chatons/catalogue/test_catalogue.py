@@ -293,7 +293,7 @@ def test_a_pad_is_counted_once_whatever_its_history() -> None:
     assert found == {"pads": 2, "authors": 1}
 
 
-def test_what_is_made_anew_is_in_no_snapshot() -> None:
+def test_what_is_recreated_is_in_no_snapshot() -> None:
     declared = declaration()
     left_out = {
         (name, storage.name)

@@ -63,7 +63,7 @@ TABLE = (
         "write 64 again",
     ),
     Loss(
-        "a smaller disk, with leave to make the machine anew", PLAIN,
+        "a smaller disk, with leave to make the machine again", PLAIN,
         {"disk_gib": 63, "replace": 101}, "disk_gib", "never shrink", "another `vm_id` and `replace: 101`",
     ),
     Loss(

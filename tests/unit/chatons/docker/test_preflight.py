@@ -222,7 +222,7 @@ def test_a_virtual_machine_that_is_there_is_asked_with_the_key_it_was_known_by()
     assert "on alice: `qm status 101`" in problem.remedy
 
 
-def test_a_virtual_machine_that_may_be_made_anew_need_not_answer() -> None:
+def test_a_virtual_machine_that_may_be_recreated_need_not_answer() -> None:
     declared = replace(
         proxmox_declaration(machines={"vm01": {"replace": 101}}), known_keys={"vm01": HOST_KEY}
     )

@@ -154,7 +154,7 @@ def test_a_manifest_reads_back_as_the_documented_snapshot() -> None:
         "files": {"count": 10, "bytes": 2048},
         "seconds": 3.2,
         "lineage": "",
-        "made_anew": False,
+        "recreated": False,
     }
 
 

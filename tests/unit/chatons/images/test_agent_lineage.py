@@ -1,4 +1,4 @@
-"""Whether volumes were made anew, from what the agent recorded and what the repository has."""
+"""Whether volumes were recreated, from what the agent recorded and what the repository has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from chatons.images.backup_agent import lineage, places_of_data
 from chatons.images.backup_agent.configuration import Configuration, Retention, Running, Secrets
-from chatons.images.backup_agent.lineage import ACCEPTED, KNOWN, MADE_ANEW, RESTORED, UNKNOWN, Data
+from chatons.images.backup_agent.lineage import ACCEPTED, KNOWN, RECREATED, RESTORED, UNKNOWN, Data
 
 AT = "2026-11-29T10:00:00+00:00"
 PLACES = {"/data/var": "12 2026-01-01", "database": "7301"}
@@ -29,7 +29,7 @@ def judged(
 
 
 @pytest.mark.parametrize(
-    ("stored", "places", "manifests", "lived", "made_anew"),
+    ("stored", "places", "manifests", "lived", "recreated"),
     [
         pytest.param(None, PLACES, [], False, (), id="a new service with an empty repository"),
         pytest.param(None, PLACES, [OLD], True, (), id="an agent of an earlier version lived here"),
@@ -50,14 +50,14 @@ def test_the_state_of_the_data(
     places: dict[str, str],
     manifests: list[dict[str, Any]],
     lived: bool,
-    made_anew: tuple[str, ...],
+    recreated: tuple[str, ...],
 ) -> None:
     found = judged(stored, places, *manifests, lived=lived)
-    assert found.made_anew == made_anew
-    assert found.state == (MADE_ANEW if made_anew else KNOWN)
+    assert found.recreated == recreated
+    assert found.state == (RECREATED if recreated else KNOWN)
     assert found.places == places
-    assert (found.lineage != "") == bool(made_anew)
-    assert found.since == (AT if made_anew else None)
+    assert (found.lineage != "") == bool(recreated)
+    assert found.since == (AT if recreated else None)
     assert judged(found, places, *manifests) == found, "asking again changes nothing"
     assert lineage.read(lineage.written(found)) == found
 
@@ -65,25 +65,25 @@ def test_the_state_of_the_data(
 def test_a_second_loss_is_added_to_the_first() -> None:
     first = judged(LIVED, {**PLACES, "database": "7302"}, FULL)
     second = judged(first, {"/data/var": "13", "database": "7302"}, FULL)
-    assert second.made_anew == BOTH
+    assert second.recreated == BOTH
     assert (second.lineage, second.since) == (first.lineage, first.since)
 
 
 def test_a_lost_volume_of_the_agent_does_not_make_empty_data_known() -> None:
-    """Its newest snapshot is one that a person took of volumes that were made anew."""
-    anew = judged(None, PLACES, OLD)
-    taken = {"lineage": anew.lineage, "made_anew": True, "places": PLACES}
+    """Its newest snapshot is one that a person took of volumes that were recreated."""
+    fresh = judged(None, PLACES, OLD)
+    taken = {"lineage": fresh.lineage, "recreated": True, "places": PLACES}
     again = judged(None, PLACES, taken, OLD)
-    assert (again.state, again.lineage) == (MADE_ANEW, anew.lineage)
+    assert (again.state, again.lineage) == (RECREATED, fresh.lineage)
 
 
 def test_accepted_data_are_a_lineage_of_their_own_until_the_next_loss() -> None:
-    anew = judged(None, PLACES, OLD)
-    accepted = lineage.accepted(anew, PLACES)
-    assert (accepted.state, accepted.lineage, accepted.word) == (KNOWN, anew.lineage, ACCEPTED)
-    lost = judged(accepted, {**PLACES, "database": "7302"}, {**FULL, "lineage": anew.lineage})
-    assert (lost.state, lost.word) == (MADE_ANEW, None)
-    assert lost.lineage not in {"", anew.lineage}
+    fresh = judged(None, PLACES, OLD)
+    accepted = lineage.accepted(fresh, PLACES)
+    assert (accepted.state, accepted.lineage, accepted.word) == (KNOWN, fresh.lineage, ACCEPTED)
+    lost = judged(accepted, {**PLACES, "database": "7302"}, {**FULL, "lineage": fresh.lineage})
+    assert (lost.state, lost.word) == (RECREATED, None)
+    assert lost.lineage not in {"", fresh.lineage}
 
 
 def test_data_that_are_accepted_before_the_repository_was_read_are_a_lineage_of_their_own() -> None:
@@ -99,7 +99,7 @@ def test_restored_data_continue_the_lineage_of_the_snapshot() -> None:
     assert lineage.restored(OLD, PLACES).lineage == ""
 
 
-def test_a_volume_that_is_made_anew_has_another_identity(tmp_path: Path) -> None:
+def test_a_volume_that_is_recreated_has_another_identity(tmp_path: Path) -> None:
     root = tmp_path / "var"
     configuration = Configuration(
         project="p", stack="s", service="pad", kind="etherpad", running=Running("1", "i", None),

@@ -98,16 +98,16 @@ def test_with_an_empty_policy_the_newest_snapshot_is_retained() -> None:
 
 
 @pytest.mark.parametrize("keep", [Retention(), Retention(daily=1), KEEP])
-def test_snapshots_of_volumes_that_were_made_anew_push_out_none_of_the_data_before(keep: Retention) -> None:
+def test_snapshots_of_volumes_that_were_recreated_push_out_none_of_the_data_before(keep: Retention) -> None:
     full = [snapshot(day) for day in range(30)]
     before = retained(full, keep)
-    after = retained([*full, *(snapshot(30 + day, "anew") for day in range(400))], keep)
-    assert [one for one in after if "anew" not in one] == before
+    after = retained([*full, *(snapshot(30 + day, "fresh") for day in range(400))], keep)
+    assert [one for one in after if "fresh" not in one] == before
 
 
 def test_abandoned_snapshots_of_the_same_day_do_not_replace_those_of_the_data() -> None:
     """Taken by hand while the volumes were empty; then a person restored."""
-    halves = [snapshot(0), snapshot(0.5, "anew"), *(snapshot(day) for day in range(1, 6))]
+    halves = [snapshot(0), snapshot(0.5, "fresh"), *(snapshot(day) for day in range(1, 6))]
     assert "f0" in retained(halves)
 
 

@@ -443,12 +443,12 @@ def test_without_a_snapshot_there_is_nothing_to_drill(ronron: Ronron) -> None:
     assert "ronron backup now production pad" in said.err
 
 
-# -- data that were made anew ------------------------------------------------------------------------------
+# -- data that were recreated ------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def lost(ronron: Ronron) -> Ronron:
-    """A pad whose volumes were made anew after a snapshot of 12 pads."""
+    """A pad whose volumes were recreated after a snapshot of 12 pads."""
     assert ronron("backup", "now", "production").code == ExitCode.DONE
     ronron.clock.advance(24 * HOUR)
     ronron.backups.lose("pad")
@@ -456,17 +456,17 @@ def lost(ronron: Ronron) -> Ronron:
     return ronron
 
 
-def test_a_snapshot_of_volumes_that_were_made_anew_is_taken_only_after_a_yes(lost: Ronron) -> None:
+def test_a_snapshot_of_volumes_that_were_recreated_is_taken_only_after_a_yes(lost: Ronron) -> None:
     lost.answer = False
     refused = lost("backup", "now", "production", "pad")
     assert refused.code == ExitCode.FAILED
-    assert lost.asked == ["take a snapshot of the present data of pad, which were made anew?"]
+    assert lost.asked == ["take a snapshot of the present data of pad, which were recreated?"]
     assert "ronron restore production pad" in refused.err
     assert "ronron update production --accept-empty pad" in refused.err
     assert len(lost.backups.agent("pad").snapshots) == 1
     lost.answer = True
     assert lost("backup", "now", "production", "pad").code == ExitCode.DONE
-    assert lost.backups.agent("pad").snapshots[0].made_anew
+    assert lost.backups.agent("pad").snapshots[0].recreated
 
 
 def test_without_a_terminal_such_a_snapshot_needs_yes(lost: Ronron) -> None:
@@ -487,8 +487,8 @@ def test_a_restore_takes_the_newest_snapshot_of_the_data_before_and_says_why(
     assert said.code == ExitCode.DONE, said.err
     assert f"from snapshot {full.id[:12]}" in said.out
     words = " ".join(said.out.split())
-    assert "the newest of the data before the volume files and the database were made anew on 2026-" in words
-    assert ("snapshots of volumes that were made anew are not chosen unnamed" in words) is taken
+    assert "the newest of the data before the volume files and the database were recreated on 2026-" in words
+    assert ("snapshots of volumes that were recreated are not chosen unnamed" in words) is taken
     assert lost.backups.agent("pad").rows == {"pads": 12}
     assert not lost.backups.agent("pad").data.waits
 
@@ -496,7 +496,7 @@ def test_a_restore_takes_the_newest_snapshot_of_the_data_before_and_says_why(
 def test_the_condition_names_both_ways_out(lost: Ronron) -> None:
     said = lost("backup", "status", "production")
     assert said.code == ExitCode.FAILED
-    assert "volumes made anew" in said.out
+    assert "volumes recreated" in said.out
     assert "backup overdue" not in said.out
 
 

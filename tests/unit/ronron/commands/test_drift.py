@@ -11,15 +11,8 @@ from ronron.adapters.sql_store.store import SqlStore
 from ronron.commands.drift import show_drift
 from ronron.commands.screen import Screen
 from ronron.core.container_settings import Difference
-from ronron.core.drift import (
-    Drift,
-    DriftKind,
-    DriftRecord,
-    FailedRepair,
-    PutBack,
-    Unknown,
-    WaitingRepair,
-)
+from ronron.core.drift import Drift, DriftKind
+from ronron.core.drift_record import DriftRecord, FailedRepair, PutBack, Unknown, WaitingRepair
 from ronron.core.status import ExitCode
 from ronron.settings import POLICY_FILE
 from ronron.testing import NOON

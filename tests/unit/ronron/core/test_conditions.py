@@ -49,7 +49,7 @@ def snapshot(
     reason: str = "schedule",
     count: int = 1,
     lineage: str = "",
-    made_anew: bool = False,
+    recreated: bool = False,
 ) -> Snapshot:
     """A snapshot that was taken `ago` before noon."""
     return Snapshot(
@@ -58,7 +58,7 @@ def snapshot(
         database=None if dump is None
         else DatabaseDump(major=15, server_version="15.14", name="pad", bytes=dump),
         counts={"pads": 100} if counts is None else counts, files=Files(count=count, bytes=files),
-        lineage=lineage, made_anew=made_anew,
+        lineage=lineage, recreated=recreated,
     )  # fmt: skip
 
 
@@ -298,7 +298,7 @@ EVERYTHING = status(
 
 def test_every_condition_has_facts_and_a_hint_with_a_command() -> None:
     found = conditions(EVERYTHING, NOON, "production")
-    others = {ConditionKind.AGENT_UNREACHABLE, ConditionKind.MADE_ANEW}
+    others = {ConditionKind.AGENT_UNREACHABLE, ConditionKind.RECREATED}
     assert [one.kind for one in found] == [kind for kind in ConditionKind if kind not in others]
     for one in found:
         assert one.service == "pad"
@@ -309,16 +309,16 @@ def test_every_condition_has_facts_and_a_hint_with_a_command() -> None:
     assert all("make room; then try again" in one.hint for one in found if one.kind.endswith("p failed"))
 
 
-LOST = {"state": "made-anew", "lineage": "b", "made_anew": ["/data/var", "database"], "since": NOON - HOUR}
-KNOWN: dict[str, object] = {"state": "known", "lineage": "b", "made_anew": [], "since": None}
+LOST = {"state": "recreated", "lineage": "b", "recreated": ["/data/var", "database"], "since": NOON - HOUR}
+KNOWN: dict[str, object] = {"state": "known", "lineage": "b", "recreated": [], "since": None}
 
 
-def test_volumes_that_were_made_anew_are_the_condition_and_not_that_no_snapshot_is_taken() -> None:
-    full, anew = snapshot(3 * DAY), snapshot(HOUR, number=2, lineage="b", made_anew=True, counts={"pads": 0})
-    of = status(anew, full, data=LOST)
+def test_volumes_that_were_recreated_are_the_condition_and_not_that_no_snapshot_is_taken() -> None:
+    full, fresh = snapshot(3 * DAY), snapshot(HOUR, number=2, lineage="b", recreated=True, counts={"pads": 0})
+    of = status(fresh, full, data=LOST)
     (found,) = conditions(of, NOON, "production")
-    assert found.kind is ConditionKind.MADE_ANEW
-    assert "the volume var and the database were made anew on 2026-" in found.message
+    assert found.kind is ConditionKind.RECREATED
+    assert "the volume var and the database were recreated on 2026-" in found.message
     assert full.id[:12] in found.message
     assert found.hint == (
         "ronron restore production pad restores the data before; if the present data are right: "

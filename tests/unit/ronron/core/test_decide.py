@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ronron.core.decide import Observed, backoff, decide, promotion
-from ronron.core.drift import Repair
 from ronron.core.model import STEP_OF, Decision, Reason, Request, Revision, Step
 from ronron.core.policy import Policy, Promotion, Retry, Window
 from ronron.core.record import Failure, Record
+from ronron.core.repairs import Repair
 from ronron.testing import NOON
 from tests.support.values import (
     DEGRADED,

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from ronron.core.containers import ContainerHealth
-from ronron.core.drift import LIMIT, DriftKind, DriftRecord
+from ronron.core.drift import DriftKind
+from ronron.core.drift_record import DriftRecord
 from ronron.core.errors import UpdateFailedError
 from ronron.core.inventory import Inventory
 from ronron.core.model import Outcome, OutcomeKind, Reason, Revision
 from ronron.core.policy import DriftPolicy, Guard, OnDrift, OnFailure, UpdateMode, Window
 from ronron.core.record import Suspension
+from ronron.core.repairs import LIMIT
 from ronron.passes.reconcile import Target, preview_only
 from ronron.testing import NOON, ReconcilerKilled, Thing
 from ronron.watch.drift_checks import look_everywhere, look_for_drift
@@ -229,7 +231,7 @@ def test_a_container_that_another_hand_made_by_an_update_is_no_drift(world: Worl
     live(world)
     # As `pulumi up` by hand: another container, which the state names.
     made = world.containers.run("here", "pad", settings=SETTINGS)
-    world.engine._ids["production", "pad"] = made.id
+    world.engine.made_containers.ids["production", "pad"] = made.id
     assert not look(world)
     assert drift(world).open == ()
     assert drift(world).made[0].id == made.id

@@ -24,7 +24,7 @@ it goes on here
 """
 URN = "urn:pulumi:dev::tiny::tiny:index:Lamp::lamp"
 AT_MOST = 5.0
-"""Seconds; each of the floods takes some hundredths, and would take minutes if every line were read anew."""
+"""Seconds; each of the floods takes some hundredths, and would take minutes if every line were read again."""
 
 
 def test_of_a_traceback_the_exception_is_left_and_the_programs_own_last_line() -> None:
