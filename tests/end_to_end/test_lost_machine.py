@@ -23,6 +23,9 @@ pytestmark = pytest.mark.timeout(900)
 
 INSTALL, FETCH, RECOVER, CREATE, RESTORE, ACCEPT = range(6)
 """The blocks of commands below the heading, in order."""
+SETTINGS = -1
+"""What a shell has where the machine of the reconciler is not the lost one."""
+REPOSITORY = "RONRON_REPOSITORY"
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +61,7 @@ def person(lived_in: LivedIn, tmp_path: Path) -> Callable[[int], Ran]:
     )
     restic.chmod(0o755)
     usual = collective.environment
-    environment = {name: value for name, value in usual.items() if name not in {"RONRON_REPOSITORY"}}
+    environment = {name: value for name, value in usual.items() if name != REPOSITORY}
     environment["PATH"] = os.pathsep.join([str(tools), str(Path(sys.executable).parent), usual["PATH"]])
     snapshots = f"{collective.snapshots}/{collective.name}-local"
     shell = Shell(
@@ -74,7 +77,9 @@ def person(lived_in: LivedIn, tmp_path: Path) -> Callable[[int], Ran]:
     )
     blocks = commands("operations.md", "Recover from a lost machine")
     assert len(blocks) == 6, "the names at the top of this module are those of the blocks"
-    return lambda block: shell.run(blocks[block])
+    return lambda block: shell.run(
+        blocks[block] if block >= 0 else f"export {REPOSITORY}={usual[REPOSITORY]}"
+    )
 
 
 def agent_image(lived_in: LivedIn) -> str:
@@ -204,6 +209,7 @@ def test_a_volume_that_was_removed_is_not_created_empty_in_silence(
     assert "local-notes" not in collective.containers()
     assert lived_in.board.titles(lived_in.project) == written["tasks"], "the others go on"
 
+    well(person, SETTINGS)
     created = person(CREATE)
     assert created.code == 3, created.said
     assert "notes is held back: its data (" in created.said
