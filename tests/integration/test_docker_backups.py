@@ -136,7 +136,7 @@ def test_a_drill_leaves_the_running_service_as_it_is_and_nothing_behind(
 
     assert result.passed, result.detail
     assert result.probe.startswith("200 in ")
-    assert result.detail.startswith("1 projects, 1 task_has_files, 1 tasks; 200 in ")
+    assert result.detail.startswith("1 project, 1 task_has_files, 1 task; 200 in ")
     assert board.standing() == standing
     assert board.titles() == titles
     assert board.picture(file) == PICTURE
