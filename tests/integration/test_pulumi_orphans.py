@@ -162,7 +162,7 @@ def test_an_engine_killed_with_its_reconciler_is_cleaned_up_and_its_half_thing_n
     for _ in range(2):
         with pytest.raises(PendingOperationsError, match="lamp") as caught:
             engine.recover_from_crash(project.program(), mark)
-        assert "pulumi refresh --stack dev" in caught.value.hint
+        assert "ronron pulumi dev -- refresh" in caught.value.hint
     assert project.left() == []
     assert project.locks() == []
     # What the hint leads to, where the person has seen that there is no lamp.
