@@ -86,6 +86,7 @@ def test_a_drill_proves_the_newest_snapshots_and_leaves_the_running_collective_a
 def test_a_snapshot_above_the_max_age_is_a_condition_and_exit_code_1(
     collective: Collective, doubles: Mapping[str, str]
 ) -> None:
+    """Over 60 s: a collective of its own, whose agent gets an image with another clock and two snapshots."""
     ronron = collective.ronron
     collective.policy(local={})
     collective.declare({"notes": notes(collective.images)}, backup=collective.backup())
@@ -119,6 +120,7 @@ def test_a_snapshot_above_the_max_age_is_a_condition_and_exit_code_1(
 
 @pytest.mark.parametrize("way", ["by hand", "by the reconciler"])
 def test_no_image_is_changed_without_a_snapshot(lived_in: LivedIn, way: str) -> None:
+    """Over 60 s: the same update is refused for want of a snapshot, then takes one and replaces a board."""
     collective, ronron = lived_in.collective, lived_in.collective.ronron
     image = lived_in.image(
         lived_in.doubles["kanboard"], f"kanboard:1.2.54-{way.replace(' ', '-')}", f'LABEL way="{way}"'

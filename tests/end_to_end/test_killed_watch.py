@@ -26,6 +26,7 @@ def state(collective: Collective) -> str:
 def test_a_watch_killed_in_the_middle_of_an_update_is_started_again_and_finishes_it(
     collective: Collective,
 ) -> None:
+    """Over 60 s: two watchers, and a site that is slow to start, so that there is time to kill the first."""
     collective.policy(local={})
     site = {**web(collective.images, "live", first_sleep=6), "hostname": "site.localhost"}
     collective.declare({"site": site})

@@ -7,6 +7,7 @@ from tests.support.ports import free_port
 
 
 def test_two_environments_are_updated_at_the_same_time_and_apart(collective: Collective) -> None:
+    """Over 60 s: two slow sites start, then one of them fails its health check until it is given up."""
     ports = {"local-here": collective.port, "local-there": free_port()}
     collective.policy(**{name: {} for name in ports})
     for stack, port in ports.items():

@@ -44,6 +44,7 @@ def said_by_job(collective: Collective) -> list[str]:
 
 
 def test_a_silent_machine_blocks_only_what_is_on_it(collective: Collective, there: Forwarder) -> None:
+    """Over 60 s: several passes in a row, some of which wait in vain for the machine."""
     # No watcher probes between these passes.
     collective.policy(local={"probe_every": "1h"})
     declare(collective, there, "one")
@@ -92,6 +93,7 @@ def test_a_silent_machine_blocks_only_what_is_on_it(collective: Collective, ther
 
 
 def test_a_watch_goes_on_by_itself_when_the_machine_is_back(collective: Collective, there: Forwarder) -> None:
+    """Over 60 s: a pass waits in vain for the machine, and the watcher makes another one later."""
     collective.policy(local={})
     declare(collective, there, "one")
     collective.push()

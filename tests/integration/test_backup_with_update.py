@@ -52,6 +52,7 @@ def agent(stack: PlainStack, words: str) -> dict[str, Any]:
 def test_an_update_shows_its_snapshot_and_stops_where_the_agent_can_take_none(
     stack: PlainStack,
 ) -> None:
+    """Over 60 s: a stack with a database and an agent is made, updated, and refused without its agent."""
     collective = stack.collective
     declare(stack, "one")
     stack.begin()
