@@ -17,7 +17,9 @@ from types import FrameType
 from ronron.adapters.pulumi_engine.call import SHORT, project_name
 from ronron.adapters.pulumi_engine.elsewhere import has_stack, stack_not_found
 from ronron.adapters.pulumi_engine.environment import (
+    ACCEPT_EMPTY,
     EXCLUDE,
+    GOING_BACK,
     REVISION,
     SET,
     environment,
@@ -48,7 +50,7 @@ _TERMINAL = frozenset(
             "XDG_RUNTIME_DIR",
             "DBUS_SESSION_BUS_ADDRESS",
         ),
-        *(EXCLUDE, REVISION),
+        *(ACCEPT_EMPTY, EXCLUDE, GOING_BACK, REVISION),
     }
 )
 """What a person's shell gives besides what a pass passes on."""

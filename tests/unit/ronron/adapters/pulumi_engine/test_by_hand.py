@@ -55,6 +55,7 @@ def test_pulumi_sees_what_a_pass_sees_and_the_terminal(tmp_path: Path) -> None:
         "PULUMI_BACKEND_URL": "s3://elsewhere",
         "PULUMI_STACK": "another",
         "RONRON_EXCLUDE": "pica02",
+        "RONRON_ACCEPT_EMPTY": "notes",
         "AWS_SECRET_ACCESS_KEY": "hush",
     }
     by_hand = PulumiByHand(
@@ -66,7 +67,8 @@ def test_pulumi_sees_what_a_pass_sees_and_the_terminal(tmp_path: Path) -> None:
         inherited=shell,
     )
     seen = by_hand.variables()
-    assert (seen["TERM"], seen["EDITOR"], seen["RONRON_EXCLUDE"]) == ("xterm", "vi", "pica02")
+    assert (seen["TERM"], seen["EDITOR"]) == ("xterm", "vi")
+    assert (seen["RONRON_EXCLUDE"], seen["RONRON_ACCEPT_EMPTY"]) == ("pica02", "notes")
     assert seen["PULUMI_HOME"] == str(tmp_path / "home")
     assert seen["PULUMI_BACKEND_URL"] == "file:///srv/state"
     assert (seen["PULUMI_STACK"], seen["RONRON_ENVIRONMENT"]) == ("ours", "production")
