@@ -11,8 +11,9 @@ import typer
 
 from ronron.adapters.pulumi_engine.by_hand import PulumiByHand, may_write, runs_program, writes_a_file
 from ronron.commands.arguments import Environment
+from ronron.commands.tree_files import open_tree
 from ronron.commands.wiring import Opened, opened, packages_of, source_of, targets_of
-from ronron.commands.working_tree import environment_in, no_working_tree, working_tree
+from ronron.commands.working_tree import no_working_tree, working_tree
 from ronron.core.errors import ConfigError
 from ronron.core.packages import VirtualEnvironment
 from ronron.core.redact import redact
@@ -59,9 +60,12 @@ def _by_hand(parts: Opened, name: str, words: list[str]) -> Iterator[tuple[Pulum
     """Pulumi on the stack of an environment, and the stack's name."""
     top = working_tree(parts.settings)
     if top is not None:
-        found = environment_in(top, name, parts.settings)
-        with _packages(parts, found.project, words) as packages:
-            yield _engine(parts, name, found.stack, found.project, packages), found.stack
+        tree = open_tree(top, parts.settings.policy_file, hint="restore it from the repository")
+        if name not in tree.environments:
+            raise tree.unknown(name)
+        stack = tree.stack(name)
+        with _packages(parts, tree.project, words) as packages:
+            yield _engine(parts, name, stack, tree.project, packages), stack
         return
     if writes_a_file(words) or (parts.settings.source is None):
         raise no_working_tree(parts.settings)

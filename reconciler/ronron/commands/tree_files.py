@@ -58,18 +58,22 @@ class WorkingTree:
             owners = [one for one, policy in self.policies.environments.items() if policy.stack == name]
             if owners:
                 return owners[0]
-            near = nearest(name, self.environments)
-            raise ConfigError(
-                f"cannot find the environment {quoted(name)}",
-                where=self.policies.file,
-                hint=f"use {near}" if near else f"use one of: {', '.join(self.environments)}",
-            )
+            raise self.unknown(name)
         if len(self.environments) == 1:
             return self.environments[0]
         raise ConfigError(
             f"cannot choose an environment: the policy has {', '.join(self.environments)}",
             where=self.policies.file,
             hint=f"name one: {command.format(self.environments[0])}",
+        )
+
+    def unknown(self, name: str) -> ConfigError:
+        """The error for a name that no environment has."""
+        near = nearest(name, self.environments)
+        return ConfigError(
+            f"cannot find the environment {quoted(name)}",
+            where=self.policies.file,
+            hint=f"use {near}" if near else f"use one of: {', '.join(self.environments)}",
         )
 
     def stack(self, environment: str) -> str:
@@ -87,20 +91,29 @@ class WorkingTree:
         return self.top / self.policies.project
 
 
-def open_tree(top: Path, policy_file: str) -> WorkingTree:
+NAME_THE_TOP = "write it, or name the top of the repository with --directory"
+"""The hint for a missing file, for commands with that option."""
+
+
+def open_tree(top: Path, policy_file: str, *, hint: str = NAME_THE_TOP) -> WorkingTree:
     """Read the policy of a working tree.
+
+    Args:
+        top: of the working tree.
+        policy_file: the policy's path below it.
+        hint: what a person does about a file that is missing.
 
     Raises:
         ConfigError: the policy or the project file is missing or wrong.
     """
-    policies = load_policies(read_text(top, policy_file), file=policy_file)
+    policies = load_policies(read_text(top, policy_file, hint), file=policy_file)
     project_file = str(PurePosixPath(policies.project, "Pulumi.yaml"))
-    text = read_text(top, project_file)
+    text = read_text(top, project_file, hint)
     name = read_yaml(text, file=project_file).values.get("name")
     return WorkingTree(top, policies, config_dir(text, file=project_file), str(name))
 
 
-def read_text(tree: Path, file: str) -> str:
+def read_text(tree: Path, file: str, hint: str = NAME_THE_TOP) -> str:
     """The text of a file of a working tree, with its own line ends.
 
     Raises:
@@ -110,7 +123,6 @@ def read_text(tree: Path, file: str) -> str:
         with (tree / file).open("rb") as opened:
             return opened.read(LARGEST + 1).decode()
     except FileNotFoundError:
-        hint = "write it, or name the top of the repository with --directory"
         raise ConfigError("cannot find it", where=file, hint=hint) from None
     except OSError as error:
         raise ConfigError(
