@@ -1,4 +1,4 @@
-"""Says what to write in the place of a value of the wrong type, size or length.
+"""Says what to write instead of a value of the wrong type, size or length.
 
 What is right comes from the JSON Schema of the models: type, limits, default, examples, and the unit in the
 description. So each key of a new kind is explained without a line here.

@@ -15,7 +15,7 @@ CONFIRM_AFTER = timedelta(seconds=5)
 """The time from a first failing probe to the one that confirms it: a short hiccup is not reported."""
 
 STALE_AFTER = 3
-"""Intervals without a probe after which nobody knows the health of a service any more."""
+"""Intervals without a probe after which the health of a service is unknown."""
 
 
 class Health(Value):

@@ -25,7 +25,7 @@ from ronron.core.record import Record
 from ronron.core.words import listed
 
 PROBE_HINT = "start ronron watch, which probes every service"
-"""What a person does where nobody knows the health of a service."""
+"""What a person does where the health of a service is unknown."""
 
 
 class ExitCode(IntEnum):

@@ -97,7 +97,7 @@ def with_snapshots(begun: Begun, outcome: Outcome, attempt: Attempt) -> Outcome:
 
 
 def remove_replaced(begun: Begun, put_back: Sequence[Drift], document: object | None) -> None:
-    """Remove the containers that were made by hand in the place of those that are put back.
+    """Remove the containers that were made by hand and have the names of those that are put back.
 
     The engine does not know them, and their names are needed.
 
