@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ronron.core.digest import digest as digest_of
+from ronron.core.errors import StackLockedError
 from ronron.core.excluded import Excluded
 from ronron.core.model import Revision
 from ronron.core.policy import Policy
@@ -126,3 +127,12 @@ def prepared(
             environment=target.name,
             going_back=going_back,
         )
+
+
+def is_locked(target: Target, ports: Ports) -> bool:
+    """Whether another pass, a restore or a person works on the environment's stack now."""
+    try:
+        with ports.store.lock(target.policy.stack):
+            return False
+    except StackLockedError:
+        return True

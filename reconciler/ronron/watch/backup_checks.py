@@ -12,12 +12,13 @@ from pathlib import Path
 
 from ronron.core.backups import BackupSummary, Condition, ConditionKind, DrillResult, OwnBackup
 from ronron.core.conditions import drill_due, summary, summary_without_answer, valid_snapshots
-from ronron.core.errors import BackupError, StackLockedError
+from ronron.core.errors import BackupError
 from ronron.core.hints import for_environment
 from ronron.core.inventory import Backup, Inventory, read_inventory
 from ronron.core.model import SHORT
 from ronron.core.record import Record
 from ronron.passes.reconcile import Ports, Target
+from ronron.passes.target import is_locked
 from ronron.ports import Backups
 from ronron.watch.own_backup import write_bundle
 
@@ -93,7 +94,7 @@ def run_due_drill(target: Target, ports: Ports, stopping: Callable[[], bool]) ->
         if inventory.services[name].held is not None:
             # It has no container that a drill could be made like.
             continue
-        if stopping() or _is_locked(target, ports):
+        if stopping() or is_locked(target, ports):
             return None
         try:
             status = ports.backups.status(inventory, name)
@@ -154,11 +155,3 @@ def back_up_own_state(
 
 def _line(condition: Condition) -> str:
     return f"{condition.kind}: {condition.service}: {condition.message}"
-
-
-def _is_locked(target: Target, ports: Ports) -> bool:
-    try:
-        with ports.store.lock(target.policy.stack):
-            return False
-    except StackLockedError:
-        return True

@@ -14,14 +14,14 @@ from datetime import timedelta
 from ronron.core.containers import MadeContainer
 from ronron.core.drift_news import news
 from ronron.core.drift_record import DriftRecord
-from ronron.core.errors import ReconcilerError, StackLockedError
+from ronron.core.errors import ReconcilerError
 from ronron.core.inventory import Inventory
 from ronron.core.policy import OnDrift
 from ronron.core.record import Record
 from ronron.core.repairs import about
 from ronron.passes.drift import compared, repair_for
 from ronron.passes.machines import readable
-from ronron.passes.target import Ports, Target, digest_at, prepared
+from ronron.passes.target import Ports, Target, digest_at, is_locked, prepared
 from ronron.watch.periodic import Job, Subject, for_each_environment
 
 NAME = "look for drift"
@@ -79,10 +79,10 @@ def look_for_drift(target: Target, ports: Ports) -> bool:
     if about(after.open) != about(before.open) and after.open:
         # A restore or an update by hand stops containers too, and has locked the stack meanwhile. One that is
         # only being restarted runs again at the second look.
-        if _is_locked(target, ports):
+        if is_locked(target, ports):
             return False
         after = look(target, ports, record, before, inventory, whole=due)
-        if _is_locked(target, ports):
+        if is_locked(target, ports):
             return False
     # A pass that began meanwhile has changed what is compared, and looks itself.
     if store.load(name).running is not None:
@@ -95,14 +95,6 @@ def look_for_drift(target: Target, ports: Ports) -> bool:
             ports.progress.log(name, line)
     repair = repair_for(after, target.policy, store, now)
     return repair is not None and repair.due and record.live is not None and record.suspended is None
-
-
-def _is_locked(target: Target, ports: Ports) -> bool:
-    try:
-        with ports.store.lock(target.policy.stack):
-            return False
-    except StackLockedError:
-        return True
 
 
 def look(
