@@ -212,11 +212,7 @@ class UvEnvironments:
             unfinished.write_text(json.dumps(facts, indent=1) + "\n")
             unfinished.rename(place / WHOLE)
         except OSError as error:
-            raise PackagesUnavailableError(
-                f"cannot install what it pins: {error.strerror}",
-                where=LOCK_FILE,
-                hint=f"check room and permissions of {self._root}",
-            ) from error
+            raise self._no_room(error) from error
         finally:
             written.unlink(missing_ok=True)
         self._progress.log("packages", f"installed in {time.monotonic() - begun:.0f} s")
@@ -260,16 +256,19 @@ class UvEnvironments:
         printed = ended.stderr.decode(errors="replace")
         return explain(printed, lock=lock, find_links=self._find_links, secrets=secrets)
 
+    def _no_room(self, error: OSError) -> PackagesUnavailableError:
+        return PackagesUnavailableError(
+            f"cannot install what it pins: {error.strerror}",
+            where=LOCK_FILE,
+            hint=f"check room and permissions of {self._root}",
+        )
+
     def _opened(self, name: str) -> int:
         try:
             self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
             return os.open(self._root / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise PackagesUnavailableError(
-                f"cannot install what it pins: {error.strerror}",
-                where=LOCK_FILE,
-                hint=f"check room and permissions of {self._root}",
-            ) from error
+            raise self._no_room(error) from error
 
 
 def _lock_file(project: Path) -> str | None:
