@@ -14,6 +14,7 @@ from ronron.core.containers import MadeContainer
 from ronron.core.excluded import Excluded
 from ronron.core.failed_containers import FailedContainer
 from ronron.core.released import Guarded, Released, RestoredData, UnrestoredData
+from ronron.core.urns import name_of, type_of
 from ronron.core.value import Commit as Commit
 from ronron.core.value import Instant as Instant
 from ronron.core.value import Value as Value
@@ -103,13 +104,12 @@ class Change(Value):
     @property
     def name(self) -> str:
         """The resource's logical name."""
-        return self.urn.rpartition("::")[2]
+        return name_of(self.urn)
 
     @property
     def type(self) -> str:
         """The resource's own type token, such as `docker:index/container:Container`."""
-        parts = self.urn.split("::")
-        return parts[2].rpartition("$")[2] if len(parts) >= 4 else ""
+        return type_of(self.urn)
 
 
 class Preview(Value):

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from ronron.core.model import Change, Operation
+from ronron.core.urns import name_of
 from ronron.core.value import Value
 
 CONTAINER_TYPE = "docker:index/container:Container"
@@ -149,7 +150,7 @@ class Operations:
     def _subject(self, change: Change, what: Operation) -> str:
         kind = next((self.kinds[urn] for urn in change.ancestors if urn in self.kinds), "")
         owner = next((urn for urn in change.ancestors if urn in self.kinds), "")
-        is_its_own = bool(owner) and owner.rpartition("::")[2] == change.name
+        is_its_own = bool(owner) and name_of(owner) == change.name
         type_ = plain_type(change.type)
         about = f" ({kind})" if is_its_own and change.type == CONTAINER_TYPE and kind != type_ else ""
         return f"{_WORDS[what][3]}{type_} {change.name}{about}"

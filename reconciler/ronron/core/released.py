@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from ronron.core.urns import name_of, type_of
 from ronron.core.value import Value
 
 
@@ -31,13 +32,12 @@ class Guarded(Value):
     @property
     def name(self) -> str:
         """The resource's logical name."""
-        return self.urn.rpartition("::")[2]
+        return name_of(self.urn)
 
     @property
     def type(self) -> str:
         """The resource's own type token."""
-        parts = self.urn.split("::")
-        return parts[2].rpartition("$")[2] if len(parts) >= 4 else ""
+        return type_of(self.urn)
 
 
 class Released(Value):

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from ronron.core.inventory import Inventory
 from ronron.core.inventory import Service as InventoryService
 from ronron.core.model import DELETING, Change
+from ronron.core.urns import types_of
 from ronron.core.value import Instant, Value
 
 VALID = timedelta(days=7)
@@ -86,8 +87,7 @@ def beside(urn: str, removals: Mapping[str, Removal]) -> bool:
 
 
 def _outermost(urn: str) -> str:
-    parts = urn.split("::")
-    return parts[2].partition("$")[0] if len(parts) > 2 else ""
+    return types_of(urn).partition("$")[0]
 
 
 def released(changes: Iterable[Change], removals: Mapping[str, Removal]) -> frozenset[str]:

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from ronron.adapters.pulumi_engine.events import Reading
 from ronron.core.operations import CONTAINER_TYPE, ContainerPlace, OperationEvent, Phase
+from ronron.core.urns import name_of
 
 POLL_SECONDS = 0.25
 """From one look at the log to the next."""
@@ -68,7 +69,7 @@ class OperationReader:
             return None
         urn = provider.rpartition("::")[0]
         docker, host_key = self._machines.get(urn, ("", None))
-        return ContainerPlace(name=name, machine=urn.rpartition("::")[2], docker=docker, host_key=host_key)
+        return ContainerPlace(name=name, machine=name_of(urn), docker=docker, host_key=host_key)
 
 
 @contextmanager

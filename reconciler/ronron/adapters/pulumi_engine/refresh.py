@@ -12,6 +12,7 @@ from collections.abc import Collection
 from ronron.adapters.pulumi_engine.call import Call
 from ronron.adapters.pulumi_engine.state import ExportedState
 from ronron.core.errors import EngineError, UpdateFailedError
+from ronron.core.urns import name_of
 
 
 def refresh_init_errors(call: Call, exported: ExportedState) -> tuple[str, ...]:
@@ -30,7 +31,7 @@ def refresh_init_errors(call: Call, exported: ExportedState) -> tuple[str, ...]:
     found = exported.init_errors(but_on=call.program.excluded)
     if found:
         _refresh(call, found)
-    return tuple(sorted(urn.rpartition("::")[2] for urn in found))
+    return tuple(sorted(name_of(urn) for urn in found))
 
 
 def refresh_beneath(call: Call, exported: ExportedState, machines: Collection[str]) -> tuple[str, ...]:
@@ -51,7 +52,7 @@ def refresh_beneath(call: Call, exported: ExportedState, machines: Collection[st
     _refresh(call, found)
     after = call.export()
     there = set(after.beneath_containers(machines)) if after is not None else set()
-    return tuple(sorted(urn.rpartition("::")[2] for urn in found if urn not in there))
+    return tuple(sorted(name_of(urn) for urn in found if urn not in there))
 
 
 def _refresh(call: Call, urns: Collection[str]) -> None:

@@ -11,6 +11,7 @@ from ronron.core.errors import EngineError
 from ronron.core.judge import PRECIOUS
 from ronron.core.model import DELETING, Change, Operation, StackState
 from ronron.core.released import Guarded
+from ronron.core.urns import name_of, provider_name
 
 INVENTORY = "inventory"
 """The stack output that is read."""
@@ -136,9 +137,7 @@ class ExportedState:
         return tuple(
             _urn(one)
             for one in self._resources
-            if not _is_leaving(one)
-            and _type(one).startswith(_PROVIDERS)
-            and _urn(one).rpartition("::")[2] == machine
+            if not _is_leaving(one) and _type(one).startswith(_PROVIDERS) and name_of(_urn(one)) == machine
         )
 
     def beneath_containers(self, machines: Collection[str]) -> tuple[str, ...]:
@@ -179,10 +178,10 @@ class ExportedState:
         parents = {_urn(one): str(one.get("parent") or "") for one in self._resources}
 
         def names(one: dict[str, object]) -> Iterator[str]:
-            yield str(one.get("provider") or "").rpartition("::")[0].rpartition("::")[2]
+            yield _machine(one)
             urn = _urn(one)
             while urn:
-                yield urn.rpartition("::")[2]
+                yield name_of(urn)
                 urn = parents.get(urn, "")
 
         return tuple(
@@ -217,7 +216,7 @@ def _named(parts: object, key: str, known: Collection[str]) -> tuple[str, ...]:
 
 def _machine(resource: dict[str, object]) -> str:
     """The name of its provider."""
-    return str(resource.get("provider") or "").rpartition("::")[0].rpartition("::")[2]
+    return provider_name(str(resource.get("provider") or ""))
 
 
 def _inputs(resource: dict[str, object]) -> dict[str, object]:
@@ -244,7 +243,7 @@ def _place(resource: dict[str, object]) -> str:
     node = inputs.get("nodeName") if isinstance(inputs, dict) else None
     if isinstance(node, str):
         return node
-    return str(resource.get("provider") or "").rpartition("::")[0].rpartition("::")[2]
+    return _machine(resource)
 
 
 def _hooks(resource: dict[str, object]) -> dict[str, object]:

@@ -9,6 +9,7 @@ from ronron.adapters.pulumi_engine.dead_locks import DeadLocks
 from ronron.adapters.pulumi_engine.state import ExportedState
 from ronron.adapters.pulumi_engine.update_result import refuse_pending
 from ronron.core.errors import ConfigError
+from ronron.core.urns import name_of
 
 
 def unprotect(call: Call, locks: DeadLocks, below: Collection[str]) -> tuple[str, ...]:
@@ -30,7 +31,7 @@ def unprotect(call: Call, locks: DeadLocks, below: Collection[str]) -> tuple[str
         locks.free(call)
     for urn in urns:
         call.unprotect(urn)
-    return tuple(sorted(urn.rpartition("::")[2] for urn in urns))
+    return tuple(sorted(name_of(urn) for urn in urns))
 
 
 def release(call: Call, locks: DeadLocks, retain: Collection[str], remove: Collection[str]) -> None:

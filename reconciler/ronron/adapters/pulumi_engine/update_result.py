@@ -8,6 +8,7 @@ from ronron.adapters.pulumi_engine.finished import Finished
 from ronron.adapters.pulumi_engine.state import INVENTORY, ExportedState
 from ronron.core.errors import EngineError, PendingOperationsError
 from ronron.core.model import QUIET, StackState, Updated
+from ronron.core.urns import name_of
 
 
 def refuse_pending(state: StackState, stack: str, environment: str = "") -> None:
@@ -18,7 +19,7 @@ def refuse_pending(state: StackState, stack: str, environment: str = "") -> None
     """
     creates = state.pending_creates
     if creates:
-        names = ", ".join(urn.rpartition("::")[2] for urn in creates)
+        names = ", ".join(name_of(urn) for urn in creates)
         raise PendingOperationsError(
             f"an update died while it created {names}: it is unknown whether that exists",
             where=f"stack {stack}",
